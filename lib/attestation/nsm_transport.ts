@@ -1,0 +1,12 @@
+/**
+ * The wire to a Nitro Secure Module: one CBOR request in, one CBOR answer out. In an enclave it is the
+ * ioctl on `/dev/nsm`; on a laptop it is the simulator's software NSM.
+ */
+export interface NsmTransport extends Disposable {
+  /**
+   * @param request CBOR, at most 4096 bytes
+   * @returns CBOR, at most 12288 bytes
+   * @throws {AttestationError} When there is no NSM or the call fails
+   */
+  exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array>;
+}

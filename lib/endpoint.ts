@@ -1,0 +1,39 @@
+/** The CID of the parent instance, as every Nitro Enclave sees it. */
+export const PARENT_CID = 3;
+
+/** The vsock port where the proxy to KMS listens on the parent. */
+export const KMS_PROXY_PORT = 8000;
+
+/** A vsock address. */
+export interface VsockEndpoint {
+  /** Over AF_VSOCK: the way out of an enclave. */
+  readonly transport: "vsock";
+  /** Context id of the peer, 0 to 2^32 - 1. The parent is {@link PARENT_CID}. */
+  readonly cid: number;
+  /** Port, 0 to 2^32 - 1. */
+  readonly port: number;
+}
+
+/** A TCP address, for development and simulators. */
+export interface TcpEndpoint {
+  /** Over TCP. */
+  readonly transport: "tcp";
+  /** Host name or IP address to connect to. TLS still checks the KMS host name. */
+  readonly host: string;
+  /** Port, 1 to 65535. */
+  readonly port: number;
+}
+
+/** A unix domain socket, for a proxy on the same machine. */
+export interface UnixEndpoint {
+  /** Over a unix domain stream socket. */
+  readonly transport: "unix";
+  /** Path of the socket, at most 107 bytes. */
+  readonly path: string;
+}
+
+/** Where the connection to KMS goes. TLS runs over it, end to end with KMS. */
+export type Endpoint = VsockEndpoint | TcpEndpoint | UnixEndpoint;
+
+/** KMS through the proxy on the parent: vsock CID 3, port 8000. */
+export const DEFAULT_ENDPOINT: VsockEndpoint = { transport: "vsock", cid: PARENT_CID, port: KMS_PROXY_PORT };

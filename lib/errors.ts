@@ -1,0 +1,236 @@
+/**
+ * Every error this library throws on its own account, each with a stable `code` and a `hint`.
+ *
+ * Mistakes of the caller (a wrong type, a ciphertext that is too long) are plain `TypeError` and
+ * `RangeError`; an aborted call rejects with the signal's own reason. No message, hint or property of
+ * these classes ever holds a secret.
+ *
+ * @module
+ */
+
+/** What an error may carry besides its message. */
+export interface ErrorDetails {
+  /** The likeliest cause, or what to check first, in one sentence. */
+  readonly hint: string;
+  /** The error this one was made from. It must hold no secret. */
+  readonly cause?: unknown;
+}
+
+/**
+ * The base of all errors below.
+ *
+ * @example
+ * ```ts
+ * import { EnclaveKmsError, KmsError } from "enclave-kms";
+ *
+ * const error: unknown = new KmsError("Cannot decrypt: KMS refused", {
+ *   hint: "Does the key policy name this enclave's PCR0?",
+ *   kmsCode: "AccessDeniedException",
+ *   requestId: undefined,
+ *   httpStatus: 400,
+ *   retryable: false,
+ * });
+ * if (error instanceof EnclaveKmsError) {
+ *   error.code; // "ERR_KMS"
+ * }
+ * ```
+ */
+export abstract class EnclaveKmsError extends Error {
+  /** A stable, machine-readable name for the kind of failure. */
+  abstract readonly code: string;
+  /** The likeliest cause, or what to check first, in one sentence. */
+  readonly hint: string;
+
+  /**
+   * @param message What failed, action first, without a full stop and without any secret
+   * @param details The hint, and the cause where there is one
+   */
+  constructor(message: string, details: ErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.hint = details.hint;
+  }
+}
+
+/** A native library or one of its symbols could not be loaded. */
+export class LibraryLoadError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_LIBRARY_LOAD";
+}
+
+/** What a failed call into a C library left behind. */
+export interface NativeErrorDetails extends ErrorDetails {
+  /** The C function that failed. */
+  readonly cFunction: string;
+  /** `aws_last_error()` or `errno` right after the call; 0 when C set none. */
+  readonly nativeCode?: number;
+}
+
+/** A call into a C library failed. */
+export abstract class NativeError extends EnclaveKmsError {
+  /** The C function that failed. */
+  readonly cFunction: string;
+  /** `aws_last_error()` or `errno` right after the call; 0 when C set none. */
+  readonly nativeCode: number;
+
+  /**
+   * @param message What failed
+   * @param details The C function, its error number and the hint
+   */
+  constructor(message: string, details: NativeErrorDetails) {
+    super(message, details);
+    this.cFunction = details.cFunction;
+    this.nativeCode = details.nativeCode ?? 0;
+  }
+}
+
+/** `aws_nitro_enclaves_library_init` or the library's allocator failed. */
+export class SdkInitError extends NativeError {
+  /** Stable code. */
+  readonly code = "ERR_SDK_INIT";
+}
+
+/** A helper of the C SDK (string, buffer, key pair) failed. */
+export class SdkGenericError extends NativeError {
+  /** Stable code. */
+  readonly code = "ERR_SDK_GENERIC";
+}
+
+/** The C SDK made no client configuration. */
+export class SdkKmsConfigError extends NativeError {
+  /** Stable code. */
+  readonly code = "ERR_SDK_KMS_CONFIG";
+}
+
+/** The C SDK made no KMS client, or its client may not be used any more. */
+export class SdkKmsClientError extends NativeError {
+  /** Stable code. */
+  readonly code = "ERR_SDK_KMS_CLIENT";
+}
+
+/** The C SDK could not decrypt. */
+export class SdkKmsDecryptError extends NativeError {
+  /** Stable code. */
+  readonly code = "ERR_SDK_KMS_DECRYPT";
+}
+
+/** A system call through libc failed. */
+export class SystemCallError extends NativeError {
+  /** Stable code. */
+  readonly code = "ERR_SYSTEM_CALL";
+}
+
+/** What KMS said of a request that it refused. */
+export interface KmsErrorDetails extends ErrorDetails {
+  /** The exception's name on the wire, such as `AccessDeniedException`. */
+  readonly kmsCode: string;
+  /** The `x-amzn-requestid` header, where KMS sent one. */
+  readonly requestId: string | undefined;
+  /** The HTTP status. */
+  readonly httpStatus: number;
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean;
+}
+
+/** KMS answered, and refused. */
+export class KmsError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_KMS";
+  /** The exception's name on the wire, such as `AccessDeniedException`. */
+  readonly kmsCode: string;
+  /** The `x-amzn-requestid` header, where KMS sent one. */
+  readonly requestId: string | undefined;
+  /** The HTTP status. */
+  readonly httpStatus: number;
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean;
+
+  /**
+   * @param message What was refused
+   * @param details KMS's answer and the hint
+   */
+  constructor(message: string, details: KmsErrorDetails) {
+    super(message, details);
+    this.kmsCode = details.kmsCode;
+    this.requestId = details.requestId;
+    this.httpStatus = details.httpStatus;
+    this.retryable = details.retryable;
+  }
+}
+
+/** The connection to KMS could not be made, or broke. */
+export class ConnectionError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_CONNECTION";
+}
+
+/** The peer's certificate was not accepted. Never retried. */
+export class CertificateError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_CERTIFICATE";
+}
+
+/** A deadline passed. */
+export class TimeoutError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_TIMEOUT";
+}
+
+/** An answer was not what the protocol allows: not JSON, oversized, not the envelope KMS sends. */
+export class ProtocolError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_PROTOCOL";
+}
+
+/** Credentials are missing, malformed or could not be had from their provider. */
+export class CredentialsError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_CREDENTIALS";
+}
+
+/** The one check of an attestation document, or step of obtaining it, that failed. */
+export type AttestationCheck =
+  | "UNAVAILABLE"
+  | "REFUSED"
+  | "FORMAT"
+  | "SIGNATURE"
+  | "CHAIN"
+  | "EXPIRED"
+  | "NONCE"
+  | "PCR"
+  | "DEBUG";
+
+/** An attestation document could not be obtained, or did not pass a check. */
+export class AttestationError extends EnclaveKmsError {
+  /** `ERR_ATTESTATION_` and the check that failed. */
+  readonly code: `ERR_ATTESTATION_${AttestationCheck}`;
+
+  /**
+   * @param check The check that failed
+   * @param message What failed
+   * @param details The hint
+   */
+  constructor(check: AttestationCheck, message: string, details: ErrorDetails) {
+    super(message, details);
+    this.code = `ERR_ATTESTATION_${check}`;
+  }
+}
+
+/** A policy did not say yes. */
+export class PolicyDeniedError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_POLICY_DENIED";
+}
+
+/** Something was used after it had been disposed. */
+export class DisposedError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_DISPOSED";
+
+  /** @param what The thing that is gone, such as `SecretBytes` */
+  constructor(what: string) {
+    super(`Cannot use ${what}: it was disposed`, {
+      hint: "Is it used after its `using` scope ended, or after close()?",
+    });
+  }
+}
