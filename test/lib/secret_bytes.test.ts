@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { inspect } from "node:util";
+import { describe, test } from "#test";
+import { DisposedError } from "../../lib/errors.ts";
+import { SecretBytes } from "../../lib/secret_bytes.ts";
+
+const CANARY = "canary-4711";
+
+describe("SecretBytes", () => {
+  test("dispose overwrites the bytes it owns", () => {
+    const bytes = new TextEncoder().encode(CANARY);
+    const secret = new SecretBytes(bytes);
+    secret[Symbol.dispose]();
+    assert.deepEqual(bytes, new Uint8Array(CANARY.length));
+    assert.equal(secret.length, 0);
+  });
+
+  test("dispose twice is harmless, use after dispose throws", () => {
+    const secret = SecretBytes.copyOf(new Uint8Array([1]));
+    secret[Symbol.dispose]();
+    secret[Symbol.dispose]();
+    assert.throws(() => secret.bytes, DisposedError);
+  });
+
+  test("copyOf() leaves the original alone", () => {
+    const original = new Uint8Array([1, 2, 3]);
+    SecretBytes.copyOf(original)[Symbol.dispose]();
+    assert.deepEqual(original, new Uint8Array([1, 2, 3]));
+  });
+
+  test("prints as [redacted] wherever it is printed", () => {
+    using secret = new SecretBytes(new TextEncoder().encode(CANARY));
+    const holder = { deep: [secret] };
+    const prints = [
+      `${secret}`,
+      String(secret),
+      secret + "",
+      JSON.stringify(holder),
+      inspect(holder, { showHidden: true, depth: 9 }),
+      inspect(secret),
+    ];
+    for (const print of prints) {
+      assert.match(print, /\[redacted\]/);
+      assert.doesNotMatch(print, /canary|99, 97, 110/);
+    }
+  });
+
+  test("structuredClone carries nothing of it", () => {
+    using secret = new SecretBytes(new TextEncoder().encode(CANARY));
+    assert.deepEqual(Object.keys(structuredClone({ secret }).secret), []);
+  });
+});
