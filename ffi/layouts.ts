@@ -1,0 +1,166 @@
+/**
+ * Sizes and offsets, in bytes, of the C structs we read or write: 64-bit little-endian Linux. A C program
+ * compiled in the tests checks each of them against the real headers.
+ */
+
+/** `struct aws_byte_buf` of aws-c-common: `{ size_t len; uint8_t *buffer; size_t capacity; struct aws_allocator *allocator; }` */
+export const AWS_BYTE_BUF = { size: 32, len: 0, buffer: 8, capacity: 16, allocator: 24 } as const;
+
+/**
+ * `struct aws_socket_endpoint` of aws-c-io: `{ char address[108]; uint16_t port; }` through 0.13 (110
+ * bytes), `uint32_t port` from 0.14 (112 bytes). Zeroed, 112 bytes long and with a little-endian port of
+ * four bytes it is right for both.
+ */
+export const AWS_SOCKET_ENDPOINT = { size: 112, address: 0, addressLength: 108, port: 108 } as const;
+
+/** `enum aws_socket_domain` of aws-c-io. */
+export const AWS_SOCKET_DOMAIN = { IPV4: 0, IPV6: 1, LOCAL: 2, VSOCK: 3 } as const;
+
+/** `enum aws_rsa_key_size` of aws-nitro-enclaves-sdk-c. */
+export const AWS_RSA_2048 = 2048;
+
+/**
+ * `struct aws_nitro_enclaves_kms_client_configuration`: `allocator`, `region`, `endpoint`, `domain`,
+ * `credentials`, `credentials_provider`, `host_name`. Only the last has no parameter of its own.
+ */
+export const AWS_KMS_CLIENT_CONFIGURATION = { size: 56, host_name: 48 } as const;
+
+/** `struct sockaddr_vm` of <linux/vm_sockets.h>. */
+export const SOCKADDR_VM = { size: 16, svm_family: 0, svm_port: 4, svm_cid: 8 } as const;
+
+/** `struct pollfd` of <poll.h>. */
+export const POLLFD = { size: 8, fd: 0, events: 4, revents: 6 } as const;
+
+/** The ioctl's argument of the NSM driver: two `struct iovec`-like pairs of address and length. */
+export const NSM_MESSAGE = {
+  size: 32,
+  requestAddress: 0,
+  requestLength: 8,
+  responseAddress: 16,
+  responseLength: 24,
+} as const;
+
+/** `_IOWR(0x0A, 0, struct nsm_raw)` of the NSM driver. */
+export const NSM_IOCTL = 0xc0200a00;
+
+/** The driver takes a request of at most this many bytes. */
+export const NSM_REQUEST_MAX_BYTES = 0x1000;
+
+/** The driver fills a response buffer of at most this many bytes. */
+export const NSM_RESPONSE_MAX_BYTES = 0x3000;
+
+/** Constants of libc on Linux, the same on x86-64 and arm64. */
+export const AF_UNIX = 1;
+/** <linux/socket.h> */
+export const AF_VSOCK = 40;
+/** <bits/socket_type.h> */
+export const SOCK_STREAM = 1;
+/** <bits/socket_type.h> */
+export const SOCK_NONBLOCK = 0o4000;
+/** <bits/socket_type.h> */
+export const SOCK_CLOEXEC = 0o2000000;
+/** <asm-generic/socket.h> */
+export const SOL_SOCKET = 1;
+/** <asm-generic/socket.h> */
+export const SO_ERROR = 4;
+/** <bits/poll.h> */
+export const POLLOUT = 4;
+/** <fcntl.h> */
+export const O_RDWR = 2;
+/** <fcntl.h> */
+export const O_CLOEXEC = 0o2000000;
+/** <asm-generic/errno.h> */
+export const EINPROGRESS = 115;
+/** <sys/mman.h> */
+export const MFD_CLOEXEC = 1;
+
+/**
+ * The fields of a filled `struct aws_byte_buf`.
+ *
+ * @param struct 32 bytes
+ */
+export function readByteBuf(struct: Uint8Array<ArrayBuffer>): { len: number; buffer: bigint } {
+  const view = viewOf(struct);
+  return {
+    len: Number(view.getBigUint64(AWS_BYTE_BUF.len, true)),
+    buffer: view.getBigUint64(AWS_BYTE_BUF.buffer, true),
+  };
+}
+
+/**
+ * A `struct aws_socket_endpoint`.
+ *
+ * @param address CID in decimal, IP address or socket path, at most 107 bytes
+ * @param port 0 to 2^32 - 1
+ * @returns 112 bytes
+ */
+export function encodeSocketEndpoint(address: string, port: number): Uint8Array<ArrayBuffer> {
+  const struct = new Uint8Array(new ArrayBuffer(AWS_SOCKET_ENDPOINT.size));
+  const bytes = new TextEncoder().encode(address);
+  if (bytes.length >= AWS_SOCKET_ENDPOINT.addressLength) throw new RangeError("Address is over 107 bytes");
+  struct.set(bytes, AWS_SOCKET_ENDPOINT.address);
+  viewOf(struct).setUint32(AWS_SOCKET_ENDPOINT.port, port, true);
+  return struct;
+}
+
+/**
+ * A `struct sockaddr_vm`.
+ *
+ * @param cid 0 to 2^32 - 1
+ * @param port 0 to 2^32 - 1
+ * @returns 16 bytes
+ */
+export function encodeSockaddrVm(cid: number, port: number): Uint8Array<ArrayBuffer> {
+  const struct = new Uint8Array(new ArrayBuffer(SOCKADDR_VM.size));
+  const view = viewOf(struct);
+  view.setUint16(SOCKADDR_VM.svm_family, AF_VSOCK, true);
+  view.setUint32(SOCKADDR_VM.svm_port, port, true);
+  view.setUint32(SOCKADDR_VM.svm_cid, cid, true);
+  return struct;
+}
+
+/**
+ * The argument of the NSM ioctl.
+ *
+ * @param request Address and length of the request
+ * @param response Address and capacity of the response buffer
+ * @returns 32 bytes
+ */
+export function encodeNsmMessage(
+  request: { address: bigint; length: number },
+  response: { address: bigint; length: number },
+): Uint8Array<ArrayBuffer> {
+  const struct = new Uint8Array(new ArrayBuffer(NSM_MESSAGE.size));
+  const view = viewOf(struct);
+  view.setBigUint64(NSM_MESSAGE.requestAddress, request.address, true);
+  view.setBigUint64(NSM_MESSAGE.requestLength, BigInt(request.length), true);
+  view.setBigUint64(NSM_MESSAGE.responseAddress, response.address, true);
+  view.setBigUint64(NSM_MESSAGE.responseLength, BigInt(response.length), true);
+  return struct;
+}
+
+/**
+ * How many bytes the NSM wrote.
+ *
+ * @param struct The 32 bytes after the ioctl
+ */
+export function readNsmResponseLength(struct: Uint8Array<ArrayBuffer>): number {
+  return Number(viewOf(struct).getBigUint64(NSM_MESSAGE.responseLength, true));
+}
+
+/**
+ * A `struct pollfd` that waits for writability.
+ *
+ * @param fd The descriptor
+ * @returns 8 bytes
+ */
+export function encodePollfd(fd: number): Uint8Array<ArrayBuffer> {
+  const struct = new Uint8Array(new ArrayBuffer(POLLFD.size));
+  viewOf(struct).setInt32(POLLFD.fd, fd, true);
+  viewOf(struct).setInt16(POLLFD.events, POLLOUT, true);
+  return struct;
+}
+
+function viewOf(struct: Uint8Array<ArrayBuffer>): DataView<ArrayBuffer> {
+  return new DataView(struct.buffer, struct.byteOffset, struct.byteLength);
+}

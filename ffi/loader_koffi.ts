@@ -1,0 +1,113 @@
+import koffi from "koffi";
+import { checkArguments, fromC, toC } from "./values.ts";
+import {
+  type AsyncCalls,
+  type Calls,
+  type Loader,
+  LoadFailure,
+  type NativeLibrary,
+  type SymbolDeclaration,
+  type SymbolTable,
+} from "./symbols.ts";
+
+/** koffi's default of 128 KiB overflows in the SDK, as a bare SIGSEGV. */
+const ASYNC_STACK_BYTES = 4 << 20;
+
+/** libuv has four threads unless the environment says otherwise; two stay free for files and DNS. */
+const MAX_ASYNC_CALLS = 2;
+
+const KOFFI_TYPES = {
+  void: "void",
+  bool: "bool",
+  i32: "int32_t",
+  u32: "uint32_t",
+  usize: "size_t",
+  isize: "int64_t",
+} as const;
+
+type KoffiFunction = ReturnType<ReturnType<typeof koffi.load>["func"]>;
+
+/** Loads libraries with koffi, on Node.js. */
+export const loader: Loader = {
+  libcPaths: [null],
+  maxAsyncCalls: MAX_ASYNC_CALLS,
+
+  open<T extends SymbolTable>(
+    path: string | null,
+    table: T,
+    options: { isolated?: boolean } = {},
+  ): NativeLibrary<T> {
+    configureStacks(path);
+    const library = load(path, options.isolated ?? false);
+    const call: Record<string, unknown> = {};
+    const callAsync: Record<string, unknown> = {};
+    for (const [name, declaration] of Object.entries(table)) {
+      const bound = bind(library, path, name, declaration);
+      if (bound === undefined) continue;
+      call[name] = syncCall(bound, name, declaration);
+      if (declaration.blocking) callAsync[name] = asyncCall(bound, name, declaration);
+    }
+    return { path, call: call as Calls<T>, callAsync: callAsync as AsyncCalls<T> };
+  },
+};
+
+/** The size of the stacks can be set once, before the first library is loaded by anyone in the process. */
+function configureStacks(path: string | null): void {
+  const { async_stack_size: size } = koffi.config();
+  if (size !== undefined && size >= ASYNC_STACK_BYTES) return;
+  try {
+    koffi.config({ async_stack_size: ASYNC_STACK_BYTES });
+  } catch {
+    throw new LoadFailure(
+      path ?? "libc",
+      `koffi was already in use with a stack of ${size} bytes for asynchronous calls, and C needs ${ASYNC_STACK_BYTES}`,
+    );
+  }
+}
+
+function load(path: string | null, isolated: boolean): ReturnType<typeof koffi.load> {
+  try {
+    return koffi.load(path, { deep: isolated });
+  } catch (error) {
+    throw new LoadFailure(path ?? "libc", (error as Error).message);
+  }
+}
+
+function bind(
+  library: ReturnType<typeof koffi.load>,
+  path: string | null,
+  name: string,
+  declaration: SymbolDeclaration,
+): KoffiFunction | undefined {
+  const parameters = declaration.parameters.map(([kind]) => koffiType(kind));
+  try {
+    return library.func(name, koffiType(declaration.result[0]), parameters);
+  } catch (error) {
+    if (declaration.optional) return undefined;
+    throw new LoadFailure(path ?? "libc", (error as Error).message, name);
+  }
+}
+
+function koffiType(kind: string): string {
+  if (kind.startsWith("bytes")) return "uint8_t *";
+  if (kind.startsWith("pointer")) return "uintptr_t";
+  return kind in KOFFI_TYPES ? KOFFI_TYPES[kind as keyof typeof KOFFI_TYPES] : kind;
+}
+
+function syncCall(bound: KoffiFunction, name: string, declaration: SymbolDeclaration): unknown {
+  return (...args: unknown[]) => {
+    checkArguments(name, declaration, args);
+    return fromC(declaration.result[0], bound(...toC(declaration, args)));
+  };
+}
+
+function asyncCall(bound: KoffiFunction, name: string, declaration: SymbolDeclaration): unknown {
+  return (...args: unknown[]) =>
+    new Promise((resolve, reject) => {
+      checkArguments(name, declaration, args);
+      bound.async(...toC(declaration, args), (error: Error | null, result: unknown) => {
+        if (error) reject(error);
+        else resolve(fromC(declaration.result[0], result));
+      });
+    });
+}
