@@ -1,0 +1,121 @@
+import { createHash, createHmac } from "node:crypto";
+import type { OwnedCredentials } from "../../credentials.ts";
+import { DisposedError } from "../../errors.ts";
+import { allocateOffHeap, SecretBytes } from "../../secret_bytes.ts";
+
+/** The media type of every request to KMS. */
+export const KMS_CONTENT_TYPE = "application/x-amz-json-1.1";
+
+/** What is signed: `POST /` on KMS. */
+export interface SignableRequest {
+  /** What the Host header says. */
+  readonly hostName: string;
+  /** Such as `Decrypt`. */
+  readonly operation: string;
+  /** The body, of any length. */
+  readonly body: Uint8Array;
+}
+
+/**
+ * Signs requests to KMS with AWS Signature Version 4.
+ *
+ * The secret access key stays bytes. The signing key of the day is kept between requests and wiped when the
+ * day or the credentials change; SigV4 makes it useless for any other day, region or service.
+ *
+ * Not guaranteed: the session token becomes a JavaScript string, since it travels in an HTTP header.
+ *
+ * @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+ */
+export class SigV4Signer implements Disposable {
+  readonly #region: string;
+  #cached: { readonly name: string; readonly key: SecretBytes } | undefined;
+  #disposed = false;
+
+  /** @param region The region that the signatures are good for, already checked */
+  constructor(region: string) {
+    this.#region = region;
+  }
+
+  /**
+   * @param request What to sign
+   * @param credentials Whose signature
+   * @param date The time of signing; KMS refuses what is off by more than five minutes
+   * @returns All headers to send, the signature among them, with names in lowercase
+   * @throws {DisposedError} After dispose
+   */
+  sign(request: SignableRequest, credentials: OwnedCredentials, date: Date): Record<string, string> {
+    if (this.#disposed) throw new DisposedError("SigV4Signer");
+    const time = date.toISOString().replace(/[-:]|\.\d{3}/g, "");
+    const headers = signedHeaders(request, credentials, time);
+    const names = Object.keys(headers).join(";");
+    const scope = `${time.slice(0, 8)}/${this.#region}/kms/aws4_request`;
+    const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${
+      sha256(canonicalRequest(headers, names, request.body))
+    }`;
+    const signature = createHmac("sha256", this.#signingKey(credentials, scope)).update(text).digest("hex");
+    headers["authorization"] = `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, ` +
+      `SignedHeaders=${names}, Signature=${signature}`;
+    return headers;
+  }
+
+  /** Wipes the signing key. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#forget();
+  }
+
+  // The digest stands in for the secret, so that no second copy of it is kept to compare with.
+  #signingKey(credentials: OwnedCredentials, scope: string): Uint8Array {
+    const name = `${scope} ${sha256(credentials.secretAccessKey.bytes)}`;
+    if (this.#cached?.name !== name) {
+      this.#forget();
+      this.#cached = { name, key: deriveKey(credentials.secretAccessKey.bytes, scope) };
+    }
+    return this.#cached.key.bytes;
+  }
+
+  #forget(): void {
+    this.#cached?.key[Symbol.dispose]();
+    this.#cached = undefined;
+  }
+}
+
+// In the order of their names, as the canonical request wants them.
+function signedHeaders(
+  { hostName, operation }: SignableRequest,
+  { sessionToken }: OwnedCredentials,
+  time: string,
+): Record<string, string> {
+  return {
+    "content-type": KMS_CONTENT_TYPE,
+    "host": hostName,
+    "x-amz-date": time,
+    ...(sessionToken === undefined ? {} : { "x-amz-security-token": asciiText(sessionToken.bytes) }),
+    "x-amz-target": `TrentService.${operation}`,
+  };
+}
+
+function canonicalRequest(headers: Record<string, string>, names: string, body: Uint8Array): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}:${value}\n`).join("");
+  return `POST\n/\n\n${lines}\n${names}\n${sha256(body)}`;
+}
+
+function deriveKey(secret: Uint8Array, scope: string): SecretBytes {
+  let key = allocateOffHeap(4 + secret.length);
+  key.set([0x41, 0x57, 0x53, 0x34]); // AWS4
+  key.set(secret, 4);
+  for (const part of scope.split("/")) {
+    const next = createHmac("sha256", key).update(part).digest();
+    key.fill(0);
+    key = next;
+  }
+  return new SecretBytes(key);
+}
+
+function sha256(data: string | Uint8Array): string {
+  return createHash("sha256").update(data).digest("hex");
+}
+
+function asciiText(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { AwsV4Signer } from "aws4fetch";
+import fc from "fast-check";
+import { describe, test } from "#test";
+import { type Credentials, OwnedCredentials } from "../../../../lib/credentials.ts";
+import { KMS_CONTENT_TYPE, SigV4Signer } from "../../../../lib/engine/https/sigv4.ts";
+import { DisposedError } from "../../../../lib/errors.ts";
+import { kmsHostName } from "../../../../lib/region.ts";
+
+const REGION = "eu-central-1";
+const HOST = kmsHostName(REGION);
+const NOON = new Date("2026-11-05T12:34:56.789Z");
+const KEYS: Credentials = { accessKeyId: "AKIAEXAMPLE", secretAccessKey: "secret" };
+
+const printable = (maxLength: number) =>
+  fc.string({
+    unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
+    minLength: 1,
+    maxLength,
+  });
+
+const cases = fc.record({
+  accessKeyId: fc.stringMatching(/^[A-Z0-9]{1,128}$/),
+  secretAccessKey: printable(100),
+  sessionToken: fc.option(printable(800), { nil: undefined }),
+  region: fc.constantFrom("us-east-1", "eu-central-1", "cn-north-1", "us-isob-east-1"),
+  operation: fc.constantFrom("Decrypt", "GenerateDataKey"),
+  body: fc.uint8Array({ minLength: 1, maxLength: 500 }),
+  date: fc.date({ min: new Date("2015-01-01"), max: new Date("2099-12-31"), noInvalidDate: true }),
+});
+
+interface Case extends Credentials {
+  readonly sessionToken?: string | undefined;
+  readonly secretAccessKey: string;
+  readonly accessKeyId: string;
+  readonly region: string;
+  readonly operation: string;
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly date: Date;
+}
+
+async function oracle(one: Case): Promise<Record<string, string>> {
+  const signer = new AwsV4Signer({
+    method: "POST",
+    url: `https://${kmsHostName(one.region)}/`,
+    headers: { "content-type": KMS_CONTENT_TYPE, "x-amz-target": `TrentService.${one.operation}` },
+    body: one.body,
+    accessKeyId: one.accessKeyId,
+    secretAccessKey: one.secretAccessKey,
+    ...(one.sessionToken === undefined ? {} : { sessionToken: one.sessionToken }),
+    service: "kms",
+    region: one.region,
+    datetime: one.date.toISOString().replace(/[:-]|\.\d{3}/g, ""),
+    allHeaders: true,
+  });
+  const { headers } = await signer.sign();
+  return { ...Object.fromEntries(headers), host: kmsHostName(one.region) };
+}
+
+function ours(signer: SigV4Signer, one: Case): Record<string, string> {
+  using credentials = OwnedCredentials.copyOf(one);
+  return signer.sign(
+    { hostName: kmsHostName(one.region), operation: one.operation, body: one.body },
+    credentials,
+    one.date,
+  );
+}
+
+describe("SigV4Signer", () => {
+  test("signs byte for byte as aws4fetch does", async () => {
+    await fc.assert(
+      fc.asyncProperty(cases, async (one) => {
+        using signer = new SigV4Signer(one.region);
+        const expected = await oracle(one);
+        assert.deepEqual(ours(signer, one), expected);
+        assert.deepEqual(ours(signer, one), expected, "with the signing key from the cache");
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("derives a new key when the day or the credentials change", async () => {
+    using signer = new SigV4Signer(REGION);
+    const base = {
+      ...KEYS,
+      region: REGION,
+      operation: "Decrypt",
+      body: new Uint8Array(3),
+      date: NOON,
+    } as Case;
+    const turns = [
+      base,
+      { ...base, date: new Date("2026-11-06T00:00:00Z") },
+      { ...base, secretAccessKey: "other" },
+      { ...base, accessKeyId: "AKIAOTHER" },
+      base,
+    ];
+    for (const turn of turns) assert.deepEqual(ours(signer, turn), await oracle(turn));
+  });
+
+  test("signs nothing after dispose", () => {
+    const signer = new SigV4Signer(REGION);
+    using credentials = OwnedCredentials.copyOf(KEYS);
+    const request = { hostName: HOST, operation: "Decrypt", body: new Uint8Array(1) };
+    signer.sign(request, credentials, NOON);
+    signer[Symbol.dispose]();
+    signer[Symbol.dispose]();
+    assert.throws(() => signer.sign(request, credentials, NOON), DisposedError);
+  });
+
+  test("leaves the secret access key out of every header", () => {
+    using signer = new SigV4Signer(REGION);
+    using credentials = OwnedCredentials.copyOf({ ...KEYS, secretAccessKey: "canary" });
+    const headers = signer.sign(
+      { hostName: HOST, operation: "Decrypt", body: new Uint8Array(1) },
+      credentials,
+      NOON,
+    );
+    assert.doesNotMatch(JSON.stringify(headers), /canary/);
+  });
+});
