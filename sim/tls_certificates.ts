@@ -1,0 +1,74 @@
+import { type Identity, issueCertificate, type Name, pem, privateKeyPem } from "./certificates.ts";
+
+/** Which certificate the simulated KMS shows: a good one, or one that a client has to refuse. */
+export type CertificateKind = "valid" | "expired" | "wrongName" | "unknownCa";
+
+/** What a TLS server needs, PEM. */
+export interface ServerCertificate {
+  /** The certificate. */
+  readonly cert: string;
+  /** Its private key. */
+  readonly key: string;
+}
+
+/** A certificate authority for the simulated KMS, and its server certificates, made when first asked for. */
+export class TlsAuthority {
+  /** The authority's own certificate, PEM: what a client has to trust. */
+  readonly trustedCertificates: string;
+  readonly #authority: Identity;
+  readonly #hostName: string;
+  readonly #now: () => number;
+  readonly #made = new Map<CertificateKind, Promise<ServerCertificate>>();
+
+  private constructor(authority: Identity, hostName: string, now: () => number) {
+    this.#authority = authority;
+    this.#hostName = hostName;
+    this.#now = now;
+    this.trustedCertificates = pem("CERTIFICATE", authority.certificate);
+  }
+
+  /**
+   * @param hostName The name in the certificates: `kms.us-east-1.amazonaws.com`
+   * @param now The clock, milliseconds since 1970
+   * @returns A fresh authority
+   */
+  static async create(hostName: string, now: () => number = Date.now): Promise<TlsAuthority> {
+    return new TlsAuthority(await makeAuthority(now()), hostName, now);
+  }
+
+  /**
+   * @param kind Which certificate
+   * @returns It and its key, the same at every call
+   */
+  certificate(kind: CertificateKind): Promise<ServerCertificate> {
+    const made = this.#made.get(kind) ?? this.#make(kind);
+    this.#made.set(kind, made);
+    return made;
+  }
+
+  async #make(kind: CertificateKind): Promise<ServerCertificate> {
+    const now = this.#now();
+    const dnsName = kind === "wrongName" ? "kms.example.com" : this.#hostName;
+    const server = await issueCertificate({
+      subject: [["O", "enclave-kms simulator"], ["CN", dnsName]],
+      curve: "P-256",
+      notBefore: now - 30 * DAY_MS,
+      notAfter: kind === "expired" ? now - DAY_MS : now + 30 * DAY_MS,
+      dnsNames: [dnsName],
+    }, kind === "unknownCa" ? await makeAuthority(now) : this.#authority);
+    return { cert: pem("CERTIFICATE", server.certificate), key: await privateKeyPem(server) };
+  }
+}
+
+const DAY_MS = 86_400_000;
+const AUTHORITY_NAME: Name = [["O", "enclave-kms simulator"], ["CN", "Simulated KMS root"]];
+
+function makeAuthority(now: number): Promise<Identity> {
+  return issueCertificate({
+    subject: AUTHORITY_NAME,
+    curve: "P-256",
+    notBefore: now - 365 * DAY_MS,
+    notAfter: now + 365 * DAY_MS,
+    pathLength: 0,
+  });
+}
