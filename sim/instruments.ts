@@ -25,9 +25,9 @@ export const SUPERVISED_VARIABLE = "ENCLAVE_KMS_NSM_SUPERVISED";
  * @throws {Error} When the compiler refuses the sources
  */
 export async function compileInstrument(name: InstrumentName): Promise<string | undefined> {
+  const cache = await openCache();
   const { path, sources } = locate(name);
   if (existsSync(path)) return path;
-  const cache = await openCache();
   const work = await mkdtemp(join(cache, "work-"));
   try {
     const built = join(work, "built");
