@@ -1,0 +1,155 @@
+import { Worker } from "node:worker_threads";
+import type { Deadline } from "../deadline.ts";
+import {
+  SdkGenericError,
+  SdkKmsClientError,
+  SdkKmsConfigError,
+  SdkKmsDecryptError,
+} from "../errors.ts";
+import { guardExit } from "../native/blocking_calls.ts";
+import { jobMemory, type SdkClientFailure, type SdkClientJob, type SdkClientReply } from "./sdk_client_job.ts";
+
+const FAILURES = { SdkGenericError, SdkKmsClientError, SdkKmsConfigError, SdkKmsDecryptError } as const;
+
+/** The file of the worker: TypeScript in the repository and on Deno, JavaScript in the npm package. */
+const WORKER_FILE = import.meta.url.endsWith(".ts") ? "./sdk_client_worker.ts" : "./sdk_client_worker.js";
+
+/** One job in the queue. */
+interface Waiter {
+  readonly start: () => void;
+  readonly refuse: (reason: Error) => void;
+}
+
+const queue: Waiter[] = [];
+
+let worker: Worker | undefined;
+let busy = false;
+let stalled = false;
+
+const isBusy = () => busy;
+
+/**
+ * Runs one job on the one thread of the C client, after those before it: upstream, two clients at once
+ * crash the process.
+ *
+ * When the deadline passes inside C the promise rejects, and until C returns (it may never) every later
+ * job is refused at once. The process still ends when it wants to.
+ *
+ * @param makeJob Called when the thread is free; its bytes are transferred
+ * @param deadline When to give up
+ * @param release Called when C has returned, or when the job did not begin
+ * @returns The plaintext; the caller wipes it
+ * @throws {SdkKmsClientError} When an earlier job has not returned, or the thread died
+ */
+export async function runOnClientThread(
+  makeJob: () => SdkClientJob,
+  deadline: Deadline,
+  release: () => void,
+): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    await takeTurn(deadline);
+  } catch (error) {
+    release();
+    throw error;
+  }
+  const reply = exchange(makeJob).finally(() => {
+    release();
+    passOn();
+  });
+  try {
+    return unwrap(await deadline.race(reply));
+  } catch (error) {
+    if (busy && deadline.signal.aborted) markStalled(reply);
+    throw error;
+  }
+}
+
+async function takeTurn(deadline: Deadline): Promise<void> {
+  deadline.throwIfPassed();
+  if (stalled) throw refusal();
+  if (!busy) {
+    busy = true;
+    return;
+  }
+  const turn = Promise.withResolvers<void>();
+  const waiter: Waiter = { start: turn.resolve, refuse: turn.reject };
+  queue.push(waiter);
+  try {
+    await deadline.race(turn.promise);
+  } catch (error) {
+    const index = queue.indexOf(waiter);
+    if (index >= 0) queue.splice(index, 1);
+    else turn.promise.then(passOn, () => {});
+    throw error;
+  }
+}
+
+function passOn(): void {
+  stalled = false;
+  const next = queue.shift();
+  if (next) next.start();
+  else busy = false;
+}
+
+/** From here on nobody waits for C; if it does return, the thread serves again. */
+function markStalled(reply: Promise<SdkClientReply>): void {
+  stalled = true;
+  worker?.unref();
+  for (const { refuse } of queue.splice(0)) refuse(refusal());
+  reply.then((late) => "plaintext" in late && late.plaintext.fill(0), () => {});
+}
+
+async function exchange(makeJob: () => SdkClientJob): Promise<SdkClientReply> {
+  guardExit(isBusy);
+  const job = makeJob();
+  const { promise, resolve, reject } = Promise.withResolvers<SdkClientReply>();
+  const thread = worker ??= startWorker();
+  const onEnd = () => reject(threadDied());
+  thread.ref();
+  thread.once("message", resolve);
+  thread.once("exit", onEnd);
+  thread.once("error", onEnd);
+  try {
+    thread.postMessage(job, jobMemory(job));
+    return await promise;
+  } finally {
+    thread.unref();
+    thread.off("message", resolve);
+    thread.off("exit", onEnd);
+    thread.off("error", onEnd);
+  }
+}
+
+function startWorker(): Worker {
+  const thread = new Worker(new URL(WORKER_FILE, import.meta.url), { name: "enclave-kms sdk-client" });
+  const forget = () => {
+    if (worker === thread) worker = undefined;
+  };
+  thread.on("exit", forget);
+  thread.on("error", forget);
+  return thread;
+}
+
+function unwrap(reply: SdkClientReply): Uint8Array<ArrayBuffer> {
+  if ("plaintext" in reply) return reply.plaintext;
+  throw revive(reply.error);
+}
+
+function revive({ name, message, ...details }: SdkClientFailure): Error {
+  const Failure = name in FAILURES ? FAILURES[name as keyof typeof FAILURES] : SdkKmsClientError;
+  return new Failure(message, details);
+}
+
+function refusal(): SdkKmsClientError {
+  return new SdkKmsClientError("Cannot decrypt: an earlier call into the C client has not returned", {
+    cFunction: "aws_kms_decrypt_blocking",
+    hint: "The C client cannot be cancelled and takes one call at a time: use engine direct or sdk, or restart",
+  });
+}
+
+function threadDied(): SdkKmsClientError {
+  return new SdkKmsClientError("Cannot decrypt: the thread of the C client ended", {
+    cFunction: "aws_kms_decrypt_blocking",
+    hint: "Is sdk_client_worker beside the library's own file, and may it be read? A bundle needs it as well",
+  });
+}

@@ -1,0 +1,107 @@
+import process from "node:process";
+import { getSystemErrorName } from "node:util";
+import { loader } from "#loader";
+import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
+import { LoadFailure, type NativeLibrary, type Pointer } from "../../ffi/symbols.ts";
+import { LibraryLoadError, SystemCallError } from "../errors.ts";
+
+/** libc's functions, as ffi/libc_symbols.ts declares them. */
+export type Libc = NativeLibrary<typeof LIBC_SYMBOLS>;
+
+let loaded: Libc | undefined;
+
+/**
+ * libc, loaded on first use and kept.
+ *
+ * @throws {LibraryLoadError} When this is not Linux, or FFI is not permitted
+ */
+export function libc(): Libc {
+  return loaded ??= loadLibc();
+}
+
+function loadLibc(): Libc {
+  const failures: string[] = [];
+  for (const path of loader.libcPaths) {
+    try {
+      return loader.open(path, LIBC_SYMBOLS);
+    } catch (error) {
+      if (!(error instanceof LoadFailure)) throw error;
+      failures.push(`${error.path}: ${error.message}`);
+    }
+  }
+  throw new LibraryLoadError(`Cannot load libc: ${failures.join("; ")}`, {
+    hint: process.platform === "linux"
+      ? "On Deno, is --allow-ffi given, for this path or for all?"
+      : "vsock and the NSM exist on Linux only; elsewhere use the simulator over TCP",
+  });
+}
+
+/**
+ * The error of a system call that was made just now, on this thread.
+ *
+ * @param action What failed: "open /dev/nsm"
+ * @param cFunction The C function
+ * @param hint The likeliest cause
+ */
+export function systemCallError(action: string, cFunction: string, hint: string): SystemCallError {
+  const nativeCode = errno();
+  return new SystemCallError(`Cannot ${action}: ${cFunction} failed with ${errnoName(nativeCode)}`, {
+    cFunction,
+    nativeCode,
+    hint,
+  });
+}
+
+/** `errno` of this thread. Corresponds to `errno`. */
+export function errno(): number {
+  const { call } = libc();
+  const location = call.__errno_location();
+  if (location === null) return 0;
+  const value = new Uint8Array(new ArrayBuffer(4));
+  call.memcpy(value, location, value.length);
+  return new DataView(value.buffer).getInt32(0, true);
+}
+
+/**
+ * The name of an error number: `ENOENT`.
+ *
+ * @param code As in `errno`
+ */
+export function errnoName(code: number): string {
+  return code > 0 ? getSystemErrorName(-code) : "an unknown error";
+}
+
+/**
+ * Text as C wants it: UTF-8 with a NUL at the end.
+ *
+ * @param text Without a NUL of its own
+ * @throws {TypeError} When a NUL in the text would cut it short
+ */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  if (text.includes("\0")) throw new TypeError("A string for C must not contain a NUL");
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+/**
+ * A copy of the text at an address.
+ *
+ * @param pointer A C string
+ * @param maxLength Bytes to read at most
+ */
+export function readCString(pointer: Pointer<"c_char">, maxLength = 4096): string {
+  const { call } = libc();
+  const length = call.strnlen(pointer, maxLength);
+  return length === 0 ? "" : new TextDecoder().decode(copyFromC(pointer, length));
+}
+
+/**
+ * A copy of C memory, in memory that V8 does not move.
+ *
+ * @param pointer Where it begins
+ * @param length In bytes, at least 1
+ */
+export function copyFromC(pointer: Pointer<string>, length: number): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(new ArrayBuffer(length));
+  libc().call.memcpy(copy, pointer, length);
+  return copy;
+}

@@ -1,0 +1,145 @@
+import { AWS_RSA_2048 } from "../../ffi/layouts.ts";
+import type { Pointer } from "../../ffi/symbols.ts";
+import { AttestationError, DisposedError, SdkGenericError } from "../errors.ts";
+import { runBlocking } from "./blocking_calls.ts";
+import { Handle } from "./handle.ts";
+import { SdkByteBuffer } from "./sdk_byte_buffer.ts";
+import { checkSdk, type SdkLibrary } from "./sdk_library.ts";
+
+class KeyPairHandle extends Handle<"aws_rsa_keypair"> {
+  static take(pointer: Pointer<"aws_rsa_keypair">, library: SdkLibrary): KeyPairHandle {
+    return new KeyPairHandle("SdkKeyPair", pointer, library.sdk.call.aws_attestation_rsa_keypair_destroy);
+  }
+}
+
+/**
+ * An RSA-2048 key pair that never leaves C memory, and what the C SDK does with it.
+ *
+ * It counts its users: a key pair that is disposed while C still works with it is destroyed when C
+ * returns. It holds the library for as long.
+ *
+ * Corresponds to `aws_attestation_rsa_keypair_new`, `aws_attestation_request`,
+ * `aws_attestation_rsa_decrypt`, `aws_cms_cipher_decrypt` and `aws_attestation_rsa_keypair_destroy`.
+ */
+export class SdkKeyPair implements Disposable {
+  readonly #library: SdkLibrary;
+  readonly #handle: KeyPairHandle;
+  #callsInC = 0;
+  #disposed = false;
+
+  private constructor(library: SdkLibrary, handle: KeyPairHandle) {
+    this.#library = library;
+    this.#handle = handle;
+  }
+
+  /**
+   * Makes a key pair on another thread (about 70 ms).
+   *
+   * @param library Shared for the life of the key pair
+   * @throws {SdkGenericError} When C makes none
+   */
+  static async create(library: SdkLibrary): Promise<SdkKeyPair> {
+    const shared = library.share();
+    try {
+      const { sdk, allocator } = shared;
+      const pointer = await runBlocking(() =>
+        sdk.callAsync.aws_attestation_rsa_keypair_new(allocator, AWS_RSA_2048)
+      );
+      const created = checkSdk(sdk, pointer, SdkGenericError, {
+        action: "make an RSA key pair",
+        cFunction: "aws_attestation_rsa_keypair_new",
+        hint: "Is the enclave out of memory, or without entropy?",
+      });
+      return new SdkKeyPair(shared, KeyPairHandle.take(created, shared));
+    } catch (error) {
+      shared[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Asks the NSM for a document with this key pair's public key, on another thread.
+   *
+   * @returns COSE_Sign1, at most 16 KiB
+   * @throws {AttestationError} When the NSM is absent or refuses: C does not say which
+   */
+  async attestationDocument(): Promise<Uint8Array<ArrayBuffer>> {
+    this.#throwIfDisposed();
+    this.#callsInC++;
+    try {
+      const { sdk, allocator } = this.#library;
+      using document = SdkByteBuffer.empty(sdk);
+      const code = await runBlocking(() =>
+        sdk.callAsync.aws_attestation_request(allocator, this.#handle.pointer, document.struct)
+      );
+      if (code !== 0) throw attestationFailure(code);
+      return document.copyOut();
+    } finally {
+      this.#callsInC--;
+      this.#releaseIfUnused();
+    }
+  }
+
+  /**
+   * Opens one envelope's parts: the content key by RSA-OAEP, the content by AES-256-CBC, both in C memory
+   * and on this thread (on another, C's stack would keep the plaintext).
+   *
+   * @param wrappedKey 256 bytes
+   * @param iv 16 bytes: C reads as many, whatever the length
+   * @param ciphertext A multiple of 16 bytes, at most 16 KiB: C puts the plaintext on its stack
+   * @returns The plaintext, or `undefined` for whatever is wrong with them
+   */
+  open(
+    wrappedKey: Uint8Array<ArrayBuffer>,
+    iv: Uint8Array<ArrayBuffer>,
+    ciphertext: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> | undefined {
+    this.#throwIfDisposed();
+    const { sdk, allocator } = this.#library;
+    using wrapped = SdkByteBuffer.copyOf(sdk, allocator, wrappedKey);
+    using vector = SdkByteBuffer.copyOf(sdk, allocator, iv);
+    using content = SdkByteBuffer.copyOf(sdk, allocator, ciphertext);
+    using contentKey = SdkByteBuffer.empty(sdk);
+    const keyCode = sdk.call.aws_attestation_rsa_decrypt(
+      allocator,
+      this.#handle.pointer,
+      wrapped.struct,
+      contentKey.struct,
+    );
+    if (keyCode !== 0 || contentKey.length !== CONTENT_KEY_BYTES) return undefined;
+    using plaintext = SdkByteBuffer.empty(sdk);
+    const code = sdk.call.aws_cms_cipher_decrypt(
+      content.struct,
+      contentKey.struct,
+      vector.struct,
+      plaintext.struct,
+    );
+    return code === 0 ? plaintext.copyOut() : undefined;
+  }
+
+  /** Destroys the key pair, once no call uses it. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#releaseIfUnused();
+  }
+
+  #releaseIfUnused(): void {
+    if (!this.#disposed || this.#callsInC > 0) return;
+    using _library = this.#library;
+    using _handle = this.#handle;
+  }
+
+  #throwIfDisposed(): void {
+    if (this.#disposed) throw new DisposedError("SdkKeyPair");
+  }
+}
+
+const CONTENT_KEY_BYTES = 32;
+
+function attestationFailure(code: number): AttestationError {
+  return new AttestationError(
+    "UNAVAILABLE",
+    `Cannot get an attestation document: aws_attestation_request returned ${code}`,
+    { hint: "Is this an enclave, with /dev/nsm? The C SDK does not tell a missing NSM from one that refuses" },
+  );
+}

@@ -1,0 +1,172 @@
+import process from "node:process";
+import { loader } from "#loader";
+import { SDK_SYMBOLS } from "../../ffi/sdk_symbols.ts";
+import { LoadFailure, type NativeLibrary, type Pointer } from "../../ffi/symbols.ts";
+import { DisposedError, LibraryLoadError, type NativeError, type NativeErrorDetails, SdkInitError } from "../errors.ts";
+import { readCString } from "./libc.ts";
+
+/** The C SDK's functions, as ffi/sdk_symbols.ts declares them. */
+export type Sdk = NativeLibrary<typeof SDK_SYMBOLS>;
+
+const SONAMES = ["libaws-nitro-enclaves-sdk-c.so.0unstable", "libaws-nitro-enclaves-sdk-c.so"];
+
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
+
+const LOAD_HINT = "Is the library in the image, for this architecture and libc? `library` names its path";
+
+/** One loaded and initialised library, shared by all its users in the process. */
+interface SharedLibrary {
+  readonly sdk: Sdk;
+  readonly allocator: Pointer<"aws_allocator">;
+  users: number;
+}
+
+const loaded = new Map<string, Sdk>();
+const initialised = new Map<Sdk, SharedLibrary>();
+
+/**
+ * The C SDK, initialised. Set-up is process-wide: the first user initialises it, the last one cleans it
+ * up, both on the main thread and at once. The library itself stays loaded for the life of the process.
+ *
+ * Corresponds to `aws_nitro_enclaves_library_init`, `aws_nitro_enclaves_get_allocator` and
+ * `aws_nitro_enclaves_library_clean_up`.
+ */
+export class SdkLibrary implements Disposable {
+  #shared: SharedLibrary | undefined;
+
+  private constructor(shared: SharedLibrary) {
+    this.#shared = shared;
+    shared.users++;
+  }
+
+  /**
+   * @param path Absolute path of the library, or nothing for the usual places
+   * @throws {LibraryLoadError} When it cannot be loaded
+   * @throws {SdkInitError} When it has no allocator
+   */
+  static acquire(path?: string): SdkLibrary {
+    const sdk = loadSdk(path);
+    return new SdkLibrary(initialised.get(sdk) ?? initialise(sdk));
+  }
+
+  /** Another user of the same library, to be disposed on its own. */
+  share(): SdkLibrary {
+    return new SdkLibrary(this.#use());
+  }
+
+  /** The C functions. */
+  get sdk(): Sdk {
+    return this.#use().sdk;
+  }
+
+  /** The library's allocator. */
+  get allocator(): Pointer<"aws_allocator"> {
+    return this.#use().allocator;
+  }
+
+  /** Where it was loaded from. */
+  get path(): string {
+    return this.#use().sdk.path ?? "";
+  }
+
+  /** Leaves the library; the last user cleans it up. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    const shared = this.#shared;
+    this.#shared = undefined;
+    if (shared === undefined || --shared.users > 0) return;
+    initialised.delete(shared.sdk);
+    shared.sdk.call.aws_nitro_enclaves_library_clean_up();
+  }
+
+  #use(): SharedLibrary {
+    if (this.#shared === undefined) throw new DisposedError("SdkLibrary");
+    return this.#shared;
+  }
+}
+
+/**
+ * The C SDK's functions, not initialised: for a thread that works while the main thread holds an
+ * {@link SdkLibrary}.
+ *
+ * @param path Absolute path of the library, or nothing for the usual places
+ * @throws {LibraryLoadError} Names every path tried, and why it would not do
+ */
+export function loadSdk(path?: string): Sdk {
+  const failures: string[] = [];
+  for (const candidate of path === undefined ? usualPaths() : [path]) {
+    const known = loaded.get(candidate);
+    if (known !== undefined) return known;
+    try {
+      const sdk = loader.open(candidate, SDK_SYMBOLS, { isolated: true });
+      loaded.set(candidate, sdk);
+      return sdk;
+    } catch (error) {
+      if (!(error instanceof LoadFailure)) throw error;
+      failures.push(describeFailure(error));
+    }
+  }
+  throw new LibraryLoadError(`Cannot load aws-nitro-enclaves-sdk-c: ${failures.join("; ")}`, { hint: LOAD_HINT });
+}
+
+/**
+ * Turns NULL and non-zero into an error, right after the call, on the thread that made it.
+ *
+ * @param sdk The library
+ * @param result What C returned: a pointer, a code or a success flag
+ * @param Failure The error class for this step
+ * @param failed What failed: the action, the C function and the hint
+ * @returns The pointer, the code 0 or `true`
+ */
+export function checkSdk<T>(
+  sdk: Sdk,
+  result: T,
+  Failure: new (message: string, details: NativeErrorDetails) => NativeError,
+  failed: { action: string; cFunction: string; hint: string },
+): NonNullable<T> {
+  if (result !== null && result !== undefined && result !== false && (typeof result !== "number" || result === 0)) {
+    return result;
+  }
+  const nativeCode = sdk.call.aws_last_error();
+  sdk.call.aws_reset_error();
+  const returned = typeof result === "number" ? String(result) : result === false ? "false" : "NULL";
+  const name = nativeCode === 0 ? "" : ` (${errorName(sdk, nativeCode)})`;
+  throw new Failure(`Cannot ${failed.action}: ${failed.cFunction} returned ${returned}${name}`, {
+    cFunction: failed.cFunction,
+    nativeCode,
+    hint: failed.hint,
+  });
+}
+
+function errorName(sdk: Sdk, code: number): string {
+  const name = sdk.call.aws_error_name(code);
+  return name === null ? `error ${code}` : readCString(name);
+}
+
+function initialise(sdk: Sdk): SharedLibrary {
+  sdk.call.aws_nitro_enclaves_library_init(null);
+  try {
+    const allocator = checkSdk(sdk, sdk.call.aws_nitro_enclaves_get_allocator(), SdkInitError, {
+      action: "initialise the C SDK",
+      cFunction: "aws_nitro_enclaves_get_allocator",
+      hint: "Is the enclave out of memory?",
+    });
+    const shared = { sdk, allocator, users: 0 };
+    initialised.set(sdk, shared);
+    return shared;
+  } catch (error) {
+    sdk.call.aws_nitro_enclaves_library_clean_up();
+    throw error;
+  }
+}
+
+function describeFailure(failure: LoadFailure): string {
+  return failure.symbol === undefined
+    ? `${failure.path}: ${failure.message}`
+    : `${failure.path}: symbol ${failure.symbol} is missing`;
+}
+
+function usualPaths(): string[] {
+  const architecture = ARCHITECTURES[process.arch] ?? process.arch;
+  const folders = ["/usr/lib64", "/usr/lib", "/usr/local/lib64", "/usr/local/lib", `/usr/lib/${architecture}-linux-gnu`];
+  return folders.flatMap((folder) => SONAMES.map((name) => `${folder}/${name}`));
+}
