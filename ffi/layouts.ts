@@ -71,6 +71,10 @@ export const O_RDWR = 2;
 export const O_CLOEXEC = 0o2000000;
 /** <asm-generic/errno.h> */
 export const EINPROGRESS = 115;
+/** <dlfcn.h> */
+export const RTLD_NOW = 2;
+/** <dlfcn.h> */
+export const RTLD_NODELETE = 0x1000;
 /** <sys/mman.h> */
 export const MFD_CLOEXEC = 1;
 

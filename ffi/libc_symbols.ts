@@ -33,6 +33,13 @@ export const LIBC_SYMBOLS = {
     result: ["usize", "size_t"],
   },
 
+  // <dlfcn.h>; in libdl before glibc 2.34, where Deno does not find it
+  dlopen: {
+    parameters: [["bytes", "const char *filename"], ["i32", "int flags"]],
+    result: ["pointer void", "void *"],
+    optional: true,
+  },
+
   // <errno.h>
   __errno_location: { parameters: [], result: ["pointer c_int", "int *"] },
 

@@ -1,9 +1,10 @@
 import process from "node:process";
 import { loader } from "#loader";
+import { RTLD_NODELETE, RTLD_NOW } from "../../ffi/layouts.ts";
 import { SDK_SYMBOLS } from "../../ffi/sdk_symbols.ts";
 import { LoadFailure, type NativeLibrary, type Pointer } from "../../ffi/symbols.ts";
 import { DisposedError, LibraryLoadError, type NativeError, type NativeErrorDetails, SdkInitError } from "../errors.ts";
-import { readCString } from "./libc.ts";
+import { cString, libc, readCString } from "./libc.ts";
 
 /** The C SDK's functions, as ffi/sdk_symbols.ts declares them. */
 export type Sdk = NativeLibrary<typeof SDK_SYMBOLS>;
@@ -98,6 +99,7 @@ export function loadSdk(path?: string): Sdk {
     if (known !== undefined) return known;
     try {
       const sdk = loader.open(candidate, SDK_SYMBOLS, { isolated: true });
+      pin(candidate);
       loaded.set(candidate, sdk);
       return sdk;
     } catch (error) {
@@ -135,6 +137,14 @@ export function checkSdk<T>(
     nativeCode,
     hint: failed.hint,
   });
+}
+
+/**
+ * Keeps the runtime from unloading the library when the process ends: threads that end later still run its
+ * destructors, and would crash. Where libc has no `dlopen` the runtime's own habit has to do.
+ */
+function pin(path: string): void {
+  libc().call.dlopen?.(cString(path), RTLD_NOW | RTLD_NODELETE);
 }
 
 function errorName(sdk: Sdk, code: number): string {
