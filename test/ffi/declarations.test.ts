@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { describe, test } from "#test";
+import * as layouts from "../../ffi/layouts.ts";
+import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
+import { SDK_SYMBOLS } from "../../ffi/sdk_symbols.ts";
+import type { SymbolDeclaration, SymbolTable } from "../../ffi/symbols.ts";
+import { checkSource, hasCompiler } from "../support/c_compiler.ts";
+
+const withoutCompiler = !hasCompiler();
+const SDK_HEADERS = process.env["ENCLAVE_KMS_SDK_HEADERS"] ?? "";
+const withoutHeaders = withoutCompiler || !existsSync(`${SDK_HEADERS}/aws/nitro_enclaves/kms.h`);
+const HEADERS_REASON = withoutHeaders ? " (skipped: needs cc and ENCLAVE_KMS_SDK_HEADERS=<include folder>)" : "";
+const CC_REASON = withoutCompiler ? " (skipped: no C compiler)" : "";
+
+const LIBC_HEADERS = `
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <linux/vm_sockets.h>
+#define offset(type, field, value) _Static_assert(offsetof(type, field) == (value), #type "." #field)
+#define equal(a, b) _Static_assert((a) == (b), #a)
+`;
+
+const SDK_INCLUDES = `
+#include <stddef.h>
+#include <aws/common/allocator.h>
+#include <aws/common/byte_buf.h>
+#include <aws/common/error.h>
+#include <aws/common/string.h>
+#include <aws/nitro_enclaves/attestation.h>
+#include <aws/nitro_enclaves/internal/cms.h>
+#include <aws/nitro_enclaves/kms.h>
+#include <aws/nitro_enclaves/nitro_enclaves.h>
+#define offset(type, field, value) _Static_assert(offsetof(struct type, field) == (value), #type "." #field)
+#define equal(a, b) _Static_assert((a) == (b), #a)
+`;
+
+/** The C prototype that a declaration stands for: the compiler refuses it beside a different one. */
+function prototype(name: string, declaration: SymbolDeclaration): string {
+  const parameters: string[] = declaration.parameters.map(([, c]) => c);
+  if (declaration.variadic) parameters.splice(-1, 1, "...");
+  return `${declaration.result[1]} ${name}(${parameters.join(", ") || "void"});`;
+}
+
+function prototypes(table: SymbolTable, include: (name: string) => boolean): string {
+  return Object.entries(table).filter(([name]) => include(name)).map(([name, d]) => prototype(name, d)).join("\n");
+}
+
+/** Which kind a C declaration must be given. */
+function kindsFor(c: string): RegExp {
+  if (c.includes("struct aws_byte_buf *")) return /^bytes\??$/;
+  const struct = /struct (\w+) \*/.exec(c)?.[1];
+  if (struct?.startsWith("aws_")) return new RegExp(`^pointer\\?? ${struct}$`);
+  if (c.includes("*")) return /^(bytes\??|pointer\?? (any|c_char|c_int|void))$/;
+  if (/\b(size_t|nfds_t|unsigned long)\b/.test(c)) return c.startsWith("ssize_t") ? /^isize$/ : /^usize$/;
+  if (/\bssize_t\b/.test(c)) return /^isize$/;
+  if (/\b(unsigned int|mode_t|socklen_t)\b/.test(c)) return /^u32$/;
+  if (/^(int\b|enum )/.test(c)) return /^i32$/;
+  return new RegExp(`^${c}$`);
+}
+
+describe("symbol tables", () => {
+  const needsGnu = (name: string) => name === "memfd_create";
+
+  test.skipIf(withoutCompiler)(`libc's prototypes are those of its headers${CC_REASON}`, () => {
+    checkSource(LIBC_HEADERS + prototypes(LIBC_SYMBOLS, (name) => !needsGnu(name)), ["-D_DEFAULT_SOURCE"]);
+    checkSource(LIBC_HEADERS + prototypes(LIBC_SYMBOLS, needsGnu), ["-D_GNU_SOURCE"]);
+  });
+
+  test.skipIf(withoutCompiler)(`a wrong prototype does not pass${CC_REASON}`, () => {
+    assert.throws(() => checkSource(`${LIBC_HEADERS}int close(long fd);`), /conflicting types/);
+  });
+
+  test.skipIf(withoutHeaders)(`the SDK's prototypes are those of its headers${HEADERS_REASON}`, () => {
+    checkSource(SDK_INCLUDES + prototypes(SDK_SYMBOLS, () => true), [`-I${SDK_HEADERS}`]);
+  });
+
+  for (const [library, table] of Object.entries({ libc: LIBC_SYMBOLS, sdk: SDK_SYMBOLS })) {
+    test(`${library}: every kind suits its C declaration`, () => {
+      for (const [name, declaration] of Object.entries<SymbolDeclaration>(table)) {
+        for (const [kind, c] of [...declaration.parameters, declaration.result]) {
+          assert.match(kind, kindsFor(c), `${name}: ${c}`);
+        }
+      }
+    });
+  }
+});
+
+describe("layouts", () => {
+  test.skipIf(withoutCompiler)(`libc's structs and constants are those of its headers${CC_REASON}`, () => {
+    const { SOCKADDR_VM, POLLFD } = layouts;
+    checkSource(
+      `${LIBC_HEADERS}
+      equal(sizeof(struct sockaddr_vm), ${SOCKADDR_VM.size});
+      offset(struct sockaddr_vm, svm_family, ${SOCKADDR_VM.svm_family});
+      offset(struct sockaddr_vm, svm_port, ${SOCKADDR_VM.svm_port});
+      offset(struct sockaddr_vm, svm_cid, ${SOCKADDR_VM.svm_cid});
+      equal(sizeof(struct pollfd), ${POLLFD.size});
+      offset(struct pollfd, fd, ${POLLFD.fd});
+      offset(struct pollfd, events, ${POLLFD.events});
+      offset(struct pollfd, revents, ${POLLFD.revents});
+      struct nsm_raw { struct { unsigned long long address, length; } request, response; };
+      equal(sizeof(struct nsm_raw), ${layouts.NSM_MESSAGE.size});
+      offset(struct nsm_raw, request.length, ${layouts.NSM_MESSAGE.requestLength});
+      offset(struct nsm_raw, response.address, ${layouts.NSM_MESSAGE.responseAddress});
+      offset(struct nsm_raw, response.length, ${layouts.NSM_MESSAGE.responseLength});
+      equal(_IOWR(0x0A, 0, struct nsm_raw), ${layouts.NSM_IOCTL}u);
+      ${
+        (["AF_UNIX", "AF_VSOCK", "SOCK_STREAM", "SOCK_NONBLOCK", "SOCK_CLOEXEC", "SOL_SOCKET", "SO_ERROR"] as const)
+          .map((name) => `equal(${name}, ${layouts[name]});`).join("\n")
+      }
+      ${
+        (["POLLOUT", "O_RDWR", "O_CLOEXEC", "EINPROGRESS", "MFD_CLOEXEC", "RTLD_NOW", "RTLD_NODELETE"] as const)
+          .map((name) => `equal(${name}, ${layouts[name]});`).join("\n")
+      }`,
+      ["-D_GNU_SOURCE"],
+    );
+  });
+
+  test.skipIf(withoutHeaders)(`the SDK's structs and constants are those of its headers${HEADERS_REASON}`, () => {
+    const { AWS_BYTE_BUF, AWS_KMS_CLIENT_CONFIGURATION: CONFIGURATION } = layouts;
+    checkSource(
+      `${SDK_INCLUDES}
+      equal(sizeof(struct aws_byte_buf), ${AWS_BYTE_BUF.size});
+      offset(aws_byte_buf, len, ${AWS_BYTE_BUF.len});
+      offset(aws_byte_buf, buffer, ${AWS_BYTE_BUF.buffer});
+      offset(aws_byte_buf, capacity, ${AWS_BYTE_BUF.capacity});
+      offset(aws_byte_buf, allocator, ${AWS_BYTE_BUF.allocator});
+      _Static_assert(sizeof(struct aws_socket_endpoint) <= ${layouts.AWS_SOCKET_ENDPOINT.size}, "endpoint");
+      offset(aws_socket_endpoint, address, ${layouts.AWS_SOCKET_ENDPOINT.address});
+      offset(aws_socket_endpoint, port, ${layouts.AWS_SOCKET_ENDPOINT.port});
+      equal(sizeof(((struct aws_socket_endpoint *)0)->address), ${layouts.AWS_SOCKET_ENDPOINT.addressLength});
+      equal(sizeof(struct aws_nitro_enclaves_kms_client_configuration), ${CONFIGURATION.size});
+      offset(aws_nitro_enclaves_kms_client_configuration, host_name, ${CONFIGURATION.host_name});
+      equal(AWS_SOCKET_IPV4, ${layouts.AWS_SOCKET_DOMAIN.IPV4});
+      equal(AWS_SOCKET_IPV6, ${layouts.AWS_SOCKET_DOMAIN.IPV6});
+      equal(AWS_SOCKET_LOCAL, ${layouts.AWS_SOCKET_DOMAIN.LOCAL});
+      equal(AWS_SOCKET_VSOCK, ${layouts.AWS_SOCKET_DOMAIN.VSOCK});
+      equal(AWS_RSA_2048, ${layouts.AWS_RSA_2048});
+      equal(sizeof(void *), 8);`,
+      [`-I${SDK_HEADERS}`, "-DUSE_VSOCK=1"],
+    );
+  });
+
+  test("encodeSocketEndpoint() is right for a port of 16 and of 32 bits", () => {
+    const struct = layouts.encodeSocketEndpoint("3", 8000);
+    const view = new DataView(struct.buffer);
+    assert.equal(struct.length, 112);
+    assert.deepEqual([...struct.subarray(0, 108)], [0x33, ...new Array(107).fill(0)]);
+    assert.equal(view.getUint16(108, true), 8000);
+    assert.equal(view.getUint32(108, true), 8000);
+  });
+
+  test("encodeSocketEndpoint() refuses an address that leaves no room for the NUL", () => {
+    assert.equal(layouts.encodeSocketEndpoint("x".repeat(107), 1)[107], 0);
+    assert.throws(() => layouts.encodeSocketEndpoint("x".repeat(108), 1), RangeError);
+  });
+
+  test("encodeSockaddrVm() puts family, port and CID where Linux reads them", () => {
+    const struct = layouts.encodeSockaddrVm(0xffff_ffff, 8000);
+    assert.deepEqual([...struct], [40, 0, 0, 0, 0x40, 0x1f, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0]);
+  });
+});
