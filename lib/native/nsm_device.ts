@@ -54,7 +54,9 @@ export class NsmDevice implements Disposable {
   async exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#disposed) throw new DisposedError("NsmDevice");
     if (request.length > NSM_REQUEST_MAX_BYTES) {
-      throw new RangeError(`An NSM request has at most ${NSM_REQUEST_MAX_BYTES} bytes, not ${request.length}`);
+      throw new RangeError(
+        `An NSM request has at most ${NSM_REQUEST_MAX_BYTES} bytes, not ${request.length}`,
+      );
     }
     this.#callsInC++;
     try {

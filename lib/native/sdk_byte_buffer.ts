@@ -37,7 +37,11 @@ export class SdkByteBuffer implements Disposable {
    * @param bytes At least one byte
    * @throws {SdkGenericError} When C has no memory
    */
-  static copyOf(sdk: Sdk, allocator: Pointer<"aws_allocator">, bytes: Uint8Array<ArrayBuffer>): SdkByteBuffer {
+  static copyOf(
+    sdk: Sdk,
+    allocator: Pointer<"aws_allocator">,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): SdkByteBuffer {
     const buffer = new SdkByteBuffer(sdk);
     const hint = "Is the enclave out of memory?";
     checkSdk(sdk, sdk.call.aws_byte_buf_init(buffer.struct, allocator, bytes.length), SdkGenericError, {

@@ -140,6 +140,8 @@ function attestationFailure(code: number): AttestationError {
   return new AttestationError(
     "UNAVAILABLE",
     `Cannot get an attestation document: aws_attestation_request returned ${code}`,
-    { hint: "Is this an enclave, with /dev/nsm? The C SDK does not tell a missing NSM from one that refuses" },
+    {
+      hint: "Is this an enclave, with /dev/nsm? The C SDK does not tell a missing NSM from one that refuses",
+    },
   );
 }

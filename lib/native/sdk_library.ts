@@ -3,7 +3,13 @@ import { loader } from "#loader";
 import { RTLD_NODELETE, RTLD_NOW } from "../../ffi/layouts.ts";
 import { SDK_SYMBOLS } from "../../ffi/sdk_symbols.ts";
 import { LoadFailure, type NativeLibrary, type Pointer } from "../../ffi/symbols.ts";
-import { DisposedError, LibraryLoadError, type NativeError, type NativeErrorDetails, SdkInitError } from "../errors.ts";
+import {
+  DisposedError,
+  LibraryLoadError,
+  type NativeError,
+  type NativeErrorDetails,
+  SdkInitError,
+} from "../errors.ts";
 import { cString, libc, readCString } from "./libc.ts";
 
 /** The C SDK's functions, as ffi/sdk_symbols.ts declares them. */
@@ -107,7 +113,9 @@ export function loadSdk(path?: string): Sdk {
       failures.push(describeFailure(error));
     }
   }
-  throw new LibraryLoadError(`Cannot load aws-nitro-enclaves-sdk-c: ${failures.join("; ")}`, { hint: LOAD_HINT });
+  throw new LibraryLoadError(`Cannot load aws-nitro-enclaves-sdk-c: ${failures.join("; ")}`, {
+    hint: LOAD_HINT,
+  });
 }
 
 /**
@@ -125,7 +133,10 @@ export function checkSdk<T>(
   Failure: new (message: string, details: NativeErrorDetails) => NativeError,
   failed: { action: string; cFunction: string; hint: string },
 ): NonNullable<T> {
-  if (result !== null && result !== undefined && result !== false && (typeof result !== "number" || result === 0)) {
+  if (
+    result !== null && result !== undefined && result !== false &&
+    (typeof result !== "number" || result === 0)
+  ) {
     return result;
   }
   const nativeCode = sdk.call.aws_last_error();
@@ -177,6 +188,12 @@ function describeFailure(failure: LoadFailure): string {
 
 function usualPaths(): string[] {
   const architecture = ARCHITECTURES[process.arch] ?? process.arch;
-  const folders = ["/usr/lib64", "/usr/lib", "/usr/local/lib64", "/usr/local/lib", `/usr/lib/${architecture}-linux-gnu`];
+  const folders = [
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/local/lib64",
+    "/usr/local/lib",
+    `/usr/lib/${architecture}-linux-gnu`,
+  ];
   return folders.flatMap((folder) => SONAMES.map((name) => `${folder}/${name}`));
 }

@@ -83,10 +83,11 @@ export class SocketDescriptor implements Disposable {
    * @returns A socket that owns the connection
    */
   handOver(): net.Socket {
+    const connection = this.#descriptor.fd;
     using placeholder = openSocket(AF_UNIX);
     const socket = new net.Socket({ fd: placeholder.fd, readable: true, writable: true });
     const fd = placeholder.release();
-    if (libc().call.dup2(this.#descriptor.fd, fd) < 0) {
+    if (libc().call.dup2(connection, fd) < 0) {
       socket.destroy();
       throw systemCallError("hand the connection to Node", "dup2", "Is the process out of descriptors?");
     }

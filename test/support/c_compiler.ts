@@ -29,7 +29,9 @@ export function checkSource(source: string, flags: readonly string[] = []): void
   try {
     const file = join(folder, "check.c");
     writeFileSync(file, source);
-    execFileSync(CC, ["-std=gnu11", "-fsyntax-only", "-Werror", ...flags, file], { stdio: ["ignore", "ignore", "pipe"] });
+    execFileSync(CC, ["-std=gnu11", "-fsyntax-only", "-Werror", ...flags, file], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
   } catch (error) {
     throw new Error((error as { stderr?: Uint8Array }).stderr?.toString() ?? String(error));
   } finally {

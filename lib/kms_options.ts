@@ -1,0 +1,156 @@
+import process from "node:process";
+import { checkFields, checkInteger, checkOneOf, checkText } from "./checks.ts";
+import type { CredentialsProvider } from "./credentials.ts";
+import type { EngineName } from "./engine/engine.ts";
+import type { NsmTransport } from "./attestation/nsm_transport.ts";
+import { DEFAULT_ENDPOINT, type Endpoint } from "./endpoint.ts";
+import { checkTimeout } from "./kms_request.ts";
+import { checkHostName, checkRegion, kmsHostName } from "./region.ts";
+
+/** What {@link KmsClient.open} takes. Everything but `region` and `credentials` is right for an enclave as it is. */
+export interface KmsClientOptions {
+  /** Region of the keys, such as `eu-central-1`; any partition. */
+  readonly region: string;
+  /** Credentials, or a function that is asked for them before every request. */
+  readonly credentials: CredentialsProvider;
+  /**
+   * Who speaks to KMS and opens its answers. `auto`, the default, takes `sdk` when the C SDK loads and
+   * `direct` otherwise; it never takes `sdk-client`.
+   */
+  readonly engine?: "auto" | EngineName | undefined;
+  /** Where the proxy to KMS listens. Default: vsock CID 3, port 8000. */
+  readonly endpoint?: Endpoint | undefined;
+  /** KMS's name, as its certificate has it. Default: from the region. */
+  readonly hostName?: string | undefined;
+  /** Certificate authorities that may vouch for KMS, PEM. Default: those of the runtime or the system. */
+  readonly trustedCertificates?: string | readonly string[] | undefined;
+  /** Absolute path of `libaws-nitro-enclaves-sdk-c.so`. Default: the system's library folders. */
+  readonly library?: string | undefined;
+  /** The NSM, for engine `direct`. Default: `/dev/nsm`. A simulator brings its own. */
+  readonly nsm?: NsmTransport | undefined;
+  /** Milliseconds for opening and for each call, retries included; 1 to 2147483647. Default: 10000. */
+  readonly timeoutMs?: number | undefined;
+  /** How often a request is sent at most when KMS throttles or a connection breaks; 1 to 10. Default: 3. */
+  readonly maxAttempts?: number | undefined;
+  /** Milliseconds for which an attestation document is used again; 0 to 240000. Default: 60000. */
+  readonly attestationMaxAgeMs?: number | undefined;
+}
+
+/** Options after every check, with the defaults filled in. */
+export interface CheckedOptions {
+  readonly region: string;
+  readonly credentials: CredentialsProvider;
+  readonly engine: "auto" | EngineName;
+  readonly endpoint: Endpoint;
+  readonly hostName: string;
+  /** Whether `hostName` is the caller's own. */
+  readonly hostNameGiven: boolean;
+  readonly trustedCertificates: string | undefined;
+  readonly library: string | undefined;
+  readonly nsm: NsmTransport | undefined;
+  readonly timeoutMs: number;
+  readonly maxAttempts: number;
+  readonly attestationMaxAgeMs: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+const DEFAULT_MAX_ATTEMPTS = 3;
+const DEFAULT_ATTESTATION_MAX_AGE_MS = 60_000;
+
+/** KMS takes documents of up to five minutes; a minute is left for the way. */
+const MAX_ATTESTATION_MAX_AGE_MS = 240_000;
+
+const ENGINES = ["auto", "direct", "sdk", "sdk-client"] as const;
+
+/** The fields of the options, for those who pass some of them on. */
+export const OPTION_FIELDS: readonly string[] = [
+  "region",
+  "credentials",
+  "engine",
+  "endpoint",
+  "hostName",
+  "trustedCertificates",
+  "library",
+  "nsm",
+  "timeoutMs",
+  "maxAttempts",
+  "attestationMaxAgeMs",
+];
+
+/**
+ * @param options What the caller gave
+ * @throws {TypeError} When a field is missing, unknown or of a wrong type
+ * @throws {RangeError} When a field is out of range
+ */
+export function checkOptions(options: KmsClientOptions): CheckedOptions {
+  checkFields("KMS client options", options, OPTION_FIELDS);
+  const region = checkRegion(options.region);
+  const { nsm, credentials } = options;
+  if (nsm !== undefined && typeof nsm.exchange !== "function") {
+    throw new TypeError("nsm must be an NsmTransport");
+  }
+  return {
+    region,
+    credentials,
+    engine: checkOneOf("engine", options.engine, ENGINES) ?? "auto",
+    endpoint: checkEndpoint(options.endpoint ?? DEFAULT_ENDPOINT),
+    hostName: options.hostName === undefined ? kmsHostName(region) : checkHostName(options.hostName),
+    hostNameGiven: options.hostName !== undefined,
+    trustedCertificates: joinCertificates(options.trustedCertificates),
+    library: options.library === undefined ? undefined : checkLibrary(options.library),
+    nsm,
+    timeoutMs: checkTimeout(options.timeoutMs, DEFAULT_TIMEOUT_MS),
+    maxAttempts: checkInteger("maxAttempts", options.maxAttempts, {
+      min: 1,
+      max: 10,
+      default: DEFAULT_MAX_ATTEMPTS,
+    }),
+    attestationMaxAgeMs: checkInteger("attestationMaxAgeMs", options.attestationMaxAgeMs, {
+      min: 0,
+      max: MAX_ATTESTATION_MAX_AGE_MS,
+      default: DEFAULT_ATTESTATION_MAX_AGE_MS,
+    }),
+  };
+}
+
+function checkEndpoint(endpoint: Endpoint): Endpoint {
+  const fields = checkFields("endpoint", endpoint, ["transport", "cid", "port", "host", "path"]);
+  switch (checkOneOf("endpoint.transport", fields["transport"], ["vsock", "tcp", "unix"])) {
+    case "vsock":
+      return {
+        transport: "vsock",
+        cid: checkInteger("endpoint.cid", fields["cid"], { min: 0, max: 2 ** 32 - 1 }),
+        port: checkInteger("endpoint.port", fields["port"], { min: 0, max: 2 ** 32 - 1 }),
+      };
+    case "tcp":
+      return {
+        transport: "tcp",
+        host: checkText("endpoint.host", fields["host"], 253),
+        port: checkInteger("endpoint.port", fields["port"], { min: 1, max: 65_535 }),
+      };
+    case "unix":
+      return { transport: "unix", path: checkUnixPath(fields["path"]) };
+    default:
+      throw new TypeError("endpoint.transport must be one of vsock, tcp, unix");
+  }
+}
+
+function checkUnixPath(path: unknown): string {
+  const text = checkText("endpoint.path", path, 107);
+  if (new TextEncoder().encode(text).length <= 107) return text;
+  throw new RangeError("endpoint.path must have at most 107 bytes");
+}
+
+function checkLibrary(path: unknown): string {
+  const text = checkText("library", path, 4096);
+  if (text.startsWith("/")) return text;
+  throw new TypeError(`library must be an absolute path, for this process began in ${process.cwd()}`);
+}
+
+function joinCertificates(pem: unknown): string | undefined {
+  if (pem === undefined) return undefined;
+  const joined = Array.isArray(pem) ? pem.join("\n") : pem;
+  const text = checkText("trustedCertificates", joined, 1 << 20);
+  if (/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(text)) return text;
+  throw new TypeError("trustedCertificates must be certificates in PEM");
+}

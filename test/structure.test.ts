@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, test } from "#test";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** Which rooms a room may import, besides itself; ARCHITECTURE's table. `leaf` is a file directly in lib/. */
+const EDGES: Readonly<Record<string, readonly string[]>> = {
+  mod: ["leaf", "engine", "attestation"],
+  ffi: [],
+  native: ["ffi", "leaf:errors.ts"],
+  attestation: ["native", "leaf"],
+  policy: ["leaf"],
+  vsock: ["native", "leaf"],
+  engine: ["native", "attestation", "vsock", "leaf"],
+  leaf: ["native", "engine", "attestation", "vsock", "policy"],
+  server: ["mod", "leaf", "policy", "vsock", "attestation"],
+  cli: ["mod", "leaf", "policy", "vsock", "attestation", "server"],
+  sim: ["leaf", "attestation", "vsock"],
+  tools: ["leaf"],
+  bench: ["*"],
+  test: ["*"],
+};
+
+/** Files that put a laptop enclave together, and may choose the simulator beside the public API. */
+const ENTRY_POINTS: readonly string[] = ["sim/demo.ts", "sim/demo_child.ts"];
+
+/** Packages, by the rooms that may import them. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  koffi: ["ffi"],
+  cbor2: ["attestation", "sim", "test"],
+  "@peculiar/x509": ["sim"],
+  esbuild: ["tools"],
+};
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+
+const files = sourceFiles(ROOT);
+const imports = files.flatMap(importsOf);
+
+describe("structure", () => {
+  test("the walk sees the sources", () => {
+    assert.ok(files.length > 20, `${files.length} files`);
+    assert.ok(imports.some(({ from, to }) => from === "mod.ts" && to.startsWith("lib/")));
+  });
+
+  test("no room imports what ARCHITECTURE does not let it", () => {
+    const wrong = imports.filter((edge) => !isAllowed(edge)).map(({ from, to }) => `${from} -> ${to}`);
+    assert.deepEqual(wrong, []);
+  });
+
+  test("a wrong edge would be found", () => {
+    for (
+      const [from, to] of [
+        ["lib/engine/https_engine.ts", "ffi/layouts.ts"],
+        ["lib/native/libc.ts", "lib/secret_bytes.ts"],
+        ["lib/kms_client.ts", "sim/mod.ts"],
+        ["ffi/layouts.ts", "lib/errors.ts"],
+        ["server/app.ts", "sim/mod.ts"],
+        ["sim/nsm.ts", "mod.ts"],
+        ["lib/native/libc.ts", "npm:koffi"],
+      ] as const
+    ) assert.equal(isAllowed({ from, to }), false, `${from} -> ${to}`);
+  });
+
+  test("pointers stay in ffi/ and lib/native/", () => {
+    for (const file of files.filter((name) => !/^(ffi|lib\/native|test)\//.test(name))) {
+      assert.doesNotMatch(read(file), /\.pointer\b|\bPointer</, file);
+    }
+  });
+
+  test("no file of the library is over 300 lines, and none says any", () => {
+    for (const file of files.filter((name) => /^(mod\.ts|ffi\/|lib\/|sim\/)/.test(name))) {
+      const source = read(file);
+      assert.ok(source.split("\n").length <= 301, `${file} is too long`);
+      assert.doesNotMatch(source, /:\s*any\b|<any>|as any\b/, file);
+    }
+  });
+
+  test("every lint rule that is switched off has a reason beside it", () => {
+    for (const file of files) {
+      for (const [line] of read(file).matchAll(/^.*(?:deno-lint-ignore|@ts-(?:ignore|expect-error)).*$/gm)) {
+        if (file === "test/structure.test.ts") continue;
+        assert.match(line, /(?:ignore|error)[^:]*(?:--|:) .+/, `${file}: ${line.trim()}`);
+      }
+    }
+  });
+});
+
+function isAllowed({ from, to }: Import): boolean {
+  const room = roomOf(from);
+  if (to.startsWith("npm:")) return PACKAGES[to.slice(4)]?.includes(room) ?? room === "test";
+  const target = roomOf(to);
+  if (target === "test" || target === "bench") return room === target || room === "bench";
+  if (room === target || ENTRY_POINTS.includes(from)) return true;
+  const allowed = EDGES[room] ?? [];
+  return allowed.includes("*") || allowed.includes(target) ||
+    (target === "leaf" && allowed.includes(`leaf:${relative("lib", to)}`));
+}
+
+function roomOf(file: string): string {
+  const [top = "", second = "", third] = file.split("/");
+  if (top === "mod.ts") return "mod";
+  if (top !== "lib") return top;
+  return third === undefined ? "leaf" : second;
+}
+
+function importsOf(file: string): Import[] {
+  const specifiers = read(file).matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"|new URL\("(\.[^"]+\.ts)"/g);
+  return [...specifiers].flatMap(([, imported, url]) => {
+    const specifier = imported ?? url ?? "";
+    if (specifier.startsWith("node:") || specifier === "#test" || specifier.includes("enclave-kms")) {
+      return [];
+    }
+    if (specifier === "#loader") return [{ from: file, to: "ffi/loader_koffi.ts" }];
+    if (!specifier.startsWith(".")) {
+      return [{ from: file, to: `npm:${specifier.replace(/^(@[^/]+\/[^/]+|[^@/]+).*/, "$1")}` }];
+    }
+    return [{ from: file, to: join(dirname(file), specifier) }];
+  });
+}
+
+function sourceFiles(root: string): string[] {
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .filter((file) => /^(mod\.ts$|(ffi|lib|server|cli|sim|bench|test|tools)\/)/.test(file));
+}
+
+function read(file: string): string {
+  return readFileSync(join(ROOT, file), "utf8");
+}

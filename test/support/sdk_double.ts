@@ -1,0 +1,101 @@
+import { loader } from "#loader";
+import type { SymbolTable } from "../../ffi/symbols.ts";
+import { compileInstrument } from "../../sim/instruments.ts";
+
+const DOUBLE_SYMBOLS = {
+  double_reset: { parameters: [], result: ["void", "void"] },
+  double_log: {
+    parameters: [["bytes", "uint8_t *out"], ["usize", "size_t capacity"]],
+    result: ["usize", "size_t"],
+  },
+  double_live: { parameters: [], result: ["usize", "size_t"] },
+  double_violations: {
+    parameters: [["bytes", "uint8_t *out"], ["usize", "size_t capacity"]],
+    result: ["usize", "size_t"],
+  },
+  double_fail: {
+    parameters: [["bytes", "const char *function"], ["u32", "uint32_t nth"]],
+    result: ["void", "void"],
+  },
+  double_stall: { parameters: [["bytes", "const char *function"]], result: ["void", "void"] },
+  double_release_stalls: { parameters: [], result: ["void", "void"] },
+  double_stalled: { parameters: [], result: ["u32", "uint32_t"] },
+  double_set_last_error: { parameters: [["i32", "int32_t code"]], result: ["void", "void"] },
+  double_set_canary: {
+    parameters: [["bytes", "const uint8_t *canary"], ["usize", "size_t length"]],
+    result: ["void", "void"],
+  },
+} as const satisfies SymbolTable;
+
+/** The path of the compiled double, or `undefined` where there is no C compiler. */
+export const doublePath: string | undefined = await compileInstrument("sdk-double");
+
+/** What to put behind a test's name when it is skipped for want of the double. */
+export const WITHOUT_DOUBLE: string = doublePath === undefined ? " (skipped: no C compiler)" : "";
+
+const encode = (text: string) => new TextEncoder().encode(`${text}\0`);
+
+/** The double's own controls: what C code cannot reach and only tests use. */
+export class SdkDouble {
+  readonly #call;
+
+  constructor(path: string) {
+    this.#call = loader.open(path, DOUBLE_SYMBOLS, { isolated: true }).call;
+  }
+
+  /** Forgets the log, the counters and all plans. */
+  reset(): void {
+    this.#call.double_reset();
+  }
+
+  /** What was acquired, called and released, in order. */
+  log(): string[] {
+    return this.#text(this.#call.double_log);
+  }
+
+  /** Misuse that the double noticed. */
+  violations(): string[] {
+    return this.#text(this.#call.double_violations);
+  }
+
+  /** How many acquisitions were not released. */
+  live(): number {
+    return this.#call.double_live();
+  }
+
+  /** Makes the n-th call of a function from now on fail as the real one does. */
+  fail(cFunction: string, nth = 1): void {
+    this.#call.double_fail(encode(cFunction), nth);
+  }
+
+  /** Makes calls of a function wait until {@link releaseStalls}. */
+  stall(cFunction: string): void {
+    this.#call.double_stall(encode(cFunction));
+  }
+
+  /** Lets all waiting calls go on. */
+  releaseStalls(): void {
+    this.#call.double_release_stalls();
+  }
+
+  /** How many threads wait in the double. */
+  stalled(): number {
+    return this.#call.double_stalled();
+  }
+
+  /** What `aws_last_error` says after the next planned failure. */
+  setLastError(code: number): void {
+    this.#call.double_set_last_error(code);
+  }
+
+  /** A secret that must not be in memory the double releases. */
+  setCanary(canary: Uint8Array<ArrayBuffer>): void {
+    this.#call.double_set_canary(canary, canary.length);
+  }
+
+  #text(read: (out: Uint8Array<ArrayBuffer>, capacity: number) => number): string[] {
+    const out = new Uint8Array(new ArrayBuffer(1 << 20));
+    const length = read(out, out.length);
+    return new TextDecoder().decode(out.subarray(0, length)).split("\n").filter((line) => line !== "");
+  }
+}
