@@ -19,6 +19,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -200,6 +201,7 @@ void connection_close(struct connection *connection);
 
 struct aws_credentials {
     struct aws_allocator *allocator;
+    atomic_int references;
     struct aws_string *access_key_id, *secret_access_key, *session_token;
 };
 /* Signs and sends one request; the status of the answer, or -1, and its body. */
