@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { webcrypto } from "node:crypto";
 import { encodeBase64 } from "../lib/encoding.ts";
 import {
   bitString,
@@ -57,7 +58,7 @@ export interface Identity {
 }
 
 /** A key pair of WebCrypto. */
-export type KeyPair = Awaited<ReturnType<typeof generateKeys>>;
+export type KeyPair = webcrypto.CryptoKeyPair;
 
 /**
  * Makes a key pair and a certificate for it, with the extensions that `openssl verify -x509_strict` demands.
@@ -74,7 +75,7 @@ export async function issueCertificate(request: CertificateRequest, issuer?: Ide
   const issuerCurve = issuer?.curve ?? curve;
   const signedPart = sequence(
     element(0xa0, integer(2)),
-    integer(crypto.getRandomValues(new Uint8Array(16)).with(0, 0x5a)),
+    integer(webcrypto.getRandomValues(new Uint8Array(16)).with(0, 0x5a)),
     SIGNATURE_ALGORITHM[issuerCurve],
     encodeName(issuer?.subject ?? subject),
     sequence(time(notBefore), time(notAfter)),
@@ -101,15 +102,15 @@ export async function issueCertificate(request: CertificateRequest, issuer?: Ide
  */
 export async function sign(keys: KeyPair, curve: Curve, data: Bytes): Promise<Bytes> {
   const algorithm = { name: "ECDSA", hash: HASH[curve] };
-  return new Uint8Array(await crypto.subtle.sign(algorithm, keys.privateKey, data));
+  return new Uint8Array(await webcrypto.subtle.sign(algorithm, keys.privateKey, data));
 }
 
 /**
  * @param curve The curve
  * @returns A fresh pair for ECDSA; both keys can be exported
  */
-export function generateKeys(curve: Curve) {
-  return crypto.subtle.generateKey({ name: "ECDSA", namedCurve: curve }, true, ["sign", "verify"]);
+export function generateKeys(curve: Curve): Promise<KeyPair> {
+  return webcrypto.subtle.generateKey({ name: "ECDSA", namedCurve: curve }, true, ["sign", "verify"]);
 }
 
 /**
@@ -117,7 +118,7 @@ export function generateKeys(curve: Curve) {
  * @returns PKCS #8 as PEM
  */
 export async function privateKeyPem({ keys }: Identity): Promise<string> {
-  return pem("PRIVATE KEY", new Uint8Array(await crypto.subtle.exportKey("pkcs8", keys.privateKey)));
+  return pem("PRIVATE KEY", new Uint8Array(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)));
 }
 
 /**
@@ -151,7 +152,7 @@ const CERT_SIGN_CRL_SIGN = Uint8Array.of(1, 0x06);
 const DIGITAL_SIGNATURE = Uint8Array.of(7, 0x80);
 
 async function exportPublicKey(keys: KeyPair): Promise<Bytes> {
-  return new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
+  return new Uint8Array(await webcrypto.subtle.exportKey("spki", keys.publicKey));
 }
 
 function encodeName(name: Name): Bytes {
@@ -191,7 +192,7 @@ function extension(id: string, value: Bytes, critical = false): Bytes {
 }
 
 async function keyId(spki: Bytes): Promise<Bytes> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-1", spki));
+  return new Uint8Array(await webcrypto.subtle.digest("SHA-1", spki));
 }
 
 function derSignature(raw: Bytes): Bytes {

@@ -25,8 +25,12 @@ export class NsmAuthority {
    * @returns A fresh authority, valid from a year ago for a year to come
    */
   static async create(region: string, instanceId: string, now: number): Promise<NsmAuthority> {
-    const names = ["aws.nitro-enclaves", `sim.${region}.aws.nitro-enclaves`, `sim.zonal.${region}.aws.nitro-enclaves`,
-      `${instanceId}.${region}.aws.nitro-enclaves`];
+    const names = [
+      "aws.nitro-enclaves",
+      `sim.${region}.aws.nitro-enclaves`,
+      `sim.zonal.${region}.aws.nitro-enclaves`,
+      `${instanceId}.${region}.aws.nitro-enclaves`,
+    ];
     const issued: Identity[] = [];
     for (const [i, commonName] of names.entries()) {
       const request = {

@@ -1,0 +1,278 @@
+import { createHash, randomBytes } from "node:crypto";
+import { decode } from "cbor2";
+import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { decodeHex, encodeHex } from "../lib/encoding.ts";
+import { DisposedError } from "../lib/errors.ts";
+import { FaultQueue, type FaultTimes } from "./fault_queue.ts";
+import type { Identity } from "./certificates.ts";
+import { NsmAuthority } from "./nsm_authority.ts";
+import {
+  type AttestationRequest,
+  BARE_COMMANDS,
+  COMMANDS,
+  MAX_PCRS,
+  type NsmErrorName,
+  NsmRefusal,
+  type NsmState,
+  PCR_LENGTH,
+  PcrBank,
+} from "./nsm_commands.ts";
+import { cbor, errorAnswer, makeDocument } from "./nsm_document.ts";
+import { listenForNsm } from "./nsm_server.ts";
+
+/** How the simulated module is set up. */
+export interface SoftwareNsmOptions {
+  /** Registers by index, 0 to 31: 48 bytes, or their hex. PCR0 to PCR4 are random unless given, others zero. */
+  readonly pcrs?: Readonly<Record<number, Uint8Array | string>> | undefined;
+  /** Debug mode: PCR0 to PCR2 are zero. Default: false. */
+  readonly debug?: boolean | undefined;
+  /** In the names of the certificates. Default: `us-east-1`. */
+  readonly region?: string | undefined;
+  /** The clock, milliseconds since 1970. Default: `Date.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** What the module can be made to do wrong. */
+export type NsmFault =
+  /** Refuses with this error. */
+  | { readonly kind: "refuse"; readonly errorName: NsmErrorName }
+  /** Never answers. */
+  | { readonly kind: "silent" }
+  /** Answers after so many milliseconds. */
+  | { readonly kind: "latency"; readonly ms: number }
+  /** Signs documents with another key than the certificate's. */
+  | { readonly kind: "wrongKey" }
+  /** Puts an expired certificate into documents. */
+  | { readonly kind: "expiredLeaf" }
+  /** Makes documents of debug mode: PCR0 to PCR2 zero. */
+  | { readonly kind: "debug" }
+  /** Makes documents that are an hour old. */
+  | { readonly kind: "stale" }
+  /** Answers something that is not CBOR. */
+  | { readonly kind: "garbage" };
+
+/**
+ * A Nitro Secure Module in software: the same commands, answers, errors and documents, under a root of its own.
+ *
+ * @example
+ * ```ts
+ * import { SoftwareNsm } from "enclave-kms/sim";
+ * import { KmsClient } from "enclave-kms";
+ *
+ * using nsm = await SoftwareNsm.create({ pcrs: { 0: "ab".repeat(48) } });
+ * await using client = await KmsClient.open({ region, credentials, nsm });
+ * ```
+ */
+export class SoftwareNsm implements NsmTransport {
+  /** The module's name: `i-…-enc…`. */
+  readonly moduleId: string;
+  readonly #pcrs: PcrBank;
+  readonly #authority: NsmAuthority;
+  readonly #now: () => number;
+  readonly #faults = new FaultQueue<NsmFault>();
+  #leaf: Promise<Identity> | undefined;
+  #leafEndsAt = 0;
+  #requestCount = 0;
+  #disposed = false;
+
+  private constructor(moduleId: string, pcrs: PcrBank, authority: NsmAuthority, now: () => number) {
+    this.moduleId = moduleId;
+    this.#pcrs = pcrs;
+    this.#authority = authority;
+    this.#now = now;
+  }
+
+  /**
+   * @param options Registers, debug mode, region and clock
+   * @returns A fresh module with certificates of its own
+   * @throws {TypeError} When a register is not 48 bytes, or its index not 0 to 31
+   */
+  static async create(options: SoftwareNsmOptions = {}): Promise<SoftwareNsm> {
+    const { region = "us-east-1", now = Date.now, debug = false } = options;
+    const instanceId = `i-${randomHex(8)}0`.slice(0, 19);
+    const pcrs = new PcrBank(initialPcrs(options.pcrs ?? {}, debug, instanceId));
+    const authority = await NsmAuthority.create(region, instanceId, now());
+    return new SoftwareNsm(`${instanceId}-enc${randomHex(8)}`, pcrs, authority, now);
+  }
+
+  /** The root certificate of its documents, DER: `root` for verifyAttestation. */
+  get root(): Uint8Array<ArrayBuffer> {
+    return this.#authority.root;
+  }
+
+  /** How many requests it has been sent. */
+  get requestCount(): number {
+    return this.#requestCount;
+  }
+
+  /**
+   * @param index 0 to 31
+   * @returns The register's value as lowercase hex, as key policies write it
+   */
+  pcr(index: number): string {
+    return encodeHex(this.#pcrs.describe(index).data);
+  }
+
+  /** @inheritdoc */
+  async exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#disposed) throw new DisposedError("SoftwareNsm");
+    this.#requestCount++;
+    const fault = this.#faults.take();
+    if (fault?.kind === "silent") return await new Promise<never>(() => {});
+    if (fault?.kind === "latency") await new Promise((resolve) => setTimeout(resolve, fault.ms));
+    if (fault?.kind === "refuse") return errorAnswer(fault.errorName);
+    if (fault?.kind === "garbage") return new Uint8Array([0xff, 0x00, 0xff]);
+    return await this.#answer(request, fault);
+  }
+
+  /**
+   * Serves the module on a unix stream socket, for other processes. A message is its length as an unsigned
+   * 32-bit big-endian number followed by the CBOR, in both directions.
+   *
+   * @param socketPath Where to listen, at most 107 bytes; nothing may be there
+   * @returns What stops listening, breaks the connections and removes the socket
+   */
+  listen(socketPath: string): Promise<AsyncDisposable> {
+    return listenForNsm(this, socketPath);
+  }
+
+  /**
+   * Makes the module misbehave.
+   *
+   * @param fault What to do
+   * @param options For how many requests. Default: until {@link clearFaults}
+   * @returns What ends the fault
+   */
+  injectFault(fault: NsmFault, options: FaultTimes = {}): Disposable {
+    return this.#faults.add(fault, options);
+  }
+
+  /** Ends all faults. */
+  clearFaults(): void {
+    this.#faults.clear();
+  }
+
+  /** The module answers no more. */
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+  }
+
+  async #answer(request: Uint8Array, fault: NsmFault | undefined): Promise<Uint8Array<ArrayBuffer>> {
+    try {
+      const state: NsmState = {
+        moduleId: this.moduleId,
+        pcrs: this.#pcrs,
+        attest: (attestation) => this.#attest(attestation, fault),
+      };
+      return cbor(await runCommand(state, request));
+    } catch (error) {
+      return errorAnswer(error instanceof NsmRefusal ? error.errorName : "InternalError");
+    }
+  }
+
+  async #attest(request: AttestationRequest, fault: NsmFault | undefined): Promise<Uint8Array<ArrayBuffer>> {
+    const now = this.#now();
+    const timestamp = fault?.kind === "stale" ? now - HOUR_MS : now;
+    const leaf =
+      await (fault?.kind === "expiredLeaf"
+        ? this.#authority.issueLeaf(this.moduleId, now - 24 * HOUR_MS)
+        : this.#currentLeaf(now));
+    const fields = {
+      ...request,
+      moduleId: this.moduleId,
+      timestamp,
+      pcrs: this.#lockedPcrs(fault?.kind === "debug"),
+      cabundle: this.#authority.cabundle,
+    };
+    const signer = fault?.kind === "wrongKey" ? await this.#authority.issueLeaf(this.moduleId, now) : leaf;
+    return await makeDocument(fields, leaf, signer);
+  }
+
+  /** Made ahead of time and replaced half an hour before its end, so that it outlives the documents. */
+  #currentLeaf(now: number): Promise<Identity> {
+    if (this.#leaf === undefined || now > this.#leafEndsAt - HOUR_MS / 2) {
+      this.#leaf = this.#authority.issueLeaf(this.moduleId, now - HOUR_MS - 1000);
+      this.#leafEndsAt = now + 2 * HOUR_MS - 1000;
+    }
+    return this.#leaf;
+  }
+
+  #lockedPcrs(debug: boolean): ReadonlyMap<number, Uint8Array> {
+    return new Map(this.#pcrs.locked.map((index) => {
+      const zero = debug && index < IMAGE_PCRS;
+      return [index, zero ? new Uint8Array(PCR_LENGTH) : this.#pcrs.describe(index).data];
+    }));
+  }
+}
+
+const HOUR_MS = 3_600_000;
+const MAX_REQUEST_LENGTH = 0x1000;
+/** PCR0 to PCR2 measure the image. */
+const IMAGE_PCRS = 3;
+
+async function runCommand(state: NsmState, request: Uint8Array): Promise<unknown> {
+  if (request.length > MAX_REQUEST_LENGTH) throw new NsmRefusal("InputTooLarge");
+  const message = readRequest(request);
+  if (typeof message === "string") return await run(BARE_COMMANDS, message, state, new Map());
+  if (!(message instanceof Map) || message.size !== 1) throw new NsmRefusal("InvalidOperation");
+  const [[name, args]] = message as Map<unknown, unknown> as unknown as [[unknown, unknown]];
+  if (typeof name !== "string" || !(args instanceof Map)) throw new NsmRefusal("InvalidOperation");
+  return await run(COMMANDS, name, state, args);
+}
+
+async function run(
+  commands: typeof COMMANDS,
+  name: string,
+  state: NsmState,
+  args: ReadonlyMap<unknown, unknown>,
+): Promise<unknown> {
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) throw new NsmRefusal("InvalidOperation");
+  const value = await command(state, args);
+  return value === undefined ? name : { [name]: value };
+}
+
+function readRequest(request: Uint8Array): unknown {
+  try {
+    return decode(new Uint8Array(request), { preferMap: true, rejectDuplicateKeys: true, maxDepth: 4 });
+  } catch {
+    throw new NsmRefusal("InvalidOperation");
+  }
+}
+
+function initialPcrs(
+  given: Readonly<Record<number, Uint8Array | string>>,
+  debug: boolean,
+  instanceId: string,
+): ReadonlyMap<number, Uint8Array> {
+  const pcrs = new Map<number, Uint8Array>(
+    [0, 1, 2, 3].map((i) => [i, new Uint8Array(randomBytes(PCR_LENGTH))]),
+  );
+  pcrs.set(4, extendedOnce(instanceId));
+  for (const [index, value] of Object.entries(given)) pcrs.set(pcrIndex(index), pcrValue(value));
+  if (debug) { for (let i = 0; i < IMAGE_PCRS; i++) pcrs.delete(i); }
+  return pcrs;
+}
+
+/** What PCR4 holds: the instance's id, extended into zeros. */
+function extendedOnce(text: string): Uint8Array {
+  return new Uint8Array(createHash("sha384").update(new Uint8Array(PCR_LENGTH)).update(text).digest());
+}
+
+function pcrIndex(text: string): number {
+  const index = Number(text);
+  if (Number.isInteger(index) && index >= 0 && index < MAX_PCRS) return index;
+  throw new TypeError("pcrs has an index that is not 0 to 31");
+}
+
+function pcrValue(value: Uint8Array | string): Uint8Array {
+  const bytes = typeof value === "string" ? decodeHex(value, { field: "pcrs" }) : new Uint8Array(value);
+  if (bytes.length !== PCR_LENGTH) {
+    throw new TypeError(`pcrs has a register that is not ${PCR_LENGTH} bytes long`);
+  }
+  return bytes;
+}
+
+function randomHex(length: number): string {
+  return encodeHex(randomBytes(length));
+}
