@@ -1,0 +1,74 @@
+import { randomBytes } from "node:crypto";
+import type { HttpAnswer } from "./http_message.ts";
+import { KmsRefusal } from "./kms_errors.ts";
+import type { KmsFault } from "./kms_faults.ts";
+import type { Delivery } from "./tls_server.ts";
+
+/**
+ * @param output The members of an output, or the refusal
+ * @param requestId For its header
+ * @returns The answer as KMS sends it
+ */
+export function jsonAnswer(
+  output: Readonly<Record<string, unknown>> | KmsRefusal,
+  requestId: string,
+): HttpAnswer {
+  const refused = output instanceof KmsRefusal;
+  return answer(refused ? output.status : 200, JSON.stringify(refused ? output.body : output), requestId);
+}
+
+/**
+ * The refusal that stands in for the operation under some faults.
+ *
+ * @param fault The fault in force
+ */
+export function refusalOf(fault: KmsFault | undefined): KmsRefusal | undefined {
+  if (fault?.kind === "throttled") return new KmsRefusal("ThrottlingException");
+  if (fault?.kind === "internalError") return new KmsRefusal("KMSInternalException");
+  return fault?.kind === "refusal" ? new KmsRefusal(fault.kmsCode) : undefined;
+}
+
+/**
+ * How an answer goes out under a fault.
+ *
+ * @param good The answer without it
+ * @param fault The fault in force
+ * @param requestId For the headers of other answers
+ */
+export function deliveryOf(good: HttpAnswer, fault: KmsFault | undefined, requestId: string): Delivery {
+  switch (fault?.kind) {
+    case "resetAtByte":
+      return { answer: good, cut: { atByte: fault.byte, how: "reset" } };
+    case "truncate":
+      return { answer: good, cut: { atByte: fault.byte, how: "end" } };
+    case "closeWhenIdle":
+      return { answer: good, closeAfterMs: fault.afterMs ?? 0 };
+    case "garbage":
+      return { answer: answer(200, "<html><body>Welcome</body></html>", requestId) };
+    case "unavailable":
+      return {
+        answer: {
+          ...answer(503, "Service Unavailable", requestId),
+          headers: { "content-type": "text/plain" },
+        },
+      };
+    case "oversized":
+      return { answer: answer(200, JSON.stringify({ Padding: "x".repeat(fault.bytes) }), requestId) };
+    case "notHttp":
+      return { answer: new Uint8Array(randomBytes(64)) };
+    default:
+      return { answer: good };
+  }
+}
+
+function answer(status: number, body: string, requestId: string): HttpAnswer {
+  return {
+    status,
+    headers: {
+      "x-amzn-requestid": requestId,
+      "cache-control": "no-cache, no-store, must-revalidate, private",
+      "content-type": "application/x-amz-json-1.1",
+    },
+    body: new TextEncoder().encode(body),
+  };
+}
