@@ -1,0 +1,47 @@
+/**
+ * A simulated enclave for tests and development: KMS over TLS with its own certificate authority, which verifies
+ * signatures and attestation documents, and a Nitro Secure Module in software. It runs in the process of the test,
+ * on Node and Deno, and needs no AWS account.
+ *
+ * @example
+ * ```ts
+ * import { KmsClient } from "enclave-kms";
+ * import { attestedKeyPolicy, startSimulator } from "enclave-kms/sim";
+ *
+ * await using enclave = await startSimulator();
+ * const { keyId } = await enclave.createKey({ policy: attestedKeyPolicy({ 0: enclave.nsm.pcr(0) }) });
+ * const ciphertext = await enclave.encrypt({ keyId, plaintext: "attack at dawn" });
+ *
+ * await using client = await KmsClient.open(enclave.clientOptions);
+ * using plaintext = await client.decrypt({ ciphertext });
+ * ```
+ *
+ * @module
+ */
+export type { EnvelopeShape, EnvelopeVariant } from "./cms_envelope.ts";
+export type { FaultTimes } from "./fault_queue.ts";
+export { type LoggedRequest, SimulatedKms, type SimulatedKmsOptions } from "./kms.ts";
+export type { SimulatedCredentials } from "./kms_credentials.ts";
+export { type KmsExceptionName, KmsRefusal } from "./kms_errors.ts";
+export { FAULTS, type KmsFault, type KmsFaultKind, type NamedFault } from "./kms_faults.ts";
+export type { CreateKeyOptions, KeyAlgorithm, KeySpec, KeyState, SimulatedKey } from "./kms_keys.ts";
+export type { KmsOutput } from "./kms_operations.ts";
+export {
+  ALLOW_ALL_POLICY,
+  attestedKeyPolicy,
+  type KeyPolicy,
+  type KeyPolicyConditions,
+  type KeyPolicyStatement,
+} from "./kms_policy.ts";
+export type { ReleaseOptions } from "./kms_release.ts";
+export { type NsmFault, SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
+export type { NsmErrorName } from "./nsm_commands.ts";
+export {
+  type SimulatedEncryptRequest,
+  Simulator,
+  type SimulatorClientOptions,
+  type SimulatorOptions,
+  startSimulator,
+} from "./simulator.ts";
+export { type CertificateKind, TlsAuthority } from "./tls_certificates.ts";
+export type { ListenAddress } from "./tls_server.ts";

@@ -1,0 +1,154 @@
+import { decodeBase64, encodeBase64 } from "../lib/encoding.ts";
+import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { kmsHostName } from "../lib/region.ts";
+import { SimulatedKms } from "./kms.ts";
+import type { SimulatedCredentials } from "./kms_credentials.ts";
+import type { CreateKeyOptions, SimulatedKey } from "./kms_keys.ts";
+import type { ReleaseOptions } from "./kms_release.ts";
+import { SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
+import { TlsAuthority } from "./tls_certificates.ts";
+import type { ListenAddress } from "./tls_server.ts";
+
+/** How the simulated enclave is set up; everything has a default. */
+export interface SimulatorOptions extends ReleaseOptions {
+  /** Default: `us-east-1`. */
+  readonly region?: string | undefined;
+  /** Where KMS listens: a TCP address or a unix socket. Default: a free port of 127.0.0.1. */
+  readonly listen?: ListenAddress | undefined;
+  /** The registers of the Nitro Secure Module, and debug mode. */
+  readonly nsm?: Omit<SoftwareNsmOptions, "region" | "now"> | undefined;
+  /** The clock of KMS and of the module, milliseconds since 1970. Default: `Date.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** What to encrypt. */
+export interface SimulatedEncryptRequest {
+  /** Key id, ARN, alias or alias ARN. */
+  readonly keyId: string;
+  /** 1 to 4096 bytes, or text. */
+  readonly plaintext: Uint8Array | string;
+  /** Has to be given again to decrypt. */
+  readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
+  /** Default: `SYMMETRIC_DEFAULT`. */
+  readonly encryptionAlgorithm?: "SYMMETRIC_DEFAULT" | "RSAES_OAEP_SHA_1" | "RSAES_OAEP_SHA_256" | undefined;
+}
+
+/** What a client needs to reach the simulated KMS from the simulated enclave. */
+export interface SimulatorClientOptions {
+  /** The region. */
+  readonly region: string;
+  /** Credentials that are accepted. */
+  readonly credentials: SimulatedCredentials;
+  /** Where KMS listens. */
+  readonly endpoint: ListenAddress;
+  /** The certificate authority of KMS, PEM. */
+  readonly trustedCertificates: string;
+  /** The Nitro Secure Module. */
+  readonly nsm: NsmTransport;
+}
+
+/** A simulated enclave: a Nitro Secure Module, and a KMS that trusts it. */
+export class Simulator implements AsyncDisposable {
+  /** The region. */
+  readonly region: string;
+  /** KMS's host name, which its certificate names. */
+  readonly hostName: string;
+  /** Credentials that KMS accepts for an hour. */
+  readonly credentials: SimulatedCredentials;
+  /** Where KMS listens. */
+  readonly endpoint: ListenAddress;
+  /** The certificate authority of KMS, PEM. */
+  readonly trustedCertificates: string;
+  /** The Nitro Secure Module. */
+  readonly nsm: SoftwareNsm;
+  /** KMS. */
+  readonly kms: SimulatedKms;
+
+  /** @internal */
+  constructor(kms: SimulatedKms, nsm: SoftwareNsm, tls: TlsAuthority, endpoint: ListenAddress) {
+    this.kms = kms;
+    this.nsm = nsm;
+    this.region = kms.region;
+    this.hostName = kmsHostName(kms.region);
+    this.endpoint = endpoint;
+    this.trustedCertificates = tls.trustedCertificates;
+    this.credentials = kms.issueCredentials();
+  }
+
+  /** What to hand to `KmsClient.open` or to spread into a call of `kmsDecrypt`. */
+  get clientOptions(): SimulatorClientOptions {
+    const { region, credentials, endpoint, trustedCertificates, nsm } = this;
+    return { region, credentials, endpoint, trustedCertificates, nsm };
+  }
+
+  /**
+   * Makes a KMS key.
+   *
+   * @param options Kind, alias, policy and state. Default: symmetric, enabled, usable by everyone
+   */
+  createKey(options: CreateKeyOptions = {}): Promise<SimulatedKey> {
+    return this.kms.createKey(options);
+  }
+
+  /**
+   * Encrypts under a KMS key, as its owner would beforehand.
+   *
+   * @param request What, and under which key
+   * @returns The ciphertext, at most 6144 bytes
+   * @throws {KmsRefusal} When KMS would refuse
+   */
+  async encrypt(request: SimulatedEncryptRequest): Promise<Uint8Array<ArrayBuffer>> {
+    const { keyId, plaintext, encryptionContext, encryptionAlgorithm } = request;
+    const bytes = typeof plaintext === "string" ? new TextEncoder().encode(plaintext) : plaintext;
+    const { CiphertextBlob } = await this.kms.call("Encrypt", {
+      KeyId: keyId,
+      Plaintext: encodeBase64(bytes),
+      EncryptionContext: encryptionContext,
+      EncryptionAlgorithm: encryptionAlgorithm,
+    });
+    return decodeBase64(String(CiphertextBlob));
+  }
+
+  /** Stops KMS and the module. */
+  async close(): Promise<void> {
+    this.nsm[Symbol.dispose]();
+    await this.kms[Symbol.asyncDispose]();
+  }
+
+  /** The same as {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Starts a simulated enclave in this process: no AWS account, no Nitro hardware, no network beyond loopback.
+ *
+ * @param options Region, registers, clock, where to listen; everything has a default
+ * @returns The running simulator
+ * @example
+ * ```ts
+ * import { KmsClient } from "enclave-kms";
+ * import { startSimulator } from "enclave-kms/sim";
+ *
+ * await using enclave = await startSimulator();
+ * const { keyId } = await enclave.createKey();
+ * const ciphertext = await enclave.encrypt({ keyId, plaintext: "attack at dawn" });
+ *
+ * await using client = await KmsClient.open(enclave.clientOptions);
+ * using plaintext = await client.decrypt({ ciphertext });
+ * ```
+ */
+export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
+  const { region = "us-east-1", now = Date.now, listen = ANY_PORT, nsm: nsmOptions, ...releaseOptions } =
+    options;
+  const [nsm, tls] = await Promise.all([
+    SoftwareNsm.create({ ...nsmOptions, region, now }),
+    TlsAuthority.create(kmsHostName(region), now),
+  ]);
+  const kms = new SimulatedKms({ ...releaseOptions, region, tls, attestationRoot: nsm.root, now });
+  const endpoint = await kms.listen(listen);
+  return new Simulator(kms, nsm, tls, endpoint);
+}
+
+const ANY_PORT: ListenAddress = { transport: "tcp", host: "127.0.0.1", port: 0 };
