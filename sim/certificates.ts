@@ -41,7 +41,14 @@ export interface CertificateRequest {
   readonly pathLength?: number;
   /** Makes it a TLS server's, for these names. */
   readonly dnsNames?: readonly string[];
+  /** What its key may sign. Default: certificates for an authority, documents for others. */
+  readonly keyUsage?: KeyUsage;
+  /** Further extensions, made by {@link extension}. */
+  readonly extraExtensions?: readonly Bytes[];
 }
+
+/** What a key may sign. */
+export type KeyUsage = "certificates" | "documents";
 
 /** A certificate and its key. */
 export interface Identity {
@@ -131,6 +138,16 @@ export function pem(label: string, der: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${lines}\n-----END ${label}-----\n`;
 }
 
+/**
+ * @param id Its object identifier, dotted
+ * @param value DER
+ * @param critical Whether a reader that does not know it has to refuse the certificate
+ * @returns One extension, DER
+ */
+export function extension(id: string, value: Bytes, critical = false): Bytes {
+  return sequence(oid(id), ...(critical ? [TRUE] : []), octetString(value));
+}
+
 const HASH = { "P-256": "SHA-256", "P-384": "SHA-384" } as const;
 
 const SIGNATURE_ALGORITHM = {
@@ -147,9 +164,11 @@ const ATTRIBUTE = {
   CN: "2.5.4.3",
 } as const;
 
-/** The key usage bits as named in RFC 5280, with the count of unused bits before them. */
-const CERT_SIGN_CRL_SIGN = Uint8Array.of(1, 0x06);
-const DIGITAL_SIGNATURE = Uint8Array.of(7, 0x80);
+/** The key usage bits of RFC 5280, with the count of unused bits before them. */
+const KEY_USAGE_BITS: Readonly<Record<KeyUsage, Uint8Array>> = {
+  certificates: Uint8Array.of(1, 0x06),
+  documents: Uint8Array.of(7, 0x80),
+};
 
 async function exportPublicKey(keys: KeyPair): Promise<Bytes> {
   return new Uint8Array(await webcrypto.subtle.exportKey("spki", keys.publicKey));
@@ -162,21 +181,19 @@ function encodeName(name: Name): Bytes {
   }));
 }
 
-async function extensions(
-  { pathLength, dnsNames }: CertificateRequest,
-  spki: Bytes,
-  issuerSpki: Bytes,
-): Promise<Bytes> {
+async function extensions(request: CertificateRequest, spki: Bytes, issuerSpki: Bytes): Promise<Bytes> {
+  const { pathLength, dnsNames, extraExtensions = [] } = request;
   const authority = pathLength !== undefined;
+  const { keyUsage = authority ? "certificates" : "documents" } = request;
   const limit = authority && pathLength !== Infinity ? [integer(pathLength)] : [];
-  const list = [
+  return sequence(
     extension("2.5.29.19", sequence(...(authority ? [TRUE] : []), ...limit), true),
-    extension("2.5.29.15", element(0x03, authority ? CERT_SIGN_CRL_SIGN : DIGITAL_SIGNATURE), true),
+    extension("2.5.29.15", element(0x03, KEY_USAGE_BITS[keyUsage]), true),
     extension("2.5.29.14", octetString(await keyId(spki))),
     extension("2.5.29.35", sequence(element(0x80, await keyId(issuerSpki)))),
-  ];
-  if (dnsNames !== undefined) list.push(...serverExtensions(dnsNames));
-  return sequence(...list);
+    ...(dnsNames === undefined ? [] : serverExtensions(dnsNames)),
+    ...extraExtensions,
+  );
 }
 
 function serverExtensions(dnsNames: readonly string[]): Bytes[] {
@@ -185,10 +202,6 @@ function serverExtensions(dnsNames: readonly string[]): Bytes[] {
     extension("2.5.29.37", sequence(oid("1.3.6.1.5.5.7.3.1"))),
     extension("2.5.29.17", sequence(...names)),
   ];
-}
-
-function extension(id: string, value: Bytes, critical = false): Bytes {
-  return sequence(oid(id), ...(critical ? [TRUE] : []), octetString(value));
 }
 
 async function keyId(spki: Bytes): Promise<Bytes> {

@@ -34,7 +34,8 @@ export {
   type KeyPolicyStatement,
 } from "./kms_policy.ts";
 export type { ReleaseOptions } from "./kms_release.ts";
-export { type NsmFault, SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
+export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
+export { SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
 export type { NsmErrorName } from "./nsm_commands.ts";
 export {
   type SimulatedEncryptRequest,

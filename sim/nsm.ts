@@ -1,23 +1,14 @@
 import { createHash, randomBytes } from "node:crypto";
-import { decode } from "cbor2";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import { decodeHex, encodeHex } from "../lib/encoding.ts";
 import { DisposedError } from "../lib/errors.ts";
 import { FaultQueue, type FaultTimes } from "./fault_queue.ts";
 import type { Identity } from "./certificates.ts";
-import { NsmAuthority } from "./nsm_authority.ts";
-import {
-  type AttestationRequest,
-  BARE_COMMANDS,
-  COMMANDS,
-  MAX_PCRS,
-  type NsmErrorName,
-  NsmRefusal,
-  type NsmState,
-  PCR_LENGTH,
-  PcrBank,
-} from "./nsm_commands.ts";
-import { cbor, errorAnswer, makeDocument } from "./nsm_document.ts";
+import { LEAF_LIFETIME_MS, NsmAuthority } from "./nsm_authority.ts";
+import { type AttestationRequest, MAX_PCRS, PCR_LENGTH, PcrBank } from "./nsm_commands.ts";
+import { errorAnswer, makeDocument } from "./nsm_document.ts";
+import type { NsmFault } from "./nsm_faults.ts";
+import { answerRequest } from "./nsm_protocol.ts";
 import { listenForNsm } from "./nsm_server.ts";
 
 /** How the simulated module is set up. */
@@ -31,25 +22,6 @@ export interface SoftwareNsmOptions {
   /** The clock, milliseconds since 1970. Default: `Date.now`. */
   readonly now?: (() => number) | undefined;
 }
-
-/** What the module can be made to do wrong. */
-export type NsmFault =
-  /** Refuses with this error. */
-  | { readonly kind: "refuse"; readonly errorName: NsmErrorName }
-  /** Never answers. */
-  | { readonly kind: "silent" }
-  /** Answers after so many milliseconds. */
-  | { readonly kind: "latency"; readonly ms: number }
-  /** Signs documents with another key than the certificate's. */
-  | { readonly kind: "wrongKey" }
-  /** Puts an expired certificate into documents. */
-  | { readonly kind: "expiredLeaf" }
-  /** Makes documents of debug mode: PCR0 to PCR2 zero. */
-  | { readonly kind: "debug" }
-  /** Makes documents that are an hour old. */
-  | { readonly kind: "stale" }
-  /** Answers something that is not CBOR. */
-  | { readonly kind: "garbage" };
 
 /**
  * A Nitro Secure Module in software: the same commands, answers, errors and documents, under a root of its own.
@@ -71,7 +43,7 @@ export class SoftwareNsm implements NsmTransport {
   readonly #now: () => number;
   readonly #faults = new FaultQueue<NsmFault>();
   #leaf: Promise<Identity> | undefined;
-  #leafEndsAt = 0;
+  #leafStartsAt = 0;
   #requestCount = 0;
   #disposed = false;
 
@@ -122,7 +94,8 @@ export class SoftwareNsm implements NsmTransport {
     if (fault?.kind === "latency") await new Promise((resolve) => setTimeout(resolve, fault.ms));
     if (fault?.kind === "refuse") return errorAnswer(fault.errorName);
     if (fault?.kind === "garbage") return new Uint8Array([0xff, 0x00, 0xff]);
-    return await this.#answer(request, fault);
+    const attest = (attestation: AttestationRequest) => this.#attest(attestation, fault);
+    return await answerRequest({ moduleId: this.moduleId, pcrs: this.#pcrs, attest }, request);
   }
 
   /**
@@ -157,19 +130,6 @@ export class SoftwareNsm implements NsmTransport {
     this.#disposed = true;
   }
 
-  async #answer(request: Uint8Array, fault: NsmFault | undefined): Promise<Uint8Array<ArrayBuffer>> {
-    try {
-      const state: NsmState = {
-        moduleId: this.moduleId,
-        pcrs: this.#pcrs,
-        attest: (attestation) => this.#attest(attestation, fault),
-      };
-      return cbor(await runCommand(state, request));
-    } catch (error) {
-      return errorAnswer(error instanceof NsmRefusal ? error.errorName : "InternalError");
-    }
-  }
-
   async #attest(request: AttestationRequest, fault: NsmFault | undefined): Promise<Uint8Array<ArrayBuffer>> {
     const now = this.#now();
     const timestamp = fault?.kind === "stale" ? now - HOUR_MS : now;
@@ -188,11 +148,12 @@ export class SoftwareNsm implements NsmTransport {
     return await makeDocument(fields, leaf, signer);
   }
 
-  /** Made ahead of time and replaced half an hour before its end, so that it outlives the documents. */
+  /** Starts an hour back, for stale documents; replaced half an hour before its end, or when the clock went back. */
   #currentLeaf(now: number): Promise<Identity> {
-    if (this.#leaf === undefined || now > this.#leafEndsAt - HOUR_MS / 2) {
-      this.#leaf = this.#authority.issueLeaf(this.moduleId, now - HOUR_MS - 1000);
-      this.#leafEndsAt = now + 2 * HOUR_MS - 1000;
+    const age = now - this.#leafStartsAt;
+    if (this.#leaf === undefined || age < HOUR_MS || age > LEAF_LIFETIME_MS - HOUR_MS / 2) {
+      this.#leafStartsAt = now - HOUR_MS - 1000;
+      this.#leaf = this.#authority.issueLeaf(this.moduleId, this.#leafStartsAt);
     }
     return this.#leaf;
   }
@@ -206,39 +167,8 @@ export class SoftwareNsm implements NsmTransport {
 }
 
 const HOUR_MS = 3_600_000;
-const MAX_REQUEST_LENGTH = 0x1000;
 /** PCR0 to PCR2 measure the image. */
 const IMAGE_PCRS = 3;
-
-async function runCommand(state: NsmState, request: Uint8Array): Promise<unknown> {
-  if (request.length > MAX_REQUEST_LENGTH) throw new NsmRefusal("InputTooLarge");
-  const message = readRequest(request);
-  if (typeof message === "string") return await run(BARE_COMMANDS, message, state, new Map());
-  if (!(message instanceof Map) || message.size !== 1) throw new NsmRefusal("InvalidOperation");
-  const [[name, args]] = message as Map<unknown, unknown> as unknown as [[unknown, unknown]];
-  if (typeof name !== "string" || !(args instanceof Map)) throw new NsmRefusal("InvalidOperation");
-  return await run(COMMANDS, name, state, args);
-}
-
-async function run(
-  commands: typeof COMMANDS,
-  name: string,
-  state: NsmState,
-  args: ReadonlyMap<unknown, unknown>,
-): Promise<unknown> {
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) throw new NsmRefusal("InvalidOperation");
-  const value = await command(state, args);
-  return value === undefined ? name : { [name]: value };
-}
-
-function readRequest(request: Uint8Array): unknown {
-  try {
-    return decode(new Uint8Array(request), { preferMap: true, rejectDuplicateKeys: true, maxDepth: 4 });
-  } catch {
-    throw new NsmRefusal("InvalidOperation");
-  }
-}
 
 function initialPcrs(
   given: Readonly<Record<number, Uint8Array | string>>,
