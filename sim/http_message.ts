@@ -75,7 +75,6 @@ export class HttpReader {
 export function encodeAnswer({ status, headers, body }: HttpAnswer, keepAlive: boolean): Uint8Array {
   const all = {
     ...headers,
-    date: new Date().toUTCString(),
     "content-length": String(body.length),
     connection: keepAlive ? "keep-alive" : "close",
   };
@@ -93,7 +92,6 @@ const MAX_BODY_LENGTH = 1_048_576;
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   400: "Bad Request",
-  404: "Not Found",
   411: "Length Required",
   413: "Content Too Large",
   431: "Request Header Fields Too Large",

@@ -66,6 +66,7 @@ export class SimulatedKms implements AsyncDisposable {
   readonly #requests: LoggedRequest[] = [];
   readonly #addresses: ListenAddress[] = [];
   #servers: TlsServer[] = [];
+  #requestCount = 0;
   #pastConnections = 0;
 
   /** @param options Region, certificates, clock and the form of answers */
@@ -83,6 +84,11 @@ export class SimulatedKms implements AsyncDisposable {
   /** The last requests that were read whole, in order; the oldest go once there are {@link MAX_LOGGED_REQUESTS}. */
   get requests(): readonly LoggedRequest[] {
     return this.#requests;
+  }
+
+  /** How many requests have been read whole. */
+  get requestCount(): number {
+    return this.#requestCount;
   }
 
   /** How many connections it has accepted. */
@@ -204,7 +210,8 @@ export class SimulatedKms implements AsyncDisposable {
     const refusedWith = output instanceof KmsRefusal ? output.kmsCode : undefined;
     this.#log({ operation, keyArn, requestId, refusedWith, fault: fault?.kind });
     if (fault?.kind === "hang") await new Promise<never>(() => {});
-    return deliveryOf(jsonAnswer(output, requestId), fault, requestId);
+    const stamp = { requestId, now: this.#now() };
+    return deliveryOf(jsonAnswer(output, stamp), fault, stamp);
   }
 
   async #authenticatedOutput(
@@ -246,6 +253,7 @@ export class SimulatedKms implements AsyncDisposable {
   }
 
   #log(request: LoggedRequest): void {
+    this.#requestCount++;
     this.#requests.push(request);
     if (this.#requests.length > MAX_LOGGED_REQUESTS) this.#requests.shift();
   }

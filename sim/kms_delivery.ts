@@ -4,17 +4,25 @@ import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsFault } from "./kms_faults.ts";
 import type { Delivery } from "./tls_server.ts";
 
+/** What stands in the headers of every answer. */
+export interface AnswerStamp {
+  /** The `x-amzn-requestid` header. */
+  readonly requestId: string;
+  /** The `date` header, milliseconds since 1970. */
+  readonly now: number;
+}
+
 /**
  * @param output The members of an output, or the refusal
- * @param requestId For its header
+ * @param stamp For its headers
  * @returns The answer as KMS sends it
  */
 export function jsonAnswer(
   output: Readonly<Record<string, unknown>> | KmsRefusal,
-  requestId: string,
+  stamp: AnswerStamp,
 ): HttpAnswer {
   const refused = output instanceof KmsRefusal;
-  return answer(refused ? output.status : 200, JSON.stringify(refused ? output.body : output), requestId);
+  return answer(refused ? output.status : 200, JSON.stringify(refused ? output.body : output), stamp);
 }
 
 /**
@@ -33,9 +41,9 @@ export function refusalOf(fault: KmsFault | undefined): KmsRefusal | undefined {
  *
  * @param good The answer without it
  * @param fault The fault in force
- * @param requestId For the headers of other answers
+ * @param stamp For the headers of other answers
  */
-export function deliveryOf(good: HttpAnswer, fault: KmsFault | undefined, requestId: string): Delivery {
+export function deliveryOf(good: HttpAnswer, fault: KmsFault | undefined, stamp: AnswerStamp): Delivery {
   switch (fault?.kind) {
     case "resetAtByte":
       return { answer: good, cut: { atByte: fault.byte, how: "reset" } };
@@ -44,16 +52,16 @@ export function deliveryOf(good: HttpAnswer, fault: KmsFault | undefined, reques
     case "closeWhenIdle":
       return { answer: good, closeAfterMs: fault.afterMs ?? 0 };
     case "garbage":
-      return { answer: answer(200, "<html><body>Welcome</body></html>", requestId) };
+      return { answer: answer(200, "<html><body>Welcome</body></html>", stamp) };
     case "unavailable":
       return {
         answer: {
-          ...answer(503, "Service Unavailable", requestId),
+          ...answer(503, "Service Unavailable", stamp),
           headers: { "content-type": "text/plain" },
         },
       };
     case "oversized":
-      return { answer: answer(200, JSON.stringify({ Padding: "x".repeat(fault.bytes) }), requestId) };
+      return { answer: answer(200, JSON.stringify({ Padding: "x".repeat(fault.bytes) }), stamp) };
     case "notHttp":
       return { answer: new Uint8Array(randomBytes(64)) };
     default:
@@ -61,11 +69,12 @@ export function deliveryOf(good: HttpAnswer, fault: KmsFault | undefined, reques
   }
 }
 
-function answer(status: number, body: string, requestId: string): HttpAnswer {
+function answer(status: number, body: string, { requestId, now }: AnswerStamp): HttpAnswer {
   return {
     status,
     headers: {
       "x-amzn-requestid": requestId,
+      "date": new Date(now).toUTCString(),
       "cache-control": "no-cache, no-store, must-revalidate, private",
       "content-type": "application/x-amz-json-1.1",
     },

@@ -56,7 +56,6 @@ const STATUSES: Readonly<Partial<Record<KmsExceptionName, number>>> = {
   DependencyTimeoutException: 500,
   KeyUnavailableException: 500,
   KMSInternalException: 500,
-  UnknownOperationException: 404,
 };
 
 const USUAL_MESSAGES: Readonly<Partial<Record<KmsExceptionName, string>>> = {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
-import { createSecureContext, TLSSocket } from "node:tls";
+import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import type { Endpoint } from "../lib/endpoint.ts";
 import { encodeAnswer, type HttpAnswer, HttpError, HttpReader, type HttpRequest } from "./http_message.ts";
 import type { ServerCertificate } from "./tls_certificates.ts";
@@ -31,6 +31,7 @@ export class TlsServer implements AsyncDisposable {
   readonly #handler: ConnectionHandler;
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
+  readonly #contexts = new WeakMap<ServerCertificate, SecureContext>();
   #connectionCount = 0;
 
   /** @param handler What to do */
@@ -77,7 +78,8 @@ export class TlsServer implements AsyncDisposable {
   async #serve(raw: Socket): Promise<void> {
     const certificate = await this.#handler.certificate();
     if (certificate === "silence") return;
-    const secureContext = createSecureContext(certificate);
+    const secureContext = this.#contexts.get(certificate) ?? createSecureContext(certificate);
+    this.#contexts.set(certificate, secureContext);
     const socket = new TLSSocket(raw, { isServer: true, secureContext, ...certificate });
     socket.on("error", () => raw.destroy());
     const reader = new HttpReader();
