@@ -1,12 +1,13 @@
 import { createHash, randomBytes } from "node:crypto";
+import { decode } from "cbor2";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import { decodeHex, encodeHex } from "../lib/encoding.ts";
-import { DisposedError } from "../lib/errors.ts";
+import { AttestationError, DisposedError } from "../lib/errors.ts";
 import { FaultQueue, type FaultTimes } from "./fault_queue.ts";
 import type { Identity } from "./certificates.ts";
 import { LEAF_LIFETIME_MS, NsmAuthority } from "./nsm_authority.ts";
 import { type AttestationRequest, MAX_PCRS, PCR_LENGTH, PcrBank } from "./nsm_commands.ts";
-import { errorAnswer, makeDocument } from "./nsm_document.ts";
+import { cbor, errorAnswer, makeDocument } from "./nsm_document.ts";
 import type { NsmFault } from "./nsm_faults.ts";
 import { answerRequest } from "./nsm_protocol.ts";
 import { listenForNsm } from "./nsm_server.ts";
@@ -83,6 +84,19 @@ export class SoftwareNsm implements NsmTransport {
    */
   pcr(index: number): string {
     return encodeHex(this.#pcrs.describe(index).data);
+  }
+
+  /**
+   * Asks for an attestation document, as the enclave's own code would.
+   *
+   * @param request What to have signed: a public key of at most 1024 bytes, user data and a nonce of at most 512
+   * @returns The document, COSE_Sign1
+   * @throws {AttestationError} `ERR_ATTESTATION_REFUSED` when the module refuses
+   */
+  async attest(request: Partial<AttestationRequest> = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const { publicKey = null, userData = null, nonce = null } = request;
+    const message = { Attestation: { user_data: userData, nonce, public_key: publicKey } };
+    return documentOf(await this.exchange(cbor(message)));
   }
 
   /** @inheritdoc */
@@ -169,6 +183,19 @@ export class SoftwareNsm implements NsmTransport {
 const HOUR_MS = 3_600_000;
 /** PCR0 to PCR2 measure the image. */
 const IMAGE_PCRS = 3;
+
+function documentOf(answer: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { Attestation: attestation, Error: errorName } = decode(answer) as NsmAnswer;
+  if (attestation !== undefined) return new Uint8Array(attestation.document);
+  throw new AttestationError("REFUSED", `Cannot attest: the module answered ${errorName}`, {
+    hint: "Is a fault injected, or a field too long?",
+  });
+}
+
+interface NsmAnswer {
+  readonly Attestation?: { readonly document: Uint8Array };
+  readonly Error?: string;
+}
 
 function initialPcrs(
   given: Readonly<Record<number, Uint8Array | string>>,
