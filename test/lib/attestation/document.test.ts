@@ -1,0 +1,248 @@
+import assert from "node:assert/strict";
+import { decode, encode, Tag } from "cbor2";
+import fc from "fast-check";
+import { beforeAll, describe, test } from "#test";
+import { decodeAttestationDocument, MAX_DOCUMENT_LENGTH } from "../../../lib/attestation/document.ts";
+import { AttestationError } from "../../../lib/errors.ts";
+import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
+
+type Fields = Record<string, unknown>;
+type Cose = [header: Uint8Array, unprotected: unknown, payload: Uint8Array, signature: Uint8Array];
+
+/** A document that is good in form, with room for one thing wrong. */
+const GOOD: Readonly<Fields> = {
+  module_id: "i-0123456789abcdef0-enc0123456789abcdef",
+  digest: "SHA384",
+  timestamp: 1_700_000_000_000,
+  pcrs: new Map([[0, new Uint8Array(48).fill(1)]]),
+  certificate: Uint8Array.of(0x30, 0),
+  cabundle: [Uint8Array.of(0x30, 0)],
+  public_key: null,
+  user_data: null,
+  nonce: null,
+};
+
+const HEADER = Uint8Array.of(0xa1, 0x01, 0x38, 0x22);
+
+function document(changes: Fields = {}, cose: Partial<Record<0 | 1 | 2 | 3, unknown>> = {}): Uint8Array {
+  const payload = encode({ ...GOOD, ...changes });
+  return encode([cose[0] ?? HEADER, cose[1] ?? {}, cose[2] ?? payload, cose[3] ?? new Uint8Array(96)]);
+}
+
+function without(name: string): Uint8Array {
+  const { [name]: _, ...rest } = GOOD;
+  return document({}, { 2: encode(rest) });
+}
+
+function isFormatError(error: unknown): boolean {
+  assert.ok(error instanceof AttestationError, String(error));
+  assert.equal(error.code, "ERR_ATTESTATION_FORMAT");
+  assert.ok(error.hint.length > 10);
+  return true;
+}
+
+/** Every way of being wrong in form, one at a time. */
+const MALFORMED: Readonly<Record<string, () => Uint8Array>> = {
+  "no bytes": () => new Uint8Array(),
+  "one byte too many": () => Uint8Array.of(...document(), 0),
+  "the last byte missing": () => document().slice(0, -1),
+  "longer than the limit": () => new Uint8Array(MAX_DOCUMENT_LENGTH + 1),
+  "tagged as COSE_Sign1": () => encode(new Tag(18, decode(document()))),
+  "a map instead of an array": () => encode({}),
+  "three parts": () => encode((decode(document()) as unknown[]).slice(0, 3)),
+  "five parts": () => encode([...(decode(document()) as unknown[]), 1]),
+  "ES256": () => document({}, { 0: Uint8Array.of(0xa1, 0x01, 0x26) }),
+  "an empty protected header": () => document({}, { 0: new Uint8Array() }),
+  "the header not as bytes": () => document({}, { 0: { 1: -35 } }),
+  "something in the unprotected header": () => document({}, { 1: { 4: new Uint8Array(1) } }),
+  "the unprotected header missing": () => document({}, { 1: [] }),
+  "the payload missing": () => encode([HEADER, {}, null, new Uint8Array(96)]),
+  "a signature of 95 bytes": () => document({}, { 3: new Uint8Array(95) }),
+  "a signature of 97 bytes": () => document({}, { 3: new Uint8Array(97) }),
+  "a payload that is not CBOR": () => document({}, { 2: Uint8Array.of(0xff) }),
+  "a payload that is a list": () => document({}, { 2: encode([]) }),
+  "a byte behind the payload": () => document({}, { 2: Uint8Array.of(...encode(GOOD), 0) }),
+  "module_id missing": () => without("module_id"),
+  "module_id empty": () => document({ module_id: "" }),
+  "module_id as bytes": () => document({ module_id: new Uint8Array(3) }),
+  "module_id null": () => document({ module_id: null }),
+  "digest missing": () => without("digest"),
+  "digest SHA256": () => document({ digest: "SHA256" }),
+  "timestamp missing": () => without("timestamp"),
+  "timestamp 0": () => document({ timestamp: 0 }),
+  "timestamp negative": () => document({ timestamp: -1 }),
+  "timestamp a fraction": () => document({ timestamp: 1.5 }),
+  "timestamp beyond 2^53": () => document({ timestamp: 2n ** 60n }),
+  "timestamp a text": () => document({ timestamp: "1700000000000" }),
+  "pcrs missing": () => without("pcrs"),
+  "pcrs empty": () => document({ pcrs: new Map() }),
+  "pcrs a list": () => document({ pcrs: [new Uint8Array(48)] }),
+  "a PCR of 47 bytes": () => document({ pcrs: new Map([[0, new Uint8Array(47)]]) }),
+  "a PCR that is a text": () => document({ pcrs: new Map([[0, "0".repeat(48)]]) }),
+  "a PCR with index 32": () => document({ pcrs: new Map([[32, new Uint8Array(48)]]) }),
+  "a PCR with index -1": () => document({ pcrs: new Map([[-1, new Uint8Array(48)]]) }),
+  "a PCR with a text as index": () => document({ pcrs: new Map([["0", new Uint8Array(48)]]) }),
+  "certificate missing": () => without("certificate"),
+  "certificate empty": () => document({ certificate: new Uint8Array() }),
+  "certificate too long": () => document({ certificate: new Uint8Array(4097) }),
+  "cabundle missing": () => without("cabundle"),
+  "cabundle empty": () => document({ cabundle: [] }),
+  "cabundle of nine": () => document({ cabundle: Array.from({ length: 9 }, () => Uint8Array.of(1)) }),
+  "cabundle with an empty entry": () => document({ cabundle: [new Uint8Array()] }),
+  "cabundle with a text": () => document({ cabundle: ["x"] }),
+  "cabundle null": () => document({ cabundle: null }),
+  "public_key a text": () => document({ public_key: "x" }),
+  "public_key too long": () => document({ public_key: new Uint8Array(4097) }),
+  "user_data a number": () => document({ user_data: 1 }),
+  "nonce a list": () => document({ nonce: [1] }),
+  "nonce undefined": () => document({ nonce: undefined }),
+  "nonce tagged": () => document({ nonce: new Tag(24, new Uint8Array(1)) }),
+  "a duplicate key": () => {
+    const twice = encode(GOOD);
+    twice[0] = 0xaa; // a map of ten
+    return document({}, { 2: Uint8Array.of(...twice, ...encode("nonce"), 0xf6) });
+  },
+  "a duplicate PCR": () => {
+    const pcr = encode(new Map([[0, new Uint8Array(48)]])).slice(1);
+    return replacePcrs(Uint8Array.of(0xa2, ...pcr, ...pcr));
+  },
+  "a PCR index not in its shortest form": () => {
+    return replacePcrs(Uint8Array.of(0xa1, 0x18, 0, ...encode(new Uint8Array(48))));
+  },
+  "an outer length not in its shortest form": () => Uint8Array.of(0x98, 4, ...document().slice(1)),
+  "an indefinite outer array": () => Uint8Array.of(0x9f, ...document().slice(1), 0xff),
+  "an indefinite map of PCRs": () => replacePcrs(Uint8Array.of(0xbf, 0, ...encode(new Uint8Array(48)), 0xff)),
+  "an array of 2^32 parts": () => Uint8Array.of(0x9a, 0xff, 0xff, 0xff, 0xff, ...document().slice(1)),
+  "a map of 2^53 PCRs": () => replacePcrs(Uint8Array.of(0xbb, 0, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)),
+  "a byte string of 2^63 bytes": () => Uint8Array.of(0x84, 0x5b, 0x80, 0, 0, 0, 0, 0, 0, 0),
+  "nested 10,000 deep": () => new Uint8Array(10_000).fill(0x81),
+  "a text that is not UTF-8": () => document({}, { 2: Uint8Array.of(0xa1, 0x61, 0xff, 0x01) }),
+};
+
+/** A document whose map of PCRs is written by hand. */
+function replacePcrs(pcrs: Uint8Array): Uint8Array {
+  const { pcrs: _, ...rest } = GOOD;
+  const others = encode(rest).slice(1);
+  return document({}, { 2: Uint8Array.of(0xa9, ...others, ...encode("pcrs"), ...pcrs) });
+}
+
+describe("decodeAttestationDocument()", () => {
+  test("the good document of these tests is good", () => {
+    const read = decodeAttestationDocument(document());
+    assert.equal(read.moduleId, GOOD["module_id"]);
+    assert.equal(read.timestamp, GOOD["timestamp"]);
+    assert.deepEqual([...read.pcrs.keys()], [0]);
+  });
+
+  for (const [what, make] of Object.entries(MALFORMED)) {
+    test(`refuses ${what}`, () => {
+      assert.throws(() => decodeAttestationDocument(make()), isFormatError);
+    });
+  }
+
+  test("accepts absent fields as null and as missing", () => {
+    for (const name of ["public_key", "user_data", "nonce"]) {
+      for (const read of [decodeAttestationDocument(document()), decodeAttestationDocument(without(name))]) {
+        assert.deepEqual([read.publicKey, read.userData, read.nonce], [undefined, undefined, undefined]);
+      }
+    }
+  });
+
+  test("accepts an empty nonce, which is not an absent one", () => {
+    assert.equal(decodeAttestationDocument(document({ nonce: new Uint8Array() })).nonce?.length, 0);
+  });
+
+  test("keeps a copy: later changes to the input do not reach it", () => {
+    const bytes = document({ nonce: Uint8Array.of(1, 2, 3) });
+    const read = decodeAttestationDocument(bytes);
+    bytes.fill(0);
+    assert.deepEqual([...read.nonce ?? []], [1, 2, 3]);
+    assert.deepEqual(read.protectedHeader, HEADER);
+  });
+
+  test("refuses what is not bytes with a TypeError", () => {
+    for (const wrong of [undefined, null, "", [], new ArrayBuffer(8)]) {
+      assert.throws(() => decodeAttestationDocument(wrong as unknown as Uint8Array), TypeError);
+    }
+  });
+
+  test("throws nothing but AttestationError, whatever the bytes", () => {
+    const attempt = (bytes: Uint8Array) => {
+      try {
+        decodeAttestationDocument(bytes);
+      } catch (error) {
+        isFormatError(error);
+      }
+    };
+    const good = document();
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), attempt), { numRuns: 500 });
+    fc.assert(
+      fc.property(fc.nat(good.length - 1), fc.nat(255), (index, byte) => attempt(good.with(index, byte))),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe.skipIf(!HAS_VECTORS)(`genuine documents${SKIPPED}`, () => {
+  test("of a production enclave", () => {
+    const read = decodeAttestationDocument(readVector("attestation-production.cbor"));
+    assert.equal(read.moduleId, "i-020b6af9246d90e92-enc0183d09086c24190");
+    assert.equal(new Date(read.timestamp).toISOString(), "2022-10-13T08:58:02.136Z");
+    assert.deepEqual([...read.pcrs.keys()], Array.from({ length: 16 }, (_, i) => i));
+    assert.deepEqual(read.cabundle.map(({ length }) => length), [533, 706, 792, 644]);
+    assert.equal(read.publicKey, undefined);
+    assert.equal(read.nonce?.length, 256);
+    assert.deepEqual(read.cabundle[0], readVector("aws-nitro-enclaves-root-g1.der"));
+  });
+
+  test("of a debug-mode enclave", () => {
+    const read = decodeAttestationDocument(readVector("attestation-debug.cbor"));
+    assert.equal(new TextDecoder().decode(read.userData), "Automata MPC Demo");
+    for (const index of [0, 1, 2]) assert.deepEqual(read.pcrs.get(index), new Uint8Array(48));
+  });
+});
+
+describe("simulated documents", () => {
+  let simulated: Uint8Array;
+  const userData = new TextEncoder().encode("user data");
+
+  beforeAll(async () => {
+    using nsm = await SoftwareNsm.create();
+    simulated = await nsm.attest({ userData });
+  });
+
+  test("are read back", () => {
+    const read = decodeAttestationDocument(simulated);
+    assert.deepEqual(read.userData, userData);
+    assert.equal(read.pcrs.size, 16);
+    assert.equal(read.cabundle.length, 4);
+  });
+
+  test.skipIf(!HAS_VECTORS)(`have the shape of genuine ones, item by item${SKIPPED}`, () => {
+    const genuine = readVector("attestation-production.cbor");
+    const like = (bytes: Uint8Array) => {
+      const [header, unprotected, payload, signature] = decode(bytes) as Cose;
+      const fields = decode(payload, { preferMap: true }) as Map<string, unknown>;
+      const shapes = [...fields].map(([key, value]) => [key, shapeOf(key, value)]);
+      return { first: bytes[0], header: [...header], unprotected, signature: signature.length, shapes };
+    };
+    // The production document has a nonce and no user data; here it is the other way round.
+    const expected = like(genuine);
+    const swapped = expected.shapes.map(([key, shape]) => {
+      if (key === "user_data") return [key, "bytes"];
+      return key === "nonce" ? [key, "null"] : [key, shape];
+    });
+    assert.deepEqual(like(simulated), { ...expected, shapes: swapped });
+  });
+});
+
+/** The type of a CBOR item, and of what it holds. */
+function shapeOf(key: string, value: unknown): unknown {
+  if (value === null) return "null";
+  if (value instanceof Uint8Array) return "bytes";
+  if (value instanceof Map) return [...value].map(([index, pcr]) => [index, (pcr as Uint8Array).length]);
+  if (Array.isArray(value)) return value.map((entry) => shapeOf(key, entry));
+  // 8-byte integers: CBOR's length is part of the shape.
+  return key === "timestamp" ? encode(value).length : typeof value;
+}
