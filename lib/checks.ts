@@ -48,7 +48,11 @@ export function checkInteger(
  * @param allowed The words
  * @throws {TypeError} When it is anything else
  */
-export function checkOneOf<T extends string>(field: string, value: unknown, allowed: readonly T[]): T | undefined {
+export function checkOneOf<T extends string>(
+  field: string,
+  value: unknown,
+  allowed: readonly T[],
+): T | undefined {
   if (value === undefined) return undefined;
   const found = allowed.find((word) => word === value);
   if (found === undefined) throw new TypeError(`${field} must be one of ${allowed.join(", ")}`);

@@ -33,7 +33,12 @@ const ALGORITHMS: readonly EncryptionAlgorithm[] = [
 ];
 
 /** The fields of a decrypt request that say what to decrypt. */
-export const REQUEST_FIELDS: readonly string[] = ["ciphertext", "encryptionContext", "keyId", "encryptionAlgorithm"];
+export const REQUEST_FIELDS: readonly string[] = [
+  "ciphertext",
+  "encryptionContext",
+  "keyId",
+  "encryptionAlgorithm",
+];
 
 /** The fields of a decrypt request that say how long to wait for it. */
 export const CALL_FIELDS: readonly string[] = ["signal", "timeoutMs"];
@@ -85,7 +90,9 @@ export function checkTimeout(timeoutMs: unknown, defaultTimeoutMs: number): numb
 }
 
 function checkCiphertext(ciphertext: unknown): Uint8Array<ArrayBuffer> {
-  const bytes = typeof ciphertext === "string" ? decodeBase64(ciphertext, { field: "ciphertext" }) : ciphertext;
+  const bytes = typeof ciphertext === "string"
+    ? decodeBase64(ciphertext, { field: "ciphertext" })
+    : ciphertext;
   if (!(bytes instanceof Uint8Array)) throw new TypeError("ciphertext must be a Uint8Array or base64");
   if (bytes.length === 0 || bytes.length > MAX_CIPHERTEXT_BYTES) {
     throw new RangeError(`ciphertext must have 1 to ${MAX_CIPHERTEXT_BYTES} bytes, not ${bytes.length}`);

@@ -25,7 +25,7 @@ const EDGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files that put a laptop enclave together, and may choose the simulator beside the public API. */
-const ENTRY_POINTS: readonly string[] = ["sim/demo.ts", "sim/demo_child.ts"];
+const ENTRY_POINTS: readonly string[] = ["sim/demo.ts", "sim/demo_story.ts"];
 
 /** Packages, by the rooms that may import them. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -111,9 +111,11 @@ function roomOf(file: string): string {
 }
 
 function importsOf(file: string): Import[] {
-  const specifiers = read(file).matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"|new URL\("(\.[^"]+\.ts)"/g);
-  return [...specifiers].flatMap(([, imported, url]) => {
-    const specifier = imported ?? url ?? "";
+  const specifiers = read(file).matchAll(
+    /^(?:import|export)\b[^;"'`]*"([^"]+)";|\bimport\("([^"]+)"\)|new URL\("(\.[^"]+\.ts)"/gm,
+  );
+  return [...specifiers].flatMap(([, imported, dynamic, url]) => {
+    const specifier = imported ?? dynamic ?? url ?? "";
     if (specifier.startsWith("node:") || specifier === "#test" || specifier.includes("enclave-kms")) {
       return [];
     }

@@ -98,7 +98,9 @@ function toJob(
     ciphertext: copy(request.ciphertext),
     keyId: keyId === undefined ? undefined : encode(keyId),
     encryptionAlgorithm: encryptionAlgorithm === undefined ? undefined : encode(encryptionAlgorithm),
-    encryptionContext: encryptionContext === undefined ? undefined : encode(JSON.stringify(encryptionContext)),
+    encryptionContext: encryptionContext === undefined
+      ? undefined
+      : encode(JSON.stringify(encryptionContext)),
   };
 }
 

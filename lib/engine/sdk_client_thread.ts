@@ -1,13 +1,13 @@
 import { Worker } from "node:worker_threads";
 import type { Deadline } from "../deadline.ts";
-import {
-  SdkGenericError,
-  SdkKmsClientError,
-  SdkKmsConfigError,
-  SdkKmsDecryptError,
-} from "../errors.ts";
+import { SdkGenericError, SdkKmsClientError, SdkKmsConfigError, SdkKmsDecryptError } from "../errors.ts";
 import { guardExit } from "../native/blocking_calls.ts";
-import { jobMemory, type SdkClientFailure, type SdkClientJob, type SdkClientReply } from "./sdk_client_job.ts";
+import {
+  jobMemory,
+  type SdkClientFailure,
+  type SdkClientJob,
+  type SdkClientReply,
+} from "./sdk_client_job.ts";
 
 const FAILURES = { SdkGenericError, SdkKmsClientError, SdkKmsConfigError, SdkKmsDecryptError } as const;
 
@@ -143,7 +143,8 @@ function revive({ name, message, ...details }: SdkClientFailure): Error {
 function refusal(): SdkKmsClientError {
   return new SdkKmsClientError("Cannot decrypt: an earlier call into the C client has not returned", {
     cFunction: "aws_kms_decrypt_blocking",
-    hint: "The C client cannot be cancelled and takes one call at a time: use engine direct or sdk, or restart",
+    hint:
+      "The C client cannot be cancelled and takes one call at a time: use engine direct or sdk, or restart",
   });
 }
 

@@ -1,6 +1,6 @@
 import type { Deadline } from "../deadline.ts";
 import { SdkKeyPair } from "../native/sdk_key_pair.ts";
-import { SdkLibrary } from "../native/sdk_library.ts";
+import type { SdkLibrary } from "../native/sdk_library.ts";
 import { SecretBytes } from "../secret_bytes.ts";
 import { envelopeError, readEnvelope } from "./cms_envelope.ts";
 import type { Recipient } from "./recipient.ts";

@@ -11,7 +11,9 @@ import { checkSource, hasCompiler } from "../support/c_compiler.ts";
 const withoutCompiler = !hasCompiler();
 const SDK_HEADERS = process.env["ENCLAVE_KMS_SDK_HEADERS"] ?? "";
 const withoutHeaders = withoutCompiler || !existsSync(`${SDK_HEADERS}/aws/nitro_enclaves/kms.h`);
-const HEADERS_REASON = withoutHeaders ? " (skipped: needs cc and ENCLAVE_KMS_SDK_HEADERS=<include folder>)" : "";
+const HEADERS_REASON = withoutHeaders
+  ? " (skipped: needs cc and ENCLAVE_KMS_SDK_HEADERS=<include folder>)"
+  : "";
 const CC_REASON = withoutCompiler ? " (skipped: no C compiler)" : "";
 
 const LIBC_HEADERS = `
@@ -53,7 +55,9 @@ function prototype(name: string, declaration: SymbolDeclaration): string {
 }
 
 function prototypes(table: SymbolTable, include: (name: string) => boolean): string {
-  return Object.entries(table).filter(([name]) => include(name)).map(([name, d]) => prototype(name, d)).join("\n");
+  return Object.entries(table).filter(([name]) => include(name)).map(([name, d]) => prototype(name, d)).join(
+    "\n",
+  );
 }
 
 /** Which kind a C declaration must be given. */
@@ -116,21 +120,39 @@ describe("layouts", () => {
       offset(struct nsm_raw, response.length, ${layouts.NSM_MESSAGE.responseLength});
       equal(_IOWR(0x0A, 0, struct nsm_raw), ${layouts.NSM_IOCTL}u);
       ${
-        (["AF_UNIX", "AF_VSOCK", "SOCK_STREAM", "SOCK_NONBLOCK", "SOCK_CLOEXEC", "SOL_SOCKET", "SO_ERROR"] as const)
+        ([
+          "AF_UNIX",
+          "AF_VSOCK",
+          "SOCK_STREAM",
+          "SOCK_NONBLOCK",
+          "SOCK_CLOEXEC",
+          "SOL_SOCKET",
+          "SO_ERROR",
+        ] as const)
           .map((name) => `equal(${name}, ${layouts[name]});`).join("\n")
       }
       ${
-        (["POLLOUT", "O_RDWR", "O_CLOEXEC", "EINPROGRESS", "MFD_CLOEXEC", "RTLD_NOW", "RTLD_NODELETE"] as const)
+        ([
+          "POLLOUT",
+          "O_RDWR",
+          "O_CLOEXEC",
+          "EINPROGRESS",
+          "MFD_CLOEXEC",
+          "RTLD_NOW",
+          "RTLD_NODELETE",
+        ] as const)
           .map((name) => `equal(${name}, ${layouts[name]});`).join("\n")
       }`,
       ["-D_GNU_SOURCE"],
     );
   });
 
-  test.skipIf(withoutHeaders)(`the SDK's structs and constants are those of its headers${HEADERS_REASON}`, () => {
-    const { AWS_BYTE_BUF, AWS_KMS_CLIENT_CONFIGURATION: CONFIGURATION } = layouts;
-    checkSource(
-      `${SDK_INCLUDES}
+  test.skipIf(withoutHeaders)(
+    `the SDK's structs and constants are those of its headers${HEADERS_REASON}`,
+    () => {
+      const { AWS_BYTE_BUF, AWS_KMS_CLIENT_CONFIGURATION: CONFIGURATION } = layouts;
+      checkSource(
+        `${SDK_INCLUDES}
       equal(sizeof(struct aws_byte_buf), ${AWS_BYTE_BUF.size});
       offset(aws_byte_buf, len, ${AWS_BYTE_BUF.len});
       offset(aws_byte_buf, buffer, ${AWS_BYTE_BUF.buffer});
@@ -148,9 +170,10 @@ describe("layouts", () => {
       equal(AWS_SOCKET_VSOCK, ${layouts.AWS_SOCKET_DOMAIN.VSOCK});
       equal(AWS_RSA_2048, ${layouts.AWS_RSA_2048});
       equal(sizeof(void *), 8);`,
-      [`-I${SDK_HEADERS}`, "-DUSE_VSOCK=1"],
-    );
-  });
+        [`-I${SDK_HEADERS}`, "-DUSE_VSOCK=1"],
+      );
+    },
+  );
 
   test("encodeSocketEndpoint() is right for a port of 16 and of 32 bits", () => {
     const struct = layouts.encodeSocketEndpoint("3", 8000);

@@ -86,7 +86,9 @@ describe("loader", () => {
   });
 
   test("a missing symbol is a LoadFailure with its name, an optional one is undefined", () => {
-    const missing = { no_such_symbol: { parameters: [], result: ["i32", "int"] } } as const satisfies SymbolTable;
+    const missing = {
+      no_such_symbol: { parameters: [], result: ["i32", "int"] },
+    } as const satisfies SymbolTable;
     const optional = { no_such_symbol: { ...missing.no_such_symbol, optional: true } } as const;
     const path = libc().path;
     assert.throws(() => loader.open(path, missing), (error) => {

@@ -1,0 +1,40 @@
+/**
+ * Decrypt with AWS KMS from inside a Nitro Enclave, in process, on Node.js and Deno.
+ *
+ * {@link KmsClient} attests the enclave, asks KMS to decrypt for it, and opens the answer that only this
+ * enclave can open; {@link kmsDecrypt} does the same once. A decrypt travels from lib/kms_client.ts to one
+ * of the engines in lib/engine/, and from there to KMS through the vsock proxy on the parent.
+ *
+ * @example
+ * ```ts
+ * import { kmsDecrypt } from "enclave-kms";
+ * import { startSimulator } from "enclave-kms/sim";
+ *
+ * await using enclave = await startSimulator(); // in an enclave: { region, credentials }
+ * const { keyId } = await enclave.createKey();
+ * const ciphertext = await enclave.encrypt({ keyId, plaintext: "attack at dawn" });
+ *
+ * using plaintext = await kmsDecrypt({ ...enclave.clientOptions, ciphertext, keyId });
+ * new TextDecoder().decode(plaintext.bytes); // "attack at dawn"
+ * ```
+ *
+ * @module
+ */
+export type { NsmTransport } from "./lib/attestation/nsm_transport.ts";
+export type { CredentialPart, Credentials, CredentialsProvider } from "./lib/credentials.ts";
+export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/encoding.ts";
+export {
+  DEFAULT_ENDPOINT,
+  type Endpoint,
+  KMS_PROXY_PORT,
+  PARENT_CID,
+  type TcpEndpoint,
+  type UnixEndpoint,
+  type VsockEndpoint,
+} from "./lib/endpoint.ts";
+export type { EncryptionAlgorithm, EngineName } from "./lib/engine/engine.ts";
+export * from "./lib/errors.ts";
+export { KmsClient, kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_client.ts";
+export type { KmsClientOptions } from "./lib/kms_options.ts";
+export type { DecryptRequest } from "./lib/kms_request.ts";
+export { SecretBytes } from "./lib/secret_bytes.ts";

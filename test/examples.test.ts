@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { afterAll, describe, test } from "#test";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** Inside the project, so that the examples find the packages that it depends on. */
+const FOLDER = join(ROOT, "build");
+
+interface Example {
+  /** `lib/secret_bytes.ts 1`. */
+  readonly name: string;
+  readonly code: string;
+}
+
+const examples = [...documented("lib"), ...documented("sim"), ...documentedIn("mod.ts"), ...readme()];
+mkdirSync(FOLDER, { recursive: true });
+const work = mkdtempSync(join(FOLDER, "examples-"));
+
+describe("the examples in the documentation", () => {
+  afterAll(() => rmSync(work, { recursive: true }));
+
+  test("are found", () => {
+    for (const file of ["mod.ts 1", "README.md 1", "lib/kms_client.ts 1", "sim/simulator.ts 1"]) {
+      assert.ok(examples.some(({ name }) => name === file), `${file} is missing`);
+    }
+  });
+
+  for (const { name, code } of examples.filter(({ code }) => canRun(code))) {
+    test(`${name} runs, and its comments tell its values`, async () => {
+      const file = join(work, `${name.replace(/\W/g, "_")}.ts`);
+      writeFileSync(file, executable(code));
+      await import(pathToFileURL(file).href);
+    });
+  }
+});
+
+/** What speaks to an enclave's own NSM and proxy can only be type-checked here. */
+function canRun(code: string): boolean {
+  return code.includes("startSimulator") || !/kmsDecrypt|KmsClient/.test(code);
+}
+
+/** `expression; // value` becomes an assertion; our own name becomes a path. */
+function executable(code: string): string {
+  const entry = (path: string) => pathToFileURL(join(ROOT, path)).href;
+  return `import assert from "node:assert/strict";\n${
+    code
+      .replaceAll(`"enclave-kms/sim"`, `"${entry("sim/mod.ts")}"`)
+      .replaceAll(`"enclave-kms"`, `"${entry("mod.ts")}"`)
+      .replace(/^([^/\n]*[^\s/;]); \/\/ ("[^"]*"|\d+|true|false)$/gm, "assert.deepEqual($1, $2);")
+  }`;
+}
+
+function documented(folder: string): Example[] {
+  return readdirSync(join(ROOT, folder), { recursive: true })
+    .map((name) => join(folder, String(name)))
+    .filter((file) => file.endsWith(".ts"))
+    .flatMap(documentedIn);
+}
+
+function documentedIn(file: string): Example[] {
+  const comments = readFileSync(join(ROOT, file), "utf8").match(/\/\*\*[\s\S]*?\*\//g) ?? [];
+  const text = comments.map((comment) => comment.replace(/^ *\* ?/gm, "")).join("\n");
+  return fences(relative(ROOT, join(ROOT, file)), text);
+}
+
+function readme(): Example[] {
+  return fences("README.md", readFileSync(join(ROOT, "README.md"), "utf8"));
+}
+
+function fences(file: string, text: string): Example[] {
+  return [...text.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code = ""], index) => ({
+    name: `${file} ${index + 1}`,
+    code,
+  }));
+}

@@ -1,0 +1,85 @@
+import { join } from "node:path";
+import process from "node:process";
+import type { EngineName, KmsClientOptions } from "../../mod.ts";
+import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
+import { type Simulator, type SimulatorOptions, startSimulator } from "../../sim/mod.ts";
+import { doublePath } from "./sdk_double.ts";
+
+/** One way to run the engine suite. */
+export interface EngineCase {
+  /** For the test's name: engine, what stands behind it, and why it is skipped. */
+  readonly label: string;
+  readonly engine: EngineName;
+  /** What the client is opened with, besides the simulator's own options. */
+  readonly options: Partial<KmsClientOptions>;
+  /** Whether it tells KMS's errors apart, retries, and survives every fault. */
+  readonly speaksHttps: boolean;
+  /** Whether the C SDK is the real one. */
+  readonly real: boolean;
+  readonly skip: boolean;
+}
+
+const sockets = process.env[SUPERVISED_VARIABLE];
+const realPath = process.env["ENCLAVE_KMS_SDK_LIBRARY"];
+
+const WITHOUT_DEVICE = sockets === undefined ? "no /dev/nsm: run through npm test, with a C compiler" : "";
+const WITHOUT_DOUBLE = doublePath === undefined ? "no C compiler" : WITHOUT_DEVICE;
+const WITHOUT_REAL = realPath === undefined ? "ENCLAVE_KMS_SDK_LIBRARY is not set" : WITHOUT_DEVICE;
+
+/** Every engine, over every part that can stand behind it here. */
+export const ENGINE_CASES: readonly EngineCase[] = [
+  engineCase("direct", "software NSM", undefined, ""),
+  engineCase("direct", "/dev/nsm", undefined, WITHOUT_DEVICE),
+  engineCase("sdk", "double", doublePath, WITHOUT_DOUBLE),
+  engineCase("sdk", "real C SDK", realPath, WITHOUT_REAL),
+  engineCase("sdk-client", "double", doublePath, WITHOUT_DOUBLE),
+  engineCase("sdk-client", "real C SDK", realPath, WITHOUT_REAL),
+];
+
+/** A simulated enclave whose NSM also answers at `/dev/nsm`, when this process is supervised. */
+export async function startEnclave(options: SimulatorOptions = {}): Promise<Enclave> {
+  const simulator = await startSimulator(options);
+  const device = sockets === undefined
+    ? undefined
+    : await simulator.nsm.listen(join(sockets, `nsm-${process.pid}.sock`));
+  return new Enclave(simulator, device);
+}
+
+/** See {@link startEnclave}. */
+export class Enclave implements AsyncDisposable {
+  readonly simulator: Simulator;
+  readonly #device: AsyncDisposable | undefined;
+
+  constructor(simulator: Simulator, device: AsyncDisposable | undefined) {
+    this.simulator = simulator;
+    this.#device = device;
+  }
+
+  /** What to open a client with for one case. */
+  optionsFor({ engine, options, label }: EngineCase): KmsClientOptions {
+    const { nsm, ...common } = this.simulator.clientOptions;
+    const inProcess = engine === "direct" && label.includes("software");
+    return { ...common, ...options, engine, ...(inProcess ? { nsm } : {}) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#device?.[Symbol.asyncDispose]();
+    await this.simulator[Symbol.asyncDispose]();
+  }
+}
+
+function engineCase(
+  engine: EngineName,
+  behind: string,
+  library: string | undefined,
+  reason: string,
+): EngineCase {
+  return {
+    label: `${engine} over ${behind}${reason === "" ? "" : ` (skipped: ${reason})`}`,
+    engine,
+    options: library === undefined ? {} : { library },
+    speaksHttps: engine !== "sdk-client",
+    real: behind.startsWith("real"),
+    skip: reason !== "",
+  };
+}

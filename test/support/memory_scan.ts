@@ -1,0 +1,126 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { TcpEndpoint } from "../../mod.ts";
+
+/** What a process is told to decrypt; secrets in disguise. */
+export interface MemoryTask {
+  readonly engine: string;
+  readonly library: string | undefined;
+  readonly region: string;
+  readonly endpoint: TcpEndpoint;
+  readonly trustedCertificates: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: number[];
+  readonly sessionToken: number[];
+  /** Base64. */
+  readonly ciphertext: string;
+  readonly encryptionContext: Record<string, string>;
+  /** Keeps the plaintext and the secret key on purpose, to prove that a search would find them. */
+  readonly keep: boolean;
+}
+
+/** A process that has decrypted and waits. */
+export interface WaitingProcess extends Disposable {
+  readonly pid: number;
+  /** `decrypted <length>`, or an error's code. */
+  readonly outcome: string;
+}
+
+const CHILD = fileURLToPath(new URL("./memory_child.ts", import.meta.url));
+const DISGUISE = 0x5a;
+const CHUNK_BYTES = 1 << 22;
+
+/** Command lines that run a TypeScript file, by runtime. */
+export const RUNTIME_COMMANDS: Readonly<Record<string, readonly string[]>> = {
+  Node: ["node"],
+  Deno: ["deno", "run", "--quiet", "--no-prompt", "--allow-all"],
+};
+
+/** Bytes that a search for the original does not find. */
+export function disguiseBytes(bytes: Uint8Array): number[] {
+  return [...bytes].map((byte) => byte ^ DISGUISE);
+}
+
+/** The original, in memory that V8 does not move. */
+export function revealBytes(disguised: readonly number[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(new ArrayBuffer(disguised.length));
+  for (const [index, byte] of disguised.entries()) bytes[index] = byte ^ DISGUISE;
+  return bytes;
+}
+
+/**
+ * Starts a process that decrypts once and waits.
+ *
+ * @param runtime A name in {@link RUNTIME_COMMANDS}
+ * @param task What to decrypt, and how
+ */
+export async function decryptAndWait(runtime: string, task: MemoryTask): Promise<WaitingProcess> {
+  const [program = "", ...args] = RUNTIME_COMMANDS[runtime] ?? [];
+  const child = spawn(program, [...args, CHILD], { stdio: ["pipe", "pipe", "inherit"] });
+  child.stdin.write(`${JSON.stringify(task)}\n`);
+  const line = await firstLine(child);
+  return { ...JSON.parse(line) as { pid: number; outcome: string }, [Symbol.dispose]: () => child.kill("SIGKILL") };
+}
+
+/**
+ * How often each needle stands in the writable memory of a process.
+ *
+ * @param pid The process
+ * @param needles What to look for, by name
+ */
+export function countInMemory(pid: number, needles: Readonly<Record<string, Uint8Array>>): Record<string, number> {
+  const counts = Object.fromEntries(Object.keys(needles).map((name) => [name, 0]));
+  const overlap = Math.max(...Object.values(needles).map(({ length }) => length)) - 1;
+  const memory = openSync(`/proc/${pid}/mem`, "r");
+  try {
+    for (const [start, end] of writableRegions(pid)) {
+      for (let offset = start; offset < end; offset += CHUNK_BYTES) {
+        const chunk = readAt(memory, offset, Math.min(CHUNK_BYTES + overlap, end - offset));
+        for (const [name, needle] of Object.entries(needles)) {
+          counts[name] = (counts[name] ?? 0) + occurrences(chunk, needle, CHUNK_BYTES);
+        }
+      }
+    }
+  } finally {
+    closeSync(memory);
+  }
+  return counts;
+}
+
+function writableRegions(pid: number): [start: number, end: number][] {
+  const lines = readFileSync(`/proc/${pid}/maps`, "utf8").split("\n");
+  return lines.flatMap((line) => {
+    const [, start = "", end = ""] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? [];
+    return start === "" ? [] : [[parseInt(start, 16), parseInt(end, 16)] as [number, number]];
+  });
+}
+
+function readAt(file: number, offset: number, length: number): Uint8Array {
+  const chunk = new Uint8Array(length);
+  try {
+    return chunk.subarray(0, readSync(file, chunk, 0, length, offset));
+  } catch {
+    return chunk.subarray(0, 0); // a guard page, or gone meanwhile
+  }
+}
+
+/** Those that begin before `limit`; the next chunk has the others. */
+function occurrences(chunk: Uint8Array, needle: Uint8Array, limit: number): number {
+  const buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+  let count = 0;
+  for (let at = buffer.indexOf(needle); at >= 0 && at < limit; at = buffer.indexOf(needle, at + 1)) count++;
+  return count;
+}
+
+function firstLine(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    child.stdout?.on("data", (chunk: Uint8Array) => {
+      text += String(chunk);
+      if (text.includes("\n")) resolve(text.slice(0, text.indexOf("\n")));
+    });
+    child.on("error", reject);
+    child.on("close", (code) => reject(new Error(`The process ended with ${code}`)));
+  });
+}
