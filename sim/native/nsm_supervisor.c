@@ -7,6 +7,9 @@
  * with such a socket. A message is a big-endian u32 length and as many bytes, one request and one answer
  * per connection. Without a listener the open fails with ENOENT, as on a machine without the device.
  *
+ * Only open and ioctl are answered: stat and access see the machine's own /dev. A process that outlives the
+ * program loses its answers, and with them every open. Needs Linux 5.14.
+ *
  * See seccomp_unotify(2); for the ioctl, drivers/misc/nsm.c in Linux.
  */
 #define _GNU_SOURCE
@@ -98,13 +101,21 @@ union descriptor_message {
     char space[CMSG_SPACE(sizeof(int))];
 };
 
+static struct msghdr message_with(struct iovec *data, union descriptor_message *control)
+{
+    return (struct msghdr){
+        .msg_iov = data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof *control};
+}
+
 static bool send_descriptor(int channel, int fd)
 {
     char byte = 0;
     struct iovec data = {&byte, 1};
     union descriptor_message control = {0};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    struct msghdr message = message_with(&data, &control);
+    control.header.cmsg_len = CMSG_LEN(sizeof fd);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
     memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
     return sendmsg(channel, &message, 0) == 1;
 }
@@ -114,7 +125,7 @@ static int receive_descriptor(int channel)
     char byte;
     struct iovec data = {&byte, 1};
     union descriptor_message control = {0};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = message_with(&data, &control);
     int fd = -1;
     if (recvmsg(channel, &message, MSG_CMSG_CLOEXEC) == 1 && control.header.cmsg_type == SCM_RIGHTS)
         memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
@@ -237,7 +248,8 @@ static void install_memfd(const struct seccomp_notif *call, bool close_on_exec)
 static void open_device(const struct seccomp_notif *call)
 {
     uint64_t flags = call->data.args[takes_directory(call) ? 2 : 1];
-    if (call->data.nr == SYS_openat2 && !read_memory(call, flags + offsetof(struct open_how, flags), &flags, sizeof flags))
+    uint64_t how = flags + offsetof(struct open_how, flags);
+    if (call->data.nr == SYS_openat2 && !read_memory(call, how, &flags, sizeof flags))
         return answer(call->id, EFAULT, 0);
     int nsm = connect_nsm((pid_t)call->pid);
     if (nsm < 0) return answer(call->id, ENOENT, 0);

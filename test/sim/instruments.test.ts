@@ -68,6 +68,7 @@ class Run implements AsyncDisposable {
     this.#exit = once(this.#child, "close");
     this.#child.stdout.on("data", (chunk) => this.#output += chunk);
     this.#child.stderr.on("data", (chunk) => this.#errors += chunk);
+    this.#child.stdin.on("error", () => {}); // a program that ends early does not read its input
     this.#server = createServer((socket) => this.#serve(socket, answer));
     this.#ready = this.#listen(answer !== undefined).then(() => this.#send("go"));
   }

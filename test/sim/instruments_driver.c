@@ -199,7 +199,8 @@ static void uninit(void)
 static void check_string(void *allocator)
 {
     uint8_t *string = new_string(allocator, "enclave", 7);
-    CHECK(*(void **)string == allocator && *(size_t *)(string + 8) == 7 && strcmp((char *)string + 16, "enclave") == 0);
+    CHECK(*(void **)string == allocator && *(size_t *)(string + 8) == 7);
+    CHECK(strcmp((char *)string + 16, "enclave") == 0);
     CALL(void, aws_string_destroy, void *)(string);
     destroy_string(new_string(allocator, NULL, 0));
 }
@@ -233,7 +234,8 @@ static void check_tracer(void *allocator)
 {
     void *tracer = CALL(void *, aws_mem_tracer_new, void *, void *, int, size_t)(allocator, NULL, 1, 0);
     size_t (*count)(void *) = symbol("aws_mem_tracer_count"), (*bytes)(void *) = symbol("aws_mem_tracer_bytes");
-    void *string = new_string(tracer, "enclave", 7), *memory = CALL(void *, aws_mem_calloc, void *, size_t, size_t)(tracer, 2, 8);
+    void *string = new_string(tracer, "enclave", 7);
+    void *memory = CALL(void *, aws_mem_calloc, void *, size_t, size_t)(tracer, 2, 8);
     CHECK(count(tracer) == 2 && bytes(tracer) >= 7 + 16);
     destroy_string(string);
     CALL(void, aws_mem_release, void *, void *)(tracer, memory);
@@ -260,9 +262,10 @@ static void abi(void)
     printf("ok\n");
 }
 
-typedef int cipher_decrypt(struct buffer *ciphertext, struct buffer *key, struct buffer *iv, struct buffer *plaintext);
+typedef int cipher_decrypt(struct buffer *ciphertext, struct buffer *key, struct buffer *iv, struct buffer *out);
 
-static void refuse_wrong_input(cipher_decrypt *decrypt, struct buffer *ciphertext, struct buffer *key, struct buffer *iv)
+static void refuse_wrong_input(cipher_decrypt *decrypt, struct buffer *ciphertext, struct buffer *key,
+                               struct buffer *iv)
 {
     struct buffer out = {0}, cut = *ciphertext, short_key = *key;
     cut.len -= 1;
@@ -287,6 +290,7 @@ static void open_envelope(void)
     refuse_wrong_input(decrypt, &ciphertext, &key, &iv);
     CHECK(decrypt(&ciphertext, &key, &iv, &plaintext) == 0 && plaintext.capacity == plaintext.len);
     print_hex("plaintext", plaintext.data, plaintext.len);
+    CHECK(residue(&masked_key) > 0 && residue(&masked_plaintext) > 0); /* the scan does find what is there */
     clean_up(&plaintext);
     clean_up(&key);
     CALL(void, aws_attestation_rsa_keypair_destroy, void *)(key_pair);
@@ -312,19 +316,25 @@ static void print_text(const char *function)
     fwrite(text, 1, length < sizeof text ? length : sizeof text, stdout);
 }
 
-/* The request goes out with a key id when the context is empty, and with the context when it is not. */
+static int decrypt_with_key_id(void *client, void *allocator, struct buffer *ciphertext, struct buffer *plaintext)
+{
+    void *key_id = new_string(allocator, "alias/\"k\"", 9), *algorithm = new_string(allocator, "SYMMETRIC_DEFAULT", 17);
+    int rc = CALL(int, aws_kms_decrypt_blocking, void *, void *, void *, void *, void *)(
+        client, key_id, algorithm, ciphertext, plaintext);
+    destroy_string(algorithm);
+    destroy_string(key_id);
+    return rc;
+}
+
+/* With the context, or with a key id when there is none. */
 static int decrypt_once(void *client, void *allocator, const char *context, struct buffer *plaintext)
 {
     struct buffer ciphertext = {.len = 4, .data = (uint8_t *)"blob", .capacity = 4};
-    void *key_id = *context ? NULL : new_string(allocator, "alias/\"k\"", 9), *algorithm = *context ? NULL : new_string(allocator, "SYMMETRIC_DEFAULT", 17);
-    void *context_string = new_string(allocator, context, strlen(context));
-    int rc = *context ? CALL(int, aws_kms_decrypt_blocking_with_context, void *, void *, void *, void *, void *, void *)(
-                            client, NULL, NULL, &ciphertext, context_string, plaintext)
-                      : CALL(int, aws_kms_decrypt_blocking, void *, void *, void *, void *, void *)(
-                            client, key_id, algorithm, &ciphertext, plaintext);
-    destroy_string(context_string);
-    destroy_string(algorithm);
-    destroy_string(key_id);
+    if (!*context) return decrypt_with_key_id(client, allocator, &ciphertext, plaintext);
+    void *text = new_string(allocator, context, strlen(context));
+    int rc = CALL(int, aws_kms_decrypt_blocking_with_context, void *, void *, void *, void *, void *, void *)(
+        client, NULL, NULL, &ciphertext, text, plaintext);
+    destroy_string(text);
     return rc;
 }
 

@@ -86,7 +86,16 @@ _Static_assert(sizeof(struct aws_nitro_enclaves_kms_client_configuration) == 56,
 
 /* ---- control.c: what a call tells the journal, and what the journal tells the call ---- */
 
-enum kind { KIND_LIBRARY, KIND_TRACER, KIND_MEMORY, KIND_STRING, KIND_BUFFER, KIND_KEYPAIR, KIND_CONFIG, KIND_CLIENT };
+enum kind {
+    KIND_LIBRARY,
+    KIND_TRACER,
+    KIND_MEMORY,
+    KIND_STRING,
+    KIND_BUFFER,
+    KIND_KEYPAIR,
+    KIND_CONFIG,
+    KIND_CLIENT,
+};
 
 enum verdict {
     RELEASE_NOW,   /* the caller frees the object */

@@ -122,8 +122,9 @@ static void set_names(struct aws_nitro_enclaves_kms_client *client, const struct
 {
     const struct aws_string *region = config->public.region, *host_name = config->public.host_name;
     snprintf(client->region, sizeof client->region, "%.*s", (int)region->len, region->bytes);
-    if (host_name) snprintf(client->host_name, sizeof client->host_name, "%.*s", (int)host_name->len, host_name->bytes);
-    else snprintf(client->host_name, sizeof client->host_name, "kms.%s.amazonaws.com", client->region);
+    size_t size = sizeof client->host_name;
+    if (host_name) snprintf(client->host_name, size, "%.*s", (int)host_name->len, host_name->bytes);
+    else snprintf(client->host_name, size, "kms.%s.amazonaws.com", client->region);
 }
 
 static bool connect_client(struct aws_nitro_enclaves_kms_client *client, const struct config *config)
@@ -183,13 +184,15 @@ EXPORT void aws_nitro_enclaves_kms_client_destroy(struct aws_nitro_enclaves_kms_
 /* ---- decrypt ---- */
 
 /* False, and a line on stderr, when the envelope does not open. */
-static bool open_envelope(const struct aws_rsa_keypair *keypair, const struct bytes *envelope, struct bytes *plaintext)
+static bool open_envelope(const struct aws_rsa_keypair *keypair, const struct bytes *envelope,
+                          struct bytes *plaintext)
 {
     struct slice wrapped_key, iv;
     struct bytes content = {0}, key = {0};
     bool parsed = envelope_parse(envelope, &wrapped_key, &iv, &content) && iv.length == 16;
     bool unwrapped = parsed && rsa_open(keypair, wrapped_key.data, wrapped_key.length, &key);
-    bool opened = unwrapped && key.length == 32 && content_open(content.data, content.length, key.data, iv.data, plaintext);
+    bool opened = unwrapped && key.length == 32 &&
+                  content_open(content.data, content.length, key.data, iv.data, plaintext);
     if (!parsed) fprintf(stderr, "Cannot parse CMS enveloped data.\n");
     else if (unwrapped && !opened) fprintf(stderr, "Cannot decrypt CMS encrypted content\n");
     bytes_wipe(&key);
@@ -221,7 +224,8 @@ static bool ask_kms(struct aws_nitro_enclaves_kms_client *client, const struct b
 {
     struct bytes answer = {0};
     pthread_mutex_lock(&client->one_request_at_a_time);
-    int status = connection_post(client->connection, client->host_name, client->region, client->credentials, json, &answer);
+    int status = connection_post(client->connection, client->host_name, client->region, client->credentials, json,
+                                 &answer);
     pthread_mutex_unlock(&client->one_request_at_a_time);
     bool ok = status == 200 && decrypt_answer_envelope(&answer, envelope);
     if (status != 200) fprintf(stderr, "Got non-200 answer from KMS: %d\n", status);

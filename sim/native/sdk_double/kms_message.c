@@ -65,7 +65,8 @@ static bool take(struct slice *in, char expected)
 static void put_utf8(struct bytes *out, uint32_t code)
 {
     if (code < 0x80) bytes_append(out, (uint8_t[]){(uint8_t)code}, 1);
-    else if (code < 0x800) bytes_append(out, (uint8_t[]){(uint8_t)(0xC0 | code >> 6), (uint8_t)(0x80 | (code & 63))}, 2);
+    else if (code < 0x800)
+        bytes_append(out, (uint8_t[]){(uint8_t)(0xC0 | code >> 6), (uint8_t)(0x80 | (code & 63))}, 2);
     else
         bytes_append(out, (uint8_t[]){(uint8_t)(0xE0 | code >> 12), (uint8_t)(0x80 | (code >> 6 & 63)),
                                       (uint8_t)(0x80 | (code & 63))}, 3);
@@ -134,7 +135,8 @@ static bool skip_value(struct slice *in, int depth)
 }
 
 /* Calls `member` with each name, and `in` at its value, which it must take. */
-static bool take_object(struct slice *in, bool (*member)(const char *name, struct slice *in, void *context), void *context)
+static bool take_object(struct slice *in, bool (*member)(const char *name, struct slice *in, void *context),
+                        void *context)
 {
     if (!take(in, '{')) return false;
     if (take(in, '}')) return true;

@@ -197,7 +197,8 @@ static bool handshake(struct connection *connection, const char *host_name)
     sigset_t old;
     block_sigpipe(&old);
     int result = 0;
-    while (ok && (result = s->SSL_connect(connection->session)) != 1 && errno == EINTR && is_retry(connection, result)) {}
+    while (ok && (result = s->SSL_connect(connection->session)) != 1 && errno == EINTR &&
+           is_retry(connection, result)) {}
     restore_sigpipe(&old);
     /* From here on nothing times out: a server that hangs, hangs the caller. */
     set_timeout(connection->fd, SO_RCVTIMEO, 0);
@@ -262,8 +263,7 @@ static bool receive_some(struct connection *connection, struct bytes *in)
 
 #define SHA256_BYTES 32
 #define HEX_BYTES (2 * SHA256_BYTES)
-#define SIGNED_HEADERS                                                                               \
-    "content-length;content-type;host;x-amz-content-sha256;x-amz-date;"
+#define SIGNED_HEADERS "content-length;content-type;host;x-amz-content-sha256;x-amz-date;"
 #define CONTENT_TYPE "application/x-amz-json-1.1"
 #define TARGET "TrentService.Decrypt"
 
