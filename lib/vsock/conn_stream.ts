@@ -1,0 +1,75 @@
+import { Duplex } from "node:stream";
+
+/** What of a `Deno.Conn` carries bytes, over any transport. */
+export interface ByteConn {
+  /** Fills the start of the buffer; null after the last byte. */
+  read(buffer: Uint8Array): Promise<number | null>;
+  /** Sends some bytes, and says how many. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Says that no more bytes will be sent. */
+  closeWrite(): Promise<void>;
+  /** Ends it. */
+  close(): void;
+  /** Lets it keep the process alive. */
+  ref(): void;
+  /** Lets the process exit. */
+  unref(): void;
+}
+
+/** A connection of Deno's as a Node stream, which node:tls can run over. */
+export class ConnStream extends Duplex {
+  readonly #conn: ByteConn;
+  // Memory of its own for each read would be garbage at the rate of the traffic.
+  readonly #buffer = new Uint8Array(16_384);
+
+  /** @param conn Owned from now on */
+  constructor(conn: ByteConn) {
+    super();
+    this.#conn = conn;
+  }
+
+  /** Lets the connection keep the process alive, as it does from the start. */
+  ref(): this {
+    this.#conn.ref();
+    return this;
+  }
+
+  /** Lets the process exit while only this connection is open. */
+  unref(): this {
+    this.#conn.unref();
+    return this;
+  }
+
+  /** Called by the stream when it wants bytes. */
+  override _read(): void {
+    this.#conn.read(this.#buffer).then(
+      (count) => this.push(count === null ? null : this.#buffer.slice(0, count)),
+      (error: Error) => this.destroy(error),
+    );
+  }
+
+  /** Called by the stream when it has bytes to send. */
+  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
+    this.#writeAll(chunk).then(() => done(), done);
+  }
+
+  /** Called by the stream after the last byte. */
+  override _final(done: (error?: Error) => void): void {
+    this.#conn.closeWrite().then(() => done(), done);
+  }
+
+  /** Called by the stream once. */
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    try {
+      this.#conn.close();
+    } catch {
+      // Closed by Deno already.
+    }
+    done(error);
+  }
+
+  async #writeAll(chunk: Uint8Array): Promise<void> {
+    let written = 0;
+    while (written < chunk.length) written += await this.#conn.write(chunk.subarray(written));
+  }
+}

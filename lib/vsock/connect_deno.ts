@@ -1,0 +1,44 @@
+import type { Duplex } from "node:stream";
+import type { Deadline } from "../deadline.ts";
+import type { VsockEndpoint } from "../endpoint.ts";
+import { ConnectionError } from "../errors.ts";
+import { ConnStream } from "./conn_stream.ts";
+
+/**
+ * Connects over AF_VSOCK with Deno's own means. They want the flag `--unstable-vsock` and the permission
+ * `--allow-net=vsock:-1:<port>`; without the flag Deno says so and ends the process, which cannot be caught.
+ *
+ * @param endpoint The peer
+ * @param deadline When to give up
+ * @returns The connected stream; the caller destroys it
+ * @throws {ConnectionError} If nothing listens there, there is no vsock, or no permission
+ * @throws {TimeoutError} If the deadline passes
+ */
+export async function connectVsock({ cid, port }: VsockEndpoint, deadline: Deadline): Promise<Duplex> {
+  deadline.throwIfPassed();
+  const connecting = Deno.connect({ transport: "vsock", cid, port });
+  connecting.then((late) => deadline.signal.aborted && late.close(), () => {});
+  try {
+    return new ConnStream(await deadline.race(connecting));
+  } catch (error) {
+    deadline.throwIfPassed();
+    throw unreachable(`vsock ${cid}:${port}`, error);
+  }
+}
+
+function unreachable(name: string, error: unknown): ConnectionError {
+  const kind = error instanceof Error ? error.name : "unknown error";
+  return new ConnectionError(`Cannot connect to ${name}: ${kind}`, {
+    hint: HINTS[kind] ??
+      "Is the proxy running on the parent, and is this an enclave with vsock in its kernel?",
+    cause: error,
+  });
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  ConnectionReset:
+    "Nothing listens on that port, or its backlog is full: is the proxy running on the parent?",
+  ConnectionRefused: "Nothing listens there: is the proxy running?",
+  NotCapable: "Deno wants the permission --allow-net=vsock:-1:<port>, and the flag --unstable-vsock",
+  PermissionDenied: "Something (seccomp, SELinux) forbids this process to use vsock",
+};
