@@ -1,0 +1,68 @@
+import { CertificateError, ConnectionError, EnclaveKmsError, ProtocolError } from "../../errors.ts";
+
+/**
+ * Says what a failed TLS handshake means.
+ *
+ * @param error What the runtime reported
+ * @param hostName The name that the certificate should have had
+ * @returns A {@link CertificateError} if the peer's certificate was refused, else a {@link ConnectionError}
+ */
+export function handshakeError(error: unknown, hostName: string): EnclaveKmsError {
+  const code = codeOf(error);
+  if (CERTIFICATE_CODES.test(code)) {
+    return new CertificateError(`Cannot trust KMS: the certificate was refused (${code})`, {
+      hint: CERTIFICATE_HINTS[code]?.(hostName) ?? UNTRUSTED,
+      cause: error,
+    });
+  }
+  return new ConnectionError(`Cannot connect to KMS: the TLS handshake failed${suffix(code)}`, {
+    hint:
+      "Does the endpoint lead to KMS itself? TLS ends inside the enclave: the proxy has to pass bytes through",
+    cause: error,
+  });
+}
+
+/**
+ * Says what a failed request means, once there was a connection.
+ *
+ * @param error What the runtime reported, or an error of ours, which stays as it is
+ */
+export function requestError(error: unknown): EnclaveKmsError {
+  if (error instanceof EnclaveKmsError) return error;
+  const code = codeOf(error);
+  if (code.startsWith("HPE_")) {
+    return new ProtocolError(`Cannot read KMS's answer: not HTTP/1.1 (${code})`, {
+      hint: "Does the endpoint lead to KMS itself, and not to a proxy that speaks something else?",
+    });
+  }
+  return new ConnectionError(`Cannot complete the request to KMS: the connection broke${suffix(code)}`, {
+    hint: "Did the proxy on the parent restart, or reach a limit of its own?",
+    cause: error,
+  });
+}
+
+const CERTIFICATE_CODES = new RegExp(
+  "^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|" +
+    "PATH_LENGTH_EXCEEDED|CRL_|ERROR_IN_CERT_|ERR_TLS_CERT_|ERR_SSL_CERTIFICATE_|ERR_SSL_INVALID_PURPOSE)",
+);
+
+const UNTRUSTED =
+  "Is KMS's certificate authority in trustedCertificates, or, without them, in the runtime's own store? " +
+  "Deno says the same of a certificate that has expired: is the enclave's clock right?";
+
+const WRONG_CLOCK = () => "Is the enclave's clock right? By it, KMS's certificate is not valid now";
+
+const CERTIFICATE_HINTS: Readonly<Record<string, (hostName: string) => string>> = {
+  CERT_HAS_EXPIRED: WRONG_CLOCK,
+  CERT_NOT_YET_VALID: WRONG_CLOCK,
+  ERR_TLS_CERT_ALTNAME_INVALID: (hostName) =>
+    `Does the endpoint lead to ${hostName}? The certificate there is for another name; check region and hostName`,
+};
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}
+
+function suffix(code: string): string {
+  return code === "" ? "" : ` (${code})`;
+}

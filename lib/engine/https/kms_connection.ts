@@ -1,0 +1,184 @@
+import type { IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { Deadline } from "../../deadline.ts";
+import { ConnectionError, DisposedError, ProtocolError } from "../../errors.ts";
+import { requestError } from "./connection_errors.ts";
+import { Slots } from "./slots.ts";
+import {
+  type OpenTransport,
+  TlsAgent,
+  type TlsCall,
+  type TlsRequestOptions,
+  unlessAborted,
+} from "./tls_agent.ts";
+
+/** The longest answer that is read, in bytes. KMS's own stay below 16 KiB. */
+export const MAX_ANSWER_BYTES = 65_536;
+
+/** What {@link KmsConnection} takes. */
+export interface KmsConnectionOptions {
+  /** Opens the stream that TLS runs over. */
+  readonly open: OpenTransport;
+  /** KMS's name, as its certificate has it. */
+  readonly hostName: string;
+  /** Certificate authorities in PEM that may vouch for KMS, instead of the runtime's own. */
+  readonly trustedCertificates?: string | readonly string[] | undefined;
+  /** How many requests, and so connections, there are at once; the others wait in line. Default: 16. */
+  readonly maxConnections?: number | undefined;
+  /** How long a connection may be idle, in milliseconds. Default: 30000. */
+  readonly maxIdleMs?: number | undefined;
+}
+
+/** What KMS answered. */
+export interface KmsAnswer {
+  /** HTTP status. */
+  readonly status: number;
+  /** The `x-amzn-requestid` header. */
+  readonly requestId: string | undefined;
+  /** At most {@link MAX_ANSWER_BYTES}. */
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * HTTPS to KMS, end to end, over connections that are kept. The process can exit while they are idle.
+ *
+ * Disposing it while calls run makes them fail at once with a {@link DisposedError}.
+ */
+export class KmsConnection implements Disposable {
+  readonly #agent: TlsAgent;
+  readonly #slots: Slots;
+  readonly #calls = new Set<AbortController>();
+  #disposed = false;
+
+  /**
+   * Opens nothing yet.
+   *
+   * @param options Where to, and whom to trust
+   * @throws {TypeError} If `trustedCertificates` cannot be read
+   */
+  constructor(options: KmsConnectionOptions) {
+    const { open, hostName, trustedCertificates, maxConnections = 16, maxIdleMs = 30_000 } = options;
+    this.#agent = new TlsAgent({ open, hostName, trustedCertificates, maxIdle: maxConnections, maxIdleMs });
+    this.#slots = new Slots(maxConnections);
+  }
+
+  /**
+   * Sends one `POST /`. If the peer closed the connection while it was idle, the request is sent once more
+   * over a new one.
+   *
+   * @param headers All of them, in lowercase, `host` included
+   * @param body Any length
+   * @param deadline Holds for waiting in line, connecting, the handshake, the request and the answer
+   * @returns KMS's answer, whatever its status
+   * @throws {ConnectionError} If the connection cannot be made or breaks
+   * @throws {CertificateError} If the peer's certificate is not accepted
+   * @throws {ProtocolError} If the answer is too long or not HTTP
+   * @throws {TimeoutError} If the deadline passes; if the caller aborts, the reason he gave
+   * @throws {DisposedError} After dispose, or when disposed meanwhile
+   */
+  async request(
+    headers: Readonly<Record<string, string>>,
+    body: Uint8Array,
+    deadline: Deadline,
+  ): Promise<KmsAnswer> {
+    if (this.#disposed) throw new DisposedError("KmsConnection");
+    deadline.throwIfPassed();
+    const call = new AbortController();
+    const onPassed = () => call.abort(deadline.signal.reason);
+    deadline.signal.addEventListener("abort", onPassed);
+    this.#calls.add(call);
+    try {
+      using _slot = await this.#slots.take(call.signal);
+      return await this.#send(headers, body, { deadline, signal: call.signal });
+    } finally {
+      this.#calls.delete(call);
+      deadline.signal.removeEventListener("abort", onPassed);
+    }
+  }
+
+  /** Fails the calls that run, and closes the connections. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    for (const call of this.#calls) call.abort(new DisposedError("KmsConnection"));
+    this.#agent.destroy();
+  }
+
+  async #send(
+    headers: Readonly<Record<string, string>>,
+    body: Uint8Array,
+    call: TlsCall,
+  ): Promise<KmsAnswer> {
+    try {
+      return await exchange(this.#agent, headers, body, call);
+    } catch (error) {
+      if (!(error instanceof StaleConnectionError)) throw error;
+      this.#agent.destroyIdle();
+      return await exchange(this.#agent, headers, body, call);
+    }
+  }
+}
+
+/** A connection that had been idle broke before the answer began: the peer had closed it. */
+class StaleConnectionError extends ConnectionError {}
+
+async function exchange(
+  agent: TlsAgent,
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array,
+  call: TlsCall,
+): Promise<KmsAnswer> {
+  const options: TlsRequestOptions = {
+    agent,
+    method: "POST",
+    path: "/",
+    headers: { ...headers, "content-length": body.length },
+    call,
+  };
+  const request = httpsRequest(options);
+  let hasBegun = false;
+  const answer = new Promise<KmsAnswer>((resolve, reject) => {
+    request.on("error", reject);
+    request.once("response", (response) => {
+      hasBegun = true;
+      readAnswer(response).then(resolve, reject);
+    });
+    request.end(body);
+  });
+  try {
+    return await unlessAborted(answer, call.signal);
+  } catch (error) {
+    request.destroy();
+    if (call.signal.aborted) throw call.signal.reason;
+    const failure = requestError(error);
+    const isStale = request.reusedSocket && !hasBegun && failure instanceof ConnectionError;
+    throw isStale ? new StaleConnectionError(failure.message, failure) : failure;
+  }
+}
+
+async function readAnswer(response: IncomingMessage): Promise<KmsAnswer> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Uint8Array>) {
+    length += chunk.length;
+    if (length > MAX_ANSWER_BYTES) throw oversized();
+    chunks.push(chunk);
+  }
+  const body = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, offset);
+    offset += chunk.length;
+  }
+  const requestId = response.headers["x-amzn-requestid"];
+  return {
+    status: response.statusCode ?? 0,
+    requestId: typeof requestId === "string" ? requestId : undefined,
+    body,
+  };
+}
+
+function oversized(): ProtocolError {
+  return new ProtocolError(`Cannot read KMS's answer: longer than ${MAX_ANSWER_BYTES} bytes`, {
+    hint: "Does the endpoint lead to KMS itself? Its answers are shorter",
+  });
+}

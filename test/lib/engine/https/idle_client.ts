@@ -1,0 +1,14 @@
+/** Makes one request and ends without closing anything: the process has to exit by itself. */
+import process from "node:process";
+import { Deadline } from "../../../../lib/deadline.ts";
+import { KmsConnection } from "../../../../lib/engine/https/kms_connection.ts";
+import { openTransport } from "../../../../lib/transport.ts";
+
+const [endpointJson, trustedCertificates] = process.argv.slice(2);
+const endpoint = JSON.parse(endpointJson ?? "");
+const hostName = "kms.eu-central-1.amazonaws.com";
+const open = (deadline: Deadline) => openTransport(endpoint, deadline);
+const connection = new KmsConnection({ open, hostName, trustedCertificates });
+using deadline = new Deadline("test", 5000);
+const { status } = await connection.request({ host: hostName }, new Uint8Array(1), deadline);
+console.log(status === 200 ? "answered" : status);

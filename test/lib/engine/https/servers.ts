@@ -1,0 +1,95 @@
+/** TLS servers on loopback that do what a test wants, and clients for them. */
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
+import { Deadline } from "../../../../lib/deadline.ts";
+import type { Endpoint } from "../../../../lib/endpoint.ts";
+import { KmsConnection, type KmsConnectionOptions } from "../../../../lib/engine/https/kms_connection.ts";
+import { openTransport } from "../../../../lib/transport.ts";
+import { type CertificateKind, TlsAuthority } from "../../../../sim/tls_certificates.ts";
+
+export const HOST = "kms.eu-central-1.amazonaws.com";
+export const authority = await TlsAuthority.create(HOST);
+
+/** A server under test. */
+export interface TestServer extends AsyncDisposable {
+  readonly endpoint: Endpoint;
+  /** Every TCP connection so far. */
+  readonly sockets: readonly Socket[];
+}
+
+/** Answers requests over TLS. */
+export async function serveTls(
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  options: { kind?: CertificateKind; path?: string; tls?: ServerOptions } = {},
+): Promise<TestServer> {
+  const certificate = await authority.certificate(options.kind ?? "valid");
+  return await listen(createTlsServer({ ...certificate, ...options.tls }, answer), options.path);
+}
+
+/** Does something with raw connections; what arrives is thrown away. */
+export function serveTcp(onSocket: (socket: Socket) => void): Promise<TestServer> {
+  return listen(createTcpServer((socket) => {
+    socket.resume();
+    onSocket(socket);
+  }));
+}
+
+/** Reads the whole request and answers it with JSON. */
+export function echo(request: IncomingMessage, response: ServerResponse): void {
+  const chunks: Uint8Array[] = [];
+  request.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+  request.on("end", () => {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    response.setHeader("x-amzn-requestid", "request-1");
+    response.end(
+      JSON.stringify({ length, headers: request.headers, method: request.method, url: request.url }),
+    );
+  });
+}
+
+/** A connection to a server that trusts the test authority. */
+export function connectionTo(
+  server: { endpoint: Endpoint },
+  options: Partial<KmsConnectionOptions> = {},
+): KmsConnection {
+  return new KmsConnection({
+    open: (deadline) => openTransport(server.endpoint, deadline),
+    hostName: HOST,
+    trustedCertificates: authority.trustedCertificates,
+    ...options,
+  });
+}
+
+/** One request with a deadline of its own. */
+export async function send(
+  connection: KmsConnection,
+  timeoutMs = 5000,
+  signal?: AbortSignal,
+): Promise<string> {
+  using deadline = new Deadline("test", timeoutMs, signal);
+  const { body } = await connection.request({ host: HOST }, new TextEncoder().encode("body"), deadline);
+  return new TextDecoder().decode(body);
+}
+
+async function listen(server: Server, path?: string): Promise<TestServer> {
+  const sockets: Socket[] = [];
+  server.on("connection", (socket) => {
+    sockets.push(socket);
+    socket.on("error", () => {});
+  });
+  server.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) =>
+    path === undefined ? server.listen(0, "127.0.0.1", resolve) : server.listen(path, resolve)
+  );
+  return {
+    sockets,
+    endpoint: path === undefined
+      ? { transport: "tcp", host: "127.0.0.1", port: (server.address() as AddressInfo).port }
+      : { transport: "unix", path },
+    [Symbol.asyncDispose]: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
