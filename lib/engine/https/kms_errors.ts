@@ -1,0 +1,126 @@
+import { KmsError } from "../../errors.ts";
+import type { KmsAnswer } from "./kms_connection.ts";
+
+/**
+ * Turns KMS's refusal into an error.
+ *
+ * KMS's own text goes into the message only for exceptions whose text names principals, keys and times and
+ * nothing else. It is left out for the others: that of InvalidSignatureException repeats the canonical request
+ * with the session token in it, that of ValidationException repeats values from the request. What goes in is
+ * stripped of control characters, cut to 512 characters, and loses every word longer than any ARN.
+ *
+ * @param operation Such as `Decrypt`
+ * @param answer With a status other than 200
+ * @returns The error; `kmsCode` is `UnknownError` if the answer is not in KMS's form
+ */
+export function kmsError(operation: string, answer: KmsAnswer): KmsError {
+  const { code, text } = parseRefusal(answer.body);
+  const { status: httpStatus, requestId } = answer;
+  const retryable = httpStatus >= 500 || httpStatus === 429 || RETRYABLE.test(code);
+  const shown = shownText(code, text);
+  const what = operation.replaceAll(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
+  return new KmsError(`Cannot ${what}: KMS answered ${code}${shown === "" ? "" : `: ${shown}`}`, {
+    hint: isClockError(text) ? WRONG_CLOCK : HINTS[code] ?? (retryable ? ITS_SIDE : UNKNOWN),
+    kmsCode: code,
+    requestId: cleanRequestId(requestId),
+    httpStatus,
+    retryable,
+  });
+}
+
+const RETRYABLE = new RegExp(
+  "^(?:Throttling|ThrottlingException|ThrottledException|TooManyRequestsException|SlowDown|" +
+    "LimitExceeded|LimitExceededException|RequestLimitExceeded|RequestThrottled|RequestThrottledException|" +
+    "KMSInternalException|DependencyTimeoutException|KeyUnavailableException|" +
+    "InternalFailure|InternalServerError|ServiceUnavailable|ServiceUnavailableException|RequestTimeout)$",
+);
+
+const SHOWN_TEXTS = new Set([
+  "AccessDeniedException",
+  "DependencyTimeoutException",
+  "DisabledException",
+  "ExpiredTokenException",
+  "IncorrectKeyException",
+  "InvalidKeyUsageException",
+  "KMSInternalException",
+  "KMSInvalidStateException",
+  "KeyUnavailableException",
+  "LimitExceededException",
+  "NotFoundException",
+  "OptInRequired",
+  "ThrottlingException",
+  "UnrecognizedClientException",
+]);
+
+const MAX_TEXT_LENGTH = 512;
+
+const WRONG_CLOCK = "Is the enclave's clock right? KMS takes signatures of up to five minutes";
+const THROTTLED = "More requests than the account's quota for this region allows; it was tried again already";
+const ITS_SIDE = "KMS failed on its side; it was tried again already";
+const UNKNOWN = "Does the endpoint lead to KMS, and is the request one that this key allows?";
+const CREDENTIALS =
+  "Are these the credentials that STS or the parent handed out, complete, and for this partition?";
+
+const HINTS: Readonly<Record<string, string>> = {
+  AccessDeniedException:
+    "Does the key policy let this role decrypt, and do its conditions (kms:RecipientAttestation:ImageSha384, " +
+    ":PCR0 and so on) fit this enclave? In debug mode the PCRs are all zero",
+  DependencyTimeoutException: ITS_SIDE,
+  DisabledException: "The key is disabled: enable it, or decrypt and encrypt again under another one",
+  ExpiredTokenException:
+    "The temporary credentials ran out: give a function as `credentials`, so that fresh ones are used",
+  IncompleteSignature: CREDENTIALS,
+  IncorrectKeyException: "The ciphertext was made under another key than `keyId` names",
+  InvalidCiphertextException:
+    "Same encryption context as at encryption, same region, and the whole ciphertext? For an asymmetric key, the same algorithm?",
+  InvalidGrantTokenException: "Was the grant retired, or made for another principal?",
+  InvalidKeyUsageException: "The key is not for ENCRYPT_DECRYPT, or not for this encryption algorithm",
+  InvalidSignatureException:
+    "Does the secret access key belong to the access key id, and the region to the host name?",
+  KMSInvalidStateException: "The key is pending deletion or import, or its key store is not connected",
+  KeyUnavailableException: ITS_SIDE,
+  LimitExceededException: THROTTLED,
+  MissingAuthenticationTokenException: CREDENTIALS,
+  NotFoundException: "Is the key in this region and account? A key of another account needs its full ARN",
+  SignatureDoesNotMatch:
+    "Does the secret access key belong to the access key id, and the region to the host name?",
+  ThrottlingException: THROTTLED,
+  UnrecognizedClientException: CREDENTIALS,
+  ValidationException:
+    "KMS found the request malformed: is the attestation document younger than five minutes, and from this enclave?",
+};
+
+function parseRefusal(body: Uint8Array): { readonly code: string; readonly text: string } {
+  const refusal = parseObject(body);
+  const type = typeof refusal["__type"] === "string" ? refusal["__type"] : "";
+  const code = /^(?:[\w.]{1,100}#)?([A-Za-z]\w{0,99})(?::|$)/.exec(type)?.[1] ?? "UnknownError";
+  const text = refusal["message"] ?? refusal["Message"];
+  return { code, text: typeof text === "string" ? text : "" };
+}
+
+function parseObject(body: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    const parsed: unknown = JSON.parse(new TextDecoder().decode(body));
+    return typeof parsed === "object" && parsed !== null ? { ...parsed } : {};
+  } catch {
+    return {};
+  }
+}
+
+function shownText(code: string, text: string): string {
+  if (!SHOWN_TEXTS.has(code)) return "";
+  return text
+    .replaceAll(/[\p{C}\p{Z}]+/gu, " ")
+    .replaceAll(/\S{257,}/g, "[redacted]")
+    .slice(0, MAX_TEXT_LENGTH)
+    .trim()
+    .replace(/\.$/, "");
+}
+
+function isClockError(text: string): boolean {
+  return /^Signature (?:expired|not yet current)\b/.test(text);
+}
+
+function cleanRequestId(requestId: string | undefined): string | undefined {
+  return requestId !== undefined && /^[\w-]{1,64}$/.test(requestId) ? requestId : undefined;
+}

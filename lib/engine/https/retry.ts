@@ -1,0 +1,41 @@
+import type { Deadline } from "../../deadline.ts";
+import { ConnectionError, KmsError } from "../../errors.ts";
+
+/** The first wait is at most this long, in milliseconds; each next one at most twice as long. */
+export const BASE_DELAY_MS = 50;
+
+/** No wait is longer, in milliseconds. */
+export const MAX_DELAY_MS = 1000;
+
+/**
+ * Tries again, after a random wait ("full jitter"), as long as that can help: when KMS throttles or fails
+ * on its side, and when the connection cannot be made or breaks. Nothing else is tried again: not a
+ * certificate that is refused, an answer that KMS would not give, another refusal, or an abort.
+ *
+ * @param attempt What to do; it keeps the deadline itself
+ * @param maxAttempts 1 for no second try
+ * @param deadline When to give up. If the wait would outlast it, the failure itself is reported
+ * @param random From 0 to below 1
+ * @returns What the first attempt that succeeds returns
+ * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+ */
+export async function withRetries<T>(
+  attempt: () => Promise<T>,
+  maxAttempts: number,
+  deadline: Deadline,
+  random: () => number = Math.random,
+): Promise<T> {
+  for (let failures = 1;; failures++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const delayMs = random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** (failures - 1));
+      if (failures >= maxAttempts || !canRetryHelp(error) || delayMs >= deadline.remainingMs) throw error;
+      await deadline.sleep(delayMs);
+    }
+  }
+}
+
+function canRetryHelp(error: unknown): boolean {
+  return error instanceof ConnectionError || (error instanceof KmsError && error.retryable);
+}
