@@ -1,4 +1,4 @@
-import { checkArguments, fromC, toC } from "./values.ts";
+import { checkArguments, fromC, holdDuring, toC } from "./values.ts";
 import {
   type AsyncCalls,
   type Calls,
@@ -15,11 +15,6 @@ const MAX_ASYNC_CALLS = 16;
 const ASYNC_SUFFIX = " on another thread";
 
 type RawFunction = (...args: unknown[]) => unknown;
-
-/**
- * Arguments of calls that C has not returned from: Deno itself does not keep their memory alive.
- */
-const argumentsInUse = new Set<readonly unknown[]>();
 
 /** Loads libraries with `Deno.dlopen`. Addresses cross as bigints, so a path-scoped `--allow-ffi` is enough. */
 export const loader: Loader = {
@@ -95,11 +90,7 @@ function syncCall(bound: RawFunction, name: string, declaration: SymbolDeclarati
 function asyncCall(bound: RawFunction, name: string, declaration: SymbolDeclaration): unknown {
   return async (...args: unknown[]) => {
     checkArguments(name, declaration, args);
-    argumentsInUse.add(args);
-    try {
-      return fromC(declaration.result[0], await bound(...toC(declaration, args)));
-    } finally {
-      argumentsInUse.delete(args);
-    }
+    const result = await holdDuring(args, async () => await bound(...toC(declaration, args)));
+    return fromC(declaration.result[0], result);
   };
 }

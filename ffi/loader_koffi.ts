@@ -1,5 +1,5 @@
 import koffi from "koffi";
-import { checkArguments, fromC, toC } from "./values.ts";
+import { checkArguments, fromC, holdDuring, toC } from "./values.ts";
 import {
   type AsyncCalls,
   type Calls,
@@ -102,12 +102,15 @@ function syncCall(bound: KoffiFunction, name: string, declaration: SymbolDeclara
 }
 
 function asyncCall(bound: KoffiFunction, name: string, declaration: SymbolDeclaration): unknown {
-  return (...args: unknown[]) =>
-    new Promise((resolve, reject) => {
-      checkArguments(name, declaration, args);
-      bound.async(...toC(declaration, args), (error: Error | null, result: unknown) => {
-        if (error) reject(error);
-        else resolve(fromC(declaration.result[0], result));
-      });
-    });
+  return async (...args: unknown[]) => {
+    checkArguments(name, declaration, args);
+    const result = await holdDuring(args, () => callElsewhere(bound, toC(declaration, args)));
+    return fromC(declaration.result[0], result);
+  };
+}
+
+function callElsewhere(bound: KoffiFunction, args: unknown[]): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    bound.async(...args, (error: Error | null, result: unknown) => error ? reject(error) : resolve(result));
+  });
 }

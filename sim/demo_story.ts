@@ -6,8 +6,8 @@
 import { join } from "node:path";
 import process from "node:process";
 import { type EngineName, KmsClient, KmsError } from "../mod.ts";
-import { decodeAttestationDocument } from "../lib/attestation/document.ts";
-import { encodeHex } from "../lib/encoding.ts";
+import { NsmClient } from "../lib/attestation/nsm_client.ts";
+import { verifyAttestation } from "../lib/attestation/verify.ts";
 import { SUPERVISED_VARIABLE } from "./instruments.ts";
 import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";
 
@@ -45,13 +45,10 @@ for (const [index, engine] of engines.entries()) await decryptWith(engine, Strin
 
 await showRefusal(String(5 + engines.length));
 
-async function attest(enclave: Simulator): Promise<number> {
-  const { publicKey } = await import("node:crypto").then(({ generateKeyPairSync }) =>
-    generateKeyPairSync("ec", { namedCurve: "P-256" })
-  );
-  const bytes = await enclave.nsm.attest({ publicKey: publicKey.export({ type: "spki", format: "der" }) });
-  decodeAttestationDocument(bytes);
-  return bytes.length;
+async function attest({ nsm }: Simulator): Promise<number> {
+  const document = await new NsmClient(nsm).attest({ nonce: new TextEncoder().encode("demo") });
+  await verifyAttestation(document, { root: nsm.root, nonce: new TextEncoder().encode("demo") });
+  return document.length;
 }
 
 async function decryptWith(engine: EngineName, step: string): Promise<void> {
@@ -92,8 +89,8 @@ function say(step: string, text: string): void {
   console.log(`  ${step.padStart(2)}.  ${text}`);
 }
 
-function short(bytes: Uint8Array): string {
-  return `${encodeHex(bytes).slice(0, 16)}…`;
+function short(hex: string): string {
+  return `${hex.slice(0, 16)}…`;
 }
 
 function ms(duration: number): string {

@@ -4,6 +4,7 @@ import { LibraryLoadError } from "../errors.ts";
 import type { CheckedOptions } from "../kms_options.ts";
 import { NsmDevice } from "../native/nsm_device.ts";
 import { SdkLibrary } from "../native/sdk_library.ts";
+import { openTransport } from "../transport.ts";
 import type { KmsEngine } from "./engine.ts";
 import { KmsConnection } from "./https/kms_connection.ts";
 import { HttpsEngine } from "./https_engine.ts";
@@ -24,6 +25,19 @@ import { SdkRecipient } from "./sdk_recipient.ts";
  * @throws {AttestationError} When there is no NSM
  */
 export async function openEngine(options: CheckedOptions, deadline: Deadline): Promise<KmsEngine> {
+  const credentials = new CredentialsSource(options.credentials);
+  try {
+    return await chooseEngine({ ...options, credentials }, deadline);
+  } catch (error) {
+    credentials[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Checked options with credentials that the engine will own. */
+type Parts = Omit<CheckedOptions, "credentials"> & { readonly credentials: CredentialsSource };
+
+async function chooseEngine(options: Parts, deadline: Deadline): Promise<KmsEngine> {
   switch (options.engine) {
     case "direct":
       return await openDirect(options, deadline);
@@ -40,7 +54,7 @@ export async function openEngine(options: CheckedOptions, deadline: Deadline): P
   }
 }
 
-function findLibrary({ library, nsm }: CheckedOptions): SdkLibrary | undefined {
+function findLibrary({ library, nsm }: Parts): SdkLibrary | undefined {
   if (library !== undefined) return SdkLibrary.acquire(library);
   if (nsm !== undefined) return undefined;
   try {
@@ -51,12 +65,46 @@ function findLibrary({ library, nsm }: CheckedOptions): SdkLibrary | undefined {
   }
 }
 
-async function openDirect(options: CheckedOptions, deadline: Deadline): Promise<KmsEngine> {
+async function openDirect(options: Parts, deadline: Deadline): Promise<KmsEngine> {
+  const owned = options.nsm === undefined;
   const nsm = options.nsm ?? NsmDevice.open();
-  return openHttps("direct", options, await NsmRecipient.create(nsm, deadline));
+  return openHttps("direct", options, await NsmRecipient.create(nsm, { owned }, deadline));
 }
 
-async function openSdk(options: CheckedOptions, library: SdkLibrary, deadline: Deadline): Promise<KmsEngine> {
+async function openSdk(options: Parts, library: SdkLibrary, deadline: Deadline): Promise<KmsEngine> {
   using own = library;
   return openHttps("sdk", options, await SdkRecipient.create(own, deadline));
+}
+
+function openHttps(name: "direct" | "sdk", options: Parts, recipient: Recipient): KmsEngine {
+  const { region, hostName, trustedCertificates, maxAttempts, attestationMaxAgeMs, endpoint } = options;
+  try {
+    const open = (deadline: Deadline) => openTransport(endpoint, deadline);
+    return new HttpsEngine({
+      name,
+      region,
+      hostName,
+      maxAttempts,
+      attestationMaxAgeMs,
+      recipient,
+      connection: new KmsConnection({ open, hostName, trustedCertificates }),
+      credentials: options.credentials,
+    });
+  } catch (error) {
+    recipient[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function openSdkClient(options: Parts, library: SdkLibrary): KmsEngine {
+  const { region, endpoint, hostName, hostNameGiven, trustedCertificates, credentials } = options;
+  return new SdkClientEngine({
+    library,
+    region,
+    endpoint,
+    // The C client knows only kms.<region>.amazonaws.com.
+    hostName: hostNameGiven || !hostName.endsWith(".amazonaws.com") ? hostName : undefined,
+    trustedCertificates,
+    credentials,
+  });
 }

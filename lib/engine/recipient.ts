@@ -1,4 +1,3 @@
-import type { Deadline } from "../deadline.ts";
 import type { SecretBytes } from "../secret_bytes.ts";
 
 /**
@@ -9,10 +8,9 @@ export interface Recipient extends Disposable {
   /**
    * An attestation document (COSE_Sign1, at most 16 KiB) that holds the public key as SPKI DER.
    *
-   * @throws {AttestationError} When the NSM is absent or refuses
-   * @throws {TimeoutError} When the deadline passes
+   * @throws {AttestationError} When the NSM is absent or refuses. A silent one keeps its caller waiting
    */
-  attestationDocument(deadline: Deadline): Promise<Uint8Array>;
+  attestationDocument(): Promise<Uint8Array>;
 
   /**
    * Opens one `CiphertextForRecipient`.

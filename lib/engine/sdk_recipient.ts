@@ -36,8 +36,8 @@ export class SdkRecipient implements Recipient {
   }
 
   /** See {@link Recipient.attestationDocument}. */
-  attestationDocument(deadline: Deadline): Promise<Uint8Array> {
-    return deadline.race(this.#keyPair.attestationDocument());
+  attestationDocument(): Promise<Uint8Array> {
+    return this.#keyPair.attestationDocument();
   }
 
   /** See {@link Recipient.open}. */

@@ -10,6 +10,15 @@ const runtime = "Deno" in globalThis ? "Deno" : "Node";
 /** The child has no simulator: it needs the device, and an engine that promises something. */
 const cases = ENGINE_CASES.filter(({ label }) => !label.includes("software") && !label.startsWith("sdk-client"));
 
+/** What the process said, and how often each secret stands in its memory. */
+interface Found {
+  readonly outcome: string;
+  readonly plaintext: number;
+  readonly plaintextEnd: number;
+  readonly secretKey: number;
+  readonly sessionToken: number;
+}
+
 const CONTEXT = { tenant: "a" };
 
 for (const engineCase of cases) {
@@ -28,7 +37,9 @@ function suite(engineCase: EngineCase): void {
   afterAll(() => enclave[Symbol.asyncDispose]());
 
   /** Lets a process decrypt a canary, and searches what is left in it. */
-  async function search(options: { length: number; keep?: boolean; encryptionContext?: Record<string, string> }) {
+  async function search(
+    options: { length: number; keep?: boolean; encryptionContext?: Record<string, string> },
+  ): Promise<Found> {
     const canary = new Uint8Array(randomBytes(options.length));
     const { simulator } = enclave;
     const ciphertext = await simulator.encrypt({ keyId, plaintext: canary, encryptionContext: CONTEXT });
@@ -54,14 +65,14 @@ function suite(engineCase: EngineCase): void {
       secretKey: secret,
       sessionToken: new TextEncoder().encode(credentials.sessionToken),
     });
-    return { outcome: child.outcome, ...found };
+    return { ...found, outcome: child.outcome };
   }
 
   test("the search finds what is kept on purpose", async () => {
     const found = await search({ length: 32, keep: true });
     assert.equal(found.outcome, "decrypted 32");
-    assert.ok((found["plaintext"] ?? 0) >= 1);
-    assert.ok((found["secretKey"] ?? 0) >= 1);
+    assert.ok(found.plaintext >= 1);
+    assert.ok(found.secretKey >= 1);
   });
 
   for (const length of [32, 4096]) {
@@ -86,9 +97,9 @@ function suite(engineCase: EngineCase): void {
     assertGone(found);
   });
 
-  function assertGone(found: Record<string, number | string>): void {
-    assert.equal(found["plaintext"], 0, "the beginning of the plaintext is left");
-    assert.equal(found["plaintextEnd"], 0, "the end of the plaintext is left");
-    assert.equal(found["secretKey"], 0, "the secret access key is left");
+  function assertGone(found: Found): void {
+    assert.equal(found.plaintext, 0, "the beginning of the plaintext is left");
+    assert.equal(found.plaintextEnd, 0, "the end of the plaintext is left");
+    assert.equal(found.secretKey, 0, "the secret access key is left");
   }
 }

@@ -69,17 +69,19 @@ export async function decryptAndWait(runtime: string, task: MemoryTask): Promise
  * @param pid The process
  * @param needles What to look for, by name
  */
-export function countInMemory(pid: number, needles: Readonly<Record<string, Uint8Array>>): Record<string, number> {
-  const counts = Object.fromEntries(Object.keys(needles).map((name) => [name, 0]));
-  const overlap = Math.max(...Object.values(needles).map(({ length }) => length)) - 1;
+export function countInMemory<N extends string>(
+  pid: number,
+  needles: Readonly<Record<N, Uint8Array>>,
+): Record<N, number> {
+  const wanted = Object.entries<Uint8Array>(needles) as [N, Uint8Array][];
+  const counts = Object.fromEntries(wanted.map(([name]) => [name, 0])) as Record<N, number>;
+  const overlap = Math.max(...wanted.map(([, { length }]) => length)) - 1;
   const memory = openSync(`/proc/${pid}/mem`, "r");
   try {
     for (const [start, end] of writableRegions(pid)) {
       for (let offset = start; offset < end; offset += CHUNK_BYTES) {
         const chunk = readAt(memory, offset, Math.min(CHUNK_BYTES + overlap, end - offset));
-        for (const [name, needle] of Object.entries(needles)) {
-          counts[name] = (counts[name] ?? 0) + occurrences(chunk, needle, CHUNK_BYTES);
-        }
+        for (const [name, needle] of wanted) counts[name] += occurrences(chunk, needle, CHUNK_BYTES);
       }
     }
   } finally {

@@ -135,7 +135,7 @@ function suite(engineCase: EngineCase): void {
 
   test("decrypts under an asymmetric key", async () => {
     const plaintext = random(100);
-    const { keyId } = await enclave.simulator.createKey({ keySpec: "RSA_2048" });
+    const { keyId } = await enclave.simulator.createKey({ spec: "RSA_2048" });
     const encryptionAlgorithm = "RSAES_OAEP_SHA_256";
     const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext, encryptionAlgorithm });
     using decrypted = await client.decrypt({ ciphertext, keyId, encryptionAlgorithm });
