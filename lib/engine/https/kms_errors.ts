@@ -55,13 +55,15 @@ const SHOWN_TEXTS = new Set([
 const MAX_TEXT_LENGTH = 512;
 
 const WRONG_CLOCK = "Is the enclave's clock right? KMS takes signatures of up to five minutes";
-const THROTTLED = "More requests than the account's quota for this region allows; it was tried again already";
-const ITS_SIDE = "KMS failed on its side; it was tried again already";
+const THROTTLED = "More requests than the account's quota for this region allows: a later try may succeed";
+const ITS_SIDE = "KMS failed on its side: a later try may succeed";
 const UNKNOWN = "Does the endpoint lead to KMS, and is the request one that this key allows?";
 const CREDENTIALS =
   "Are these the credentials that STS or the parent handed out, complete, and for this partition?";
 
+// KMS chooses the name that is looked up, so this must not inherit anything.
 const HINTS: Readonly<Record<string, string>> = {
+  __proto__: null as never,
   AccessDeniedException:
     "Does the key policy let this role decrypt, and do its conditions (kms:RecipientAttestation:ImageSha384, " +
     ":PCR0 and so on) fit this enclave? In debug mode the PCRs are all zero",
@@ -69,7 +71,7 @@ const HINTS: Readonly<Record<string, string>> = {
   DisabledException: "The key is disabled: enable it, or decrypt and encrypt again under another one",
   ExpiredTokenException:
     "The temporary credentials ran out: give a function as `credentials`, so that fresh ones are used",
-  IncompleteSignature: CREDENTIALS,
+  IncompleteSignatureException: CREDENTIALS,
   IncorrectKeyException: "The ciphertext was made under another key than `keyId` names",
   InvalidCiphertextException:
     "Same encryption context as at encryption, same region, and the whole ciphertext? For an asymmetric key, the same algorithm?",

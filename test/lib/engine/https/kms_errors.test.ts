@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { inspect } from "node:util";
+import fc from "fast-check";
+import { describe, test } from "#test";
+import { kmsError } from "../../../../lib/engine/https/kms_errors.ts";
+import type { KmsError } from "../../../../lib/errors.ts";
+
+function refuse(body: unknown, status = 400, requestId: string | undefined = "4f1c-1"): KmsError {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return kmsError("Decrypt", { status, requestId, body: new TextEncoder().encode(text) });
+}
+
+const HINTS: readonly (readonly [code: string, hint: RegExp])[] = [
+  ["AccessDeniedException", /key policy .*kms:RecipientAttestation/],
+  ["ExpiredTokenException", /ran out/],
+  ["InvalidCiphertextException", /encryption context .*region/],
+  ["IncorrectKeyException", /another key than `keyId`/],
+  ["NotFoundException", /region and account/],
+  ["UnrecognizedClientException", /credentials/],
+  ["InvalidSignatureException", /secret access key/],
+  ["DisabledException", /disabled/],
+  ["KMSInvalidStateException", /pending deletion/],
+  ["ValidationException", /attestation document/],
+  ["ThrottlingException", /quota/],
+];
+
+describe("kmsError()", () => {
+  for (const [code, hint] of HINTS) {
+    test(`has a hint for ${code}`, () => {
+      const error = refuse({ __type: code });
+      assert.equal(error.kmsCode, code);
+      assert.equal(error.message, `Cannot decrypt: KMS answered ${code}`);
+      assert.match(error.hint, hint);
+    });
+  }
+
+  test("carries status and request id", () => {
+    const error = refuse({ __type: "com.amazonaws.kms#NotFoundException" }, 404, "b1e2-7");
+    assert.deepEqual([error.kmsCode, error.httpStatus, error.requestId], [
+      "NotFoundException",
+      404,
+      "b1e2-7",
+    ]);
+    assert.equal(refuse({}, 400, "evil\u001b[2J").requestId, undefined);
+  });
+
+  test("knows what a retry can help", () => {
+    const yes = [
+      "ThrottlingException",
+      "LimitExceededException",
+      "KMSInternalException",
+      "DependencyTimeoutException",
+    ];
+    for (const code of [...yes, "KeyUnavailableException"]) {
+      assert.equal(refuse({ __type: code }).retryable, true, code);
+    }
+    const no = ["AccessDeniedException", "InvalidCiphertextException", "ExpiredTokenException", "Whatever"];
+    for (const code of no) assert.equal(refuse({ __type: code }).retryable, false, code);
+    for (const status of [429, 500, 503]) assert.equal(refuse("<html>", status).retryable, true);
+    assert.equal(refuse("<html>", 403).retryable, false);
+  });
+
+  test("names other operations in words", () => {
+    const answer = { status: 400, requestId: undefined, body: new Uint8Array() };
+    assert.equal(
+      kmsError("GenerateDataKey", answer).message,
+      "Cannot generate data key: KMS answered UnknownError",
+    );
+  });
+
+  test("shows what KMS says of principals and keys, whichever way it spells the field", () => {
+    const text = "User: arn:aws:sts::1:assumed-role/r/i is not authorized to perform: kms:Decrypt.";
+    for (const field of ["message", "Message"]) {
+      const { message } = refuse({ __type: "AccessDeniedException", [field]: text });
+      assert.equal(message, `Cannot decrypt: KMS answered AccessDeniedException: ${text.slice(0, -1)}`);
+    }
+  });
+
+  test("shows nothing of texts that repeat the request", () => {
+    const text = "The Canonical String should have been 'POST x-amz-security-token:canary'";
+    const codes = [
+      "InvalidSignatureException",
+      "IncompleteSignatureException",
+      "ValidationException",
+      "Other",
+    ];
+    for (const code of codes) {
+      assert.doesNotMatch(inspect(refuse({ __type: code, message: text }), { depth: 9 }), /canary/);
+    }
+  });
+
+  test("blames the clock for a signature that is too old or too young", () => {
+    for (
+      const text of [
+        "Signature expired: 20261105T120000Z is now earlier than",
+        "Signature not yet current: 2026",
+      ]
+    ) {
+      assert.match(refuse({ __type: "InvalidSignatureException", message: text }).hint, /clock/);
+    }
+  });
+
+  test("strips, cuts and redacts the text it shows", () => {
+    const show = (message: string) => refuse({ __type: "NotFoundException", message }).message;
+    assert.equal(
+      show("a\u001b[31m\r\nb\u2028c\u202ed"),
+      "Cannot decrypt: KMS answered NotFoundException: a [31m b c d",
+    );
+    assert.ok(show("word ".repeat(500)).length < 600);
+    assert.match(show(`token ${"x".repeat(300)} end`), /: token \[redacted\] end$/);
+  });
+
+  for (const body of ["", "null", "7", '"text"', "[]", "{}", "<html>", '{"__type":7}', '{"__type":"a b"}']) {
+    test(`takes ${JSON.stringify(body)} for an unknown error`, () => {
+      assert.equal(refuse(body, 500).kmsCode, "UnknownError");
+    });
+  }
+
+  test("looks up no hint that nobody wrote", () => {
+    for (const code of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
+      assert.equal(typeof refuse({ __type: code }).hint, "string");
+    }
+  });
+
+  test("never throws, and shows only words", () => {
+    fc.assert(fc.property(fc.json(), fc.string(), (json, text) => {
+      for (
+        const body of [json, text, { __type: text, message: text }, {
+          __type: "NotFoundException",
+          message: text,
+        }]
+      ) {
+        const error = refuse(body);
+        assert.match(error.kmsCode, /^[A-Za-z]\w*$/);
+        assert.doesNotMatch(error.message, /\p{Cc}/u);
+      }
+    }));
+  });
+});

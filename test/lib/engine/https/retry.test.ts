@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { describe, test } from "#test";
+import { Deadline } from "../../../../lib/deadline.ts";
+import { MAX_DELAY_MS, withRetries } from "../../../../lib/engine/https/retry.ts";
+import {
+  CertificateError,
+  ConnectionError,
+  KmsError,
+  ProtocolError,
+  TimeoutError,
+} from "../../../../lib/errors.ts";
+
+const hint = "none";
+const broken = new ConnectionError("broken", { hint });
+const kms = (retryable: boolean) =>
+  new KmsError("refused", { hint, kmsCode: "X", requestId: undefined, httpStatus: 400, retryable });
+
+/** Fails so many times, then returns how often it was called. */
+function failing(
+  error: unknown,
+  times: number,
+): { readonly attempt: () => Promise<number>; readonly calls: () => number } {
+  let calls = 0;
+  const attempt = () => ++calls <= times ? Promise.reject(error) : Promise.resolve(calls);
+  return { attempt, calls: () => calls };
+}
+
+describe("withRetries()", () => {
+  test("tries again after broken connections and what KMS calls passing", async () => {
+    using deadline = new Deadline("test", 5000);
+    for (const error of [broken, kms(true)]) {
+      assert.equal(await withRetries(failing(error, 2).attempt, 3, deadline, () => 0), 3);
+    }
+  });
+
+  test("reports the last failure when the attempts are used up", async () => {
+    using deadline = new Deadline("test", 5000);
+    const { attempt, calls } = failing(broken, 9);
+    await assert.rejects(withRetries(attempt, 4, deadline, () => 0), broken);
+    assert.equal(calls(), 4);
+  });
+
+  test("does not try again what cannot change", async () => {
+    using deadline = new Deadline("test", 5000);
+    const final = [
+      kms(false),
+      new CertificateError("no", { hint }),
+      new ProtocolError("no", { hint }),
+      new TimeoutError("no", { hint }),
+      new TypeError("no"),
+      "aborted",
+    ];
+    for (const error of final) {
+      const { attempt, calls } = failing(error, 9);
+      await assert.rejects(withRetries(attempt, 3, deadline, () => 0), (thrown) => thrown === error);
+      assert.equal(calls(), 1);
+    }
+  });
+
+  test("waits a random part of 50 ms, then of twice that, and never longer than a second", async () => {
+    const waits: number[] = [];
+    using deadline = new Deadline("test", 60_000);
+    deadline.sleep = (delayMs) => (waits.push(delayMs), Promise.resolve());
+    await withRetries(failing(broken, 7).attempt, 10, deadline, () => 0.5);
+    assert.deepEqual(waits, [25, 50, 100, 200, 400, MAX_DELAY_MS / 2, MAX_DELAY_MS / 2]);
+  });
+
+  test("reports the failure at once when the wait would outlast the deadline", async () => {
+    using deadline = new Deadline("test", 40);
+    const { attempt, calls } = failing(broken, 9);
+    await assert.rejects(withRetries(attempt, 9, deadline, () => 0.99), broken);
+    assert.equal(calls(), 1);
+  });
+
+  test("stops waiting when the caller aborts", async () => {
+    const controller = new AbortController();
+    using deadline = new Deadline("test", 5000, controller.signal);
+    const reason = new Error("enough");
+    setTimeout(() => controller.abort(reason), 5);
+    await assert.rejects(withRetries(failing(broken, 9).attempt, 9, deadline, () => 0.99), reason);
+  });
+});
