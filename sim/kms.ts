@@ -69,7 +69,11 @@ export class SimulatedKms implements AsyncDisposable {
   #requestCount = 0;
   #pastConnections = 0;
 
-  /** @param options Region, certificates, clock and the form of answers */
+  /**
+   * Sets KMS up; it listens nowhere yet.
+   *
+   * @param options Region, certificates, clock and the form of answers
+   */
   constructor(options: SimulatedKmsOptions) {
     const { region, tls, attestationRoot, now = Date.now } = options;
     this.region = region;
@@ -100,7 +104,9 @@ export class SimulatedKms implements AsyncDisposable {
   }
 
   /**
-   * @param address Where to listen as well; TCP port 0 takes a free one
+   * Listens, at this address as well.
+   *
+   * @param address Where to; TCP port 0 takes a free one
    * @returns Where it listens
    */
   async listen(address: ListenAddress): Promise<ListenAddress> {

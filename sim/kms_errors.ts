@@ -30,6 +30,8 @@ export class KmsRefusal extends Error {
   readonly wireMessage: string | null;
 
   /**
+   * Makes a refusal.
+   *
    * @param kmsCode The exception's name
    * @param wireMessage Its message; without one, the usual text
    */

@@ -18,6 +18,8 @@
  *
  * @module
  */
+export type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+export type { TcpEndpoint, UnixEndpoint } from "../lib/endpoint.ts";
 export type { EnvelopeShape, EnvelopeVariant } from "./cms_envelope.ts";
 export type { FaultTimes } from "./fault_queue.ts";
 export { type LoggedRequest, SimulatedKms, type SimulatedKmsOptions } from "./kms.ts";
@@ -36,7 +38,7 @@ export {
 export type { ReleaseOptions } from "./kms_release.ts";
 export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
 export { SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
-export type { NsmErrorName } from "./nsm_commands.ts";
+export type { AttestationRequest, NsmErrorName } from "./nsm_commands.ts";
 export {
   type SimulatedEncryptRequest,
   Simulator,
@@ -44,5 +46,5 @@ export {
   type SimulatorOptions,
   startSimulator,
 } from "./simulator.ts";
-export { type CertificateKind, TlsAuthority } from "./tls_certificates.ts";
+export { type CertificateKind, type ServerCertificate, TlsAuthority } from "./tls_certificates.ts";
 export type { ListenAddress } from "./tls_server.ts";

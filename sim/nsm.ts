@@ -56,6 +56,8 @@ export class SoftwareNsm implements NsmTransport {
   }
 
   /**
+   * Sets a module up.
+   *
    * @param options Registers, debug mode, region and clock
    * @returns A fresh module with certificates of its own
    * @throws {TypeError} When a register is not 48 bytes, or its index not 0 to 31
@@ -79,6 +81,8 @@ export class SoftwareNsm implements NsmTransport {
   }
 
   /**
+   * Reads a register.
+   *
    * @param index 0 to 31
    * @returns The register's value as lowercase hex, as key policies write it
    */
@@ -99,7 +103,13 @@ export class SoftwareNsm implements NsmTransport {
     return documentOf(await this.exchange(cbor(message)));
   }
 
-  /** @inheritdoc */
+  /**
+   * Answers a request, as the ioctl on `/dev/nsm` does.
+   *
+   * @param request CBOR; above 4096 bytes the module refuses
+   * @returns CBOR: the answer, or `{"Error": …}`
+   * @throws {DisposedError} After dispose
+   */
   async exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#disposed) throw new DisposedError("SoftwareNsm");
     this.#requestCount++;

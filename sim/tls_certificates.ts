@@ -28,6 +28,8 @@ export class TlsAuthority {
   }
 
   /**
+   * Makes an authority.
+   *
    * @param hostName The name in the certificates: `kms.us-east-1.amazonaws.com`
    * @param now The clock, milliseconds since 1970
    * @returns A fresh authority
@@ -37,6 +39,8 @@ export class TlsAuthority {
   }
 
   /**
+   * Hands out a server certificate.
+   *
    * @param kind Which certificate
    * @returns It and its key, the same at every call
    */

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
-import type { Endpoint } from "../lib/endpoint.ts";
+import type { TcpEndpoint, UnixEndpoint } from "../lib/endpoint.ts";
 import { encodeAnswer, type HttpAnswer, HttpError, HttpReader, type HttpRequest } from "./http_message.ts";
 import type { ServerCertificate } from "./tls_certificates.ts";
 
@@ -24,7 +24,7 @@ export interface ConnectionHandler {
 }
 
 /** Where the server listens. */
-export type ListenAddress = Exclude<Endpoint, { transport: "vsock" }>;
+export type ListenAddress = TcpEndpoint | UnixEndpoint;
 
 /** HTTPS over TCP or a unix socket, with a hand on every connection. */
 export class TlsServer implements AsyncDisposable {
