@@ -266,4 +266,4 @@ export class SimulatedKms implements AsyncDisposable {
 }
 
 /** How many requests are kept in the log. */
-export const MAX_LOGGED_REQUESTS = 10_000;
+export const MAX_LOGGED_REQUESTS = 1000;

@@ -65,7 +65,7 @@ export class RecipientReader {
 
 const MAX_DOCUMENT_LENGTH = 262_144;
 const MAX_AGE_MS = 5 * 60_000;
-const MAX_REMEMBERED = 1000;
+const MAX_REMEMBERED = 64;
 
 function rsaKey(publicKey: Uint8Array | undefined): Uint8Array {
   if (publicKey === undefined) throw refused("holds no public key");
