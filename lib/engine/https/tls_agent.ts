@@ -1,9 +1,16 @@
+import type { ClientRequest } from "node:http";
 import { Agent, type RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import type { Deadline } from "../../deadline.ts";
 import { handshakeError } from "./connection_errors.ts";
 import { checkTrustedCertificates } from "./trusted_certificates.ts";
+
+// What of a socket decides whether the process may exit. Under TLS, Deno does not pass it on to a stream.
+interface Referable {
+  ref?(): unknown;
+  unref?(): unknown;
+}
 
 /** Opens the stream that TLS runs over. Whoever called destroys it. */
 export type OpenTransport = (deadline: Deadline) => Promise<Duplex>;
@@ -41,6 +48,7 @@ export class TlsAgent extends Agent {
   readonly #open: OpenTransport;
   readonly #hostName: string;
   readonly #context: SecureContext;
+  readonly #transports = new WeakMap<Duplex, Duplex & Referable>();
 
   /**
    * @param options Where to, and whom to trust
@@ -78,6 +86,19 @@ export class TlsAgent extends Agent {
     );
   }
 
+  /** Called by node:https with a connection that is idle from now on. */
+  override keepSocketAlive(socket: Duplex): void {
+    this.#transports.get(socket)?.unref?.();
+    // Not void at run time: false would close the connection.
+    return super.keepSocketAlive(socket);
+  }
+
+  /** Called by node:https with a connection that was idle until now. */
+  override reuseSocket(socket: Duplex, request: ClientRequest): void {
+    this.#transports.get(socket)?.ref?.();
+    super.reuseSocket(socket, request);
+  }
+
   /** Closes the connections that nobody uses. */
   destroyIdle(): void {
     for (const socket of Object.values(this.freeSockets).flat()) socket?.destroy();
@@ -93,6 +114,7 @@ export class TlsAgent extends Agent {
       rejectUnauthorized: true,
     });
     socket.once("close", () => raw.destroy());
+    this.#transports.set(socket, raw);
     try {
       await unlessAborted(secured(socket), signal);
     } catch (error) {

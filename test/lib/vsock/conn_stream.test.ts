@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { describe, test } from "#test";
+import { Deadline } from "../../../lib/deadline.ts";
+import { TimeoutError } from "../../../lib/errors.ts";
+import { openTransport } from "../../../lib/transport.ts";
+import { type ByteConn, ConnStream } from "../../../lib/vsock/conn_stream.ts";
+import { authority, connectionTo, echo, send, serveTls } from "../engine/https/servers.ts";
+
+const IS_DENO = "Deno" in globalThis;
+
+/** What Deno's connections do, over a socket of Node's: reads and writes only a few bytes at a time. */
+class SocketConn implements ByteConn {
+  readonly log: string[] = [];
+  readonly #socket: Socket;
+  readonly #maxBytes: number;
+  #wake = () => {};
+
+  constructor(socket: Socket, maxBytes: number) {
+    this.#socket = socket;
+    this.#maxBytes = maxBytes;
+    for (const event of ["readable", "end", "error", "close"]) socket.on(event, () => this.#wake());
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    for (;;) {
+      const length = Math.min(this.#maxBytes, buffer.length, this.#socket.readableLength);
+      const chunk: Uint8Array | null = this.#socket.read(length === 0 ? undefined : length);
+      if (chunk !== null) return buffer.set(chunk), chunk.length;
+      if (this.#socket.readableEnded) return null;
+      if (this.#socket.destroyed) throw new Error("closed");
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    const part = bytes.slice(0, this.#maxBytes);
+    await new Promise((resolve) => this.#socket.write(part, resolve));
+    return part.length;
+  }
+
+  closeWrite(): Promise<void> {
+    this.log.push("closeWrite");
+    return new Promise((resolve) => this.#socket.end(resolve));
+  }
+
+  close(): void {
+    this.log.push("close");
+    this.#socket.destroy();
+  }
+
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
+  }
+}
+
+describe("ConnStream", () => {
+  test("carries TLS, however few bytes go at a time", async () => {
+    await using server = await serveTls(echo);
+    for (const maxBytes of [7, 100_000]) {
+      using connection = connectionTo(server, {
+        open: async (deadline) =>
+          new ConnStream(
+            new SocketConn((await openTransport(server.endpoint, deadline)) as Socket, maxBytes),
+          ),
+      });
+      for (let i = 0; i < 3; i++) assert.equal(JSON.parse(await send(connection)).length, 4);
+    }
+    assert.equal(server.sockets.length, 2);
+  });
+
+  test("is closed when a call is aborted", async () => {
+    await using server = await serveTls(() => {});
+    let conn: SocketConn | undefined;
+    using connection = connectionTo(server, {
+      open: async (deadline) => {
+        conn = new SocketConn((await openTransport(server.endpoint, deadline)) as Socket, 1000);
+        return new ConnStream(conn);
+      },
+    });
+    await assert.rejects(send(connection, 50), TimeoutError);
+    while (!conn?.log.includes("close")) await sleep(1);
+  });
+
+  test("reports a failing read, and closes once", async () => {
+    const conn = new FailingConn();
+    const stream = new ConnStream(conn);
+    const failed = once(stream, "error");
+    stream.resume();
+    assert.deepEqual((await failed).map(String), ["Error: reset"]);
+    stream.destroy();
+    assert.equal(conn.closed, 1);
+  });
+
+  test("ends when the peer ends, and half-closes when it is ended", async () => {
+    using deadline = new Deadline("test", 1000);
+    await using server = await serveTls(echo);
+    const conn = new SocketConn((await openTransport(server.endpoint, deadline)) as Socket, 1000);
+    const stream = new ConnStream(conn);
+    stream.resume();
+    stream.end();
+    await once(stream, "close");
+    assert.deepEqual(conn.log, ["closeWrite", "close"]);
+  });
+
+  // Only Deno has connections of this kind.
+  test.skipIf(!IS_DENO)("lets the process exit while it is idle", async () => {
+    await using server = await serveTls(echo);
+    const script = fileURLToPath(new URL("./deno_client.ts", import.meta.url));
+    assert.ok(server.endpoint.transport === "tcp");
+    const args = ["run", "-A", script, String(server.endpoint.port), authority.trustedCertificates];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const started = performance.now();
+    let output = "";
+    child.stdout.on("data", (chunk) => (output += chunk));
+    const [code] = await once(child, "close");
+    assert.deepEqual([code, output.trim(), server.sockets.length], [0, "answered", 1]);
+    assert.ok(performance.now() - started < 4000, "well before the connection's 30 seconds are over");
+  });
+});
+
+class FailingConn implements ByteConn {
+  closed = 0;
+  read(): Promise<number | null> {
+    return Promise.reject(new Error("reset"));
+  }
+  write(): Promise<number> {
+    return Promise.reject(new Error("reset"));
+  }
+  closeWrite(): Promise<void> {
+    return Promise.reject(new Error("reset"));
+  }
+  close(): void {
+    if (++this.closed > 1) throw new Error("closed twice");
+  }
+  ref(): void {}
+  unref(): void {}
+}

@@ -1,0 +1,22 @@
+/**
+ * Deno only. Makes one request over a connection of Deno's own, as with vsock, but over TCP, and ends
+ * without closing anything: the process has to exit by itself.
+ */
+import process from "node:process";
+import { Deadline } from "../../../lib/deadline.ts";
+import { KmsConnection } from "../../../lib/engine/https/kms_connection.ts";
+import { type ByteConn, ConnStream } from "../../../lib/vsock/conn_stream.ts";
+
+interface DenoTcp {
+  connect(options: { hostname: string; port: number }): Promise<ByteConn>;
+}
+
+const [port, trustedCertificates] = process.argv.slice(2);
+const deno = (globalThis as unknown as { Deno: DenoTcp }).Deno;
+const hostName = "kms.eu-central-1.amazonaws.com";
+const open = async () => new ConnStream(await deno.connect({ hostname: "127.0.0.1", port: Number(port) }));
+const connection = new KmsConnection({ open, hostName, trustedCertificates });
+using deadline = new Deadline("test", 5000);
+const body = new Uint8Array(9000);
+for (let i = 0; i < 3; i++) await connection.request({ host: hostName }, body, deadline);
+console.log("answered");
