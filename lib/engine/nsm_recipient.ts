@@ -1,4 +1,11 @@
-import { constants, createDecipheriv, generateKeyPair, type KeyObject, privateDecrypt } from "node:crypto";
+import {
+  constants,
+  createDecipheriv,
+  type Decipheriv,
+  generateKeyPair,
+  type KeyObject,
+  privateDecrypt,
+} from "node:crypto";
 import { promisify } from "node:util";
 import { NsmClient } from "../attestation/nsm_client.ts";
 import type { NsmTransport } from "../attestation/nsm_transport.ts";
@@ -38,7 +45,11 @@ export class NsmRecipient implements Recipient {
    * @param deadline When to give up
    * @throws {TimeoutError} When the deadline passes
    */
-  static async create(nsm: NsmTransport, options: { owned: boolean }, deadline: Deadline): Promise<NsmRecipient> {
+  static async create(
+    nsm: NsmTransport,
+    options: { owned: boolean },
+    deadline: Deadline,
+  ): Promise<NsmRecipient> {
     try {
       const { publicKey, privateKey } = await deadline.race(makeKeyPair());
       const spki = publicKey.export({ type: "spki", format: "der" });
@@ -83,18 +94,22 @@ function decryptContent(key: KeyObject, { wrappedKey, iv, ciphertext }: Envelope
   try {
     if (contentKey.length !== CONTENT_KEY_BYTES) throw envelopeError();
     const decipher = createDecipheriv("aes-256-cbc", contentKey, iv);
-    return join(decipher.update(ciphertext), decipher.final());
+    return finish(decipher.update(ciphertext), decipher);
   } finally {
     contentKey.fill(0);
   }
 }
 
-/** Joins two parts of a secret, and wipes them. */
-function join(head: Uint8Array, tail: Uint8Array): SecretBytes {
-  const whole = allocateOffHeap(head.length + tail.length);
-  whole.set(head);
-  whole.set(tail, head.length);
-  head.fill(0);
-  tail.fill(0);
-  return new SecretBytes(whole);
+/** Joins the two parts of the plaintext, and wipes both, also when the padding is wrong. */
+function finish(head: Uint8Array, decipher: Decipheriv): SecretBytes {
+  try {
+    const tail = decipher.final();
+    const whole = allocateOffHeap(head.length + tail.length);
+    whole.set(head);
+    whole.set(tail, head.length);
+    tail.fill(0);
+    return new SecretBytes(whole);
+  } finally {
+    head.fill(0);
+  }
 }

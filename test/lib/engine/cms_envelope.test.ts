@@ -69,8 +69,8 @@ describe("readEnvelope()", () => {
   test.skipIf(!hasOpenssl())(
     "reads what openssl writes, once it has KMS's parameters, and not before",
     () => {
-      const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-      const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+      const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+      const pem = publicKey.export({ type: "spki", format: "pem" }).toString();
       for (const length of [1, 32, 4096]) {
         const theirs = writeWithOpenssl(pem, new Uint8Array(length));
         refuses(theirs, "parameters without NULL");

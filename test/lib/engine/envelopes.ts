@@ -97,45 +97,22 @@ export function hasOpenssl(): boolean {
  * An envelope that openssl wrote to the key, as it wrote it. It leaves out the NULL parameters of SHA-256,
  * which KMS writes: {@link withKmsParameters} puts them in.
  *
- * @param privateKeyPem RSA-2048
+ * @param publicKeyPem RSA-2048
  */
-export function writeWithOpenssl(privateKeyPem: string, plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
+export function writeWithOpenssl(publicKeyPem: string, plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
   const folder = mkdtempSync(join(tmpdir(), "enclave-kms-"));
-  const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
-  const recipient = ["-keyid", "-recip", "cert.pem"];
-  const oaep = ["rsa_padding_mode:oaep", "rsa_oaep_md:sha256", "rsa_mgf1_md:sha256"].flatMap((
-    opt,
-  ) => ["-keyopt", opt]);
+  const openssl = (line: string) => execFileSync("openssl", line.split(" "), { cwd: folder, stdio: "pipe" });
   try {
-    writeFileSync(join(folder, "key.pem"), privateKeyPem);
+    writeFileSync(join(folder, "public"), publicKeyPem);
+    writeFileSync(join(folder, "extensions"), `subjectKeyIdentifier=${"ab".repeat(32)}`);
     writeFileSync(join(folder, "plain"), plaintext);
-    const subjectKey = `subjectKeyIdentifier=${"ab".repeat(32)}`;
+    openssl("ecparam -name prime256v1 -genkey -noout -out signer");
     openssl(
-      "req",
-      "-x509",
-      "-key",
-      "key.pem",
-      "-subj",
-      "/CN=test",
-      "-addext",
-      subjectKey,
-      "-out",
-      "cert.pem",
+      "x509 -new -set_serial 1 -subj /CN=t -force_pubkey public -key signer -extfile extensions -out cert",
     );
     openssl(
-      "cms",
-      "-encrypt",
-      "-binary",
-      "-aes256",
-      "-stream",
-      "-outform",
-      "DER",
-      ...recipient,
-      ...oaep,
-      "-in",
-      "plain",
-      "-out",
-      "ber",
+      "cms -encrypt -binary -aes256 -stream -outform DER -keyid -recip cert -keyopt rsa_padding_mode:oaep " +
+        "-keyopt rsa_oaep_md:sha256 -keyopt rsa_mgf1_md:sha256 -in plain -out ber",
     );
     return new Uint8Array(readFileSync(join(folder, "ber")));
   } finally {
