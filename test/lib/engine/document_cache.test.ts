@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, test } from "#test";
+import { Deadline } from "../../../lib/deadline.ts";
+import { DocumentCache } from "../../../lib/engine/document_cache.ts";
+import type { Recipient } from "../../../lib/engine/recipient.ts";
+import { AttestationError, TimeoutError } from "../../../lib/errors.ts";
+import type { SecretBytes } from "../../../lib/secret_bytes.ts";
+
+/** A recipient whose documents come when the test wants: the n-th holds the byte n. */
+class SlowRecipient implements Recipient {
+  readonly asked: PromiseWithResolvers<Uint8Array>[] = [];
+
+  attestationDocument(): Promise<Uint8Array> {
+    const document = Promise.withResolvers<Uint8Array>();
+    this.asked.push(document);
+    return document.promise;
+  }
+
+  answer(index: number): void {
+    this.asked[index]?.resolve(new Uint8Array([index]));
+  }
+
+  open(): SecretBytes {
+    throw new Error("not asked for");
+  }
+
+  [Symbol.dispose](): void {}
+}
+
+const unavailable = new AttestationError("UNAVAILABLE", "gone", { hint: "none" });
+
+describe("DocumentCache", () => {
+  test("asks once for calls at the same time, and keeps the document for its age", async () => {
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 40);
+    using deadline = new Deadline("test", 5000);
+    const calls = [cache.get(deadline), cache.get(deadline), cache.get(deadline)];
+    recipient.answer(0);
+    for (const document of await Promise.all(calls)) assert.deepEqual(document, new Uint8Array([0]));
+    assert.deepEqual(await cache.get(deadline), new Uint8Array([0]));
+    await sleep(60);
+    const next = cache.get(deadline);
+    recipient.answer(1);
+    assert.deepEqual(await next, new Uint8Array([1]));
+    assert.equal(recipient.asked.length, 2);
+  });
+
+  test("counts the age from the question, not from the answer", async () => {
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 40);
+    using deadline = new Deadline("test", 5000);
+    const first = cache.get(deadline);
+    await sleep(60);
+    recipient.answer(0);
+    await first;
+    void cache.get(deadline).catch(() => {});
+    assert.equal(recipient.asked.length, 2);
+  });
+
+  test("keeps nothing when the age is zero", async () => {
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 0);
+    using deadline = new Deadline("test", 5000);
+    for (let i = 0; i < 3; i++) {
+      const call = cache.get(deadline);
+      recipient.answer(i);
+      assert.deepEqual(await call, new Uint8Array([i]));
+    }
+  });
+
+  test("lets one caller give up without failing the others", async () => {
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 1000);
+    using patient = new Deadline("test", 5000);
+    using short = new Deadline("test", 20);
+    const controller = new AbortController();
+    using aborted = new Deadline("test", 5000, controller.signal);
+    const reason = new Error("enough");
+    const waiting = cache.get(patient);
+    const failures = [
+      assert.rejects(cache.get(short), TimeoutError),
+      assert.rejects(cache.get(aborted), reason),
+    ];
+    controller.abort(reason);
+    await Promise.all(failures);
+    recipient.answer(0);
+    assert.deepEqual(await waiting, new Uint8Array([0]));
+    assert.deepEqual(await cache.get(patient), new Uint8Array([0]));
+  });
+
+  test("does not ask at all for a caller whose time is up", async () => {
+    const recipient = new SlowRecipient();
+    const reason = new Error("no");
+    using deadline = new Deadline("test", 5000, AbortSignal.abort(reason));
+    await assert.rejects(new DocumentCache(recipient, 1000).get(deadline), reason);
+    assert.equal(recipient.asked.length, 0);
+  });
+
+  test("fails all who wait when the NSM fails, and asks again for the next", async () => {
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 1000);
+    using deadline = new Deadline("test", 5000);
+    const calls = [cache.get(deadline), cache.get(deadline)];
+    const failures = Promise.all(calls.map((call) => assert.rejects(call, unavailable)));
+    recipient.asked[0]?.reject(unavailable);
+    await failures;
+    const next = cache.get(deadline);
+    recipient.answer(1);
+    assert.deepEqual(await next, new Uint8Array([1]));
+  });
+
+  test("asks again after an NSM that fell silent, and a late failure is nobody's", async () => {
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 1000);
+    using short = new Deadline("test", 20);
+    await assert.rejects(cache.get(short), TimeoutError);
+    using deadline = new Deadline("test", 5000);
+    const next = cache.get(deadline);
+    recipient.answer(1);
+    assert.deepEqual(await next, new Uint8Array([1]));
+    recipient.asked[0]?.reject(unavailable);
+    await sleep(5);
+    assert.deepEqual(await cache.get(deadline), new Uint8Array([1]));
+  });
+});
