@@ -3,7 +3,13 @@ import type { EngineName, KmsEngine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open_engine.ts";
 import { DisposedError } from "./errors.ts";
 import { checkOptions, type KmsClientOptions } from "./kms_options.ts";
-import { CALL_FIELDS, checkCall, checkDecryptRequest, type DecryptRequest, REQUEST_FIELDS } from "./kms_request.ts";
+import {
+  CALL_FIELDS,
+  checkCall,
+  checkDecryptRequest,
+  type DecryptRequest,
+  REQUEST_FIELDS,
+} from "./kms_request.ts";
 import type { SecretBytes } from "./secret_bytes.ts";
 
 /**

@@ -32,7 +32,11 @@ export class NsmClient {
    */
   async attest({ publicKey, userData, nonce }: AttestationRequest): Promise<Uint8Array<ArrayBuffer>> {
     const answer = await this.#ask("Attestation", {
-      Attestation: { user_data: bytesOrNull(userData), nonce: bytesOrNull(nonce), public_key: bytesOrNull(publicKey) },
+      Attestation: {
+        user_data: bytesOrNull(userData),
+        nonce: bytesOrNull(nonce),
+        public_key: bytesOrNull(publicKey),
+      },
     });
     const document = answer["document"];
     if (document instanceof Uint8Array && document.length > 0) return Uint8Array.from(document);

@@ -29,7 +29,9 @@ export class DocumentCache {
    */
   async get(deadline: Deadline): Promise<Uint8Array> {
     deadline.throwIfPassed();
-    if (this.#document !== undefined && performance.now() - this.#askedAt < this.#maxAgeMs) return this.#document;
+    if (this.#document !== undefined && performance.now() - this.#askedAt < this.#maxAgeMs) {
+      return this.#document;
+    }
     const pending = this.#pending ??= this.#ask();
     try {
       return await deadline.race(pending);

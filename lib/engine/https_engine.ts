@@ -100,7 +100,9 @@ function parseAnswer(body: Uint8Array): Record<string, unknown> {
   } catch {
     throw unexpected("not JSON");
   }
-  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) throw unexpected("not an object");
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
+    throw unexpected("not an object");
+  }
   return answer as Record<string, unknown>;
 }
 

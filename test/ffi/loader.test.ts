@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { loader } from "#loader";
-import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
+import type { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
 import { LoadFailure, type Pointer, type SymbolTable } from "../../ffi/symbols.ts";
 import { libc } from "../../lib/native/libc.ts";
 

@@ -21,7 +21,12 @@ afterAll(async () => {
 const decrypt = (request: unknown) => client.decrypt(request as { ciphertext: string });
 const open = (options: unknown) => KmsClient.open(options as { region: string; credentials: never });
 
-type Mistake = readonly [name: string, value: unknown, expected: typeof TypeError | typeof RangeError, message: RegExp];
+type Mistake = readonly [
+  name: string,
+  value: unknown,
+  expected: typeof TypeError | typeof RangeError,
+  message: RegExp,
+];
 
 const bytes = (length: number) => new Uint8Array(length);
 const request = (fields: object) => ({ ciphertext: bytes(100), ...fields });
@@ -29,7 +34,12 @@ const request = (fields: object) => ({ ciphertext: bytes(100), ...fields });
 const BAD_REQUESTS: readonly Mistake[] = [
   ["no object", undefined, TypeError, /decrypt request must be an object/],
   ["no ciphertext", {}, TypeError, /^ciphertext must be/],
-  ["an empty ciphertext", { ciphertext: bytes(0) }, RangeError, /^ciphertext must have 1 to 6144 bytes, not 0/],
+  [
+    "an empty ciphertext",
+    { ciphertext: bytes(0) },
+    RangeError,
+    /^ciphertext must have 1 to 6144 bytes, not 0/,
+  ],
   ["a ciphertext of 6145 bytes", { ciphertext: bytes(6145) }, RangeError, /1 to 6144 bytes, not 6145/],
   ["an array of numbers", { ciphertext: [1, 2, 3] }, TypeError, /^ciphertext must be/],
   ["an ArrayBuffer", { ciphertext: new ArrayBuffer(8) }, TypeError, /^ciphertext must be/],
@@ -38,19 +48,59 @@ const BAD_REQUESTS: readonly Mistake[] = [
   ["base64 with a line break", { ciphertext: "YWJj\nYWJj" }, TypeError, /ciphertext/],
   ["base64 with bits that are not zero", { ciphertext: "YR==" }, TypeError, /ciphertext/],
   ["base64url", { ciphertext: "-_-_" }, TypeError, /ciphertext/],
-  ["a field that does not exist", request({ encryptioncontext: {} }), TypeError, /no field `encryptioncontext`/],
-  ["a context that is an array", request({ encryptionContext: ["a"] }), TypeError, /^encryptionContext must be/],
+  [
+    "a field that does not exist",
+    request({ encryptioncontext: {} }),
+    TypeError,
+    /no field `encryptioncontext`/,
+  ],
+  [
+    "a context that is an array",
+    request({ encryptionContext: ["a"] }),
+    TypeError,
+    /^encryptionContext must be/,
+  ],
   ["a context that is null", request({ encryptionContext: null }), TypeError, /^encryptionContext must be/],
-  ["a context with a number", request({ encryptionContext: { a: 1 } }), TypeError, /^encryptionContext must have/],
-  ["a lone surrogate as a value", request({ encryptionContext: { a: "\ud800" } }), TypeError, /encryptionContext's values .*surrogate/],
-  ["a lone surrogate as a name", request({ encryptionContext: { "\udc00": "a" } }), TypeError, /encryptionContext's names .*surrogate/],
-  ["a NUL in the context", request({ encryptionContext: { a: `${CANARY}\0` } }), TypeError, /values must not contain a NUL/],
+  [
+    "a context with a number",
+    request({ encryptionContext: { a: 1 } }),
+    TypeError,
+    /^encryptionContext must have/,
+  ],
+  [
+    "a lone surrogate as a value",
+    request({ encryptionContext: { a: "\ud800" } }),
+    TypeError,
+    /encryptionContext's values .*surrogate/,
+  ],
+  [
+    "a lone surrogate as a name",
+    request({ encryptionContext: { "\udc00": "a" } }),
+    TypeError,
+    /encryptionContext's names .*surrogate/,
+  ],
+  [
+    "a NUL in the context",
+    request({ encryptionContext: { a: `${CANARY}\0` } }),
+    TypeError,
+    /values must not contain a NUL/,
+  ],
   ["an empty key id", request({ keyId: "" }), RangeError, /^keyId must have 1 to 2048/],
   ["a key id with a NUL", request({ keyId: "a\0b" }), TypeError, /^keyId must not contain a NUL/],
   ["a key id with a blank", request({ keyId: "alias/my key" }), TypeError, /^keyId must be a key id/],
   ["a key id that is a number", request({ keyId: 7 }), TypeError, /^keyId must be a string/],
-  ["an unknown algorithm", request({ encryptionAlgorithm: "ROT13" }), TypeError, /^encryptionAlgorithm must be one of/],
-  ["an asymmetric algorithm without a key", request({ encryptionAlgorithm: "RSAES_OAEP_SHA_256" }), TypeError, /needs a keyId/],
+  [
+    "an unknown algorithm",
+    request({ encryptionAlgorithm: "ROT13" }),
+    TypeError,
+    /^encryptionAlgorithm must be one of/,
+  ],
+  [
+    "an asymmetric algorithm without a key",
+    request({ encryptionAlgorithm: "RSAES_OAEP_SHA_256" }),
+    TypeError,
+    /needs a keyId/,
+  ],
   ["a negative time-out", request({ timeoutMs: -1 }), RangeError, /^timeoutMs must be an integer/],
   ["a fractional time-out", request({ timeoutMs: 1.5 }), RangeError, /^timeoutMs must be an integer/],
   ["a time-out in words", request({ timeoutMs: "1s" }), TypeError, /^timeoutMs must be a number/],
@@ -59,28 +109,98 @@ const BAD_REQUESTS: readonly Mistake[] = [
 
 const options = (fields: object) => ({ ...enclave.clientOptions, ...fields });
 
-const BAD_OPTIONS: readonly (readonly [name: string, value: () => unknown, expected: typeof TypeError | typeof RangeError, message: RegExp])[] = [
+const BAD_OPTIONS: readonly (readonly [
+  name: string,
+  value: () => unknown,
+  expected: typeof TypeError | typeof RangeError,
+  message: RegExp,
+])[] = [
   ["nothing", () => undefined, TypeError, /options must be an object/],
   ["no region", () => options({ region: undefined }), TypeError, /region/],
   ["a region with a slash", () => options({ region: "us-east-1/x" }), TypeError, /region/],
   ["a region that leads elsewhere", () => options({ region: "x.example.com#" }), TypeError, /region/],
-  ["an unknown engine", () => options({ engine: "fast" }), TypeError, /^engine must be one of auto, direct/],
-  ["a misspelt option", () => options({ trustedCertificate: "" }), TypeError, /no field `trustedCertificate`/],
-  ["an endpoint without a transport", () => options({ endpoint: { host: "a", port: 1 } }), TypeError, /endpoint\.transport/],
-  ["a negative port", () => options({ endpoint: { transport: "tcp", host: "a", port: -1 } }), RangeError, /^endpoint\.port/],
-  ["TCP port 0", () => options({ endpoint: { transport: "tcp", host: "a", port: 0 } }), RangeError, /^endpoint\.port/],
-  ["a negative vsock port", () => options({ endpoint: { transport: "vsock", cid: 3, port: -8000 } }), RangeError, /^endpoint\.port/],
-  ["a CID of 2^32", () => options({ endpoint: { transport: "vsock", cid: 2 ** 32, port: 1 } }), RangeError, /^endpoint\.cid/],
-  ["a unix path of 108 bytes", () => options({ endpoint: { transport: "unix", path: "ä".repeat(54) } }), RangeError, /^endpoint\.path/],
-  ["a relative library", () => options({ library: "lib.so" }), TypeError, /^library must be an absolute path/],
-  ["a library with a NUL", () => options({ library: "/lib\0.so" }), TypeError, /^library must not contain a NUL/],
-  ["certificates that are not PEM", () => options({ trustedCertificates: "MIIB" }), TypeError, /trustedCertificates must be/],
+  [
+    "an unknown engine",
+    () => options({ engine: "fast" }),
+    TypeError,
+    /^engine must be one of auto, direct/,
+  ],
+  [
+    "a misspelt option",
+    () => options({ trustedCertificate: "" }),
+    TypeError,
+    /no field `trustedCertificate`/,
+  ],
+  [
+    "an endpoint without a transport",
+    () => options({ endpoint: { host: "a", port: 1 } }),
+    TypeError,
+    /endpoint\.transport/,
+  ],
+  [
+    "a negative port",
+    () => options({ endpoint: { transport: "tcp", host: "a", port: -1 } }),
+    RangeError,
+    /^endpoint\.port/,
+  ],
+  [
+    "TCP port 0",
+    () => options({ endpoint: { transport: "tcp", host: "a", port: 0 } }),
+    RangeError,
+    /^endpoint\.port/,
+  ],
+  [
+    "a negative vsock port",
+    () => options({ endpoint: { transport: "vsock", cid: 3, port: -8000 } }),
+    RangeError,
+    /^endpoint\.port/,
+  ],
+  [
+    "a CID of 2^32",
+    () => options({ endpoint: { transport: "vsock", cid: 2 ** 32, port: 1 } }),
+    RangeError,
+    /^endpoint\.cid/,
+  ],
+  [
+    "a unix path of 108 bytes",
+    () => options({ endpoint: { transport: "unix", path: "ä".repeat(54) } }),
+    RangeError,
+    /^endpoint\.path/,
+  ],
+  [
+    "a relative library",
+    () => options({ library: "lib.so" }),
+    TypeError,
+    /^library must be an absolute path/,
+  ],
+  [
+    "a library with a NUL",
+    () => options({ library: "/lib\0.so" }),
+    TypeError,
+    /^library must not contain a NUL/,
+  ],
+  [
+    "certificates that are not PEM",
+    () => options({ trustedCertificates: "MIIB" }),
+    TypeError,
+    /trustedCertificates must be/,
+  ],
   ["a host name with a port", () => options({ hostName: "kms.example.com:443" }), TypeError, /host/i],
   ["no attempts", () => options({ maxAttempts: 0 }), RangeError, /^maxAttempts/],
-  ["an attestation age of a day", () => options({ attestationMaxAgeMs: 86_400_000 }), RangeError, /^attestationMaxAgeMs/],
+  [
+    "an attestation age of a day",
+    () => options({ attestationMaxAgeMs: 86_400_000 }),
+    RangeError,
+    /^attestationMaxAgeMs/,
+  ],
   ["an NSM that is none", () => options({ nsm: {} }), TypeError, /^nsm must be/],
   ["no credentials", () => options({ credentials: undefined }), TypeError, /credentials/],
-  ["a secret key with a line break", () => options({ credentials: { accessKeyId: "AKIA", secretAccessKey: `${CANARY}\n` } }), TypeError, /credentials\.secretAccessKey/],
+  [
+    "a secret key with a line break",
+    () => options({ credentials: { accessKeyId: "AKIA", secretAccessKey: `${CANARY}\n` } }),
+    TypeError,
+    /credentials\.secretAccessKey/,
+  ],
 ];
 
 describe("KmsClient.decrypt() refuses", () => {

@@ -6,7 +6,7 @@
  */
 import process from "node:process";
 import { type EngineName, KmsClient } from "../../mod.ts";
-import { revealBytes, type MemoryTask } from "./memory_scan.ts";
+import { type MemoryTask, revealBytes } from "./memory_scan.ts";
 
 const input: Uint8Array[] = [];
 for await (const chunk of process.stdin) {

@@ -60,7 +60,10 @@ export async function decryptAndWait(runtime: string, task: MemoryTask): Promise
   const child = spawn(program, [...args, CHILD], { stdio: ["pipe", "pipe", "inherit"] });
   child.stdin.write(`${JSON.stringify(task)}\n`);
   const line = await firstLine(child);
-  return { ...JSON.parse(line) as { pid: number; outcome: string }, [Symbol.dispose]: () => child.kill("SIGKILL") };
+  return {
+    ...JSON.parse(line) as { pid: number; outcome: string },
+    [Symbol.dispose]: () => child.kill("SIGKILL"),
+  };
 }
 
 /**

@@ -55,7 +55,9 @@ function suite(engineCase: EngineCase): void {
     test(`KMS ${name}: ${OUTCOME[fault.kind]}, and the next decrypt works`, async () => {
       const { kms } = enclave.simulator;
       await kms.injectFault(fault);
-      const connections = needsNewConnection(fault) ? await KmsClient.open(enclave.optionsFor(engineCase)) : client;
+      const connections = needsNewConnection(fault)
+        ? await KmsClient.open(enclave.optionsFor(engineCase))
+        : client;
       try {
         await expectOutcome(connections, OUTCOME[fault.kind]);
       } finally {
