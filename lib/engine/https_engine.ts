@@ -23,6 +23,8 @@ export interface HttpsEngineOptions {
   readonly maxAttempts: number;
   /** In milliseconds. */
   readonly attestationMaxAgeMs: number;
+  /** The time to sign with. Default: the system's. */
+  readonly now?: (() => Date) | undefined;
 }
 
 /** Our own HTTPS to KMS, over either recipient. */
@@ -46,16 +48,12 @@ export class HttpsEngine implements KmsEngine {
     return withRetries(() => this.#decryptOnce(request, deadline), this.#options.maxAttempts, deadline);
   }
 
-  /** Closes the connections, destroys the key pair and wipes the credentials, in this order. */
+  /**
+   * Closes the connections, which fails the calls that run, destroys the key pair and wipes the credentials, in
+   * this order. Disposing twice is harmless.
+   */
   [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#disposed) {
-      this.#disposed = true;
-      using _credentials = this.#options.credentials;
-      using _signer = this.#signer;
-      using _recipient = this.#options.recipient;
-      using _connection = this.#options.connection;
-    }
-    return Promise.resolve();
+    return new Promise((resolve) => resolve(this.#release()));
   }
 
   async #decryptOnce(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes> {
@@ -66,14 +64,23 @@ export class HttpsEngine implements KmsEngine {
     return this.#options.recipient.open(envelopeOf(answer));
   }
 
+  #release(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    using _credentials = this.#options.credentials;
+    using _signer = this.#signer;
+    using _recipient = this.#options.recipient;
+    using _connection = this.#options.connection;
+  }
+
   async #send(
     operation: string,
     body: Uint8Array<ArrayBuffer>,
     deadline: Deadline,
   ): Promise<Record<string, unknown>> {
-    const { connection, credentials, hostName } = this.#options;
+    const { connection, credentials, hostName, now = () => new Date() } = this.#options;
     using owned = await credentials.get(deadline);
-    const headers = this.#signer.sign({ hostName, operation, body }, owned, new Date());
+    const headers = this.#signer.sign({ hostName, operation, body }, owned, now());
     const answer = await connection.request(headers, body, deadline);
     if (answer.status !== 200) throw kmsError(operation, answer);
     return parseAnswer(answer.body);

@@ -1,0 +1,252 @@
+import assert from "node:assert/strict";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { beforeEach, describe, test } from "#test";
+import { type CredentialsProvider, CredentialsSource } from "../../../lib/credentials.ts";
+import { Deadline } from "../../../lib/deadline.ts";
+import { decodeBase64, encodeBase64 } from "../../../lib/encoding.ts";
+import type { CheckedDecryptRequest } from "../../../lib/engine/engine.ts";
+import { HttpsEngine, type HttpsEngineOptions } from "../../../lib/engine/https_engine.ts";
+import type { KmsConnection } from "../../../lib/engine/https/kms_connection.ts";
+import type { Recipient } from "../../../lib/engine/recipient.ts";
+import { ConnectionError, CredentialsError, DisposedError, ProtocolError } from "../../../lib/errors.ts";
+import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { connectionTo, HOST, serveTls, type TestServer } from "./https/servers.ts";
+
+const ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd";
+const ENVELOPE = new Uint8Array([1, 2, 3]);
+const GOOD = { KeyId: ARN, CiphertextForRecipient: encodeBase64(ENVELOPE) };
+const REQUEST: CheckedDecryptRequest = {
+  ciphertext: new Uint8Array([7, 7]),
+  keyId: undefined,
+  encryptionAlgorithm: undefined,
+  encryptionContext: undefined,
+};
+
+/** Its documents are the byte 5; it "opens" an envelope by returning it. */
+class FakeRecipient implements Recipient {
+  asked = 0;
+  disposed = false;
+  attestationDocument(): Promise<Uint8Array> {
+    this.asked++;
+    return Promise.resolve(new Uint8Array([5]));
+  }
+  open(envelope: Uint8Array): SecretBytes {
+    return SecretBytes.copyOf(envelope);
+  }
+  [Symbol.dispose](): void {
+    this.disposed = true;
+  }
+}
+
+interface Received {
+  readonly headers: IncomingMessage["headers"];
+  readonly body: Record<string, unknown>;
+}
+
+type Answer = readonly [status: number, body: unknown];
+
+/** Gives the answers in turn, the last one for ever. */
+class FakeKms {
+  readonly received: Received[] = [];
+  readonly #answers: Answer[];
+
+  constructor(...answers: Answer[]) {
+    this.#answers = answers;
+  }
+
+  readonly answer = (request: IncomingMessage, response: ServerResponse): void => {
+    let text = "";
+    request.on("data", (chunk) => (text += chunk));
+    request.on("end", () => {
+      this.received.push({ headers: request.headers, body: JSON.parse(text) });
+      const [status, body] = this.#answers[this.received.length - 1] ?? this.#answers.at(-1)!;
+      response.writeHead(status).end(typeof body === "string" ? body : JSON.stringify(body));
+    });
+  };
+}
+
+describe("HttpsEngine", () => {
+  let recipient: FakeRecipient;
+
+  beforeEach(() => {
+    recipient = new FakeRecipient();
+  });
+
+  function engineFor(
+    connection: KmsConnection,
+    options: Partial<HttpsEngineOptions> = {},
+    credentials: CredentialsProvider = {
+      accessKeyId: "AKIA",
+      secretAccessKey: "secret",
+      sessionToken: "token",
+    },
+  ): HttpsEngine {
+    return new HttpsEngine({
+      name: "direct",
+      region: "eu-central-1",
+      hostName: HOST,
+      credentials: new CredentialsSource(credentials),
+      connection,
+      recipient,
+      maxAttempts: 3,
+      attestationMaxAgeMs: 1000,
+      ...options,
+    });
+  }
+
+  async function decrypt(
+    server: TestServer,
+    request: Partial<CheckedDecryptRequest> = {},
+  ): Promise<Uint8Array> {
+    await using engine = engineFor(connectionTo(server));
+    using deadline = new Deadline("decrypt", 5000);
+    using plaintext = await engine.decrypt({ ...REQUEST, ...request }, deadline);
+    return plaintext.bytes.slice();
+  }
+
+  test("sends a signed Decrypt with the attestation document, and opens the envelope", async () => {
+    const kms = new FakeKms([200, GOOD]);
+    await using server = await serveTls(kms.answer);
+    await using engine = engineFor(connectionTo(server), { now: () => new Date("2026-11-05T12:00:00Z") });
+    using deadline = new Deadline("decrypt", 5000);
+    using plaintext = await engine.decrypt(REQUEST, deadline);
+    assert.deepEqual(plaintext.bytes, ENVELOPE);
+    const { headers, body } = kms.received[0]!;
+    assert.equal(headers["x-amz-target"], "TrentService.Decrypt");
+    assert.equal(headers["content-type"], "application/x-amz-json-1.1");
+    assert.equal(headers["x-amz-date"], "20261105T120000Z");
+    assert.equal(headers["x-amz-security-token"], "token");
+    assert.match(
+      headers.authorization ?? "",
+      /^AWS4-HMAC-SHA256 Credential=AKIA\/20261105\/eu-central-1\/kms\/aws4_request, /,
+    );
+    assert.deepEqual(body, {
+      CiphertextBlob: encodeBase64(REQUEST.ciphertext),
+      Recipient: {
+        AttestationDocument: encodeBase64(new Uint8Array([5])),
+        KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256",
+      },
+    });
+  });
+
+  test("sends key id, algorithm and encryption context when there are any", async () => {
+    const kms = new FakeKms([200, GOOD]);
+    await using server = await serveTls(kms.answer);
+    const encryptionContext = JSON.parse('{"tenant":"a","__proto__":"b"}');
+    await decrypt(server, { keyId: ARN, encryptionAlgorithm: "SYMMETRIC_DEFAULT", encryptionContext });
+    const { body } = kms.received[0]!;
+    assert.deepEqual([body["KeyId"], body["EncryptionAlgorithm"]], [ARN, "SYMMETRIC_DEFAULT"]);
+    assert.equal(JSON.stringify(body["EncryptionContext"]), JSON.stringify(encryptionContext));
+    assert.deepEqual(decodeBase64(String(body["CiphertextBlob"])), REQUEST.ciphertext);
+  });
+
+  for (const Plaintext of [null, "", undefined]) {
+    test(`takes an answer whose Plaintext is ${JSON.stringify(Plaintext)}`, async () => {
+      await using server = await serveTls(new FakeKms([200, { ...GOOD, Plaintext }]).answer);
+      assert.deepEqual(await decrypt(server), ENVELOPE);
+    });
+  }
+
+  const refused: readonly (readonly [name: string, body: unknown])[] = [
+    ["a plaintext in the clear", { ...GOOD, Plaintext: "AAAA" }],
+    ["a plaintext of another type", { ...GOOD, Plaintext: 0 }],
+    ["no envelope", { KeyId: ARN }],
+    ["an envelope of null", { ...GOOD, CiphertextForRecipient: null }],
+    ["an envelope that is not canonical base64", { ...GOOD, CiphertextForRecipient: "AQI" }],
+    ["a list", [GOOD]],
+    ["null", null],
+    ["text", '"text"'],
+    ["nothing", ""],
+    ["HTML", "<html></html>"],
+    ["JSON that is cut off", JSON.stringify(GOOD).slice(0, 20)],
+  ];
+  for (const [name, body] of refused) {
+    test(`refuses ${name}, and does not ask again`, async () => {
+      const kms = new FakeKms([200, body]);
+      await using server = await serveTls(kms.answer);
+      await assert.rejects(decrypt(server), (error: unknown) => {
+        assert.ok(error instanceof ProtocolError);
+        assert.doesNotMatch(error.message, /AAAA/);
+        return true;
+      });
+      assert.equal(kms.received.length, 1);
+    });
+  }
+
+  test("refuses an answer for another key than the ARN that was asked for", async () => {
+    for (const KeyId of [`${ARN}0`, undefined, null]) {
+      await using server = await serveTls(new FakeKms([200, { ...GOOD, KeyId }]).answer);
+      await assert.rejects(decrypt(server, { keyId: ARN }), ProtocolError);
+    }
+  });
+
+  test("leaves aliases and bare key ids to KMS", async () => {
+    await using server = await serveTls(new FakeKms([200, GOOD]).answer);
+    for (const keyId of ["alias/a", "1234abcd", "arn:aws:kms:eu-central-1:111122223333:alias/a"]) {
+      assert.deepEqual(await decrypt(server, { keyId }), ENVELOPE);
+    }
+  });
+
+  test("tries again what may pass, with credentials asked for each time and one document", async () => {
+    const kms = new FakeKms([400, { __type: "ThrottlingException" }], [500, "<html>"], [200, GOOD]);
+    await using server = await serveTls(kms.answer);
+    let asked = 0;
+    const provider = () => ({ accessKeyId: `AKIA${++asked}`, secretAccessKey: "secret" });
+    await using engine = engineFor(connectionTo(server), {}, provider);
+    using deadline = new Deadline("decrypt", 5000);
+    using plaintext = await engine.decrypt(REQUEST, deadline);
+    assert.deepEqual(plaintext.bytes, ENVELOPE);
+    const ids = kms.received.map(({ headers }) => /Credential=(\w+)/.exec(headers.authorization ?? "")?.[1]);
+    assert.deepEqual(ids, ["AKIA1", "AKIA2", "AKIA3"]);
+    assert.equal(recipient.asked, 1);
+  });
+
+  test("does not try again what KMS refuses, or a provider that fails", async () => {
+    const kms = new FakeKms([400, { __type: "AccessDeniedException" }]);
+    await using server = await serveTls(kms.answer);
+    await assert.rejects(decrypt(server), { name: "KmsError", kmsCode: "AccessDeniedException" });
+    assert.equal(kms.received.length, 1);
+    let asked = 0;
+    await using engine = engineFor(connectionTo(server), {}, () => Promise.reject(new Error(`${++asked}`)));
+    using deadline = new Deadline("decrypt", 5000);
+    await assert.rejects(engine.decrypt(REQUEST, deadline), CredentialsError);
+    assert.equal(asked, 1);
+  });
+
+  test("gives up after maxAttempts", async () => {
+    await using server = await serveTls((request) => void request.socket.destroy());
+    await using engine = engineFor(connectionTo(server), { maxAttempts: 2 });
+    using deadline = new Deadline("decrypt", 5000);
+    await assert.rejects(engine.decrypt(REQUEST, deadline), ConnectionError);
+    assert.equal(server.sockets.length, 2);
+  });
+
+  test("disposing fails the calls that run, and later ones", async () => {
+    await using server = await serveTls(() => {});
+    const engine = engineFor(connectionTo(server));
+    using deadline = new Deadline("decrypt", 5000);
+    const running = assert.rejects(engine.decrypt(REQUEST, deadline), DisposedError);
+    while (server.sockets.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await engine[Symbol.asyncDispose]();
+    await running;
+    await assert.rejects(engine.decrypt(REQUEST, deadline), DisposedError);
+    await engine[Symbol.asyncDispose]();
+    assert.equal(recipient.disposed, true);
+  });
+
+  test("releases everything even when the recipient cannot be released", async () => {
+    await using server = await serveTls(new FakeKms([200, GOOD]).answer);
+    const credentials = new CredentialsSource({ accessKeyId: "AKIA", secretAccessKey: "secret" });
+    const connection = connectionTo(server);
+    const failure = new Error("stuck");
+    recipient[Symbol.dispose] = () => {
+      throw failure;
+    };
+    const engine = engineFor(connection, { credentials });
+    using deadline = new Deadline("decrypt", 5000);
+    (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+    await assert.rejects(engine[Symbol.asyncDispose](), failure);
+    await assert.rejects(credentials.get(deadline), DisposedError);
+    await assert.rejects(connection.request({}, new Uint8Array(), deadline), DisposedError);
+  });
+});
