@@ -72,6 +72,17 @@ export async function send(
   return new TextDecoder().decode(body);
 }
 
+/** Resolves when the peer of every connection is gone. */
+export async function allClosed(server: TestServer): Promise<void> {
+  await Promise.all(server.sockets.map(closed));
+}
+
+/** Resolves when the connection is closed. */
+export async function closed(socket: Socket | undefined): Promise<void> {
+  if (socket === undefined || socket.destroyed) return;
+  await new Promise((resolve) => socket.once("close", resolve));
+}
+
 async function listen(server: Server, path?: string): Promise<TestServer> {
   const sockets: Socket[] = [];
   server.on("connection", (socket) => {
