@@ -96,6 +96,32 @@ export class SdkKeyPair implements Disposable {
   ): Uint8Array<ArrayBuffer> | undefined {
     this.#throwIfDisposed();
     const { sdk, allocator } = this.#library;
+    // Decrypted afterwards, to no end but to write over the stack where C puts the plaintext: koffi gives C
+    // a stack of its own, which nothing else would write over soon. Allocated before, so that nothing can
+    // fail once there is a plaintext.
+    using zeros = SdkByteBuffer.copyOf(sdk, allocator, ZEROS);
+    using zeroKey = SdkByteBuffer.copyOf(sdk, allocator, ZEROS.subarray(0, CONTENT_KEY_BYTES));
+    using zeroIv = SdkByteBuffer.copyOf(sdk, allocator, ZEROS.subarray(0, IV_BYTES));
+    using nothing = SdkByteBuffer.empty(sdk);
+    try {
+      return this.#decrypt(wrappedKey, iv, ciphertext);
+    } finally {
+      sdk.call.aws_cms_cipher_decrypt(zeros.struct, zeroKey.struct, zeroIv.struct, nothing.struct);
+    }
+  }
+
+  /** Destroys the key pair, once no call uses it. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#releaseIfUnused();
+  }
+
+  #decrypt(
+    wrappedKey: Uint8Array<ArrayBuffer>,
+    iv: Uint8Array<ArrayBuffer>,
+    ciphertext: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> | undefined {
+    const { sdk, allocator } = this.#library;
     using wrapped = SdkByteBuffer.copyOf(sdk, allocator, wrappedKey);
     using vector = SdkByteBuffer.copyOf(sdk, allocator, iv);
     using content = SdkByteBuffer.copyOf(sdk, allocator, ciphertext);
@@ -117,12 +143,6 @@ export class SdkKeyPair implements Disposable {
     return code === 0 ? plaintext.copyOut() : undefined;
   }
 
-  /** Destroys the key pair, once no call uses it. Disposing twice is harmless. */
-  [Symbol.dispose](): void {
-    this.#disposed = true;
-    this.#releaseIfUnused();
-  }
-
   #releaseIfUnused(): void {
     if (!this.#disposed || this.#callsInC > 0) return;
     using _library = this.#library;
@@ -135,6 +155,10 @@ export class SdkKeyPair implements Disposable {
 }
 
 const CONTENT_KEY_BYTES = 32;
+const IV_BYTES = 16;
+
+/** More than the longest plaintext that KMS sends. */
+const ZEROS = new Uint8Array(new ArrayBuffer(8192));
 
 function attestationFailure(code: number): AttestationError {
   return new AttestationError(

@@ -30,6 +30,11 @@ export interface WaitingProcess extends Disposable {
 const CHILD = fileURLToPath(new URL("./memory_child.ts", import.meta.url));
 const DISGUISE = 0x5a;
 const CHUNK_BYTES = 1 << 22;
+const PAGE_BYTES = 4096;
+const PAGES_AT_ONCE = 1 << 16;
+
+/** The top two bits of an entry of /proc/<pid>/pagemap. */
+const PRESENT_OR_SWAPPED = 0xc0;
 
 /** Command lines that run a TypeScript file, by runtime. */
 export const RUNTIME_COMMANDS: Readonly<Record<string, readonly string[]>> = {
@@ -79,34 +84,66 @@ export function countInMemory<N extends string>(
   const wanted = Object.entries<Uint8Array>(needles) as [N, Uint8Array][];
   const counts = Object.fromEntries(wanted.map(([name]) => [name, 0])) as Record<N, number>;
   const overlap = Math.max(...wanted.map(([, { length }]) => length)) - 1;
-  const memory = openSync(`/proc/${pid}/mem`, "r");
-  try {
-    for (const [start, end] of writableRegions(pid)) {
-      for (let offset = start; offset < end; offset += CHUNK_BYTES) {
-        const chunk = readAt(memory, offset, Math.min(CHUNK_BYTES + overlap, end - offset));
-        for (const [name, needle] of wanted) counts[name] += occurrences(chunk, needle, CHUNK_BYTES);
-      }
+  using memory = new ProcessMemory(pid);
+  for (const [start, end] of memory.extents()) {
+    for (let offset = start; offset < end; offset += CHUNK_BYTES) {
+      const chunk = memory.read(offset, Math.min(CHUNK_BYTES + overlap, end - offset));
+      for (const [name, needle] of wanted) counts[name] += occurrences(chunk, needle, CHUNK_BYTES);
     }
-  } finally {
-    closeSync(memory);
   }
   return counts;
 }
 
-function writableRegions(pid: number): [start: number, end: number][] {
-  const lines = readFileSync(`/proc/${pid}/maps`, "utf8").split("\n");
-  return lines.flatMap((line) => {
-    const [, start = "", end = ""] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? [];
-    return start === "" ? [] : [[parseInt(start, 16), parseInt(end, 16)] as [number, number]];
-  });
-}
+/** The writable pages of a process that hold anything: a runtime reserves gigabytes and uses little of it. */
+class ProcessMemory implements Disposable {
+  readonly #maps: string;
+  readonly #memory: number;
+  readonly #pagemap: number;
 
-function readAt(file: number, offset: number, length: number): Uint8Array {
-  const chunk = new Uint8Array(length);
-  try {
-    return chunk.subarray(0, readSync(file, chunk, 0, length, offset));
-  } catch {
-    return chunk.subarray(0, 0); // a guard page, or gone meanwhile
+  constructor(pid: number) {
+    this.#maps = readFileSync(`/proc/${pid}/maps`, "utf8");
+    this.#memory = openSync(`/proc/${pid}/mem`, "r");
+    this.#pagemap = openSync(`/proc/${pid}/pagemap`, "r");
+  }
+
+  /** Runs of pages in memory or in swap. */
+  *extents(): Generator<[start: number, end: number]> {
+    for (const line of this.#maps.split("\n")) {
+      const [, start = "", end = ""] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? [];
+      if (start !== "") yield* this.#runs(parseInt(start, 16), parseInt(end, 16));
+    }
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    const chunk = new Uint8Array(length);
+    try {
+      return chunk.subarray(0, readSync(this.#memory, chunk, 0, length, offset));
+    } catch {
+      return chunk.subarray(0, 0); // gone meanwhile
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#memory);
+    closeSync(this.#pagemap);
+  }
+
+  *#runs(start: number, end: number): Generator<[start: number, end: number]> {
+    let begin: number | undefined;
+    for (let page = start; page < end; page += PAGES_AT_ONCE * PAGE_BYTES) {
+      const entries = new Uint8Array(Math.min(PAGES_AT_ONCE, (end - page) / PAGE_BYTES) * 8);
+      readSync(this.#pagemap, entries, 0, entries.length, page / PAGE_BYTES * 8);
+      for (let index = 0; index < entries.length / 8; index++) {
+        const used = ((entries[index * 8 + 7] ?? 0) & PRESENT_OR_SWAPPED) !== 0;
+        const address = page + index * PAGE_BYTES;
+        if (used) begin ??= address;
+        else if (begin !== undefined) {
+          yield [begin, address];
+          begin = undefined;
+        }
+      }
+    }
+    if (begin !== undefined) yield [begin, end];
   }
 }
 

@@ -160,18 +160,16 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
       using keyPair = await SdkKeyPair.create(library);
       double.reset();
       assert.equal(keyPair.open(bytes(256), bytes(16), bytes(16)), undefined);
-      assert.deepEqual(double.log(), [
-        "acquire aws_byte_buf_init #3",
-        "call aws_byte_buf_write",
-        "acquire aws_byte_buf_init #4",
-        "call aws_byte_buf_write",
-        "acquire aws_byte_buf_init #5",
-        "call aws_byte_buf_write",
+      const acquired = [3, 4, 5, 6, 7, 8].flatMap((
+        id,
+      ) => [`acquire aws_byte_buf_init #${id}`, "call aws_byte_buf_write"]);
+      assert.deepEqual(double.log().slice(0, 14), [
+        ...acquired,
         "call aws_attestation_rsa_decrypt",
         "fail aws_attestation_rsa_decrypt",
-        "release aws_byte_buf_clean_up_secure #5",
-        "release aws_byte_buf_clean_up_secure #4",
-        "release aws_byte_buf_clean_up_secure #3",
+      ]);
+      assert.deepEqual(double.log().filter((line) => line.startsWith("release aws_byte_buf")).slice(-6), [
+        ...[8, 7, 6, 5, 4, 3].map((id) => `release aws_byte_buf_clean_up_secure #${id}`),
       ]);
     }
     assertClean();
