@@ -80,7 +80,7 @@ function suite(engineCase: EngineCase): void {
     assert.ok(found.secretKey >= 1);
   });
 
-  for (const length of [32, 4096]) {
+  for (const length of [32, 48, 4096]) {
     test(`no plaintext of ${length} bytes and no secret key after success`, async () => {
       const found = await search({ length });
       assert.equal(found.outcome, `decrypted ${length}`);
