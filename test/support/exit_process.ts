@@ -4,49 +4,58 @@ import { fileURLToPath } from "node:url";
 import type { KmsClientOptions } from "../../mod.ts";
 import { RUNTIME_COMMANDS } from "./memory_scan.ts";
 
-/** How a process ends. Exit codes it asks for itself are 7. */
-export type End = "natural" | "process.exit" | "Deno.exit" | "uncaught" | "rejection" | "caught";
+/** How a process ends. The exit code that it asks for is 7. */
+export type End =
+  | "natural"
+  | "process.exit"
+  | "Deno.exit"
+  | "uncaught error"
+  | "unhandled rejection"
+  | "caught error"
+  | "throwing exit handler";
 
 /** What a process is told to do. */
 export interface ExitTask {
   readonly options: KmsClientOptions;
   /** Base64. */
   readonly ciphertext: string;
-  /** For the decrypt. */
-  readonly timeoutMs?: number;
-  /** Whether it closes its client. */
+  /** Whether the double stalls it. */
+  readonly stalls: boolean;
+  /** Whether it aborts a stalled decrypt before it ends itself. */
+  readonly givesUp: boolean;
+  /** Whether it closes its client first. */
   readonly closes: boolean;
   readonly end: End;
 }
 
-/** How it went. */
+/** How a process ended. */
 export interface Exit {
-  /** `null` when it had to be killed. */
+  /** `null` when it was killed. */
   readonly code: number | null;
-  readonly signal: string | null;
-  readonly stdout: string[];
+  readonly stdout: readonly string[];
   readonly stderr: string;
-  /** From the last line on its output to its end, in milliseconds. */
+  /** From its last output to its end, in milliseconds. */
   readonly elapsedMs: number;
 }
 
 const CHILD = fileURLToPath(new URL("./exit_child.ts", import.meta.url));
 
-/** Far more than an end takes on a busy machine, and nothing to a call that never returns. */
+/** Far more than an end takes on a busy machine, and nothing beside a call that never returns. */
 const KILL_AFTER_MS = 20_000;
 
 /**
- * Runs a process to its end.
+ * Runs a process to its end, or kills it.
  *
  * @param runtime A name in `RUNTIME_COMMANDS`
  * @param task What it is told to do
  * @param stall The function of the double that never returns
  */
-export function runToExit(runtime: string, task: ExitTask, stall?: string): Promise<Exit> {
+export function runToExit(runtime: string, task: ExitTask, stall: string | undefined): Promise<Exit> {
   const [program = "", ...args] = RUNTIME_COMMANDS[runtime] ?? [];
+  const plan = stall === undefined ? {} : { ENCLAVE_KMS_DOUBLE_STALL: stall };
   const child = spawn(program, [...args, CHILD, JSON.stringify(task)], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, NO_COLOR: "1", ...(stall === undefined ? {} : { ENCLAVE_KMS_DOUBLE_STALL: stall }) },
+    env: { ...process.env, NO_COLOR: "1", ...plan },
   });
   const kill = setTimeout(() => child.kill("SIGKILL"), KILL_AFTER_MS);
   let stdout = "";
@@ -59,10 +68,10 @@ export function runToExit(runtime: string, task: ExitTask, stall?: string): Prom
   child.stderr.on("data", (chunk: Uint8Array) => stderr += String(chunk));
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code, signal) => {
+    child.on("close", (code) => {
       clearTimeout(kill);
       const lines = stdout.split("\n").filter((line) => line !== "");
-      resolve({ code, signal, stdout: lines, stderr, elapsedMs: performance.now() - lastOutput });
+      resolve({ code, stdout: lines, stderr, elapsedMs: performance.now() - lastOutput });
     });
   });
 }
