@@ -42,6 +42,8 @@ export abstract class EnclaveKmsError extends Error {
   readonly hint: string;
 
   /**
+   * Sets what all errors have; the subclasses below call it.
+   *
    * @param message What failed, action first, without a full stop and without any secret
    * @param details The hint, and the cause where there is one
    */
@@ -74,6 +76,8 @@ export abstract class NativeError extends EnclaveKmsError {
   readonly nativeCode: number;
 
   /**
+   * Makes an error of what C returned, right after the call.
+   *
    * @param message What failed
    * @param details The C function, its error number and the hint
    */
@@ -146,6 +150,8 @@ export class KmsError extends EnclaveKmsError {
   readonly retryable: boolean;
 
   /**
+   * Makes an error of KMS's answer.
+   *
    * @param message What was refused
    * @param details KMS's answer and the hint
    */
@@ -206,6 +212,8 @@ export class AttestationError extends EnclaveKmsError {
   readonly code: `ERR_ATTESTATION_${AttestationCheck}`;
 
   /**
+   * Makes an error of one failed check.
+   *
    * @param check The check that failed
    * @param message What failed
    * @param details The hint
@@ -227,7 +235,11 @@ export class DisposedError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_DISPOSED";
 
-  /** @param what The thing that is gone, such as `SecretBytes` */
+  /**
+   * Names what was used too late.
+   *
+   * @param what The thing that is gone, such as `SecretBytes`
+   */
   constructor(what: string) {
     super(`Cannot use ${what}: it was disposed`, {
       hint: "Is it used after its `using` scope ended, or after close()?",

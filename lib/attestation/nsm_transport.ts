@@ -4,6 +4,8 @@
  */
 export interface NsmTransport extends Disposable {
   /**
+   * Sends one request to the module and waits for its answer.
+   *
    * @param request CBOR, at most 4096 bytes
    * @returns CBOR, at most 12288 bytes
    * @throws {AttestationError} When there is no NSM or the call fails
