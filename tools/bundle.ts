@@ -1,0 +1,92 @@
+import { build, type Metafile } from "esbuild";
+
+/** Whose bundle: each has its own loader of C libraries. */
+export type Runtime = "node" | "deno";
+
+/** Name in the package, and source. The worker is found beside the file that starts it. */
+export const ENTRIES: Readonly<Record<string, string>> = {
+  mod: "mod.ts",
+  sim: "sim/mod.ts",
+  sdk_client_worker: "lib/engine/sdk_client_worker.ts",
+};
+
+interface Content {
+  /** Sources that may be behind the entry. */
+  readonly allowed: RegExp;
+  /** Packages that may be imported at run time. */
+  readonly packages: readonly string[];
+}
+
+const LIBRARY = /^(mod\.ts$|ffi\/|lib\/(?!policy\/))/;
+
+/** Not the instruments, which need their C sources, nor the demo. */
+const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
+
+const LIBRARY_PACKAGES = { node: ["cbor2", "koffi"], deno: ["cbor2"] } as const;
+
+/**
+ * Bundles the entries for one runtime. They share chunks, and with them the classes of errors.
+ *
+ * @param runtime Whose loader and sockets
+ * @param outdir Where to
+ * @param entries Name and source of each
+ * @throws {Error} When a bundle holds more than its users should get
+ */
+export async function bundle(
+  runtime: Runtime,
+  outdir: string,
+  entries: Readonly<Record<string, string>> = ENTRIES,
+): Promise<Metafile> {
+  const { metafile } = await build({
+    entryPoints: entries,
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node22",
+    packages: "external",
+    conditions: runtime === "deno" ? ["deno"] : [],
+    metafile: true,
+    logLevel: "warning",
+  });
+  for (const [name, source] of Object.entries(entries)) {
+    const output = Object.keys(metafile.outputs).find((path) =>
+      metafile.outputs[path]?.entryPoint === source
+    );
+    if (output === undefined) throw new Error(`There is no bundle of ${source}`);
+    checkContent(metafile, output, `${runtime}/${name}.js`, contentOf(name, runtime));
+  }
+  return metafile;
+}
+
+function contentOf(name: string, runtime: Runtime): Content {
+  return name === "sim"
+    ? { allowed: SIMULATOR, packages: ["cbor2"] }
+    : { allowed: LIBRARY, packages: LIBRARY_PACKAGES[runtime] };
+}
+
+/** A third party's code would need its licence in the package: none is bundled, so none is missing. */
+function checkContent(
+  metafile: Metafile,
+  output: string,
+  name: string,
+  { allowed, packages }: Content,
+): void {
+  const outputs = outputsBehind(metafile, output);
+  const inputs = outputs.flatMap((path) => Object.keys(metafile.outputs[path]?.inputs ?? {}));
+  const imports = outputs.flatMap((path) => metafile.outputs[path]?.imports ?? []);
+  const foreign = [
+    ...inputs.filter((input) => !allowed.test(input)),
+    ...imports.filter(({ external }) => external).map(({ path }) => path)
+      .filter((path) => !path.startsWith("node:") && !packages.includes(path)),
+  ];
+  if (foreign.length > 0) throw new Error(`${name} must not hold ${foreign.join(", ")}`);
+}
+
+function outputsBehind(metafile: Metafile, output: string, seen: Set<string> = new Set()): string[] {
+  if (seen.has(output)) return [];
+  seen.add(output);
+  const chunks = metafile.outputs[output]?.imports.filter(({ external }) => !external) ?? [];
+  return [output, ...chunks.flatMap(({ path }) => outputsBehind(metafile, path, seen))];
+}
