@@ -1,0 +1,240 @@
+/**
+ * `npm run test:package`: builds the npm package, packs it, installs it in an empty folder and uses it there
+ * as its users do, on every runtime it supports; then asks Deno what it would publish. One line per check.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import { compileInstrument, supervise } from "../../sim/instruments.ts";
+import { bundle } from "../../tools/bundle.ts";
+
+interface Runtime {
+  readonly name: string;
+  /** Runs a script in the folder. */
+  readonly command: readonly string[];
+  readonly folder: string;
+}
+
+/** Why a check cannot be made on this machine. */
+class Skip extends Error {}
+
+const DIST = "dist/npm";
+const CONSUMER = "test/package/consumer";
+const OLDEST_NODE = "test/package/node22";
+const NPM_FLAGS = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
+const PLAINTEXT = "attack at dawn";
+
+const started = performance.now();
+const work = mkdtempSync(join(tmpdir(), "enclave-kms-package-"));
+process.on("exit", () => rmSync(work, { recursive: true, force: true }));
+
+const app = join(work, "app");
+const denoApp = join(work, "deno-app");
+const sockets = join(work, "sockets");
+let tarball = "";
+let failures = 0;
+
+await checkBuild();
+await checkInstalled();
+await checkRuntimes();
+await checkDenoPackage();
+console.log(`\npackage: ${failures === 0 ? "all right" : `${failures} failed`} (${seconds(started)} s)`);
+process.exitCode = failures === 0 ? 0 : 1;
+
+async function checkBuild(): Promise<void> {
+  await check("npm run build", async () => summary(await run(process.execPath, ["tools/build.ts"])));
+  await check("a second build is the same, byte for byte", async () => {
+    const again = join(work, "again");
+    await run(process.execPath, ["tools/build.ts", again]);
+    const files = listFiles(DIST);
+    assert.deepEqual(listFiles(again), files);
+    for (const file of files) {
+      assert.deepEqual(readFileSync(join(again, file)), readFileSync(join(DIST, file)), file);
+    }
+    return `${files.length} files`;
+  });
+  await check("the build refuses a library that holds more than it should", async () => {
+    const build = (entry: string, source: string) =>
+      bundle("deno", join(work, "refused"), { [entry]: source });
+    await assert.rejects(build("mod", "sim/mod.ts"), /deno\/mod\.js must not hold .*sim\/simulator\.ts/);
+    await assert.rejects(build("mod", "ffi/loader_koffi.ts"), /deno\/mod\.js must not hold koffi/);
+    await assert.rejects(
+      build("sim", "sim/instruments.ts"),
+      /deno\/sim\.js must not hold sim\/instruments\.ts/,
+    );
+  });
+  await check("npm pack", async () => {
+    const packed = await run("npm", ["pack", `./${DIST}`, "--pack-destination", work, "--loglevel=error"]);
+    tarball = join(work, packed.trim());
+    return `${(readFileSync(tarball).length / 1024).toFixed(1)} KiB`;
+  });
+  await check("publint", async () => void await run("publint", ["run", tarball, "--strict"]));
+  await check("attw", async () => void await run("attw", [tarball, "--profile", "esm-only", "--no-emoji"]));
+}
+
+async function checkInstalled(): Promise<void> {
+  await check("npm install in an empty folder", async () => {
+    mkdirSync(app);
+    writeJson(join(app, "package.json"), { name: "app", private: true, type: "module" });
+    await run("npm", ["install", tarball, ...NPM_FLAGS], app);
+    cpSync(CONSUMER, app, { recursive: true });
+    return readdirSync(join(app, "node_modules")).filter((name) => !name.startsWith(".")).join(", ");
+  });
+  for (const [module, moduleResolution] of [["nodenext", "nodenext"], ["esnext", "bundler"]]) {
+    await check(`types, moduleResolution ${moduleResolution}, libraries checked`, async () => {
+      writeJson(join(app, "tsconfig.json"), { compilerOptions: typeOptions(module, moduleResolution) });
+      await run("tsc", ["-p", app]);
+    });
+  }
+}
+
+async function checkRuntimes(): Promise<void> {
+  mkdirSync(sockets);
+  const supervisor = await compileInstrument("nsm-supervisor");
+  const double = await compileInstrument("sdk-double");
+  for (const runtime of [nodeRuntime(), await oldestNode(), denoRuntime()]) {
+    if (runtime === undefined) continue;
+    await check(`${runtime.name}: engine direct`, () => decrypt(runtime, ["direct"]));
+    for (const engine of ["sdk", "sdk-client"]) {
+      await check(`${runtime.name}: engine ${engine}`, () => {
+        if (!supervisor || !double) throw new Skip("no C compiler");
+        return decrypt(runtime, [engine, double, sockets]);
+      });
+    }
+  }
+  for (const runtime of [nodeRuntime(), denoRuntime()]) {
+    await check(`${runtime.name}: TypeScript with using`, async () => {
+      const [program = "", ...args] = runtime.command;
+      assert.match(await run(program, [...args, "typed.mts"], runtime.folder), new RegExp(PLAINTEXT));
+    });
+  }
+  await check("Deno: types", async () => void await run("deno", ["check", "--quiet", "typed.mts"], denoApp));
+}
+
+async function checkDenoPackage(): Promise<void> {
+  await check("deno publish --dry-run", async () => {
+    const output = await run("deno", ["publish", "--dry-run", "--allow-dirty"]);
+    const files = output.match(/^ +file:.*$/gm) ?? [];
+    assert.deepEqual(files.filter((file) => /koffi|_node\.ts|instruments|demo|\.[ch] /.test(file)), []);
+    return `${files.length} files`;
+  });
+  await check(
+    "deno doc --lint",
+    async () => void await run("deno", ["doc", "--lint", "mod.ts", "sim/mod.ts"]),
+  );
+}
+
+function nodeRuntime(): Runtime {
+  return { name: `Node ${process.version.slice(1)}`, command: [process.execPath], folder: app };
+}
+
+/** From the registry, by a lock file: the oldest Node.js that `engines` in package.json allows. */
+async function oldestNode(): Promise<Runtime | undefined> {
+  const folder = join(work, "node22");
+  const binary = join(folder, `node_modules/node-${process.platform}-${process.arch}/bin/node`);
+  let version = "22";
+  await check("Node 22: install", async () => {
+    cpSync(OLDEST_NODE, folder, { recursive: true });
+    try {
+      await run("npm", ["ci", "--ignore-scripts", ...NPM_FLAGS], folder);
+      version = (await run(binary, ["--version"])).trim().slice(1);
+    } catch (error) {
+      throw new Skip(`no Node 22 for this machine: ${(error as Error).message.split("\n", 1)[0]}`);
+    }
+  });
+  return existsSync(binary) ? { name: `Node ${version}`, command: [binary], folder: app } : undefined;
+}
+
+/** Without koffi in the folder: what Deno loads must not ask for it. */
+function denoRuntime(): Runtime {
+  if (!existsSync(denoApp)) {
+    cpSync(app, denoApp, { recursive: true, verbatimSymlinks: true });
+    for (const name of ["koffi", "@koromix"]) {
+      rmSync(join(denoApp, "node_modules", name), { recursive: true, force: true });
+    }
+    writeJson(join(denoApp, "deno.json"), { nodeModulesDir: "manual" });
+  }
+  return { name: "Deno without koffi", command: ["deno", "run", "--quiet", "-A"], folder: denoApp };
+}
+
+async function decrypt({ command, folder }: Runtime, args: readonly string[]): Promise<void> {
+  const line = [...command, "decrypt.mjs", ...args];
+  const [program = "", ...rest] = args.length > 1 ? supervise(line, sockets) : line;
+  assert.equal((await run(program, rest, folder)).trim(), PLAINTEXT);
+}
+
+/** A user's own settings, without the types of Node.js. */
+function typeOptions(module: string | undefined, moduleResolution: string | undefined) {
+  return {
+    module,
+    moduleResolution,
+    target: "es2022",
+    lib: ["es2022", "dom"],
+    types: [],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    skipLibCheck: false,
+    noEmit: true,
+  };
+}
+
+async function check(name: string, body: () => Promise<string | void>): Promise<void> {
+  const begun = performance.now();
+  try {
+    const detail = await body();
+    console.log(`ok    ${name}${detail ? `: ${detail}` : ""} (${seconds(begun)} s)`);
+  } catch (error) {
+    if (error instanceof Skip) return console.log(`skip  ${name}: ${error.message}`);
+    failures++;
+    console.log(`FAIL  ${name}\n${(error as Error).message}`);
+  }
+}
+
+/** @throws {Error} With everything the program said */
+async function run(program: string, args: readonly string[], cwd = "."): Promise<string> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(program, args, {
+      cwd,
+      env: { ...process.env, NO_COLOR: "1" },
+      timeout: 60_000,
+    });
+    return stdout === "" ? stderr : stdout;
+  } catch (error) {
+    const { message, stdout, stderr } = error as Error & { stdout?: string; stderr?: string };
+    throw new Error([message.split("\n", 1)[0], stdout, stderr].filter(Boolean).join("\n"));
+  }
+}
+
+function summary(output: string): string {
+  return `\n${output.trimEnd().replace(/^/gm, "        ")}\n     `;
+}
+
+function listFiles(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
+}
+
+function writeJson(path: string, value: unknown): void {
+  writeFileSync(path, JSON.stringify(value, null, 2));
+}
+
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1000).toFixed(1);
+}
