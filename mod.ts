@@ -20,7 +20,13 @@
  *
  * @module
  */
+export { type AttestationDocument, decodeAttestationDocument } from "./lib/attestation/document.ts";
 export type { NsmTransport } from "./lib/attestation/nsm_transport.ts";
+export {
+  AWS_ROOT_SHA256,
+  verifyAttestation,
+  type VerifyAttestationOptions,
+} from "./lib/attestation/verify.ts";
 export type { CredentialPart, Credentials, CredentialsProvider } from "./lib/credentials.ts";
 export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/encoding.ts";
 export {
@@ -37,4 +43,5 @@ export * from "./lib/errors.ts";
 export { KmsClient, kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_client.ts";
 export type { KmsClientOptions } from "./lib/kms_options.ts";
 export type { DecryptRequest } from "./lib/kms_request.ts";
+export { kmsHostName, type KmsHostNameOptions } from "./lib/region.ts";
 export { SecretBytes } from "./lib/secret_bytes.ts";

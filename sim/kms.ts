@@ -45,11 +45,16 @@ export interface LoggedRequest {
  *
  * @example
  * ```ts
+ * import { kmsDecrypt } from "enclave-kms";
  * import { startSimulator } from "enclave-kms/sim";
  *
  * await using enclave = await startSimulator();
+ * const { keyId } = await enclave.createKey();
+ * const ciphertext = await enclave.encrypt({ keyId, plaintext: "hello" });
  * await enclave.kms.injectFault({ kind: "throttled" }, { times: 2 });
- * // … the code under test has to try three times
+ *
+ * using plaintext = await kmsDecrypt({ ...enclave.clientOptions, ciphertext });
+ * plaintext.length; // 5
  * enclave.kms.requests.length; // 3
  * ```
  */

@@ -45,11 +45,16 @@ function canRun(code: string): boolean {
 /** `expression; // value` becomes an assertion; our own name becomes a path. */
 function executable(code: string): string {
   const entry = (path: string) => pathToFileURL(join(ROOT, path)).href;
-  return `import assert from "node:assert/strict";\n${
+  return `import $assert from "node:assert/strict";\n${
     code
       .replaceAll(`"enclave-kms/sim"`, `"${entry("sim/mod.ts")}"`)
       .replaceAll(`"enclave-kms"`, `"${entry("mod.ts")}"`)
-      .replace(/^([^/\n]*[^\s/;]); \/\/ ("[^"]*"|\d+|true|false)$/gm, "assert.deepEqual($1, $2);")
+      .replace(/^([^/\n]*[^\s/;]); \/\/ ("[^"]*"|\d+|true|false)$/gm, "$$assert.deepEqual($1, $2);")
+      .replace(/^([^/\n]*[^\s/;]); \/\/ Uint8Array (\[[^\]]*\])$/gm, "$$assert.deepEqual([...$1], $2);")
+      .replace(
+        /^([^/\n]*[^\s/;]); \/\/ (\w+Error): (.*)$/gm,
+        (_, call, name, message) => `$assert.throws(() => ${call}, ${JSON.stringify({ name, message })});`,
+      )
   }`;
 }
 

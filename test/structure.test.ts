@@ -112,7 +112,7 @@ function roomOf(file: string): string {
 
 function importsOf(file: string): Import[] {
   const specifiers = read(file).matchAll(
-    /^(?:import|export)\b[^;"'`]*"([^"]+)";|\bimport\("([^"]+)"\)|new URL\("(\.[^"]+\.ts)"/gm,
+    /^(?:import|export)\b(?:[^;"'`=]*\bfrom)? *"([^"]+)";|\bimport\("([^"]+)"\)|new URL\("(\.[^"]+\.ts)"/gm,
   );
   return [...specifiers].flatMap(([, imported, dynamic, url]) => {
     const specifier = imported ?? dynamic ?? url ?? "";
@@ -125,6 +125,12 @@ function importsOf(file: string): Import[] {
     }
     return [{ from: file, to: join(dirname(file), specifier) }];
   });
+}
+
+/** The files that a `#name` of package.json stands for, one for each runtime. */
+function perRuntime(name: string): string[] {
+  const { imports } = JSON.parse(read("package.json")) as { imports: Record<string, Record<string, string>> };
+  return Object.values(imports[name] ?? {}).map((path) => join(path));
 }
 
 function sourceFiles(root: string): string[] {

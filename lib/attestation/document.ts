@@ -50,8 +50,11 @@ export interface AttestationDocument {
  * @example
  * ```ts
  * import { decodeAttestationDocument } from "enclave-kms";
+ * import { startSimulator } from "enclave-kms/sim";
  *
- * const { moduleId, pcrs } = decodeAttestationDocument(bytes);
+ * await using enclave = await startSimulator();
+ * const document = decodeAttestationDocument(await enclave.nsm.attest());
+ * document.pcrs.get(0)?.length; // 48
  * ```
  */
 export function decodeAttestationDocument(bytes: Uint8Array): AttestationDocument {

@@ -36,8 +36,15 @@ export interface VerifyAttestationOptions {
  * @example
  * ```ts
  * import { verifyAttestation } from "enclave-kms";
+ * import { startSimulator } from "enclave-kms/sim";
  *
- * const { publicKey } = await verifyAttestation(document, { nonce, pcrs: { 0: "0123…" } });
+ * await using enclave = await startSimulator();
+ * const nonce = crypto.getRandomValues(new Uint8Array(32));
+ * const bytes = await enclave.nsm.attest({ nonce });
+ *
+ * const pcrs = { 0: enclave.nsm.pcr(0) };
+ * const document = await verifyAttestation(bytes, { nonce, pcrs, root: enclave.nsm.root });
+ * document.digest; // "SHA384"
  * ```
  */
 export async function verifyAttestation(
