@@ -119,7 +119,7 @@ function importsOf(file: string): Import[] {
     if (specifier.startsWith("node:") || specifier === "#test" || specifier.includes("enclave-kms")) {
       return [];
     }
-    if (specifier === "#loader") return [{ from: file, to: "ffi/loader_koffi.ts" }];
+    if (specifier.startsWith("#")) return perRuntime(specifier).map((to) => ({ from: file, to }));
     if (!specifier.startsWith(".")) {
       return [{ from: file, to: `npm:${specifier.replace(/^(@[^/]+\/[^/]+|[^@/]+).*/, "$1")}` }];
     }
