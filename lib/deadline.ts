@@ -42,15 +42,15 @@ export class Deadline implements Disposable {
    * @param work What to wait for
    */
   async race<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => {});
+    this.throwIfPassed();
     const { promise, reject } = Promise.withResolvers<never>();
     const onAbort = () => reject(this.signal.reason);
-    if (this.signal.aborted) onAbort();
     this.signal.addEventListener("abort", onAbort);
     try {
       return await Promise.race([work, promise]);
     } finally {
       this.signal.removeEventListener("abort", onAbort);
-      promise.catch(() => {});
     }
   }
 

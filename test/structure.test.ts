@@ -14,7 +14,7 @@ const EDGES: Readonly<Record<string, readonly string[]>> = {
   attestation: ["native", "leaf"],
   policy: ["leaf"],
   vsock: ["native", "leaf"],
-  engine: ["native", "attestation", "vsock", "leaf"],
+  engine: ["native", "attestation", "leaf"],
   leaf: ["native", "engine", "attestation", "vsock", "policy"],
   server: ["mod", "leaf", "policy", "vsock", "attestation"],
   cli: ["mod", "leaf", "policy", "vsock", "attestation", "server"],
@@ -31,7 +31,6 @@ const ENTRY_POINTS: readonly string[] = ["sim/demo.ts", "sim/demo_story.ts"];
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ["ffi"],
   cbor2: ["attestation", "sim", "test"],
-  "@peculiar/x509": ["sim"],
   esbuild: ["tools"],
 };
 

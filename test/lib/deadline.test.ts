@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import { describe, test } from "#test";
+import { Deadline } from "../../lib/deadline.ts";
+import { TimeoutError } from "../../lib/errors.ts";
+
+const never = () => new Promise<never>(() => {});
+
+describe("Deadline", () => {
+  test("race() settles as the work does", async () => {
+    using deadline = new Deadline("test", 1000);
+    assert.equal(await deadline.race(Promise.resolve(7)), 7);
+    const failure = new Error("no");
+    await assert.rejects(deadline.race(Promise.reject(failure)), (error) => error === failure);
+  });
+
+  test("race() and sleep() reject with a TimeoutError when the time is up", async () => {
+    using deadline = new Deadline("test", 10);
+    await assert.rejects(deadline.race(never()), (error) => {
+      assert.ok(error instanceof TimeoutError);
+      assert.equal(error.message, "Cannot test: no answer within 10 ms");
+      return true;
+    });
+    await assert.rejects(deadline.sleep(10_000), TimeoutError);
+    await assert.rejects(deadline.race(Promise.resolve(1)), TimeoutError);
+    assert.throws(() => deadline.throwIfPassed(), TimeoutError);
+    assert.equal(deadline.remainingMs, 0);
+  });
+
+  test("the caller's reason is passed on, whatever it is", async () => {
+    for (const reason of [new Error("enough"), "enough", 0]) {
+      const aborter = new AbortController();
+      using deadline = new Deadline("test", 1000, aborter.signal);
+      const waiting = deadline.race(never());
+      aborter.abort(reason);
+      await assert.rejects(waiting, (error) => error === reason);
+    }
+  });
+
+  test("dispose stops the timer", async () => {
+    const deadline = new Deadline("test", 5);
+    deadline[Symbol.dispose]();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(deadline.signal.aborted, false);
+  });
+
+  test("leaves no listener on a signal that lives longer", async () => {
+    const aborter = new AbortController();
+    for (let round = 0; round < 100; round++) {
+      using deadline = new Deadline("test", 1000, aborter.signal);
+      await deadline.race(Promise.resolve());
+    }
+    assert.ok(EventEmitter.getEventListeners(aborter.signal, "abort").length <= 1);
+  });
+});

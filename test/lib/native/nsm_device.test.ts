@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import process from "node:process";
+import { afterAll, beforeAll, describe, test } from "#test";
+import { NsmClient } from "../../../lib/attestation/nsm_client.ts";
+import { verifyAttestation } from "../../../lib/attestation/verify.ts";
+import { AttestationError, DisposedError } from "../../../lib/errors.ts";
+import { NsmDevice } from "../../../lib/native/nsm_device.ts";
+import { SUPERVISED_VARIABLE } from "../../../sim/instruments.ts";
+import { type Enclave, startEnclave } from "../../support/engines.ts";
+
+const unsupervised = process.env[SUPERVISED_VARIABLE] === undefined;
+const REASON = unsupervised ? " (skipped: no /dev/nsm: run through npm test, with a C compiler)" : "";
+
+describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
+  let enclave: Enclave;
+
+  beforeAll(async () => {
+    enclave = await startEnclave();
+  });
+  afterAll(() => enclave[Symbol.asyncDispose]());
+
+  test("carries a request through the ioctl, and a document back", async () => {
+    using device = NsmDevice.open();
+    const publicKey = new Uint8Array(294).fill(9);
+    const document = await new NsmClient(device).attest({ publicKey });
+    const { root } = enclave.simulator.nsm;
+    assert.deepEqual((await verifyAttestation(document, { root })).publicKey, publicKey);
+  });
+
+  test("takes many requests at once, each answer to its own", async () => {
+    using device = NsmDevice.open();
+    const nonces = Array.from({ length: 8 }, (_, index) => new Uint8Array([index]));
+    const { root } = enclave.simulator.nsm;
+    await Promise.all(nonces.map(async (nonce) => {
+      await verifyAttestation(await new NsmClient(device).attest({ nonce }), { root, nonce });
+    }));
+  });
+
+  test("refuses a request that the driver would refuse", async () => {
+    using device = NsmDevice.open();
+    await assert.rejects(device.exchange(new Uint8Array(4097)), RangeError);
+    await assert.rejects(device.exchange(new Uint8Array(0)), RangeError);
+  });
+
+  test("disposed while the NSM is silent, it is closed when the NSM answers", async () => {
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    const before = descriptors();
+    const device = NsmDevice.open();
+    using _fault = enclave.simulator.nsm.injectFault({ kind: "latency", ms: 100 }, { times: 1 });
+    const pending = new NsmClient(device).attest({});
+    device[Symbol.dispose]();
+    device[Symbol.dispose]();
+    await assert.rejects(device.exchange(new Uint8Array(1)), DisposedError);
+    assert.ok((await pending).length > 1000);
+    while (descriptors() > before) await new Promise((resolve) => setTimeout(resolve, 1));
+  });
+
+  test("a device that is not there is an AttestationError", () => {
+    assert.throws(() => NsmDevice.open("/dev/no-such-nsm"), (error) => {
+      assert.ok(error instanceof AttestationError);
+      assert.equal(error.code, "ERR_ATTESTATION_UNAVAILABLE");
+      return true;
+    });
+    assert.throws(() => NsmDevice.open("/dev/\0nsm"), TypeError);
+  });
+});
