@@ -4,7 +4,7 @@ import { AttestationError, DisposedError, SdkGenericError } from "../errors.ts";
 import { runBlocking } from "./blocking_calls.ts";
 import { Handle } from "./handle.ts";
 import { SdkByteBuffer } from "./sdk_byte_buffer.ts";
-import { checkSdk, type SdkLibrary } from "./sdk_library.ts";
+import type { SdkLibrary } from "./sdk_library.ts";
 
 class KeyPairHandle extends Handle<"aws_rsa_keypair"> {
   static take(pointer: Pointer<"aws_rsa_keypair">, library: SdkLibrary): KeyPairHandle {
@@ -45,12 +45,8 @@ export class SdkKeyPair implements Disposable {
       const pointer = await runBlocking(() =>
         sdk.callAsync.aws_attestation_rsa_keypair_new(allocator, AWS_RSA_2048)
       );
-      const created = checkSdk(sdk, pointer, SdkGenericError, {
-        action: "make an RSA key pair",
-        cFunction: "aws_attestation_rsa_keypair_new",
-        hint: "Is the enclave out of memory, or without entropy?",
-      });
-      return new SdkKeyPair(shared, KeyPairHandle.take(created, shared));
+      if (pointer === null) throw keyPairFailure();
+      return new SdkKeyPair(shared, KeyPairHandle.take(pointer, shared));
     } catch (error) {
       shared[Symbol.dispose]();
       throw error;
@@ -107,6 +103,8 @@ export class SdkKeyPair implements Disposable {
       return this.#decrypt(wrappedKey, iv, ciphertext);
     } finally {
       sdk.call.aws_cms_cipher_decrypt(zeros.struct, zeroKey.struct, zeroIv.struct, nothing.struct);
+      // What either call left behind would be taken for the reason of a later failure.
+      sdk.call.aws_reset_error();
     }
   }
 
@@ -159,6 +157,14 @@ const IV_BYTES = 16;
 
 /** More than the longest plaintext that KMS sends. */
 const ZEROS = new Uint8Array(new ArrayBuffer(8192));
+
+/** Without C's error number: that stays on the thread that made the call. */
+function keyPairFailure(): SdkGenericError {
+  return new SdkGenericError("Cannot make an RSA key pair: aws_attestation_rsa_keypair_new returned NULL", {
+    cFunction: "aws_attestation_rsa_keypair_new",
+    hint: "Is the enclave out of memory, or without entropy?",
+  });
+}
 
 function attestationFailure(code: number): AttestationError {
   return new AttestationError(
