@@ -1,6 +1,12 @@
 import { Worker } from "node:worker_threads";
 import type { Deadline } from "../deadline.ts";
-import { SdkGenericError, SdkKmsClientError, SdkKmsConfigError, SdkKmsDecryptError } from "../errors.ts";
+import {
+  SdkGenericError,
+  SdkInitError,
+  SdkKmsClientError,
+  SdkKmsConfigError,
+  SdkKmsDecryptError,
+} from "../errors.ts";
 import { guardExit } from "../native/blocking_calls.ts";
 import {
   jobMemory,
@@ -9,7 +15,13 @@ import {
   type SdkClientReply,
 } from "./sdk_client_job.ts";
 
-const FAILURES = { SdkGenericError, SdkKmsClientError, SdkKmsConfigError, SdkKmsDecryptError } as const;
+const FAILURES = {
+  SdkInitError,
+  SdkGenericError,
+  SdkKmsConfigError,
+  SdkKmsClientError,
+  SdkKmsDecryptError,
+} as const;
 
 /** The file of the worker: TypeScript in the repository and on Deno, JavaScript in the npm package. */
 const WORKER_FILE = import.meta.url.endsWith(".ts") ? "./sdk_client_worker.ts" : "./sdk_client_worker.js";
@@ -52,14 +64,20 @@ export async function runOnClientThread(
     release();
     throw error;
   }
+  let returned = false;
   const reply = exchange(makeJob).finally(() => {
-    release();
-    passOn();
+    returned = true;
+    try {
+      release();
+    } finally {
+      passOn();
+    }
   });
   try {
     return unwrap(await deadline.race(reply));
   } catch (error) {
-    if (busy && deadline.signal.aborted) markStalled(reply);
+    if (!returned) markStalled();
+    reply.then((late) => "plaintext" in late && late.plaintext.fill(0), () => {});
     throw error;
   }
 }
@@ -92,18 +110,17 @@ function passOn(): void {
 }
 
 /** From here on nobody waits for C; if it does return, the thread serves again. */
-function markStalled(reply: Promise<SdkClientReply>): void {
+function markStalled(): void {
   stalled = true;
   worker?.unref();
   for (const { refuse } of queue.splice(0)) refuse(refusal());
-  reply.then((late) => "plaintext" in late && late.plaintext.fill(0), () => {});
 }
 
 async function exchange(makeJob: () => SdkClientJob): Promise<SdkClientReply> {
   guardExit(isBusy);
+  const thread = worker ??= startWorker();
   const job = makeJob();
   const { promise, resolve, reject } = Promise.withResolvers<SdkClientReply>();
-  const thread = worker ??= startWorker();
   const onEnd = () => reject(threadDied());
   thread.ref();
   thread.once("message", resolve);
@@ -127,6 +144,7 @@ function startWorker(): Worker {
   };
   thread.on("exit", forget);
   thread.on("error", forget);
+  thread.unref();
   return thread;
 }
 

@@ -6,10 +6,10 @@
  * @module
  */
 import { parentPort } from "node:worker_threads";
-import { NativeError } from "../errors.ts";
+import { NativeError, SdkInitError } from "../errors.ts";
 import { SdkByteBuffer } from "../native/sdk_byte_buffer.ts";
 import { SdkClient, SdkClientConfiguration, SdkSocketEndpoint } from "../native/sdk_client.ts";
-import { loadSdk } from "../native/sdk_library.ts";
+import { checkSdk, loadSdk } from "../native/sdk_library.ts";
 import { SdkString } from "../native/sdk_string.ts";
 import { type SdkClientFailure, type SdkClientJob, type SdkClientReply, wipeJob } from "./sdk_client_job.ts";
 
@@ -31,8 +31,11 @@ function run(job: SdkClientJob): SdkClientReply {
 
 function decrypt(job: SdkClientJob): Uint8Array<ArrayBuffer> {
   const sdk = loadSdk(job.library);
-  const allocator = sdk.call.aws_nitro_enclaves_get_allocator();
-  if (allocator === null) throw new TypeError("The C SDK has no allocator");
+  const allocator = checkSdk(sdk, sdk.call.aws_nitro_enclaves_get_allocator(), SdkInitError, {
+    action: "use the C SDK on the client's thread",
+    cFunction: "aws_nitro_enclaves_get_allocator",
+    hint: "Is the enclave out of memory?",
+  });
   const create = (name: string, bytes: Uint8Array<ArrayBuffer>, secret = false) =>
     SdkString.create(sdk, allocator, bytes, { name, secret });
   const createOptional = (name: string, bytes: Uint8Array<ArrayBuffer> | undefined) =>
