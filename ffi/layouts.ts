@@ -28,6 +28,9 @@ export const AWS_KMS_CLIENT_CONFIGURATION = { size: 56, host_name: 48 } as const
 /** `struct sockaddr_vm` of <linux/vm_sockets.h>. */
 export const SOCKADDR_VM = { size: 16, svm_family: 0, svm_port: 4, svm_cid: 8 } as const;
 
+/** `struct timeval` of <sys/time.h>. */
+export const TIMEVAL = { size: 16, tv_sec: 0, tv_usec: 8 } as const;
+
 /** `struct pollfd` of <poll.h>. */
 export const POLLFD = { size: 8, fd: 0, events: 4, revents: 6 } as const;
 
@@ -63,6 +66,8 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 /** <asm-generic/socket.h> */
 export const SO_ERROR = 4;
+/** <linux/vm_sockets.h>, for a `struct timeval`. */
+export const SO_VM_SOCKETS_CONNECT_TIMEOUT = 6;
 /** <bits/poll.h> */
 export const POLLOUT = 4;
 /** <fcntl.h> */
@@ -120,6 +125,31 @@ export function encodeSockaddrVm(cid: number, port: number): Uint8Array<ArrayBuf
   view.setUint16(SOCKADDR_VM.svm_family, AF_VSOCK, true);
   view.setUint32(SOCKADDR_VM.svm_port, port, true);
   view.setUint32(SOCKADDR_VM.svm_cid, cid, true);
+  return struct;
+}
+
+/**
+ * The address in a `struct sockaddr_vm`, or `undefined` when the struct is of another family.
+ *
+ * @param struct At least 16 bytes
+ */
+export function decodeSockaddrVm(struct: Uint8Array<ArrayBuffer>): { cid: number; port: number } | undefined {
+  const view = viewOf(struct);
+  if (view.getUint16(SOCKADDR_VM.svm_family, true) !== AF_VSOCK) return undefined;
+  return { cid: view.getUint32(SOCKADDR_VM.svm_cid, true), port: view.getUint32(SOCKADDR_VM.svm_port, true) };
+}
+
+/**
+ * A `struct timeval`.
+ *
+ * @param durationMs Milliseconds, not negative
+ * @returns 16 bytes
+ */
+export function encodeTimeval(durationMs: number): Uint8Array<ArrayBuffer> {
+  const struct = new Uint8Array(new ArrayBuffer(TIMEVAL.size));
+  const seconds = Math.floor(durationMs / 1000);
+  viewOf(struct).setBigInt64(TIMEVAL.tv_sec, BigInt(seconds), true);
+  viewOf(struct).setBigInt64(TIMEVAL.tv_usec, BigInt(Math.floor((durationMs - seconds * 1000) * 1000)), true);
   return struct;
 }
 

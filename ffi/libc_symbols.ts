@@ -91,6 +91,21 @@ export const LIBC_SYMBOLS = {
     ]],
     result: ["i32", "int"],
   },
+  listen: { parameters: [["i32", "int sockfd"], ["i32", "int backlog"]], result: ["i32", "int"] },
+  getsockname: {
+    parameters: [["i32", "int sockfd"], ["bytes", "struct sockaddr *addr"], [
+      "bytes",
+      "socklen_t *addrlen",
+    ]],
+    result: ["i32", "int"],
+  },
+  getpeername: {
+    parameters: [["i32", "int sockfd"], ["bytes", "struct sockaddr *addr"], [
+      "bytes",
+      "socklen_t *addrlen",
+    ]],
+    result: ["i32", "int"],
+  },
   getsockopt: {
     parameters: [
       ["i32", "int sockfd"],
@@ -98,6 +113,16 @@ export const LIBC_SYMBOLS = {
       ["i32", "int optname"],
       ["bytes", "void *optval"],
       ["bytes", "socklen_t *optlen"],
+    ],
+    result: ["i32", "int"],
+  },
+  setsockopt: {
+    parameters: [
+      ["i32", "int sockfd"],
+      ["i32", "int level"],
+      ["i32", "int optname"],
+      ["bytes", "const void *optval"],
+      ["u32", "socklen_t optlen"],
     ],
     result: ["i32", "int"],
   },

@@ -27,6 +27,7 @@ const LIBC_HEADERS = `
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <linux/vm_sockets.h>
 #define offset(type, field, value) _Static_assert(offsetof(type, field) == (value), #type "." #field)
@@ -102,13 +103,16 @@ describe("symbol tables", () => {
 
 describe("layouts", () => {
   test.skipIf(withoutCompiler)(`libc's structs and constants are those of its headers${CC_REASON}`, () => {
-    const { SOCKADDR_VM, POLLFD } = layouts;
+    const { SOCKADDR_VM, POLLFD, TIMEVAL } = layouts;
     checkSource(
       `${LIBC_HEADERS}
       equal(sizeof(struct sockaddr_vm), ${SOCKADDR_VM.size});
       offset(struct sockaddr_vm, svm_family, ${SOCKADDR_VM.svm_family});
       offset(struct sockaddr_vm, svm_port, ${SOCKADDR_VM.svm_port});
       offset(struct sockaddr_vm, svm_cid, ${SOCKADDR_VM.svm_cid});
+      equal(sizeof(struct timeval), ${TIMEVAL.size});
+      offset(struct timeval, tv_sec, ${TIMEVAL.tv_sec});
+      offset(struct timeval, tv_usec, ${TIMEVAL.tv_usec});
       equal(sizeof(struct pollfd), ${POLLFD.size});
       offset(struct pollfd, fd, ${POLLFD.fd});
       offset(struct pollfd, events, ${POLLFD.events});
@@ -128,6 +132,7 @@ describe("layouts", () => {
           "SOCK_CLOEXEC",
           "SOL_SOCKET",
           "SO_ERROR",
+          "SO_VM_SOCKETS_CONNECT_TIMEOUT",
         ] as const)
           .map((name) => `equal(${name}, ${layouts[name]});`).join("\n")
       }
@@ -192,5 +197,18 @@ describe("layouts", () => {
   test("encodeSockaddrVm() puts family, port and CID where Linux reads them", () => {
     const struct = layouts.encodeSockaddrVm(0xffff_ffff, 8000);
     assert.deepEqual([...struct], [40, 0, 0, 0, 0x40, 0x1f, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0]);
+  });
+
+  test("decodeSockaddrVm() reads what encodeSockaddrVm() writes, and no other family", () => {
+    const struct = layouts.encodeSockaddrVm(0xffff_ffff, 8000);
+    assert.deepEqual(layouts.decodeSockaddrVm(struct), { cid: 0xffff_ffff, port: 8000 });
+    struct[0] = layouts.AF_UNIX;
+    assert.equal(layouts.decodeSockaddrVm(struct), undefined);
+  });
+
+  test("encodeTimeval() splits milliseconds into seconds and microseconds", () => {
+    const view = new DataView(layouts.encodeTimeval(2_147_483_647.5).buffer);
+    assert.equal(view.getBigInt64(0, true), 2_147_483n);
+    assert.equal(view.getBigInt64(8, true), 647_500n);
   });
 });
