@@ -76,6 +76,8 @@ export const O_RDWR = 2;
 export const O_CLOEXEC = 0o2000000;
 /** <asm-generic/errno.h> */
 export const EINPROGRESS = 115;
+/** <asm-generic/errno.h> */
+export const ETIMEDOUT = 110;
 /** <dlfcn.h> */
 export const RTLD_NOW = 2;
 /** <dlfcn.h> */

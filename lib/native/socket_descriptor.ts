@@ -5,7 +5,10 @@ import {
   EINPROGRESS,
   encodePollfd,
   encodeSockaddrVm,
+  encodeTimeval,
+  ETIMEDOUT,
   SO_ERROR,
+  SO_VM_SOCKETS_CONNECT_TIMEOUT,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
@@ -67,6 +70,7 @@ export class SocketDescriptor implements Disposable {
   ): Promise<SocketDescriptor> {
     using descriptor = openSocket(family);
     const { fd } = descriptor;
+    if (family === AF_VSOCK) setConnectTimeout(fd, timeoutMs);
     if (libc().call.connect(fd, address, address.length) !== 0) {
       const code = errno();
       if (code !== EINPROGRESS) throw connectError(name, code);
@@ -108,14 +112,20 @@ function openSocket(family: number): Descriptor {
   throw connectError(family === AF_VSOCK ? "vsock" : "a socket", code);
 }
 
+/** Linux gives up after two seconds by itself, however long the caller would wait. Where it refuses, so be it. */
+function setConnectTimeout(fd: number, timeoutMs: number): void {
+  const duration = encodeTimeval(timeoutMs);
+  libc().call.setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, duration, duration.length);
+}
+
 async function waitUntilWritable(fd: number, name: string, timeoutMs: number): Promise<void> {
   const ready = await runBlocking(() => libc().callAsync.poll(encodePollfd(fd), 1, Math.ceil(timeoutMs)));
-  if (ready === 0) {
+  const code = ready === 0 ? ETIMEDOUT : pendingError(fd);
+  if (code === ETIMEDOUT) {
     throw new TimeoutError(`Cannot connect to ${name}: no answer within ${Math.ceil(timeoutMs)} ms`, {
-      hint: "The peer's CID is known, but it does not answer: is the parent overloaded?",
+      hint: "Nobody has that CID, or its machine is overloaded: in an enclave the parent is CID 3",
     });
   }
-  const code = pendingError(fd);
   if (code !== 0) throw connectError(name, code);
 }
 

@@ -1,18 +1,19 @@
 import type { Duplex } from "node:stream";
 import type { Deadline } from "../deadline.ts";
 import type { VsockEndpoint } from "../endpoint.ts";
-import { ConnectionError } from "../errors.ts";
+import { ConnectionError, TimeoutError } from "../errors.ts";
 import { ConnStream } from "./conn_stream.ts";
 
 /**
- * Connects over AF_VSOCK with Deno's own means. They want the flag `--unstable-vsock` and the permission
+ * Connects over AF_VSOCK with Deno's own means; Linux then gives up on a silent peer after two seconds, however
+ * late the deadline is. They want the flag `--unstable-vsock` and the permission
  * `--allow-net=vsock:-1:<port>`; without the flag Deno says so and ends the process, which cannot be caught.
  *
  * @param endpoint The peer
  * @param deadline When to give up
  * @returns The connected stream; the caller destroys it
  * @throws {ConnectionError} If nothing listens there, there is no vsock, or no permission
- * @throws {TimeoutError} If the deadline passes
+ * @throws {TimeoutError} If the deadline passes, or Linux gives up
  */
 export async function connectVsock({ cid, port }: VsockEndpoint, deadline: Deadline): Promise<Duplex> {
   deadline.throwIfPassed();
@@ -26,8 +27,14 @@ export async function connectVsock({ cid, port }: VsockEndpoint, deadline: Deadl
   }
 }
 
-function unreachable(name: string, error: unknown): ConnectionError {
+function unreachable(name: string, error: unknown): ConnectionError | TimeoutError {
   const kind = error instanceof Error ? error.name : "unknown error";
+  if (kind === "TimedOut") {
+    return new TimeoutError(`Cannot connect to ${name}: no answer`, {
+      hint: "Nobody has that CID, or its machine is overloaded: in an enclave the parent is CID 3",
+      cause: error,
+    });
+  }
   return new ConnectionError(`Cannot connect to ${name}: ${kind}`, {
     hint: HINTS[kind] ??
       "Is the proxy running on the parent, and is this an enclave with vsock in its kernel?",

@@ -142,6 +142,7 @@ describe("layouts", () => {
           "O_RDWR",
           "O_CLOEXEC",
           "EINPROGRESS",
+          "ETIMEDOUT",
           "MFD_CLOEXEC",
           "RTLD_NOW",
           "RTLD_NODELETE",
