@@ -138,7 +138,7 @@ async function exchange(makeJob: () => SdkClientJob): Promise<SdkClientReply> {
 }
 
 function startWorker(): Worker {
-  const thread = new Worker(new URL(WORKER_FILE, import.meta.url), { name: "enclave-kms sdk-client" });
+  const thread = new Worker(workerUrl(), { name: "enclave-kms sdk-client" });
   const forget = () => {
     if (worker === thread) worker = undefined;
   };
@@ -146,6 +146,14 @@ function startWorker(): Worker {
   thread.on("error", forget);
   thread.unref();
   return thread;
+}
+
+/** A worker starts from a file or from a text; where the library was loaded over the network, from a text. */
+function workerUrl(): URL {
+  const file = new URL(WORKER_FILE, import.meta.url);
+  return file.protocol === "file:"
+    ? file
+    : new URL(`data:text/javascript,import ${JSON.stringify(file.href)}`);
 }
 
 function unwrap(reply: SdkClientReply): Uint8Array<ArrayBuffer> {
