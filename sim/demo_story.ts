@@ -52,6 +52,9 @@ async function attest({ nsm }: Simulator): Promise<number> {
 }
 
 async function decryptWith(engine: EngineName, step: string): Promise<void> {
+  if (engine === "sdk-client") {
+    console.log(`       ("Connected." and "Disconnected." are the C client's own words on stderr)`);
+  }
   const opening = performance.now();
   await using client = await open(engine);
   const opened = performance.now();
