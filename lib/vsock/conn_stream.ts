@@ -21,11 +21,23 @@ export class ConnStream extends Duplex {
   readonly #conn: ByteConn;
   // Memory of its own for each read would be garbage at the rate of the traffic.
   readonly #buffer = new Uint8Array(16_384);
+  #bytesRead = 0;
+  #bytesWritten = 0;
 
   /** @param conn Owned from now on */
   constructor(conn: ByteConn) {
     super();
     this.#conn = conn;
+  }
+
+  /** Bytes received. */
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /** Bytes sent. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
   }
 
   /** Lets the connection keep the process alive, as it does from the start. */
@@ -43,7 +55,10 @@ export class ConnStream extends Duplex {
   /** Called by the stream when it wants bytes. */
   override _read(): void {
     this.#conn.read(this.#buffer).then(
-      (count) => this.push(count === null ? null : this.#buffer.slice(0, count)),
+      (count) => {
+        this.#bytesRead += count ?? 0;
+        this.push(count === null ? null : this.#buffer.slice(0, count));
+      },
       (error: Error) => this.destroy(error),
     );
   }
@@ -70,6 +85,10 @@ export class ConnStream extends Duplex {
 
   async #writeAll(chunk: Uint8Array): Promise<void> {
     let written = 0;
-    while (written < chunk.length) written += await this.#conn.write(chunk.subarray(written));
+    while (written < chunk.length) {
+      const count = await this.#conn.write(chunk.subarray(written));
+      this.#bytesWritten += count;
+      written += count;
+    }
   }
 }

@@ -1,0 +1,64 @@
+import { once } from "node:events";
+import net from "node:net";
+import type { Endpoint, TcpEndpoint, UnixEndpoint } from "../endpoint.ts";
+import { ConnectionError } from "../errors.ts";
+import type { Acceptor, OnAccept } from "./listen.ts";
+
+/** What a failed listen most likely means, by Node's error code. */
+const HINTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "Another process listens there, or left its unix socket behind: remove the file if nobody does",
+  EADDRNOTAVAIL: "This machine does not have that address",
+  EACCES: "A port below 1024 wants the capability CAP_NET_BIND_SERVICE, and a unix socket a writable folder",
+  ENOENT: "The folder of the unix socket does not exist",
+  NotCapable: "Deno wants --allow-net=<host>:<port> for tcp, and --allow-read and --allow-write for unix",
+};
+
+/**
+ * Listens on TCP or a unix socket, for development.
+ *
+ * @param endpoint Where; TCP port 0 takes a free one
+ * @param backlog How many connections may wait to be accepted
+ * @param onAccept Called for every connection
+ * @throws {ConnectionError} If the address is taken or not permitted
+ */
+export async function acceptSocket(
+  endpoint: TcpEndpoint | UnixEndpoint,
+  backlog: number,
+  onAccept: OnAccept,
+): Promise<Acceptor> {
+  const server = net.createServer(
+    { allowHalfOpen: true, noDelay: true },
+    (socket) => onAccept(socket, undefined),
+  );
+  try {
+    const listening = once(server, "listening");
+    if (endpoint.transport === "unix") server.listen({ path: endpoint.path, backlog });
+    else server.listen({ host: endpoint.host, port: endpoint.port, backlog });
+    await listening;
+  } catch (error) {
+    throw listenError(endpoint, error);
+  }
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null && { port: bound.port };
+  return acceptFrom(server, endpoint.transport === "unix" ? endpoint : { ...endpoint, ...port });
+}
+
+/**
+ * @param server One that listens already
+ * @param endpoint Where it does
+ */
+export function acceptFrom(server: net.Server, endpoint: Endpoint): Acceptor {
+  // Out of descriptors, say: the peer is turned away, and the next one may fare better.
+  server.on("error", () => {});
+  return { endpoint, stop: () => void server.close() };
+}
+
+function listenError(endpoint: TcpEndpoint | UnixEndpoint, error: unknown): ConnectionError {
+  const where = endpoint.transport === "unix" ? "the unix socket" : `${endpoint.host}:${endpoint.port}`;
+  const { code, name } = error as { code?: string; name?: string };
+  const reason = code ?? name ?? "unknown error";
+  return new ConnectionError(`Cannot listen on ${where}: ${reason}`, {
+    hint: HINTS[reason] ?? HINTS[name ?? ""] ?? "Is the address one of this machine's?",
+    cause: error,
+  });
+}

@@ -1,0 +1,178 @@
+/**
+ * Listening on AF_VSOCK, the same on both runtimes: each has a file of its own, chosen by package.json and
+ * deno.json. TCP and unix sockets take the same way, for development.
+ *
+ * @module
+ */
+import type { Duplex } from "node:stream";
+import { acceptVsock } from "#vsock-listen";
+import { checkFields, checkInteger } from "../checks.ts";
+import type { Endpoint } from "../endpoint.ts";
+import { acceptSocket } from "./accept_socket.ts";
+import { ConnectionTable } from "./connection_table.ts";
+
+/** The CID to listen on that stands for every CID this machine has. */
+export const ANY_CID = 0xffff_ffff;
+
+/** The vsock port to listen on that takes a free one. */
+export const ANY_VSOCK_PORT = 0xffff_ffff;
+
+/** Who is at the other end, by the kernel's word: a peer cannot forge it. */
+export interface VsockPeer {
+  /** Context id: 3 is the parent, as an enclave sees it. */
+  readonly cid: number;
+  /** Port; below 1024 only for what ran with privileges over there. */
+  readonly port: number;
+}
+
+/** A stream that counts its bytes, as sockets do. */
+export interface ConnectionStream extends Duplex {
+  /** Bytes received. */
+  readonly bytesRead: number;
+  /** Bytes sent. */
+  readonly bytesWritten: number;
+}
+
+/** One accepted connection. */
+export interface Connection {
+  /** Carries the bytes; half-open, so end it yourself. Its errors need no listener. */
+  readonly stream: ConnectionStream;
+  /** The peer; `undefined` on TCP and unix sockets, which have no CID. */
+  readonly peer: VsockPeer | undefined;
+}
+
+/** How to listen; everything has a default. */
+export interface ListenOptions {
+  /** Connections that may wait to be accepted, 1 to 65535. Default: 128, and on Deno always 128 for vsock. */
+  readonly backlog?: number | undefined;
+  /** Connections at once, 1 to 1000000; one more is closed unheard. Default: 1024. */
+  readonly maxConnections?: number | undefined;
+  /**
+   * Milliseconds without a byte in either direction after which a connection is destroyed, 10 to 2147483647;
+   * it may take a quarter longer. Default: 60000.
+   */
+  readonly idleTimeoutMs?: number | undefined;
+}
+
+/** What one transport does. */
+export interface Acceptor {
+  /** Where it listens, with the port that was chosen. */
+  readonly endpoint: Endpoint;
+  /** Accepts no more. */
+  stop(): void;
+}
+
+/** What it calls for each connection. */
+export type OnAccept = (stream: ConnectionStream, peer: VsockPeer | undefined) => void;
+
+/**
+ * Listens, and hands over every connection with its peer.
+ *
+ * Not guaranteed: that the peer has a CID of its own. Every process on the parent is CID 3.
+ *
+ * @param endpoint Where: on vsock usually {@link ANY_CID} and a port from 1024 on
+ * @param options Limits
+ * @param onConnection Called for every connection; what it throws destroys that connection
+ * @returns What listens; dispose it with `await using`
+ * @throws {TypeError} When an option is unknown or of a wrong type
+ * @throws {RangeError} When an option is out of range
+ * @throws {ConnectionError} When the address is taken, not permitted, or there is no vsock in this kernel
+ * @throws {LibraryLoadError} On Node, when libc cannot be called
+ *
+ * @example
+ * ```ts
+ * const listener = await listen({ transport: "vsock", cid: ANY_CID, port: 3000 }, {}, ({ stream, peer }) => {
+ *   if (peer?.cid === 3) stream.pipe(stream);
+ *   else stream.destroy();
+ * });
+ * await listener.close();
+ * ```
+ */
+export async function listen(
+  endpoint: Endpoint,
+  options: ListenOptions,
+  onConnection: (connection: Connection) => void,
+): Promise<Listener> {
+  const { backlog, maxConnections, idleTimeoutMs } = checkOptions(options);
+  const table = new ConnectionTable(maxConnections, idleTimeoutMs);
+  const onAccept: OnAccept = (stream, peer) => table.adopt(stream, () => onConnection({ stream, peer }));
+  const acceptor = endpoint.transport === "vsock"
+    ? await acceptVsock(endpoint, backlog, onAccept)
+    : await acceptSocket(endpoint, backlog, onAccept);
+  return new Listener(acceptor, table);
+}
+
+/** Accepts connections until it is closed. */
+export class Listener implements AsyncDisposable {
+  readonly #acceptor: Acceptor;
+  readonly #table: ConnectionTable;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(acceptor: Acceptor, table: ConnectionTable) {
+    this.#acceptor = acceptor;
+    this.#table = table;
+  }
+
+  /** Where it listens, with the port that was chosen. */
+  get endpoint(): Endpoint {
+    return this.#acceptor.endpoint;
+  }
+
+  /** Connections open now. */
+  get connectionCount(): number {
+    return this.#table.size;
+  }
+
+  /** Connections closed unheard since the start, because there were too many. */
+  get refusedCount(): number {
+    return this.#table.refusedCount;
+  }
+
+  /** Connections destroyed since the start, because nothing went over them. */
+  get idleCount(): number {
+    return this.#table.idleCount;
+  }
+
+  /**
+   * Accepts no more, and waits for the connections there are: they end by themselves, by the idle time-out, or by
+   * {@link destroyConnections}. Closing twice is harmless.
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  /** Breaks every connection off. */
+  destroyConnections(): void {
+    this.#table.destroyAll();
+  }
+
+  /** Closes at once: breaks off what there is. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.close();
+    this.destroyConnections();
+    await closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#acceptor.stop();
+    await this.#table.untilEmpty();
+  }
+}
+
+function checkOptions(options: ListenOptions): { [N in keyof ListenOptions]-?: number } {
+  checkFields("listen options", options, ["backlog", "maxConnections", "idleTimeoutMs"]);
+  return {
+    backlog: checkInteger("backlog", options.backlog, { min: 1, max: 65_535, default: 128 }),
+    maxConnections: checkInteger("maxConnections", options.maxConnections, {
+      min: 1,
+      max: 1_000_000,
+      default: 1024,
+    }),
+    idleTimeoutMs: checkInteger("idleTimeoutMs", options.idleTimeoutMs, {
+      min: 10,
+      max: 2_147_483_647,
+      default: 60_000,
+    }),
+  };
+}

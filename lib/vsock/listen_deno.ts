@@ -1,0 +1,66 @@
+import type { VsockEndpoint } from "../endpoint.ts";
+import { ConnectionError } from "../errors.ts";
+import { ConnStream } from "./conn_stream.ts";
+import type { Acceptor, OnAccept } from "./listen.ts";
+
+/** What a failed listen most likely means, by Deno's error name. */
+const HINTS: Readonly<Record<string, string>> = {
+  AddrInUse: "Another process listens on that port: is the server running twice?",
+  AddrNotAvailable: "This machine does not have that CID: listen on 4294967295, which is any",
+  NotCapable: "Deno wants the permission --allow-net=vsock:-1:<port>, and the flag --unstable-vsock",
+  PermissionDenied: "A port below 1024 wants the capability CAP_NET_BIND_SERVICE; take one from 1024 on",
+};
+
+/** How long to wait after a failed accept: out of descriptors, most likely. */
+const RETRY_AFTER_MS = 50;
+
+/**
+ * Listens on AF_VSOCK with Deno's own means. They want the flag `--unstable-vsock` and the permission
+ * `--allow-net=vsock:-1:<port>`; without the flag Deno says so and ends the process, which cannot be caught.
+ *
+ * @param endpoint Where
+ * @param _backlog Not used: Deno's is always 128
+ * @param onAccept Called for every connection
+ * @throws {ConnectionError} If the address is taken, there is no vsock, or no permission
+ */
+export function acceptVsock(
+  { cid, port }: VsockEndpoint,
+  _backlog: number,
+  onAccept: OnAccept,
+): Promise<Acceptor> {
+  const listener = openListener(cid, port);
+  let stopped = false;
+  void acceptAll(listener, onAccept, () => stopped);
+  const stop = () => {
+    stopped = true;
+    listener.close();
+  };
+  return Promise.resolve({ endpoint: { transport: "vsock", cid, port: listener.addr.port }, stop });
+}
+
+function openListener(cid: number, port: number): Deno.VsockListener {
+  try {
+    return Deno.listen({ transport: "vsock", cid, port });
+  } catch (error) {
+    const kind = error instanceof Error ? error.name : "unknown error";
+    throw new ConnectionError(`Cannot listen on vsock ${cid}:${port}: ${kind}`, {
+      hint: HINTS[kind] ?? "Is this an enclave, with vsock in its kernel?",
+      cause: error,
+    });
+  }
+}
+
+async function acceptAll(
+  listener: Deno.VsockListener,
+  onAccept: OnAccept,
+  isStopped: () => boolean,
+): Promise<void> {
+  while (!isStopped()) {
+    try {
+      const conn = await listener.accept();
+      onAccept(new ConnStream(conn), { cid: conn.remoteAddr.cid, port: conn.remoteAddr.port });
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import type { Server } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Endpoint } from "../endpoint.ts";
+import { listen, type Listener, type ListenOptions, type VsockPeer } from "./listen.ts";
+
+/** How often a closing server looks for connections that have become idle, in milliseconds. */
+const IDLE_CHECK_MS = 50;
+
+/** An HTTP server on any endpoint. */
+export interface HttpListener extends AsyncDisposable {
+  /** Where it listens, and its counters. */
+  readonly listener: Listener;
+  /** Accepts no more, lets the requests that are running finish, and ends their connections. */
+  close(): Promise<void>;
+}
+
+const peers = new WeakMap<Duplex, VsockPeer>();
+
+/**
+ * Serves HTTP/1.1 on vsock, TCP or a unix socket, the same on Node and Deno, with a server of node:http's. Its
+ * own limits (`headersTimeout`, `requestTimeout`, `maxRequestsPerSocket`) hold as ever.
+ *
+ * @param server Made by `createServer` and not listening; its `request` listener answers
+ * @param endpoint Where
+ * @param options Limits on connections
+ * @throws What {@link listen} throws
+ */
+export async function serveHttp(
+  server: Server,
+  endpoint: Endpoint,
+  options: ListenOptions = {},
+): Promise<HttpListener> {
+  const listener = await listen(endpoint, options, ({ stream, peer }) => {
+    if (peer !== undefined) peers.set(stream, peer);
+    server.emit("connection", stream);
+  });
+  setListening(server, true);
+  // Starts its watch over headersTimeout and requestTimeout, and its list of connections.
+  server.emit("listening");
+  let closing: Promise<void> | undefined;
+  const close = () => closing ??= closeGracefully(server, listener);
+  const dispose = async () => {
+    const closed = close();
+    listener.destroyConnections();
+    await closed;
+  };
+  return { listener, close, [Symbol.asyncDispose]: dispose };
+}
+
+/**
+ * Who sent a request.
+ *
+ * @param socket `request.socket`
+ * @returns `undefined` on TCP and unix sockets
+ */
+export function peerOf(socket: Duplex): VsockPeer | undefined {
+  return peers.get(socket);
+}
+
+async function closeGracefully(server: Server, listener: Listener): Promise<void> {
+  setListening(server, false);
+  const closed = listener.close();
+  // It complains that it never listened, and stops its watch all the same.
+  server.close(() => {});
+  server.closeIdleConnections();
+  const timer = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+  await closed;
+  clearInterval(timer);
+}
+
+/** Deno's node:http keeps a connection alive only while its server listens, and asks it. */
+function setListening(server: Server, listening: boolean): void {
+  Object.defineProperty(server, "listening", { value: listening, configurable: true });
+}
