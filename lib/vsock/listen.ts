@@ -78,15 +78,6 @@ export type OnAccept = (stream: ConnectionStream, peer: VsockPeer | undefined) =
  * @throws {RangeError} When an option is out of range
  * @throws {ConnectionError} When the address is taken, not permitted, or there is no vsock in this kernel
  * @throws {LibraryLoadError} On Node, when libc cannot be called
- *
- * @example
- * ```ts
- * const listener = await listen({ transport: "vsock", cid: ANY_CID, port: 3000 }, {}, ({ stream, peer }) => {
- *   if (peer?.cid === 3) stream.pipe(stream);
- *   else stream.destroy();
- * });
- * await listener.close();
- * ```
  */
 export async function listen(
   endpoint: Endpoint,
