@@ -1,5 +1,5 @@
 import { loader } from "#loader";
-import type { SymbolTable } from "../../ffi/symbols.ts";
+import type { NativeLibrary, SymbolTable } from "../../ffi/symbols.ts";
 import { compileInstrument } from "../../sim/instruments.ts";
 
 const DOUBLE_SYMBOLS = {
@@ -37,10 +37,16 @@ const encode = (text: string) => new TextEncoder().encode(`${text}\0`);
 
 /** The double's own controls: what C code cannot reach and only tests use. */
 export class SdkDouble {
-  readonly #call;
+  readonly #path: string;
+  #loaded: NativeLibrary<typeof DOUBLE_SYMBOLS> | undefined;
 
+  /** @param path Loaded on first use: a group of tests that is skipped makes its double all the same */
   constructor(path: string) {
-    this.#call = loader.open(path, DOUBLE_SYMBOLS, { isolated: true }).call;
+    this.#path = path;
+  }
+
+  get #call(): NativeLibrary<typeof DOUBLE_SYMBOLS>["call"] {
+    return (this.#loaded ??= loader.open(this.#path, DOUBLE_SYMBOLS, { isolated: true })).call;
   }
 
   /** Forgets the log, the counters and all plans. */
