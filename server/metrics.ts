@@ -1,0 +1,115 @@
+/**
+ * Counters in Prometheus's text format. Every label's value comes from the fixed lists below, so that nothing
+ * a caller sends can appear there, or make the text grow.
+ *
+ * @module
+ */
+
+/** What was asked for. `Other` is what no route or message of ours asks for. */
+export type Operation =
+  | "Decrypt"
+  | "SetCredentials"
+  | "GetAttestation"
+  | "Health"
+  | "Ready"
+  | "Metrics"
+  | "OpenApi"
+  | "Other";
+
+/** Over which protocol. */
+export type Protocol = "http" | "kmstool";
+
+/** How it ended. */
+export type Outcome = "ok" | "refused" | "denied" | "busy" | "timeout" | "failed";
+
+/** Upper bounds of the histogram, in seconds. */
+const BUCKETS: readonly number[] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+const HELP = {
+  requests: "Requests by protocol, operation and outcome",
+  seconds: "Time from a request's arrival to its answer",
+  running: "Requests that wait for KMS, the NSM or a free slot",
+  connections: "Open connections by protocol",
+  credentials: "Whether credentials are set (1) or not (0)",
+  reloads: "Reloads of the policy by outcome",
+} as const;
+
+/** What the server counts. */
+export class Metrics {
+  readonly #requests = new Map<string, number>();
+  readonly #reloads = new Map<string, number>();
+  readonly #connections: Record<Protocol, number> = { http: 0, kmstool: 0 };
+  readonly #buckets: number[] = BUCKETS.map(() => 0);
+  #seconds = 0;
+  #count = 0;
+  #running: () => number = () => 0;
+  #hasCredentials: () => boolean = () => false;
+
+  /** Says where to read what is not counted but looked up. */
+  observe(sources: { running: () => number; hasCredentials: () => boolean }): void {
+    this.#running = sources.running;
+    this.#hasCredentials = sources.hasCredentials;
+  }
+
+  /** Counts one answered request. */
+  countRequest(protocol: Protocol, operation: Operation, outcome: Outcome, seconds: number): void {
+    add(this.#requests, `protocol="${protocol}",operation="${operation}",outcome="${outcome}"`);
+    this.#seconds += seconds;
+    this.#count++;
+    for (const [index, bound] of BUCKETS.entries()) {
+      if (seconds <= bound) this.#buckets[index] = (this.#buckets[index] ?? 0) + 1;
+    }
+  }
+
+  /** Counts one reload of the policy. */
+  countReload(outcome: "ok" | "failed"): void {
+    add(this.#reloads, `outcome="${outcome}"`);
+  }
+
+  /** Counts a connection, until the result is called. */
+  countConnection(protocol: Protocol): () => void {
+    this.#connections[protocol]++;
+    return () => void this.#connections[protocol]--;
+  }
+
+  /** How many connections of that protocol are open. */
+  openConnections(protocol: Protocol): number {
+    return this.#connections[protocol];
+  }
+
+  /** @returns Prometheus's text format, version 0.0.4 */
+  render(): string {
+    const connections = Object.entries(this.#connections).map(([name, count]): Sample => [
+      `protocol="${name}"`,
+      count,
+    ]);
+    return [
+      family("requests_total", "counter", HELP.requests, [...this.#requests]),
+      this.#histogram(),
+      family("requests_running", "gauge", HELP.running, [["", this.#running()]]),
+      family("connections", "gauge", HELP.connections, connections),
+      family("credentials_set", "gauge", HELP.credentials, [["", this.#hasCredentials() ? 1 : 0]]),
+      family("policy_reloads_total", "counter", HELP.reloads, [...this.#reloads]),
+    ].join("");
+  }
+
+  #histogram(): string {
+    const name = "enclave_kms_request_seconds";
+    const buckets = BUCKETS.map((bound, index) => `${name}_bucket{le="${bound}"} ${this.#buckets[index]}\n`);
+    return `# HELP ${name} ${HELP.seconds}\n# TYPE ${name} histogram\n${buckets.join("")}` +
+      `${name}_bucket{le="+Inf"} ${this.#count}\n${name}_sum ${this.#seconds}\n${name}_count ${this.#count}\n`;
+  }
+}
+
+type Sample = readonly [labels: string, value: number];
+
+function family(name: string, type: string, help: string, samples: readonly Sample[]): string {
+  const lines = samples.map(([labels, value]) =>
+    `enclave_kms_${name}${labels === "" ? "" : `{${labels}}`} ${value}\n`
+  );
+  return `# HELP enclave_kms_${name} ${help}\n# TYPE enclave_kms_${name} ${type}\n${lines.join("")}`;
+}
+
+function add(counts: Map<string, number>, labels: string): void {
+  counts.set(labels, (counts.get(labels) ?? 0) + 1);
+}

@@ -1,0 +1,137 @@
+import { randomUUID } from "node:crypto";
+import { EnclaveKmsError, KmsError } from "../lib/errors.ts";
+import type { Logger } from "./log.ts";
+import type { Metrics, Operation, Outcome, Protocol } from "./metrics.ts";
+
+/** Where records go. */
+export interface Journal {
+  /** Gets one line for each request. */
+  readonly logger: Logger;
+  /** Counts each request. */
+  readonly metrics: Metrics;
+}
+
+/** What the policy said. */
+export interface Decision {
+  /** Its name. */
+  readonly policy: string;
+  /** Whether it said yes. */
+  readonly allowed: boolean;
+  /** Why, for the log only. */
+  readonly reason: string;
+  /** The ids of the policies that decided. */
+  readonly determining: readonly string[];
+}
+
+/** How long a text of the caller's, or about it, may be in the log. */
+const MAX_LOGGED_LENGTH = 256;
+
+/**
+ * What is known of one request, and becomes one line of the log when it is over. It has no field for a
+ * plaintext, credentials or a ciphertext, so none can get there.
+ */
+export class RequestRecord {
+  /** Made here; never the caller's. */
+  readonly id: string = randomUUID();
+  /** Over which it came. */
+  readonly protocol: Protocol;
+  /** Of the caller. */
+  readonly cid: number;
+  /** What was asked for. */
+  operation: Operation = "Other";
+  /** The key that was named, if one was. */
+  keyId: string | undefined;
+  /** Of the ciphertext, hex. */
+  ciphertextSha256: string | undefined;
+  /** What the policy said, if it was asked. */
+  decision: Decision | undefined;
+  /** What went wrong, if anything did. */
+  failure: unknown;
+  readonly #startedAt = performance.now();
+  #policyMs: number | undefined;
+  #done = false;
+
+  /**
+   * @param protocol Over which it came
+   * @param cid Of the caller
+   */
+  constructor(protocol: Protocol, cid: number) {
+    this.protocol = protocol;
+    this.cid = cid;
+  }
+
+  /** Notes how long the policy took, in milliseconds. */
+  set policyMs(value: number) {
+    this.#policyMs = value;
+  }
+
+  /**
+   * Logs and counts the request; once.
+   *
+   * @param journal Where to
+   * @param outcome How it ended
+   * @param answer The status or the message that the caller got
+   */
+  finish({ logger, metrics }: Journal, outcome: Outcome, answer: number | string): void {
+    if (this.#done) return;
+    this.#done = true;
+    const ms = performance.now() - this.#startedAt;
+    metrics.countRequest(this.protocol, this.operation, outcome, ms / 1000);
+    const level = outcome === "failed" ? "error" : this.#isRoutine(outcome) ? "debug" : "info";
+    logger[level](this.#line(outcome, answer, ms), "request");
+  }
+
+  #isRoutine(outcome: Outcome): boolean {
+    return outcome === "ok" && ["Health", "Ready", "Metrics"].includes(this.operation);
+  }
+
+  #line(outcome: Outcome, answer: number | string, ms: number): Record<string, unknown> {
+    const { id, protocol, cid, operation, keyId, ciphertextSha256, decision, failure } = this;
+    return {
+      id,
+      protocol,
+      cid,
+      operation,
+      key: cut(keyId),
+      ciphertextSha256,
+      decision: decision === undefined ? undefined : {
+        ...decision,
+        reason: cut(decision.reason),
+        determining: decision.determining.slice(0, 8).map(cut),
+      },
+      outcome,
+      answer,
+      failure: failure === undefined ? undefined : describeFailure(failure),
+      policyMs: round(this.#policyMs),
+      ms: round(ms),
+    };
+  }
+}
+
+/**
+ * What the log says of an error. Ours hold no secret. Of others only the name and the place are kept: their
+ * messages may repeat what they were given.
+ *
+ * @param failure What was thrown
+ */
+export function describeFailure(failure: unknown): Record<string, unknown> {
+  if (failure instanceof KmsError) {
+    const { code, kmsCode, requestId, hint } = failure;
+    return { code, kmsCode: cut(kmsCode), requestId: cut(requestId), hint };
+  }
+  if (failure instanceof EnclaveKmsError) {
+    return { code: failure.code, message: cut(failure.message), hint: failure.hint };
+  }
+  if (!(failure instanceof Error)) return { name: typeof failure };
+  const frames = (failure.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  return { name: cut(failure.name), at: frames.slice(0, 4).map((line) => line.trim()) };
+}
+
+function cut(text: string | undefined): string | undefined {
+  if (text === undefined || text.length <= MAX_LOGGED_LENGTH) return text;
+  return `${text.slice(0, MAX_LOGGED_LENGTH)}…`;
+}
+
+function round(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms * 1000) / 1000;
+}
