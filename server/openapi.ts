@@ -1,0 +1,174 @@
+/**
+ * The HTTP routes as an OpenAPI document. A test holds it against the routes.
+ *
+ * @module
+ */
+
+/** Any JSON object of the document. */
+export type JsonObject = { [name: string]: JsonValue };
+
+/** Any JSON value of the document. */
+export type JsonValue = string | number | boolean | JsonValue[] | JsonObject;
+
+/** The parts of OpenAPI 3.1 that are used here. */
+export interface OpenApiDocument {
+  /** Version of OpenAPI. */
+  openapi: string;
+  /** About the API. */
+  info: JsonObject;
+  /** The operations by path and method. */
+  paths: Record<string, Record<string, JsonObject>>;
+  /** What operations share. */
+  components: JsonObject;
+}
+
+const base64 = (description: string): JsonObject => ({
+  type: "string",
+  contentEncoding: "base64",
+  description,
+});
+
+const object = (properties: JsonObject, required: string[]): JsonObject => ({
+  type: "object",
+  properties,
+  required,
+  additionalProperties: false,
+});
+
+const answer = (description: string, schema: JsonObject, type = "application/json"): JsonObject => ({
+  description,
+  content: { [type]: { schema } },
+});
+
+const problemFor = (description: string): JsonObject =>
+  answer(description, { $ref: "#/components/schemas/Problem" }, "application/problem+json");
+
+const PROBLEMS: JsonObject = {
+  400: problemFor("Wrong in form; `errors` has the places"),
+  403: problemFor("The policy (`ERR_POLICY_DENIED`) or KMS (`ERR_KMS`) refuses"),
+  500: problemFor("A defect; the log has more under the id in `instance`"),
+  502: problemFor("KMS cannot be reached, or answers something else than KMS"),
+  503: problemFor("Too many requests, no credentials, or KMS throttles: try again after `Retry-After`"),
+  504: problemFor("No answer within the request deadline"),
+};
+
+const BODY_PROBLEMS: JsonObject = {
+  413: problemFor("The body is larger than 64 KiB"),
+  415: problemFor("The body is not application/json"),
+};
+
+const body = (schema: string): JsonObject => ({
+  required: true,
+  content: { "application/json": { schema: { $ref: `#/components/schemas/${schema}` } } },
+});
+
+const READINESS = object(
+  {
+    library: { type: "boolean" },
+    nsm: { type: "boolean" },
+    credentials: { type: "boolean" },
+    policy: { type: "boolean" },
+  },
+  ["library", "nsm", "credentials", "policy"],
+);
+
+const SCHEMAS: JsonObject = {
+  DecryptRequest: object({
+    ciphertext: base64("What KMS made: 1 to 6144 bytes"),
+    encryptionContext: { type: "object", additionalProperties: { type: "string" } },
+    keyId: { type: "string", maxLength: 2048, pattern: "^[\\w:/-]+$" },
+    encryptionAlgorithm: {
+      type: "string",
+      enum: ["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"],
+    },
+  }, ["ciphertext"]),
+  Credentials: object({
+    accessKeyId: { type: "string", minLength: 1, maxLength: 128 },
+    secretAccessKey: { type: "string", minLength: 1, maxLength: 1024, writeOnly: true },
+    sessionToken: { type: "string", minLength: 1, maxLength: 16_384, writeOnly: true },
+  }, ["accessKeyId", "secretAccessKey"]),
+  Problem: object({
+    type: { type: "string", const: "about:blank" },
+    title: { type: "string" },
+    status: { type: "integer" },
+    code: { type: "string", pattern: "^ERR_[A-Z_]+$" },
+    instance: { type: "string", description: "urn:uuid: and the request's id, as in the log" },
+    errors: {
+      type: "array",
+      items: object({ path: { type: "string" }, expected: { type: "string" } }, ["path", "expected"]),
+    },
+  }, ["type", "title", "status", "code", "instance"]),
+};
+
+/** The HTTP routes as an OpenAPI document. */
+export const OPENAPI_DOCUMENT: OpenApiDocument = {
+  openapi: "3.1.0",
+  info: { title: "enclave-kms", version: "1", description: "Decrypts with AWS KMS inside a Nitro Enclave" },
+  paths: {
+    "/v1/decrypt": {
+      post: {
+        operationId: "decrypt",
+        summary: "Decrypts one ciphertext, if the policy permits",
+        requestBody: body("DecryptRequest"),
+        responses: {
+          200: answer("The plaintext", object({ plaintext: base64("The plaintext") }, ["plaintext"])),
+          404: problemFor("KMS knows no such key"),
+          409: problemFor("The key is in no state to decrypt"),
+          ...PROBLEMS,
+          ...BODY_PROBLEMS,
+        },
+      },
+    },
+    "/v1/credentials": {
+      post: {
+        operationId: "setCredentials",
+        summary: "Sets or replaces the credentials; only the parent may, by default",
+        requestBody: body("Credentials"),
+        responses: { 204: { description: "They are in force" }, ...PROBLEMS, ...BODY_PROBLEMS },
+      },
+    },
+    "/v1/attestation": {
+      get: {
+        operationId: "getAttestation",
+        summary: "An attestation document with the caller's nonce",
+        parameters: [
+          { name: "nonce", in: "query", required: true, schema: { type: "string", maxLength: 1024 } },
+          { name: "encoding", in: "query", schema: { type: "string", enum: ["base64", "hex"] } },
+        ],
+        responses: {
+          200: answer("The document", object({ document: base64("A COSE_Sign1 document") }, ["document"])),
+          ...PROBLEMS,
+        },
+      },
+    },
+    "/healthz": {
+      get: {
+        operationId: "health",
+        summary: "Whether the process runs",
+        responses: { 200: answer("It does", object({ status: { type: "string" } }, ["status"])) },
+      },
+    },
+    "/readyz": {
+      get: {
+        operationId: "readiness",
+        summary: "Whether it can decrypt",
+        responses: { 200: answer("It can", READINESS), 503: answer("Something is missing", READINESS) },
+      },
+    },
+    "/metrics": {
+      get: {
+        operationId: "metrics",
+        summary: "Counters for Prometheus",
+        responses: { 200: answer("Counters", { type: "string" }, "text/plain") },
+      },
+    },
+    "/openapi.json": {
+      get: {
+        operationId: "openapi",
+        summary: "This document",
+        responses: { 200: answer("OpenAPI 3.1", { type: "object" }) },
+      },
+    },
+  },
+  components: { schemas: SCHEMAS },
+};

@@ -1,0 +1,131 @@
+import { EnclaveKmsError, KmsError } from "../lib/errors.ts";
+import type { Outcome } from "./metrics.ts";
+import { BadRequestError, type FieldProblem } from "./service_errors.ts";
+
+/** The media type of RFC 9457. */
+export const PROBLEM_TYPE = "application/problem+json";
+
+/**
+ * What a caller learns of a failure, as RFC 9457 has it: a status and one of our codes, never the cause.
+ * `errors` is there for requests that are wrong in form, with places and expectations but nothing of what
+ * was sent.
+ */
+export interface Problem {
+  /** `about:blank`: the title is the status's. */
+  readonly type: "about:blank";
+  /** The status in words. */
+  readonly title: string;
+  /** The HTTP status. */
+  readonly status: number;
+  /** One of our codes. */
+  readonly code: string;
+  /** Of the request, as in the log. */
+  readonly instance: string;
+  /** The parts of the request that are wrong in form. */
+  readonly errors?: readonly FieldProblem[];
+}
+
+/** Statuses that the server itself answers with, in words. */
+const TITLES: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  409: "Conflict",
+  413: "Content Too Large",
+  415: "Unsupported Media Type",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+};
+
+/** By our code; those that are not here are 500. */
+const STATUSES: Readonly<Record<string, number>> = {
+  ERR_BAD_REQUEST: 400,
+  ERR_POLICY_DENIED: 403,
+  ERR_OVERLOADED: 503,
+  ERR_CREDENTIALS: 503,
+  ERR_LIBRARY_LOAD: 503,
+  ERR_ATTESTATION_UNAVAILABLE: 503,
+  ERR_ATTESTATION_REFUSED: 503,
+  ERR_ATTESTATION_FORMAT: 503,
+  ERR_DISPOSED: 503,
+  ERR_TIMEOUT: 504,
+  ERR_CONNECTION: 502,
+  ERR_CERTIFICATE: 502,
+  ERR_PROTOCOL: 502,
+  ERR_SDK_KMS_DECRYPT: 502,
+};
+
+/** By KMS's exception: what the caller can change is 4xx. Those that are not here are 502. */
+const KMS_STATUSES: Readonly<Record<string, number>> = {
+  InvalidCiphertextException: 400,
+  IncorrectKeyException: 400,
+  InvalidKeyUsageException: 400,
+  InvalidArnException: 400,
+  ValidationException: 400,
+  NotFoundException: 404,
+  DisabledException: 409,
+  KMSInvalidStateException: 409,
+  AccessDeniedException: 403,
+  ThrottlingException: 503,
+  LimitExceededException: 503,
+  KeyUnavailableException: 503,
+  ExpiredTokenException: 503,
+  UnrecognizedClientException: 503,
+};
+
+/**
+ * @param failure What was thrown
+ * @returns The status to answer with
+ */
+export function statusOf(failure: unknown): number {
+  if (failure instanceof KmsError) return KMS_STATUSES[failure.kmsCode] ?? 502;
+  if (failure instanceof EnclaveKmsError) return STATUSES[failure.code] ?? 500;
+  return 500;
+}
+
+/**
+ * @param failure What was thrown
+ * @returns The code that the caller gets
+ */
+export function codeOf(failure: unknown): string {
+  return failure instanceof EnclaveKmsError ? failure.code : "ERR_INTERNAL";
+}
+
+/**
+ * @param status The HTTP status
+ * @param code One of our codes
+ * @param id The request's
+ * @param errors The parts of the request that are wrong in form
+ */
+export function problem(status: number, code: string, id: string, errors?: readonly FieldProblem[]): Problem {
+  const title = TITLES[status] ?? "Error";
+  const base = { type: "about:blank", title, status, code, instance: `urn:uuid:${id}` } as const;
+  return errors === undefined ? base : { ...base, errors };
+}
+
+/**
+ * @param failure What was thrown
+ * @param id The request's
+ */
+export function problemOf(failure: unknown, id: string): Problem {
+  const errors = failure instanceof BadRequestError ? failure.problems : undefined;
+  return problem(statusOf(failure), codeOf(failure), id, errors);
+}
+
+/**
+ * @param failure What was thrown
+ * @returns How the request ended, for log and metrics
+ */
+export function outcomeOf(failure: unknown): Outcome {
+  const code = codeOf(failure);
+  if (code === "ERR_POLICY_DENIED") return "denied";
+  if (code === "ERR_OVERLOADED") return "busy";
+  const status = statusOf(failure);
+  if (status === 504) return "timeout";
+  return status >= 500 ? "failed" : "refused";
+}

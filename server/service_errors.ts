@@ -1,0 +1,38 @@
+import { EnclaveKmsError } from "../lib/errors.ts";
+
+/** A request that is wrong in form: which parts, and what was expected there. It never holds what was sent. */
+export class BadRequestError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_BAD_REQUEST";
+  /** The parts that are wrong. */
+  readonly problems: readonly FieldProblem[];
+
+  /** @param problems The parts that are wrong */
+  constructor(problems: readonly FieldProblem[]) {
+    super("Cannot read the request: it is wrong in form", {
+      hint: "The answer names the parts that are wrong",
+    });
+    this.problems = problems;
+  }
+}
+
+/** One part that is wrong. */
+export interface FieldProblem {
+  /** Where it is, such as `encryptionContext`. */
+  readonly path: string;
+  /** What should be there. */
+  readonly expected: string;
+}
+
+/** More requests than the server takes at once. */
+export class OverloadedError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_OVERLOADED";
+
+  /** Says so. */
+  constructor() {
+    super("Cannot take the request: too many wait already", {
+      hint: "Is KMS slow, or is maxConcurrent too low for the load? The caller may try again",
+    });
+  }
+}
