@@ -1,0 +1,55 @@
+import { allocateOffHeap } from "../lib/secret_bytes.ts";
+
+const DIGITS = new TextEncoder().encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+const PADDING = "=".charCodeAt(0);
+
+/**
+ * Writes a secret as base64 between two texts, without a JavaScript string in between: those cannot be wiped.
+ *
+ * @param before What comes first
+ * @param secret Not kept
+ * @param after What comes last
+ * @returns Bytes of its own, for the caller to wipe
+ */
+export function joinBase64(before: string, secret: Uint8Array, after: string): Uint8Array<ArrayBuffer> {
+  const length = Math.ceil(secret.length / 3) * 4;
+  const bytes = allocateOffHeap(before.length + length + after.length);
+  const encoder = new TextEncoder();
+  encoder.encodeInto(before, bytes);
+  writeBase64(secret, bytes.subarray(before.length));
+  encoder.encodeInto(after, bytes.subarray(before.length + length));
+  return bytes;
+}
+
+/**
+ * A body of one chunk. Who reads the chunk wipes it; it is not copied on the way.
+ *
+ * @param bytes The chunk
+ */
+export function oneChunk(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+    cancel() {
+      bytes.fill(0);
+    },
+  });
+}
+
+function writeBase64(input: Uint8Array, output: Uint8Array): void {
+  let position = 0;
+  for (let index = 0; index < input.length; index += 3) {
+    const [first = 0, second, third] = input.subarray(index, index + 3);
+    const group = first << 16 | (second ?? 0) << 8 | (third ?? 0);
+    output[position++] = digit(group >> 18);
+    output[position++] = digit(group >> 12);
+    output[position++] = second === undefined ? PADDING : digit(group >> 6);
+    output[position++] = third === undefined ? PADDING : digit(group);
+  }
+}
+
+function digit(bits: number): number {
+  return DIGITS[bits & 63] ?? PADDING;
+}
