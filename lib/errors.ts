@@ -230,6 +230,41 @@ export class PolicyDeniedError extends EnclaveKmsError {
   readonly code = "ERR_POLICY_DENIED";
 }
 
+/** Where in a policy something is wrong; what is not known is undefined. */
+export interface PolicyErrorDetails extends ErrorDetails {
+  /** The first line is 1. */
+  readonly line?: number | undefined;
+  /** In Unicode characters; the first is 1. */
+  readonly column?: number | undefined;
+  /** Its `@id`, or `policy` and its number from 0. */
+  readonly policyId?: string | undefined;
+}
+
+/** A policy could not be loaded: it is malformed, does not fit the schema, or cannot decide. */
+export class PolicyLoadError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_POLICY_LOAD";
+  /** The line it is about, from 1. */
+  readonly line: number | undefined;
+  /** The character in that line, from 1. */
+  readonly column: number | undefined;
+  /** The policy it is about: its `@id`, or `policy` and its number from 0. */
+  readonly policyId: string | undefined;
+
+  /**
+   * Says what is wrong with a policy, and where.
+   *
+   * @param message What failed
+   * @param details The place, as far as it is known, and the hint
+   */
+  constructor(message: string, details: PolicyErrorDetails) {
+    super(message, details);
+    this.line = details.line;
+    this.column = details.column;
+    this.policyId = details.policyId;
+  }
+}
+
 /** Something was used after it had been disposed. */
 export class DisposedError extends EnclaveKmsError {
   /** Stable code. */

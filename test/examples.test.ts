@@ -48,6 +48,7 @@ function executable(code: string): string {
   return `import $assert from "node:assert/strict";\n${
     code
       .replaceAll(`"enclave-kms/sim"`, `"${entry("sim/mod.ts")}"`)
+      .replaceAll(`"enclave-kms/policy"`, `"${entry("lib/policy/mod.ts")}"`)
       .replaceAll(`"enclave-kms"`, `"${entry("mod.ts")}"`)
       .replace(/^([^/\n]*[^\s/;]); \/\/ ("[^"]*"|\d+|true|false)$/gm, "$$assert.deepEqual($1, $2);")
       .replace(/^([^/\n]*[^\s/;]); \/\/ Uint8Array (\[[^\]]*\])$/gm, "$$assert.deepEqual([...$1], $2);")

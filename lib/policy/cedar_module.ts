@@ -1,0 +1,169 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { LibraryLoadError } from "../errors.ts";
+import { FUEL_EXPORT, meter } from "./meter.ts";
+import {
+  wasmEngine,
+  type WasmGlobal,
+  type WasmImports,
+  type WasmMemory,
+  type WasmModule,
+  type WasmTable,
+} from "./wasm_engine.ts";
+
+/** What Cedar's memory may grow to, in pages of 64 KiB: 64 MiB. */
+export const CEDAR_MEMORY_PAGES = 1024;
+
+/** The file of the package that holds Cedar; a bundle has it beside itself. */
+export const CEDAR_WASM_FILE = "cedar_wasm_bg.wasm";
+
+/** Of that file in version 4.13.0: no other module is run without the host's check of its imports. */
+const CEDAR_WASM_SHA256 = "9ed10461f45bceabbe2c364330500378b71f641b28f7c2a1f6e033c9be2f1d9a";
+
+/** The functions of Cedar's that we call; each takes JSON and answers JSON. */
+export type CedarFunction = "preparseSchema" | "preparsePolicySet" | "validate" | "statefulIsAuthorized";
+
+interface CedarExports {
+  readonly memory: WasmMemory;
+  readonly __wbindgen_externrefs: WasmTable;
+  readonly [FUEL_EXPORT]: WasmGlobal;
+  __wbindgen_start(): void;
+  __wbindgen_malloc(bytes: number, alignment: number): number;
+  __wbindgen_exn_store(index: number): void;
+  validate(json: string): string;
+  statefulIsAuthorized(json: string): string;
+  preparseSchema(pointer: number, bytes: number, json: string): string;
+  preparsePolicySet(pointer: number, bytes: number, json: string): string;
+}
+
+/**
+ * One instance of Cedar with its own memory, and in it the schemas and policies it has parsed.
+ *
+ * Its imports are the six that wasm-bindgen needs. Two of them, JSON.parse and JSON.stringify, are the identity
+ * here: JSON goes in and out as text, so no object of ours has a method that Cedar's glue would call.
+ *
+ * After a call that threw, an instance is of no more use: a trap leaves its stack pointer where it was.
+ */
+export class CedarInstance {
+  readonly #exports: CedarExports;
+  readonly #encoder = new TextEncoder();
+  readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+  /** Takes 5 ms; the first in a process reads and meters the module, 150 ms. */
+  constructor() {
+    const instance = new wasmEngine.Instance(meteredCedar(), { "./cedar_wasm_bg.js": this.#imports() });
+    this.#exports = instance.exports as unknown as CedarExports;
+    this.#exports[FUEL_EXPORT].value = START_FUEL;
+    this.#exports.__wbindgen_start();
+  }
+
+  /**
+   * @param name The function
+   * @param args Its arguments as JSON; before it, for what is kept under a name, that name
+   * @param fuel How many units the call may use
+   * @returns What Cedar answered, as JSON, and the units it took
+   * @throws {Error} When Cedar trapped, or ran out of fuel or memory: the instance must be thrown away
+   */
+  call(name: CedarFunction, args: { json: string; name?: string }, fuel: number): CedarAnswer {
+    const wasm = this.#exports;
+    wasm[FUEL_EXPORT].value = fuel;
+    const json = name === "preparseSchema" || name === "preparsePolicySet"
+      ? wasm[name](...this.#pass(args.name ?? ""), args.json)
+      : wasm[name](args.json);
+    return { json, fuelUsed: fuel - wasm[FUEL_EXPORT].value };
+  }
+
+  /** How much memory it has, in bytes; it never shrinks. */
+  get memoryBytes(): number {
+    return this.#exports.memory.buffer.byteLength;
+  }
+
+  /** Whether the last call ended because its fuel was used up. */
+  get isOutOfFuel(): boolean {
+    return this.#exports[FUEL_EXPORT].value < 0;
+  }
+
+  #imports(): WasmImports[string] {
+    return {
+      "__wbg___wbindgen_is_undefined_c0cca72b82b86f4d": (value: unknown) => value === undefined,
+      "__wbg___wbindgen_string_get_914df97fcfa788f2": (out: number, text: string) => {
+        const [pointer, length] = this.#pass(text);
+        const view = new DataView(this.#exports.memory.buffer);
+        view.setInt32(out, pointer, true);
+        view.setInt32(out + 4, length, true);
+      },
+      "__wbg___wbindgen_throw_81fc77679af83bc6": (pointer: number, length: number) => {
+        throw new Error(`Cedar failed: ${this.#read(pointer, length)}`);
+      },
+      "__wbg_parse_545d11396395fbbd": (pointer: number, length: number) => this.#read(pointer, length),
+      "__wbg_stringify_a2c39d991e1bf91d": (text: unknown) => text,
+      "__wbindgen_init_externref_table": () => {
+        const table = this.#exports.__wbindgen_externrefs;
+        const offset = table.grow(4);
+        table.set(0, undefined);
+        [undefined, null, true, false].forEach((value, index) => table.set(offset + index, value));
+      },
+    };
+  }
+
+  #pass(text: string): [pointer: number, length: number] {
+    const bytes = this.#encoder.encode(text);
+    const pointer = this.#exports.__wbindgen_malloc(bytes.length, 1) >>> 0;
+    new Uint8Array(this.#exports.memory.buffer, pointer, bytes.length).set(bytes);
+    return [pointer, bytes.length];
+  }
+
+  #read(pointer: number, length: number): string {
+    return this.#decoder.decode(new Uint8Array(this.#exports.memory.buffer, pointer >>> 0, length));
+  }
+}
+
+/** What {@link CedarInstance.call} returns. */
+export interface CedarAnswer {
+  /** As Cedar wrote it. */
+  readonly json: string;
+  /** Units of fuel. */
+  readonly fuelUsed: number;
+}
+
+const START_FUEL = 100_000;
+
+/** So many that next to nothing but entries and iterations counts: this code is not hostile, its input is. */
+const CEDAR_INSTRUCTIONS_PER_UNIT = 4096;
+
+let metered: WasmModule | undefined;
+
+function meteredCedar(): WasmModule {
+  return metered ??= new wasmEngine.Module(
+    meter(readCedar(), {
+      maxMemoryPages: CEDAR_MEMORY_PAGES,
+      instructionsPerUnit: CEDAR_INSTRUCTIONS_PER_UNIT,
+      allowBulk: true,
+    }),
+  );
+}
+
+function readCedar(): Uint8Array {
+  const path = findCedar();
+  const bytes = readFileSync(path);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  if (sha256 === CEDAR_WASM_SHA256) return bytes;
+  throw new LibraryLoadError(`Cannot load Cedar: ${CEDAR_WASM_FILE} is not the file of version 4.13.0`, {
+    hint: "Is @cedar-policy/cedar-wasm installed at the version that package.json names?",
+  });
+}
+
+function findCedar(): URL | string {
+  const beside = new URL(CEDAR_WASM_FILE, import.meta.url);
+  if (existsSync(beside)) return beside;
+  try {
+    const glue = createRequire(import.meta.url).resolve("@cedar-policy/cedar-wasm/nodejs");
+    return glue.replace(/[^/\\]+$/, CEDAR_WASM_FILE);
+  } catch (cause) {
+    throw new LibraryLoadError(`Cannot load Cedar: ${CEDAR_WASM_FILE} is not there`, {
+      hint: "Is @cedar-policy/cedar-wasm installed, or the file beside the bundle?",
+      cause,
+    });
+  }
+}

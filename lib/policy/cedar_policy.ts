@@ -1,0 +1,211 @@
+import { Buffer } from "node:buffer";
+import { checkFields, checkInteger } from "../checks.ts";
+import { type CedarAnswer, CedarInstance } from "./cedar_module.ts";
+import { type CedarProblem, nameOf, readDecision, readProblems } from "./cedar_answers.ts";
+import { canaryFacts, MAX_FACTS_BYTES, POLICY_ACTIONS, type PolicyFacts, serialisedFacts } from "./facts.ts";
+import { denied, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
+import { loadError, placeOfByte, type ScannedText, scanPolicyText } from "./policy_text.ts";
+import { type AttributeTypes, cedarSchema } from "./schema.ts";
+
+/** The most fuel a decision may be given, and what it is given when nobody says how much. */
+export const MAX_FUEL = 2_000_000;
+
+/** How a Cedar policy is loaded and run. */
+export interface CedarOptions {
+  /** For the log. Default: `cedar`. */
+  readonly name?: string | undefined;
+  /** Units of fuel for a decision, 1 to 2000000, which is the default. 100 policies take about 75000. */
+  readonly fuel?: number | undefined;
+  /** The attributes that callers may have; default: `name`, `tenant` and `roles`. */
+  readonly attributes?: AttributeTypes | undefined;
+  /** Gets what Cedar warns of, such as a policy that never applies; without it, a warning refuses the policy. */
+  readonly onWarning?: ((warning: string) => void) | undefined;
+}
+
+/**
+ * Loads policies in Cedar's language, checked against {@link cedarSchema}.
+ *
+ * A request is permitted when a `permit` applies, no `forbid` does, and no policy failed while deciding: Cedar
+ * itself skips a policy that fails (an overflow, say), even a `forbid`. Cedar runs in WebAssembly, in 64 MiB of
+ * memory, and on fuel; an instance that trapped is thrown away, and the next decision takes 15 ms longer.
+ *
+ * Loading takes about 0.2 s for the first policy in a process, 30 ms for the next ones. Not guaranteed: that a
+ * request that was never tried has fuel enough; it is refused then, and the reason says so.
+ *
+ * @param text At most 512 KiB; brackets nest 64 deep at most, and no policy has more than 200 operators
+ * @param options The limits, and the callers' attributes
+ * @returns The policy
+ * @throws {PolicyLoadError} When the text is no policy, does not fit the schema, or cannot decide a request
+ * @throws {TypeError} When an option is of a wrong type
+ * @throws {RangeError} When the fuel is out of range
+ * @throws {LibraryLoadError} When Cedar's module is not there, or not the expected one
+ * @example
+ * ```ts
+ * import { cedarPolicy, makeFacts } from "enclave-kms/policy";
+ *
+ * const policy = cedarPolicy('permit(principal == Caller::"7", action == Action::"Decrypt", resource);');
+ * const facts = (cid: number) =>
+ *   makeFacts({ action: "Decrypt", caller: { cid, attributes: {} }, region: "eu-west-1", time: 0, recentCount: 1 });
+ * policy.decide(facts(7)).allowed; // true
+ * policy.decide(facts(8)).allowed; // false
+ * ```
+ */
+export function cedarPolicy(text: string, options: CedarOptions = {}): Policy {
+  checkFields("Cedar options", options, ["name", "fuel", "attributes", "onWarning"]);
+  const fuel = checkInteger("fuel", options.fuel, { min: 1, max: MAX_FUEL, default: MAX_FUEL });
+  const source: Source = { text, ...scanPolicyText(text), schema: cedarSchema(options.attributes) };
+  validate(source, options.onWarning);
+  const policy = new CedarPolicy(source, fuel);
+  tryCanaries(policy);
+  return Object.freeze({
+    name: options.name ?? "cedar",
+    decide: (facts: PolicyFacts) => policy.decide(facts),
+  });
+}
+
+/** What a policy is loaded from, at first and after each trap. */
+interface Source extends ScannedText {
+  readonly text: string;
+  readonly schema: string;
+}
+
+const SCHEMA_NAME = "schema";
+const POLICIES_NAME = "policies";
+
+/** What loading may use: a few seconds' worth, for a text that is the operator's and not the caller's. */
+const LOAD_FUEL = 500_000_000;
+
+/** An instance that has grown by this much is replaced before it comes near its cap. */
+const MAX_GROWTH_BYTES = 16 << 20;
+
+class CedarPolicy {
+  readonly #source: Source;
+  readonly #fuel: number;
+  #cedar: CedarInstance | undefined;
+  #loadedBytes = 0;
+
+  constructor(source: Source, fuel: number) {
+    this.#source = source;
+    this.#fuel = fuel;
+    this.#cedar = this.#load();
+  }
+
+  decide(facts: PolicyFacts): PolicyDecision {
+    try {
+      return this.decideOrThrow(facts);
+    } catch (error) {
+      return denied(`Cedar could not decide: ${messageOf(error)}`);
+    }
+  }
+
+  decideOrThrow(facts: PolicyFacts): PolicyDecision {
+    const { json, fuelUsed } = this.#call(cedarRequest(facts));
+    return readDecision(json, this.#source.names, fuelUsed);
+  }
+
+  #call(json: string): CedarAnswer {
+    const cedar = this.#cedar ??= this.#load();
+    // Unless all goes well, this instance is not used again.
+    this.#cedar = undefined;
+    try {
+      const answer = cedar.call("statefulIsAuthorized", { json }, this.#fuel);
+      if (cedar.memoryBytes - this.#loadedBytes <= MAX_GROWTH_BYTES) this.#cedar = cedar;
+      return answer;
+    } catch (error) {
+      if (cedar.isOutOfFuel) throw new Error(`it used up its fuel of ${this.#fuel} units`);
+      throw error;
+    }
+  }
+
+  #load(): CedarInstance {
+    const cedar = new CedarInstance();
+    const { schema, text } = this.#source;
+    const policies = { staticPolicies: text };
+    for (
+      const { json } of [
+        cedar.call("preparseSchema", { name: SCHEMA_NAME, json: JSON.stringify(schema) }, LOAD_FUEL),
+        cedar.call("preparsePolicySet", { name: POLICIES_NAME, json: JSON.stringify(policies) }, LOAD_FUEL),
+      ]
+    ) refuse(this.#source, readProblems(json).errors);
+    this.#loadedBytes = cedar.memoryBytes;
+    return cedar;
+  }
+}
+
+/** In an instance of its own, which is then let go with all the memory that validating took. */
+function validate(source: Source, onWarning: ((warning: string) => void) | undefined): void {
+  const json = JSON.stringify({ schema: source.schema, policies: { staticPolicies: source.text } });
+  const { errors, warnings } = readProblems(runValidation(json));
+  refuse(source, errors);
+  if (source.names.length === 0) {
+    throw loadError("it has no policies", { hint: "To refuse everything on purpose, use denyAll" });
+  }
+  if (onWarning === undefined) return refuse(source, warnings);
+  for (const warning of warnings) {
+    onWarning(`${nameOf(warning.policyId ?? "", source.names)}: ${warning.message}`);
+  }
+}
+
+function runValidation(json: string): string {
+  const cedar = new CedarInstance();
+  try {
+    return cedar.call("validate", { json }, LOAD_FUEL).json;
+  } catch (cause) {
+    throw loadError("Cedar could not read it", {
+      hint: "Can it be made simpler, or split into several policies?",
+      cause,
+    });
+  }
+}
+
+function refuse(source: Source, problems: readonly CedarProblem[]): void {
+  const [first] = problems;
+  if (first === undefined) return;
+  throw loadError(first.message, {
+    ...(first.offset === undefined ? {} : placeOfByte(source.text, first.offset)),
+    policyId: first.policyId === undefined ? undefined : nameOf(first.policyId, source.names),
+    hint: problems.length === 1
+      ? "Does it fit the schema, which cedarSchema() shows?"
+      : `Does it fit the schema, which cedarSchema() shows? There are ${problems.length - 1} more problems`,
+  });
+}
+
+/** One request of each kind, which the policy must be able to decide, one way or the other. */
+function tryCanaries(policy: CedarPolicy): void {
+  for (const action of POLICY_ACTIONS) {
+    try {
+      policy.decideOrThrow(canaryFacts(action));
+    } catch (cause) {
+      throw loadError(`it cannot decide a plain ${action}: ${messageOf(cause)}`, {
+        hint: "Can a policy overflow, or look at an entity that is not in the request?",
+        cause,
+      });
+    }
+  }
+}
+
+/** The facts as Cedar wants them: entities, and references to them. */
+function cedarRequest(facts: PolicyFacts): string {
+  serialisedFacts(facts); // proves that the host made them
+  const { principal, action, resource, context } = facts;
+  const caller = { type: "Caller", id: String(principal.cid) };
+  const key = { type: "Key", id: resource.key };
+  const json = JSON.stringify({
+    principal: caller,
+    action: { type: "Action", id: action },
+    resource: key,
+    context: { ...context, encryptionContext: { __entity: ENCRYPTION_CONTEXT } },
+    entities: [
+      { uid: caller, attrs: { ...principal.attributes, cid: principal.cid }, parents: [] },
+      { uid: key, attrs: { id: resource.key, region: resource.region }, parents: [] },
+      { uid: ENCRYPTION_CONTEXT, attrs: {}, parents: [], tags: context.encryptionContext },
+    ],
+    validateRequest: true,
+    preparsedSchemaName: SCHEMA_NAME,
+    preparsedPolicySetId: POLICIES_NAME,
+  });
+  if (Buffer.byteLength(json) <= MAX_FACTS_BYTES) return json;
+  throw new RangeError(`The request comes to more than ${MAX_FACTS_BYTES} bytes`);
+}
+
+const ENCRYPTION_CONTEXT = Object.freeze({ type: "EncryptionContext", id: "request" });

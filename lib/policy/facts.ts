@@ -1,0 +1,255 @@
+import { createHash } from "node:crypto";
+import { checkInteger, checkOneOf, checkWellFormed } from "../checks.ts";
+
+/** What a policy is asked about. */
+export type PolicyAction =
+  | "Decrypt"
+  | "GenerateDataKey"
+  | "GenerateDataKeyPair"
+  | "GenerateRandom"
+  | "DeriveSharedSecret"
+  | "Encrypt"
+  | "GetAttestation"
+  | "SetCredentials";
+
+/** All of them. */
+export const POLICY_ACTIONS: readonly PolicyAction[] = [
+  "Decrypt",
+  "GenerateDataKey",
+  "GenerateDataKeyPair",
+  "GenerateRandom",
+  "DeriveSharedSecret",
+  "Encrypt",
+  "GetAttestation",
+  "SetCredentials",
+];
+
+/** What the operator may assign to a caller; numbers are whole. */
+export type AttributeValue = string | number | boolean | readonly string[];
+
+/** Who asks: the peer of the connection, and what the operator says of it. Nothing here is the caller's word. */
+export interface Caller {
+  /** The peer's CID, 0 to 2^32-1; on the parent, every process has CID 3. */
+  readonly cid: number;
+  /** What the operator assigned to it. */
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+}
+
+/** The parts that facts are made of. */
+export interface FactParts {
+  /** What is asked for. */
+  readonly action: PolicyAction;
+  /** Who asks. */
+  readonly caller: Caller;
+  /** Key id, ARN or alias that goes to KMS; undefined when none does. */
+  readonly keyId?: string | undefined;
+  /** The region that the request goes to. */
+  readonly region: string;
+  /** What goes to KMS as encryption context. */
+  readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
+  /** The very bytes that go to KMS; undefined when the operation has none. */
+  readonly ciphertext?: Uint8Array | undefined;
+  /** The enclave's PCRs in hex, by index 0 to 15. */
+  readonly pcrs?: Readonly<Record<number, string>> | undefined;
+  /** Seconds since 1970. */
+  readonly time: number;
+  /** The caller's requests in the window, with this one. */
+  readonly recentCount: number;
+}
+
+/**
+ * What policies judge. {@link makeFacts} is the only way to make it; policies refuse any other object.
+ * As JSON, in this order of fields, it is also what a plug-in reads.
+ */
+export interface PolicyFacts {
+  /** Who asks. */
+  readonly principal: Caller;
+  /** What for. */
+  readonly action: PolicyAction;
+  /** With which key. */
+  readonly resource: {
+    /** As it goes to KMS: key id, ARN or alias; empty when none does. */
+    readonly key: string;
+    /** The region that the request goes to. */
+    readonly region: string;
+  };
+  /** The circumstances. */
+  readonly context: {
+    /** Empty when there is none. */
+    readonly encryptionContext: Readonly<Record<string, string>>;
+    /** In bytes; 0 when there is none. */
+    readonly ciphertextLength: number;
+    /** Of the ciphertext, 64 hex digits; empty when there is none. */
+    readonly ciphertextSha256: string;
+    /** The enclave's PCRs in hex, by `pcr0` to `pcr15`. */
+    readonly pcrs: Readonly<Record<string, string>>;
+    /** Seconds since 1970. */
+    readonly time: number;
+    /** The caller's requests in the window, with this one. */
+    readonly recentCount: number;
+  };
+}
+
+/** What facts may come to, serialised, in bytes. */
+export const MAX_FACTS_BYTES = 65_536;
+
+/** Every facts object there is, with its serialisation: made once, and proof of where the object comes from. */
+const serialised = new WeakMap<PolicyFacts, Uint8Array>();
+
+/**
+ * Builds what policies judge, from parts that the host knows or has checked. Nothing is kept of the objects
+ * it is given; the result is frozen, and already serialised.
+ *
+ * @param parts The parts; the ciphertext is the very memory that goes to KMS afterwards
+ * @returns The facts
+ * @throws {TypeError} When a part is of a wrong type
+ * @throws {RangeError} When a number is out of range, or all together are over 64 KiB
+ * @example
+ * ```ts
+ * import { makeFacts } from "enclave-kms/policy";
+ *
+ * const facts = makeFacts({
+ *   action: "Decrypt",
+ *   caller: { cid: 7, attributes: { tenant: "red" } },
+ *   keyId: "alias/tenants",
+ *   region: "eu-central-1",
+ *   encryptionContext: { tenant: "red" },
+ *   ciphertext: new Uint8Array([1, 2, 3]),
+ *   time: 1_800_000_000,
+ *   recentCount: 1,
+ * });
+ * facts.context.ciphertextLength; // 3
+ * ```
+ */
+export function makeFacts(parts: FactParts): PolicyFacts {
+  const action = checkOneOf("action", parts.action, POLICY_ACTIONS);
+  if (action === undefined) throw new TypeError("action is missing");
+  const facts: PolicyFacts = deepFreeze({
+    principal: checkCaller(parts.caller),
+    action,
+    resource: { key: checkString("keyId", parts.keyId ?? ""), region: checkString("region", parts.region) },
+    context: {
+      encryptionContext: mapRecord(
+        parts.encryptionContext ?? {},
+        (value) => checkString("encryptionContext", value),
+      ),
+      ...describeCiphertext(parts.ciphertext),
+      pcrs: checkPcrs(parts.pcrs ?? {}),
+      time: checkInteger("time", parts.time, { min: 0, max: Number.MAX_SAFE_INTEGER }),
+      recentCount: checkInteger("recentCount", parts.recentCount, { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    },
+  });
+  const bytes = new TextEncoder().encode(JSON.stringify(facts));
+  if (bytes.length > MAX_FACTS_BYTES) {
+    throw new RangeError(
+      `The request's facts come to ${bytes.length} bytes, and may have ${MAX_FACTS_BYTES}`,
+    );
+  }
+  serialised.set(facts, bytes);
+  return facts;
+}
+
+/** What of a checked decrypt request the facts are made of. */
+export interface DecryptParts {
+  /** Not copied and not kept: measured and hashed. */
+  readonly ciphertext: Uint8Array;
+  /** Key id, ARN or alias. */
+  readonly keyId: string | undefined;
+  /** Strings only. */
+  readonly encryptionContext: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * The facts of a decrypt.
+ *
+ * @param request The checked request, the one that goes to KMS if it is permitted
+ * @param circumstances What the host knows
+ * @returns The facts
+ * @throws {TypeError} When a part is of a wrong type
+ * @throws {RangeError} When a number is out of range, or all together are over 64 KiB
+ */
+export function decryptFacts(
+  request: DecryptParts,
+  circumstances: Pick<FactParts, "caller" | "region" | "pcrs" | "time" | "recentCount">,
+): PolicyFacts {
+  const { ciphertext, keyId, encryptionContext } = request;
+  return makeFacts({ ...circumstances, action: "Decrypt", ciphertext, keyId, encryptionContext });
+}
+
+/**
+ * The facts as plug-ins read them.
+ *
+ * @param facts What {@link makeFacts} made
+ * @returns Them as JSON in UTF-8, at most 64 KiB; nobody may write to these bytes
+ * @throws {TypeError} When the host did not make them
+ */
+export function serialisedFacts(facts: PolicyFacts): Uint8Array {
+  const bytes = serialised.get(facts);
+  if (bytes === undefined) throw new TypeError("These facts were not made by makeFacts()");
+  return bytes;
+}
+
+/**
+ * @param action What for
+ * @returns A plain request from the parent: every policy must be able to decide it, one way or the other
+ */
+export function canaryFacts(action: PolicyAction): PolicyFacts {
+  return makeFacts({
+    action,
+    caller: { cid: 3, attributes: {} },
+    region: "us-east-1",
+    encryptionContext: { canary: "canary" },
+    ciphertext: new Uint8Array(1),
+    time: 1_800_000_000,
+    recentCount: 1,
+  });
+}
+
+function checkCaller(caller: Caller): Caller {
+  return {
+    cid: checkInteger("cid", caller.cid, { min: 0, max: 0xffff_ffff }),
+    attributes: mapRecord(caller.attributes, checkAttribute),
+  };
+}
+
+function checkAttribute(value: AttributeValue): AttributeValue {
+  if (typeof value === "boolean") return value;
+  if (typeof value === "string") return checkString("attributes", value);
+  if (typeof value === "object") return value.map((item) => checkString("attributes", item));
+  return checkInteger("attributes", value, { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
+}
+
+function checkPcrs(pcrs: Readonly<Record<number, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(pcrs).map(([index, hex]) => {
+      const number = checkInteger("pcrs", Number(index), { min: 0, max: 15 });
+      if (typeof hex !== "string" || !/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/.test(hex)) {
+        throw new TypeError("pcrs must be lowercase hex of 32, 48 or 64 bytes");
+      }
+      return [`pcr${number}`, hex];
+    }),
+  );
+}
+
+function describeCiphertext(ciphertext: Uint8Array | undefined) {
+  if (ciphertext === undefined) return { ciphertextLength: 0, ciphertextSha256: "" };
+  if (!(ciphertext instanceof Uint8Array)) throw new TypeError("ciphertext must be a Uint8Array");
+  const ciphertextSha256 = createHash("sha256").update(ciphertext).digest("hex");
+  return { ciphertextLength: ciphertext.length, ciphertextSha256 };
+}
+
+function checkString(field: string, value: unknown): string {
+  if (typeof value !== "string") throw new TypeError(`${field} must be a string`);
+  return checkWellFormed(field, value);
+}
+
+function mapRecord<T>(record: Readonly<Record<string, T>>, check: (value: T) => T): Record<string, T> {
+  return Object.fromEntries(
+    Object.entries(record).map(([name, value]) => [checkString("names", name), check(value)]),
+  );
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) if (typeof inner === "object") deepFreeze(inner);
+  return Object.freeze(value);
+}

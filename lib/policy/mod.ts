@@ -1,0 +1,25 @@
+/**
+ * Policies: what says yes to a request before it goes to KMS.
+ *
+ * {@link makeFacts} builds what is judged, {@link cedarPolicy} and {@link wasmPolicy} load what judges it.
+ * This entry is apart from the library's own, whose users need not load Cedar's 4 MB.
+ *
+ * @module
+ */
+export { type CedarOptions, cedarPolicy, MAX_FUEL } from "./cedar_policy.ts";
+export {
+  type AttributeValue,
+  type Caller,
+  decryptFacts,
+  type DecryptParts,
+  type FactParts,
+  makeFacts,
+  MAX_FACTS_BYTES,
+  POLICY_ACTIONS,
+  type PolicyAction,
+  type PolicyFacts,
+  serialisedFacts,
+} from "./facts.ts";
+export { allOf, anyOf, decideSafely, denyAll, type Policy, type PolicyDecision } from "./policy.ts";
+export { type AttributeType, type AttributeTypes, cedarSchema, DEFAULT_ATTRIBUTES } from "./schema.ts";
+export { MAX_MODULE_BYTES, POLICY_ABI, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";

@@ -1,0 +1,142 @@
+import { checkFields, checkInteger } from "../checks.ts";
+import { PolicyLoadError } from "../errors.ts";
+import { canaryFacts, POLICY_ACTIONS, type PolicyFacts, serialisedFacts } from "./facts.ts";
+import { FUEL_EXPORT, meter } from "./meter.ts";
+import { denied, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
+import {
+  wasmEngine,
+  type WasmExports,
+  type WasmGlobal,
+  type WasmMemory,
+  type WasmModule,
+} from "./wasm_engine.ts";
+
+/** The version of the plug-in interface, which `policy_abi()` returns. */
+export const POLICY_ABI = 1;
+
+/** What a module may come to, in bytes. */
+export const MAX_MODULE_BYTES = 1_048_576;
+
+/** The most memory a module may be given, in pages of 64 KiB: 64 MiB. */
+const MAX_MEMORY_PAGES = 1024;
+
+const MAX_FUEL = 2_000_000;
+const INSTRUCTIONS_PER_UNIT = 32;
+
+/** How a plug-in is run. */
+export interface WasmOptions {
+  /** For the log. Default: `plug-in`. */
+  readonly name?: string | undefined;
+  /** Units of fuel for a decision, 1 to 2000000, which is the default; a unit is 32 instructions at most. */
+  readonly fuel?: number | undefined;
+  /** What its memory may grow to, in pages of 64 KiB, 1 to 1024. Default: 256, which are 16 MiB. */
+  readonly memoryPages?: number | undefined;
+}
+
+/**
+ * Loads a policy from a WebAssembly module of any origin. It imports nothing, so it can only read the facts
+ * and answer. It exports
+ *
+ * - `memory`,
+ * - `policy_abi() -> i32`: 1,
+ * - `policy_alloc(length: i32) -> i32`: where the facts shall go,
+ * - `policy_decide(pointer: i32, length: i32) -> i32`: 1 permits, anything else refuses.
+ *
+ * The facts are {@link PolicyFacts} as JSON in UTF-8, at most 64 KiB. Each decision has an instance of its own,
+ * so nothing is left of the decision before; fuel and memory are capped.
+ *
+ * Not guaranteed: that a module's source does what its author says. Whoever can replace the module decides.
+ *
+ * @param bytes The module, at most 1 MiB, without bulk-memory, SIMD, threads, exceptions or a start function
+ * @param options The limits
+ * @returns The policy
+ * @throws {PolicyLoadError} When it is no module, not one of this interface, or cannot decide a plain request
+ * @throws {TypeError} When an option is of a wrong type
+ * @throws {RangeError} When a limit is out of range
+ */
+export function wasmPolicy(bytes: Uint8Array, options: WasmOptions = {}): Policy {
+  checkFields("plug-in options", options, ["name", "fuel", "memoryPages"]);
+  const fuel = checkInteger("fuel", options.fuel, { min: 1, max: MAX_FUEL, default: MAX_FUEL });
+  const pages = { min: 1, max: MAX_MEMORY_PAGES, default: 256 };
+  const module = compile(bytes, checkInteger("memoryPages", options.memoryPages, pages));
+  const name = options.name ?? "plug-in";
+  const plugin: Plugin = { module, name, fuel };
+  tryCanaries(plugin);
+  return Object.freeze({ name, decide: (facts: PolicyFacts) => decide(plugin, facts) });
+}
+
+interface Plugin {
+  readonly module: WasmModule;
+  readonly name: string;
+  readonly fuel: number;
+}
+
+interface PluginExports extends WasmExports {
+  readonly [FUEL_EXPORT]: WasmGlobal;
+  readonly memory: WasmMemory;
+  policy_abi(): unknown;
+  policy_alloc(length: number): unknown;
+  policy_decide(pointer: number, length: number): unknown;
+}
+
+function compile(bytes: Uint8Array, maxMemoryPages: number): WasmModule {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("The plug-in must be a Uint8Array");
+  if (bytes.length > MAX_MODULE_BYTES) {
+    throw loadError(`it has ${bytes.length} bytes, and may have ${MAX_MODULE_BYTES}`);
+  }
+  // A copy, so that what was validated is what is metered; and validated, so that no code names our global.
+  const copy = new Uint8Array(bytes);
+  if (!wasmEngine.validate(copy)) throw loadError("it is not a valid WebAssembly module");
+  if (wasmEngine.Module.imports(new wasmEngine.Module(copy)).length > 0) throw loadError("it has imports");
+  try {
+    const rules = { maxMemoryPages, instructionsPerUnit: INSTRUCTIONS_PER_UNIT, allowBulk: false };
+    return new wasmEngine.Module(meter(copy, rules));
+  } catch (cause) {
+    throw loadError(messageOf(cause), cause);
+  }
+}
+
+function tryCanaries(plugin: Plugin): void {
+  for (const action of POLICY_ACTIONS) {
+    try {
+      run(plugin, canaryFacts(action));
+    } catch (cause) {
+      throw loadError(`it cannot decide a plain ${action}: ${messageOf(cause)}`, cause);
+    }
+  }
+}
+
+function decide(plugin: Plugin, facts: PolicyFacts): PolicyDecision {
+  try {
+    const { answer, fuelUsed } = run(plugin, facts);
+    if (answer !== 1) return denied(`${plugin.name} refused it`, fuelUsed);
+    return { allowed: true, reason: `Permitted by ${plugin.name}`, determining: [plugin.name], fuelUsed };
+  } catch (error) {
+    return denied(`${plugin.name} could not decide: ${messageOf(error)}`);
+  }
+}
+
+function run({ module, fuel }: Plugin, facts: PolicyFacts): { answer: unknown; fuelUsed: number } {
+  const bytes = serialisedFacts(facts);
+  const wasm = new wasmEngine.Instance(module).exports as PluginExports;
+  const left = wasm[FUEL_EXPORT];
+  left.value = fuel;
+  try {
+    if (wasm.policy_abi() !== POLICY_ABI) throw new Error(`policy_abi() is not ${POLICY_ABI}`);
+    const pointer = Number(wasm.policy_alloc(bytes.length)) >>> 0;
+    // Throws when it would not fit, whatever the module answered.
+    new Uint8Array(wasm.memory.buffer, pointer, bytes.length).set(bytes);
+    const answer = wasm.policy_decide(pointer, bytes.length);
+    return { answer, fuelUsed: fuel - left.value };
+  } catch (error) {
+    if (left.value < 0) throw new Error(`it used up its fuel of ${fuel} units`);
+    throw error;
+  }
+}
+
+function loadError(problem: string, cause?: unknown): PolicyLoadError {
+  return new PolicyLoadError(`Cannot load the plug-in: ${problem}`, {
+    hint: "Was it built without imports, and for the interface that wasmPolicy() describes?",
+    cause,
+  });
+}
