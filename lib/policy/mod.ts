@@ -23,3 +23,5 @@ export {
 export { allOf, anyOf, decideSafely, denyAll, type Policy, type PolicyDecision } from "./policy.ts";
 export { type AttributeType, type AttributeTypes, cedarSchema, DEFAULT_ATTRIBUTES } from "./schema.ts";
 export { MAX_MODULE_BYTES, POLICY_ABI, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";
+export { loadPolicyFile, type PolicyFileOptions, PolicyHolder, type Replacement } from "./policy_file.ts";
+export { RateCounter, type RateOptions, type Reservation } from "./rate.ts";

@@ -1,0 +1,120 @@
+import { readFileSync, statSync } from "node:fs";
+import { PolicyLoadError } from "../errors.ts";
+import { type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
+import type { PolicyFacts } from "./facts.ts";
+import { decideSafely, denyAll, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
+import { MAX_MODULE_BYTES, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";
+
+/** How to load a policy from a file. */
+export interface PolicyFileOptions {
+  /** For Cedar's; the name is the file's. */
+  readonly cedar?: Omit<CedarOptions, "name"> | undefined;
+  /** For a plug-in; the name is the file's. */
+  readonly plugin?: Omit<WasmOptions, "name"> | undefined;
+}
+
+/**
+ * Loads a policy from a file: Cedar's from `.cedar`, a plug-in from `.wasm`.
+ *
+ * @param path The file's path
+ * @param options The limits
+ * @returns The policy, under the file's name
+ * @throws {PolicyLoadError} When the file cannot be read, is of another kind, or holds no usable policy
+ */
+export function loadPolicyFile(path: string, options: PolicyFileOptions = {}): Policy {
+  const name = path.replace(/^.*[/\\]/, "");
+  if (name.endsWith(".cedar")) return cedarPolicy(readText(path), { ...options.cedar, name });
+  if (name.endsWith(".wasm")) return wasmPolicy(readBytes(path), { ...options.plugin, name });
+  throw fileError("its name ends neither in .cedar nor in .wasm");
+}
+
+/** What became of an attempt to replace a policy. */
+export type Replacement =
+  | { readonly replaced: true; readonly name: string }
+  | { readonly replaced: false; readonly name: string; readonly error: Error };
+
+/**
+ * A policy that can be replaced while requests are judged. Each is judged by one policy, the old or the new one.
+ *
+ * @example
+ * ```ts
+ * import { cedarPolicy, PolicyHolder } from "enclave-kms/policy";
+ *
+ * const holder = new PolicyHolder();
+ * holder.name; // "deny-all"
+ * holder.replace(() => cedarPolicy("permit(principal, action, resource);")).replaced; // true
+ * holder.replace(() => cedarPolicy("pemit(principal, action, resource);")).replaced; // false
+ * holder.name; // "cedar"
+ * ```
+ */
+export class PolicyHolder implements Policy {
+  #current: Policy;
+
+  /**
+   * Holds a first policy.
+   *
+   * @param initial Default: deny all
+   */
+  constructor(initial: Policy = denyAll) {
+    this.#current = initial;
+  }
+
+  /** The name of the policy in force. */
+  get name(): string {
+    return this.#current.name;
+  }
+
+  /** Whether there is a policy other than {@link denyAll}. */
+  get isLoaded(): boolean {
+    return this.#current !== denyAll;
+  }
+
+  /** See {@link Policy.decide}. Never throws: what the policy throws is a refusal. */
+  decide(facts: PolicyFacts): PolicyDecision {
+    return decideSafely(this.#current, facts);
+  }
+
+  /**
+   * Puts a policy in the place of the one in force, if it loads.
+   *
+   * @param load Loads and checks it, as {@link loadPolicyFile} does; a throw keeps the old one in force
+   * @returns What is in force now, and why if it is the old one. Never throws
+   */
+  replace(load: () => Policy): Replacement {
+    try {
+      const next = load();
+      if (typeof next?.decide !== "function") throw new TypeError("A policy must have a name and decide()");
+      this.#current = next;
+      return { replaced: true, name: this.name };
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown : new Error(messageOf(thrown));
+      return { replaced: false, name: this.name, error };
+    }
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(readBytes(path));
+  } catch (cause) {
+    if (cause instanceof PolicyLoadError) throw cause;
+    throw fileError("it is not UTF-8", cause);
+  }
+}
+
+function readBytes(path: string): Uint8Array {
+  try {
+    // Both kinds have smaller caps of their own; this one spares the memory.
+    if (statSync(path).size <= MAX_MODULE_BYTES) return readFileSync(path);
+  } catch (cause) {
+    throw fileError("the file cannot be read", cause);
+  }
+  throw fileError(`the file has more than ${MAX_MODULE_BYTES} bytes`);
+}
+
+function fileError(problem: string, cause?: unknown): PolicyLoadError {
+  return new PolicyLoadError(`Cannot load the policy: ${problem}`, {
+    hint: "Is the path right, and may this process read it?",
+    cause,
+  });
+}

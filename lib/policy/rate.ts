@@ -1,0 +1,99 @@
+import { checkInteger } from "../checks.ts";
+
+/** How far back a {@link RateCounter} looks. */
+export interface RateOptions {
+  /** In seconds, 1 to 86400. Default: 60. */
+  readonly windowSeconds?: number | undefined;
+  /** A clock in milliseconds that never goes back. Default: `performance.now()`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** A request that counts until it is given back, or falls out of the window. */
+export interface Reservation {
+  /** The caller's requests in the window, with this one: the facts' `recentCount`. */
+  readonly count: number;
+  /** Counts it no more: it was refused. Giving back twice is harmless. */
+  giveBack(): void;
+}
+
+/** The window moves in this many steps, so a count may be a sixtieth of the window too old, never too young. */
+const STEPS = 60;
+
+/** When there are more callers, those without a recent request are forgotten. */
+const SWEEP_AT = 1024;
+
+/**
+ * Counts each caller's requests in a sliding window. A request is counted before it is judged, so that many at
+ * once cannot all see the same low count, and given back when it is refused.
+ *
+ * @example
+ * ```ts
+ * import { RateCounter } from "enclave-kms/policy";
+ *
+ * const rate = new RateCounter({ windowSeconds: 60 });
+ * rate.reserve(7).count; // 1
+ * const second = rate.reserve(7);
+ * second.count; // 2
+ * second.giveBack();
+ * rate.reserve(7).count; // 2
+ * rate.reserve(8).count; // 1
+ * ```
+ */
+export class RateCounter {
+  readonly #stepMs: number;
+  readonly #now: () => number;
+  /** By caller: how many requests in each step, by the step's number. */
+  readonly #counts = new Map<number, Map<number, number>>();
+
+  /**
+   * Starts with nothing counted.
+   *
+   * @param options The window and the clock
+   * @throws {RangeError} When the window is out of range
+   */
+  constructor(options: RateOptions = {}) {
+    const range = { min: 1, max: 86_400, default: 60 };
+    this.#stepMs = checkInteger("windowSeconds", options.windowSeconds, range) * 1000 / STEPS;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  /**
+   * Counts a request.
+   *
+   * @param cid Whose
+   * @returns The count, and how to give it back
+   */
+  reserve(cid: number): Reservation {
+    const step = Math.floor(this.#now() / this.#stepMs);
+    const steps = this.#stepsOf(cid, step);
+    steps.set(step, (steps.get(step) ?? 0) + 1);
+    let isReserved = true;
+    return {
+      count: [...steps.values()].reduce((sum, count) => sum + count, 0),
+      giveBack() {
+        if (isReserved && steps.has(step)) steps.set(step, (steps.get(step) ?? 1) - 1);
+        isReserved = false;
+      },
+    };
+  }
+
+  #stepsOf(cid: number, step: number): Map<number, number> {
+    const known = this.#counts.get(cid);
+    if (known !== undefined) return forgetBefore(known, step - STEPS);
+    if (this.#counts.size >= SWEEP_AT) this.#sweep(step - STEPS);
+    const fresh = new Map<number, number>();
+    this.#counts.set(cid, fresh);
+    return fresh;
+  }
+
+  #sweep(before: number): void {
+    for (const [cid, steps] of this.#counts) {
+      if (forgetBefore(steps, before).size === 0) this.#counts.delete(cid);
+    }
+  }
+}
+
+function forgetBefore(steps: Map<number, number>, first: number): Map<number, number> {
+  for (const step of steps.keys()) if (step < first) steps.delete(step);
+  return steps;
+}

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, test } from "#test";
+import { PolicyLoadError } from "../../../lib/errors.ts";
+import {
+  cedarPolicy,
+  type FactParts,
+  loadPolicyFile,
+  type Policy,
+  PolicyHolder,
+} from "../../../lib/policy/mod.ts";
+import { lookingFor, plugin } from "../../support/wasm_module.ts";
+import { facts, TENANT_POLICY } from "./requests.ts";
+
+const EXAMPLE = fileURLToPath(new URL("../../../policies/example.cedar", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "enclave-kms-policy-"));
+
+function write(name: string, contents: string | Uint8Array): string {
+  const path = join(folder, name);
+  writeFileSync(path, contents);
+  return path;
+}
+
+describe("loadPolicyFile()", () => {
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("loads Cedar's and plug-ins by the file's name", () => {
+    const cedar = loadPolicyFile(write("a.cedar", TENANT_POLICY));
+    assert.equal(cedar.name, "a.cedar");
+    assert.equal(cedar.decide(facts()).allowed, true);
+    const module = loadPolicyFile(write("b.wasm", plugin(lookingFor("Decr"))));
+    assert.deepEqual(module.decide(facts()).determining, ["b.wasm"]);
+  });
+
+  test("refuses what is no policy file", () => {
+    const long = write("long.cedar", "");
+    truncateSync(long, 1 << 21);
+    for (
+      const [path, message] of [
+        [write("c.txt", TENANT_POLICY), /ends neither in/],
+        [join(folder, "absent.cedar"), /cannot be read/],
+        [folder + "/.cedar", /cannot be read/],
+        [write("bad.cedar", new Uint8Array([0xff, 0xfe])), /not UTF-8/],
+        [long, /more than 1048576 bytes/],
+        [write("text.wasm", TENANT_POLICY), /not a valid WebAssembly module/],
+      ] as const
+    ) {
+      assert.throws(() => loadPolicyFile(path), (error: unknown) => {
+        assert.ok(error instanceof PolicyLoadError);
+        assert.match(error.message, message);
+        assert.ok(!error.message.includes(folder));
+        return true;
+      });
+    }
+  });
+});
+
+describe("policies/example.cedar", () => {
+  const keyId = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+  const caller = { cid: 16, attributes: { tenant: "red" } };
+  const policy = loadPolicyFile(EXAMPLE);
+  const decide = (parts: Partial<FactParts>) => policy.decide(facts({ keyId, caller, ...parts }));
+
+  test("permits what its comments say", () => {
+    assert.deepEqual(decide({}).determining, ["tenant-decrypts-its-own"]);
+    assert.deepEqual(decide({ action: "GetAttestation" }).determining, ["anyone-attests"]);
+    const parent = { cid: 3, attributes: {} };
+    assert.deepEqual(decide({ action: "SetCredentials", caller: parent }).determining, [
+      "parent-sets-credentials",
+    ]);
+    assert.equal(decide({ recentCount: 600 }).allowed, true);
+  });
+
+  test("refuses the rest", () => {
+    for (
+      const parts of [
+        { keyId: undefined },
+        { encryptionContext: undefined },
+        { encryptionContext: { tenant: "blue" } },
+        { caller: { cid: 17, attributes: { tenant: "red" } } },
+        { caller: { cid: 16, attributes: {} } },
+        { action: "GenerateDataKey" },
+        { action: "SetCredentials" },
+        { recentCount: 601 },
+      ] as const
+    ) assert.equal(decide(parts).allowed, false, JSON.stringify(parts));
+    assert.deepEqual(decide({ recentCount: 601 }).determining, ["not-too-many"]);
+  });
+});
+
+describe("PolicyHolder", () => {
+  test("denies all until it has a policy", () => {
+    const holder = new PolicyHolder();
+    assert.deepEqual([holder.name, holder.isLoaded], ["deny-all", false]);
+    assert.deepEqual(holder.decide(facts()).reason, "No policy is loaded");
+  });
+
+  test("replaces a policy by one that loads, and keeps the old one otherwise", () => {
+    const holder = new PolicyHolder();
+    assert.deepEqual(holder.replace(() => cedarPolicy(TENANT_POLICY)), { replaced: true, name: "cedar" });
+    assert.equal(holder.decide(facts()).allowed, true);
+    for (
+      const load of [
+        () => cedarPolicy("permit("),
+        () =>
+          cedarPolicy("forbid(principal, action, resource) when { context.time * 9000000000000000000 > 5 };"),
+        () => loadPolicyFile(join(folder, "absent.cedar")),
+        () => undefined as unknown as Policy,
+        () => {
+          throw "not an Error";
+        },
+      ]
+    ) {
+      const outcome = holder.replace(load);
+      assert.ok(!outcome.replaced && outcome.error instanceof Error);
+      assert.equal(holder.decide(facts()).allowed, true);
+    }
+    holder.replace(() => cedarPolicy("forbid(principal, action, resource);", { name: "closed" }));
+    assert.deepEqual([holder.name, holder.decide(facts()).allowed], ["closed", false]);
+  });
+
+  test("takes a policy's throw for a refusal", () => {
+    const holder = new PolicyHolder({
+      name: "broken",
+      decide() {
+        throw new Error("a bug\nwith a line");
+      },
+    });
+    const { allowed, reason } = holder.decide(facts());
+    assert.deepEqual({ allowed, reason }, { allowed: false, reason: "The policy threw: a bug?with a line" });
+  });
+});
