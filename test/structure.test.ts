@@ -33,7 +33,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@cedar-policy/cedar-wasm": ["policy"],
   cbor2: ["attestation", "sim", "test"],
   esbuild: ["tools"],
-  hono: ["server"],
+  hono: ["server", "test"],
   pino: ["server"],
   valibot: ["server"],
 };

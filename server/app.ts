@@ -1,0 +1,177 @@
+import { type Context, Hono, type MiddlewareHandler, type TypedResponse } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { validator } from "hono/validator";
+import { encodeBase64 } from "../lib/encoding.ts";
+import type { Operation } from "./metrics.ts";
+import { OPENAPI_DOCUMENT, type OpenApiDocument } from "./openapi.ts";
+import { outcomeOf, type Problem, problem, PROBLEM_TYPE, problemOf } from "./problem.ts";
+import { type Journal, RequestRecord } from "./request_record.ts";
+import {
+  attestationQuery,
+  credentialsBody,
+  decodeNonce,
+  decryptBody,
+  MAX_BODY_BYTES,
+  parse,
+} from "./schemas.ts";
+import { joinBase64, oneChunk } from "./secret_json.ts";
+import type { EnclaveService, Readiness } from "./service.ts";
+
+/** What the listener says of a request, and the app notes of it. */
+export interface HttpEnv {
+  /** Given to `app.fetch` beside the request. */
+  Bindings: {
+    /** Of the caller. */
+    cid: number;
+  };
+  /** Set on the way. */
+  Variables: {
+    /** Of the request. */
+    record: RequestRecord;
+  };
+}
+
+/** What the app is made of. */
+export interface AppParts extends Journal {
+  /** Does the work. */
+  readonly service: EnclaveService;
+}
+
+/** Nobody's CID: of a request that came without one. Policies know no such caller. */
+const NOBODY_CID = 0xffff_ffff;
+
+const RETRY_AFTER_SECONDS = "1";
+
+/** The paths, each with the methods it answers. */
+const ALLOWED: Readonly<Record<string, string>> = {
+  "/v1/decrypt": "POST",
+  "/v1/credentials": "POST",
+  "/v1/attestation": "GET",
+  "/healthz": "GET",
+  "/readyz": "GET",
+  "/metrics": "GET",
+  "/openapi.json": "GET",
+};
+
+/** The routes with their types, for Hono's typed client: `hc<AppType>("http://enclave")`. */
+export type AppType = ReturnType<typeof makeRoutes>;
+
+/**
+ * The HTTP side of the server, without a socket.
+ *
+ * @param parts What it is made of
+ */
+export function createApp(parts: AppParts): AppType {
+  const app = new Hono<HttpEnv>();
+  app.use(keepRecord(parts));
+  app.onError((error, c) => answerProblem(c, toProblem(error, c.var.record.id)));
+  app.notFound((c) => answerProblem(c, problem(404, "ERR_NOT_FOUND", c.var.record.id)));
+  const routes = makeRoutes(app, parts.service, parts.metrics);
+  for (const [path, allow] of Object.entries(ALLOWED)) {
+    app.all(path, (c) => {
+      c.header("allow", allow);
+      return answerProblem(c, problem(405, "ERR_METHOD_NOT_ALLOWED", c.var.record.id));
+    });
+  }
+  return routes;
+}
+
+// No return type: Hono's client gets its types from what is inferred here.
+function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journal["metrics"]) {
+  return app
+    .post("/v1/decrypt", as("Decrypt"), ...BODY, json((input) => parse(decryptBody, input)), async (c) => {
+      using plaintext = await service.decrypt(c.req.valid("json"), service.scope, c.var.record);
+      const body = joinBase64('{"plaintext":"', plaintext.bytes, '"}');
+      const answer = c.body(oneChunk(body), 200, { "content-type": "application/json" });
+      return answer as unknown as TypedResponse<{ plaintext: string }, 200, "json">;
+    })
+    .post(
+      "/v1/credentials",
+      as("SetCredentials"),
+      ...BODY,
+      json((input) => parse(credentialsBody, input)),
+      (c) => {
+        const { region, credentials } = service.scope;
+        credentials.set(service.acceptCredentials(c.req.valid("json"), region, c.var.record));
+        return c.body(null, 204);
+      },
+    )
+    .get(
+      "/v1/attestation",
+      as("GetAttestation"),
+      validator("query", (query) => parse(attestationQuery, query)),
+      async (c) => {
+        const nonce = decodeNonce(c.req.valid("query"));
+        return c.json({ document: encodeBase64(await service.attest(nonce, c.var.record)) }, 200);
+      },
+    )
+    .get("/healthz", as("Health"), (c) => c.json({ status: "ok" }, 200))
+    .get("/readyz", as("Ready"), async (c) => {
+      const ready: Readiness = await service.readiness();
+      return c.json(ready, Object.values(ready).every(Boolean) ? 200 : 503);
+    })
+    .get("/metrics", as("Metrics"), (c) => {
+      return c.text(metrics.render(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+    })
+    .get("/openapi.json", as("OpenApi"), (c) => c.json<OpenApiDocument, 200>(OPENAPI_DOCUMENT, 200));
+}
+
+/** One line of the log for each request, also for those that no route takes. */
+function keepRecord(journal: Journal): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    const record = new RequestRecord("http", c.env?.cid ?? NOBODY_CID);
+    c.set("record", record);
+    await next();
+    c.header("x-request-id", record.id);
+    c.header("cache-control", "no-store");
+    record.failure = c.error instanceof HTTPException ? undefined : c.error;
+    record.finish(journal, outcome(c), c.res.status);
+  };
+}
+
+function outcome({ error, res }: Context<HttpEnv>): ReturnType<typeof outcomeOf> {
+  if (error !== undefined && !(error instanceof HTTPException)) return outcomeOf(error);
+  return res.status < 400 || res.status === 503 ? "ok" : "refused";
+}
+
+function as(operation: Operation): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    c.var.record.operation = operation;
+    await next();
+  };
+}
+
+const BODY: readonly [MiddlewareHandler<HttpEnv>, MiddlewareHandler<HttpEnv>] = [
+  async (c, next) => {
+    const type = c.req.header("content-type") ?? "";
+    if (!/^application\/json *(?:;|$)/i.test(type)) throw new HTTPException(415);
+    await next();
+  },
+  bodyLimit({
+    maxSize: MAX_BODY_BYTES,
+    onError: () => {
+      throw new HTTPException(413);
+    },
+  }),
+];
+
+const json = <T>(parseBody: (input: unknown) => T) => validator("json", (input) => parseBody(input));
+
+/** Codes for what Hono itself turns down. */
+const CODES: Readonly<Record<number, string>> = {
+  413: "ERR_BODY_TOO_LARGE",
+  415: "ERR_MEDIA_TYPE",
+};
+
+function toProblem(error: unknown, id: string): Problem {
+  if (!(error instanceof HTTPException)) return problemOf(error, id);
+  return problem(error.status, CODES[error.status] ?? "ERR_BAD_REQUEST", id);
+}
+
+function answerProblem(c: Context<HttpEnv>, answer: Problem): Response {
+  if (answer.status === 503) c.header("retry-after", RETRY_AFTER_SECONDS);
+  c.header("content-type", PROBLEM_TYPE);
+  return c.body(JSON.stringify(answer), answer.status as ContentfulStatusCode);
+}

@@ -1,0 +1,83 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Credentials, DecryptRequest, EngineName, KmsClientOptions, SecretBytes } from "../mod.ts";
+import { KmsClient } from "../mod.ts";
+import type { CredentialStore } from "./credential_store.ts";
+import { notSet } from "./credential_store.ts";
+
+/** The options that the clients of all regions share. */
+export type SharedClientOptions = Omit<KmsClientOptions, "region" | "credentials">;
+
+/** Regions at once: each has a client with a key pair, and callers of the kmstool protocol name regions. */
+const MAX_REGIONS = 8;
+
+/**
+ * One long-lived client for each region, with a key pair and connections that all callers share. Whose
+ * credentials sign a request is decided call by call.
+ */
+export class ClientPool implements AsyncDisposable {
+  readonly #options: SharedClientOptions;
+  readonly #clients = new Map<string, Promise<KmsClient>>();
+  readonly #credentials = new AsyncLocalStorage<CredentialStore>();
+
+  /** @param options What all clients share */
+  constructor(options: SharedClientOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Opens the client of a region, unless it is open.
+   *
+   * @param region A region
+   * @returns The engine it uses
+   * @throws What `KmsClient.open` throws, and a RangeError for one region too many
+   */
+  async open(region: string): Promise<EngineName> {
+    return (await this.#client(region)).engine;
+  }
+
+  /**
+   * @param region Whose client
+   * @param credentials Sign the request
+   * @param request What to decrypt
+   * @returns The plaintext; the caller disposes it
+   * @throws What `KmsClient.decrypt` throws
+   */
+  async decrypt(
+    region: string,
+    credentials: CredentialStore,
+    request: DecryptRequest,
+  ): Promise<SecretBytes> {
+    const client = await this.#client(region);
+    return await this.#credentials.run(credentials, () => client.decrypt(request));
+  }
+
+  /** Closes all clients. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const clients = [...this.#clients.values()];
+    this.#clients.clear();
+    await Promise.allSettled(clients.map(async (client) => await (await client).close()));
+  }
+
+  #client(region: string): Promise<KmsClient> {
+    const known = this.#clients.get(region);
+    if (known !== undefined) return known;
+    if (this.#clients.size >= MAX_REGIONS) {
+      throw new RangeError(`No more than ${MAX_REGIONS} regions at once`);
+    }
+    const opening = KmsClient.open({
+      ...this.#options,
+      region,
+      credentials: () => this.#currentCredentials(),
+    });
+    this.#clients.set(region, opening);
+    // One that failed is not kept: the library or the NSM may be there the next time.
+    opening.catch(() => this.#clients.delete(region));
+    return opening;
+  }
+
+  #currentCredentials(): Credentials {
+    const store = this.#credentials.getStore();
+    if (store === undefined) throw notSet();
+    return store.get();
+  }
+}

@@ -1,0 +1,98 @@
+import { PARENT_CID } from "../lib/endpoint.ts";
+import { PolicyDeniedError } from "../lib/errors.ts";
+import {
+  type AttributeValue,
+  type FactParts,
+  makeFacts,
+  type PolicyAction,
+  type PolicyFacts,
+} from "../lib/policy/facts.ts";
+import { decideSafely, denied, messageOf, type Policy, type PolicyDecision } from "../lib/policy/policy.ts";
+import type { RequestRecord } from "./request_record.ts";
+
+/** Counts each caller's requests in a window of time. */
+export interface RateCounter {
+  /** Counts one more; the count is with this one. */
+  reserve(cid: number): { readonly count: number; giveBack(): void };
+}
+
+/** What the gate is made of. */
+export interface GateParts {
+  /** Judges everything but credentials, unless those are left to it too. */
+  readonly policy: Policy;
+  /** Judges who may set credentials. */
+  readonly credentialPolicy: Policy;
+  /** Counts requests. */
+  readonly rate: RateCounter;
+  /** What the operator assigned, by CID. */
+  readonly attributes: Readonly<Record<string, Readonly<Record<string, AttributeValue>>>>;
+  /** The enclave's PCRs in hex. */
+  readonly pcrs: () => Readonly<Record<number, string>>;
+  /** Milliseconds since 1970. Default: the system's clock. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** What the request itself adds to the facts. */
+export type RequestFacts = Pick<FactParts, "region" | "keyId" | "encryptionContext" | "ciphertext">;
+
+/** Lets the parent alone set credentials: who is not CID 3 is refused. */
+export const parentOnly: Policy = {
+  name: "parent-only",
+  decide: ({ principal, action }) => ({
+    allowed: action === "SetCredentials" && principal.cid === PARENT_CID,
+    reason: "credentials may be set by the parent, CID 3, and by nobody else",
+    determining: ["parent-only"],
+  }),
+};
+
+/** Stands before everything that the server does for a caller. */
+export class Gate {
+  readonly #parts: GateParts;
+
+  /** @param parts What it is made of */
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Asks the policy, and notes its answer in the record. The caller's request is counted before the policy
+   * sees the count, and the count is given back when the policy refuses.
+   *
+   * @param action What is asked for
+   * @param request What the request adds; the very bytes that go to KMS
+   * @param record Of the request
+   * @throws {PolicyDeniedError} Unless the policy clearly says yes
+   */
+  check(action: PolicyAction, request: RequestFacts, record: RequestRecord): void {
+    const policy = action === "SetCredentials" ? this.#parts.credentialPolicy : this.#parts.policy;
+    const reserved = this.#parts.rate.reserve(record.cid);
+    const startedAt = performance.now();
+    const decision = decide(policy, () => this.#facts(action, request, record.cid, reserved.count));
+    record.policyMs = performance.now() - startedAt;
+    const { allowed, reason, determining } = decision;
+    record.decision = { policy: policy.name, allowed, reason, determining };
+    if (allowed) return;
+    reserved.giveBack();
+    throw new PolicyDeniedError(`Cannot ${action}: the policy ${policy.name} did not say yes`, {
+      hint: "The log has the reason; the caller gets none",
+    });
+  }
+
+  #facts(action: PolicyAction, request: RequestFacts, cid: number, recentCount: number): PolicyFacts {
+    const { attributes, pcrs, now = Date.now } = this.#parts;
+    const caller = { cid, attributes: attributes[String(cid)] ?? {} };
+    const time = Math.floor(now() / 1000);
+    return makeFacts({ ...request, action, caller, pcrs: pcrs(), time, recentCount });
+  }
+}
+
+/** Facts that cannot be made, such as of 64 KiB, cannot be judged either. */
+function decide(policy: Policy, make: () => PolicyFacts): PolicyDecision {
+  let facts: PolicyFacts;
+  try {
+    facts = make();
+  } catch (error) {
+    return denied(`There are no facts to judge: ${messageOf(error)}`);
+  }
+  return decideSafely(policy, facts);
+}

@@ -1,0 +1,249 @@
+import type { Buffer } from "node:buffer";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { clearTimeout, setTimeout } from "node:timers";
+import { problem, PROBLEM_TYPE } from "./problem.ts";
+import { type Journal, RequestRecord } from "./request_record.ts";
+import { MAX_BODY_BYTES } from "./schemas.ts";
+
+/** How patient the server is, in milliseconds. */
+export interface HttpTimeouts {
+  /** From a connection's start to the end of its first request's headers. */
+  readonly headersMs: number;
+  /** From the headers to the end of the body. */
+  readonly bodyMs: number;
+  /** From the body to the last byte of the answer; longer than the request deadline. */
+  readonly answerMs: number;
+  /** From an answer to the end of the next request's headers. */
+  readonly idleMs: number;
+}
+
+/** The time-outs when the configuration names none. */
+export const DEFAULT_HTTP_TIMEOUTS: HttpTimeouts = {
+  headersMs: 10_000,
+  bodyMs: 10_000,
+  answerMs: 30_000,
+  idleMs: 60_000,
+};
+
+/** What the listener is made of. */
+export interface HttpListenerParts extends Journal {
+  /** The app, with what the listener knows of the caller beside the request. */
+  readonly fetch: (request: Request, env: { cid: number }) => Response | Promise<Response>;
+  /** How patient to be. */
+  readonly timeouts: HttpTimeouts;
+}
+
+/** All headers of a request together, in bytes. */
+const MAX_HEADER_BYTES = 16_384;
+
+/** How much of a body that is too large is read before the connection is cut. */
+const MAX_DISCARDED_BYTES = 1 << 20;
+
+/** Headers that the app looks at; the others stop here. */
+const PASSED_ON = ["accept", "content-type"] as const;
+
+/** A stream that carries HTTP, and what is known of it. */
+interface Connection {
+  readonly stream: Duplex;
+  readonly cid: number;
+  /** Starts over the one time-out of the connection. */
+  readonly allow: (ms: number) => void;
+  busy: boolean;
+}
+
+/**
+ * HTTP/1.1 over any stream. node:http parses; what it cannot do for a stream that it did not accept itself
+ * (time-outs, an orderly end) is done here.
+ */
+export class HttpListener {
+  readonly #parts: HttpListenerParts;
+  readonly #server: Server;
+  readonly #connections = new Map<Duplex, Connection>();
+  #closing = false;
+  #whenIdle: (() => void) | undefined;
+
+  /** @param parts What it is made of */
+  constructor(parts: HttpListenerParts) {
+    this.#parts = parts;
+    const limits = {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      keepAliveTimeout: 0,
+      requestTimeout: 0,
+      headersTimeout: 0,
+    };
+    this.#server = createServer(limits, (request, response) => void this.#serve(request, response));
+    this.#server.on("clientError", (error, stream) => this.#turnDown(error, stream));
+    // Deno's node:http keeps a connection alive only while its server listens, and asks it.
+    Object.defineProperty(this.#server, "listening", { get: () => !this.#closing });
+  }
+
+  /**
+   * Serves a connection until either side ends it.
+   *
+   * @param stream Owned from now on
+   * @param cid Of the peer
+   */
+  accept(stream: Duplex, cid: number): void {
+    if (this.#closing) return void stream.destroy();
+    const { metrics, timeouts } = this.#parts;
+    let timer = setTimeout(() => stream.destroy(), timeouts.headersMs);
+    const allow = (ms: number) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => stream.destroy(), ms);
+    };
+    const uncount = metrics.countConnection("http");
+    this.#connections.set(stream, { stream, cid, allow, busy: false });
+    stream.on("error", () => stream.destroy());
+    stream.once("close", () => {
+      clearTimeout(timer);
+      uncount();
+      this.#connections.delete(stream);
+      this.#checkIdle();
+    });
+    this.#server.emit("connection", stream);
+  }
+
+  /**
+   * Ends idle connections at once and the others after their answers; what is left after the grace period is
+   * cut.
+   *
+   * @param graceMs In milliseconds
+   */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    for (const { stream, busy } of this.#connections.values()) if (!busy) stream.destroy();
+    if (this.#connections.size === 0) return;
+    const timer = setTimeout(() => {
+      for (const stream of this.#connections.keys()) stream.destroy();
+    }, graceMs);
+    await new Promise<void>((resolve) => (this.#whenIdle = resolve));
+    clearTimeout(timer);
+  }
+
+  #checkIdle(): void {
+    if (this.#connections.size === 0) this.#whenIdle?.();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const connection = this.#connections.get(request.socket);
+    if (connection === undefined) return void request.socket.destroy();
+    const { timeouts } = this.#parts;
+    connection.busy = true;
+    connection.allow(timeouts.bodyMs);
+    response.once("close", () => this.#rest(connection, response));
+    try {
+      const body = await readBody(request);
+      connection.allow(timeouts.answerMs);
+      if (body === undefined) return this.#refuse(connection, response, 413, "ERR_BODY_TOO_LARGE");
+      await this.#answer(connection, request, response, body);
+    } catch {
+      // The caller went away, or sent half a body: there is nobody to answer.
+      connection.stream.destroy();
+    }
+  }
+
+  async #answer(
+    { cid }: Connection,
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: Uint8Array<ArrayBuffer>,
+  ): Promise<void> {
+    const { fetch } = this.#parts;
+    let translated: Request;
+    try {
+      translated = translate(request, body);
+    } catch {
+      return this.#refuse({ cid }, response, 400, "ERR_BAD_REQUEST");
+    }
+    try {
+      await send(await fetch(translated, { cid }), response, this.#closing);
+    } finally {
+      body.fill(0);
+    }
+  }
+
+  /** What never gets to the app is answered, logged and counted here. */
+  #refuse({ cid }: { cid: number }, response: ServerResponse, status: number, code: string): void {
+    const record = new RequestRecord("http", cid);
+    response.writeHead(status, { "content-type": PROBLEM_TYPE, connection: "close" });
+    response.end(JSON.stringify(problem(status, code, record.id)));
+    record.finish(this.#parts, "refused", status);
+  }
+
+  /** Between two requests. */
+  #rest(connection: Connection, response: ServerResponse): void {
+    connection.busy = false;
+    if (this.#closing || !response.writableFinished) connection.stream.destroy();
+    else connection.allow(this.#parts.timeouts.idleMs);
+  }
+
+  /** Bytes that are no HTTP, or too many of them. */
+  #turnDown(error: Error & { code?: string }, stream: Duplex): void {
+    const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
+    const [status, code] = tooLarge ? [431, "ERR_HEADERS_TOO_LARGE"] : [400, "ERR_BAD_REQUEST"];
+    const record = new RequestRecord("http", this.#connections.get(stream)?.cid ?? NaN);
+    if (!stream.writable || error.code === "ECONNRESET") return void stream.destroy();
+    const body = JSON.stringify(problem(status, code, record.id));
+    const head = `HTTP/1.1 ${status} Refused\r\ncontent-type: ${PROBLEM_TYPE}\r\n` +
+      `content-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+    stream.end(head + body, () => stream.destroy());
+    record.finish(this.#parts, "refused", status);
+  }
+}
+
+/**
+ * Of a body that is too large some more is read, and thrown away: closing on unread bytes would take the
+ * answer along.
+ *
+ * @returns The body, or undefined when it is too large
+ */
+async function readBody(request: IncomingMessage): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length <= MAX_BODY_BYTES) chunks.push(chunk);
+    if (length > MAX_DISCARDED_BYTES) break;
+  }
+  if (length > MAX_BODY_BYTES) return undefined;
+  const body = new Uint8Array(new ArrayBuffer(length));
+  let offset = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, offset);
+    offset += chunk.length;
+    // Credentials come this way.
+    chunk.fill(0);
+  }
+  return body;
+}
+
+function translate(
+  { method = "", url = "", headers }: IncomingMessage,
+  body: Uint8Array<ArrayBuffer>,
+): Request {
+  if (!url.startsWith("/")) throw new TypeError("The target must be a path");
+  const passed = PASSED_ON.flatMap((name): [string, string][] => {
+    const value = headers[name];
+    return value === undefined ? [] : [[name, value]];
+  });
+  const bodyless = method === "GET" || method === "HEAD";
+  return new Request(`http://enclave${url}`, { method, headers: passed, body: bodyless ? null : body });
+}
+
+async function send(answer: Response, response: ServerResponse, last: boolean): Promise<void> {
+  const headers = Object.fromEntries(answer.headers);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of answer.body ?? []) chunks.push(chunk);
+  const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  if (answer.status !== 204) headers["content-length"] = String(length);
+  if (last) headers["connection"] = "close";
+  response.writeHead(answer.status, headers);
+  for (const chunk of chunks) response.write(chunk);
+  await new Promise<void>((resolve) => {
+    response.once("close", resolve);
+    response.end();
+  });
+  // A plaintext may be among them, and nobody else holds these bytes.
+  for (const chunk of chunks) chunk.fill(0);
+}

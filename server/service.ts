@@ -1,0 +1,200 @@
+import { decodeAttestationDocument } from "../lib/attestation/document.ts";
+import { NsmClient } from "../lib/attestation/nsm_client.ts";
+import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { type Credentials, OwnedCredentials } from "../lib/credentials.ts";
+import { Deadline } from "../lib/deadline.ts";
+import { encodeHex } from "../lib/encoding.ts";
+import { AttestationError } from "../lib/errors.ts";
+import { checkDecryptRequest, type DecryptRequest } from "../lib/kms_request.ts";
+import type { SecretBytes } from "../lib/secret_bytes.ts";
+import { createHash } from "node:crypto";
+import type { Admission } from "./admission.ts";
+import type { ClientPool } from "./client_pool.ts";
+import { CredentialStore, notSet } from "./credential_store.ts";
+import type { Gate } from "./gate.ts";
+import type { RequestRecord } from "./request_record.ts";
+import { BadRequestError } from "./service_errors.ts";
+
+/** Where a request goes, and with whose credentials: the server's own, or those of one kmstool connection. */
+export interface Scope {
+  /** Region of the keys. */
+  readonly region: string;
+  /** Sign the requests. */
+  readonly credentials: CredentialStore;
+}
+
+/** What the service is made of; it owns the clients and the NSM from then on. */
+export interface ServiceParts {
+  /** Of the keys, for HTTP. */
+  readonly region: string;
+  /** Asked before everything. */
+  readonly gate: Gate;
+  /** Speak to KMS. */
+  readonly clients: ClientPool;
+  /** Makes attestation documents; none when there is no module. */
+  readonly nsm: NsmTransport | undefined;
+  /** Bounds what runs at once. */
+  readonly admission: Admission;
+  /** Milliseconds for one request, with the wait for its turn. */
+  readonly timeoutMs: number;
+  /** Whether there is a policy that can say yes. */
+  readonly hasPolicy: () => boolean;
+}
+
+/** What has to be there before the server can decrypt. */
+export interface Readiness {
+  /** The engine and its library. */
+  readonly library: boolean;
+  /** The Nitro Secure Module answers. */
+  readonly nsm: boolean;
+  /** Credentials are set. */
+  readonly credentials: boolean;
+  /** A policy is loaded. */
+  readonly policy: boolean;
+}
+
+/** For how long the NSM's last answer speaks for it, in milliseconds: it takes one request at a time. */
+const NSM_CHECK_MS = 10_000;
+
+/** What the server does for its callers, whatever protocol they speak. */
+export class EnclaveService implements AsyncDisposable {
+  /** The scope of HTTP's callers. */
+  readonly scope: Scope;
+  readonly #parts: ServiceParts;
+  readonly #nsm: NsmClient | undefined;
+  #nsmCheckedAt = -Infinity;
+  #nsmAnswers = false;
+  #pcrs: Readonly<Record<number, string>> = {};
+
+  /** @param parts What it is made of */
+  constructor(parts: ServiceParts) {
+    this.#parts = parts;
+    this.#nsm = parts.nsm === undefined ? undefined : new NsmClient(parts.nsm);
+    this.scope = { region: parts.region, credentials: new CredentialStore() };
+  }
+
+  /** The enclave's PCRs in hex, as the NSM's last document has them. */
+  get pcrs(): Readonly<Record<number, string>> {
+    return this.#pcrs;
+  }
+
+  /**
+   * Decrypts, if the policy says yes.
+   *
+   * @param input What the caller wants decrypted
+   * @param scope Where, and with whose credentials
+   * @param record Of the request
+   * @returns The plaintext; the caller disposes it
+   * @throws {BadRequestError} When the request is wrong in form
+   * @throws {OverloadedError} When too many requests wait already
+   * @throws {PolicyDeniedError} When the policy did not say yes
+   * @throws {TimeoutError} When the time is up
+   * @throws What `KmsClient.decrypt` throws
+   */
+  async decrypt(input: DecryptRequest, scope: Scope, record: RequestRecord): Promise<SecretBytes> {
+    const request = check(() => checkDecryptRequest(input));
+    record.keyId = request.keyId;
+    record.ciphertextSha256 = createHash("sha256").update(request.ciphertext).digest("hex");
+    using deadline = new Deadline("decrypt", this.#parts.timeoutMs);
+    using _turn = await this.#parts.admission.enter(deadline.signal);
+    const { ciphertext, keyId, encryptionContext } = request;
+    this.#parts.gate.check("Decrypt", { ciphertext, keyId, encryptionContext, region: scope.region }, record);
+    if (!scope.credentials.isSet) throw notSet();
+    const call = { ...request, signal: deadline.signal, timeoutMs: this.#parts.timeoutMs };
+    await deadline.race(this.#parts.clients.open(scope.region));
+    return await this.#parts.clients.decrypt(scope.region, scope.credentials, call);
+  }
+
+  /**
+   * Asks whether the caller may set credentials, and checks them.
+   *
+   * @param credentials What the caller sent
+   * @param region Where they are to be used
+   * @param record Of the request
+   * @returns A copy, for the caller to put into a store
+   * @throws {PolicyDeniedError} When the policy did not say yes
+   * @throws {BadRequestError} When they are wrong in form
+   */
+  acceptCredentials(credentials: Credentials, region: string, record: RequestRecord): OwnedCredentials {
+    this.#parts.gate.check("SetCredentials", { region }, record);
+    return check(() => OwnedCredentials.copyOf(credentials));
+  }
+
+  /**
+   * @param nonce At most 512 bytes
+   * @param record Of the request
+   * @returns An attestation document with the nonce
+   * @throws {PolicyDeniedError} When the policy did not say yes
+   * @throws {AttestationError} When there is no NSM, or it refuses
+   */
+  async attest(nonce: Uint8Array, record: RequestRecord): Promise<Uint8Array> {
+    using deadline = new Deadline("attest", this.#parts.timeoutMs);
+    using _turn = await this.#parts.admission.enter(deadline.signal);
+    this.#parts.gate.check("GetAttestation", { region: this.scope.region }, record);
+    if (this.#nsm === undefined) throw noNsm();
+    return await deadline.race(this.#nsm.attest({ nonce }));
+  }
+
+  /**
+   * Opens the client of a region.
+   *
+   * @param region A region
+   * @throws What `KmsClient.open` throws
+   */
+  async openRegion(region: string): Promise<void> {
+    await this.#parts.clients.open(region);
+  }
+
+  /** @returns What is there and what is not */
+  async readiness(): Promise<Readiness> {
+    const [library, nsm] = await Promise.all([succeeds(this.openRegion(this.scope.region)), this.checkNsm()]);
+    return { library, nsm, credentials: this.scope.credentials.isSet, policy: this.#parts.hasPolicy() };
+  }
+
+  /** Asks the NSM for a document, unless it gave one just now; reads the PCRs from it. */
+  async checkNsm(): Promise<boolean> {
+    if (this.#nsm === undefined) return false;
+    if (performance.now() - this.#nsmCheckedAt < NSM_CHECK_MS) return this.#nsmAnswers;
+    this.#nsmCheckedAt = performance.now();
+    this.#nsmAnswers = await succeeds(this.#readPcrs(this.#nsm));
+    return this.#nsmAnswers;
+  }
+
+  /** Wipes the credentials and closes the clients. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    using _nsm = this.#parts.nsm;
+    this.scope.credentials[Symbol.dispose]();
+    await this.#parts.clients[Symbol.asyncDispose]();
+  }
+
+  async #readPcrs(nsm: NsmClient): Promise<void> {
+    using deadline = new Deadline("ask the NSM", this.#parts.timeoutMs);
+    const { pcrs } = decodeAttestationDocument(await deadline.race(nsm.attest({})));
+    this.#pcrs = Object.fromEntries([...pcrs].map(([index, value]) => [index, encodeHex(value)]));
+  }
+}
+
+/** The checks' own messages name the field and what was expected, never the value. */
+function check<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof TypeError) && !(error instanceof RangeError)) throw error;
+    throw new BadRequestError([{ path: "", expected: error.message }]);
+  }
+}
+
+async function succeeds(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function noNsm(): AttestationError {
+  return new AttestationError("UNAVAILABLE", "Cannot attest: there is no Nitro Secure Module", {
+    hint: "Is this process inside a Nitro Enclave, and may it open /dev/nsm?",
+  });
+}

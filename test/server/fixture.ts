@@ -1,0 +1,144 @@
+import { Buffer } from "node:buffer";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Policy, PolicyDecision } from "../../lib/policy/policy.ts";
+import type { PolicyFacts } from "../../lib/policy/facts.ts";
+import { Admission } from "../../server/admission.ts";
+import { createApp } from "../../server/app.ts";
+import { ClientPool } from "../../server/client_pool.ts";
+import { Gate, parentOnly } from "../../server/gate.ts";
+import { createLogger } from "../../server/log.ts";
+import { Metrics } from "../../server/metrics.ts";
+import { EnclaveService } from "../../server/service.ts";
+import { type Simulator, startSimulator } from "../../sim/mod.ts";
+
+/** CIDs of the tests' callers. */
+export const PARENT = 3;
+export const TENANT = 7;
+export const STRANGER = 9;
+
+/** What is encrypted in these tests; nothing of it may be in a log. */
+export const PLAINTEXT = "attack at dawn, tenant red";
+export const ENCRYPTION_CONTEXT: Readonly<Record<string, string>> = { tenant: "red" };
+
+/** How a test's server differs from the usual one. */
+export interface FixtureOptions {
+  readonly policy?: Policy;
+  readonly maxConcurrent?: number;
+  readonly maxWaiting?: number;
+  readonly timeoutMs?: number;
+  readonly withoutNsm?: boolean;
+}
+
+/** Permits the tenant everything but credentials, and keeps what it was asked. */
+export class RecordingPolicy implements Policy {
+  readonly name = "recording";
+  readonly asked: PolicyFacts[] = [];
+
+  decide(facts: PolicyFacts): PolicyDecision {
+    this.asked.push(facts);
+    const allowed = facts.principal.cid === TENANT || facts.principal.cid === PARENT;
+    return { allowed, reason: allowed ? "a tenant" : "a stranger, for a secret reason", determining: ["p1"] };
+  }
+}
+
+/** A service over a simulated enclave, with its app and its log. */
+export class Fixture implements AsyncDisposable {
+  readonly simulator: Simulator;
+  readonly service: EnclaveService;
+  readonly metrics = new Metrics();
+  readonly logged: string[] = [];
+  readonly logger = createLogger("debug", (line) => this.logged.push(line));
+  readonly rate = new CountingRate();
+  readonly app: ReturnType<typeof createApp>;
+  readonly keyId: string;
+  readonly ciphertext: string;
+
+  private constructor(simulator: Simulator, keyId: string, ciphertext: string, options: FixtureOptions) {
+    this.simulator = simulator;
+    this.keyId = keyId;
+    this.ciphertext = ciphertext;
+    const { policy = new RecordingPolicy(), maxConcurrent = 64, maxWaiting = 512, timeoutMs = 5000 } =
+      options;
+    const { nsm, endpoint, trustedCertificates, region } = simulator.clientOptions;
+    const gate = new Gate({
+      policy,
+      credentialPolicy: parentOnly,
+      rate: this.rate,
+      attributes: { [TENANT]: { tenant: "red" } },
+      pcrs: () => this.service.pcrs,
+    });
+    const admission = new Admission(maxConcurrent, maxWaiting);
+    this.service = new EnclaveService({
+      region,
+      gate,
+      clients: new ClientPool({ engine: "direct", endpoint, trustedCertificates, nsm }),
+      nsm: options.withoutNsm === true ? undefined : nsm,
+      admission,
+      timeoutMs,
+      hasPolicy: () => policy.name !== "deny-all",
+    });
+    this.metrics.observe({
+      running: () => admission.inside,
+      hasCredentials: () => this.service.scope.credentials.isSet,
+    });
+    this.app = createApp(this);
+  }
+
+  static async start(options: FixtureOptions = {}): Promise<Fixture> {
+    const simulator = await startSimulator();
+    const { keyId } = await simulator.createKey();
+    const bytes = await simulator.encrypt({
+      keyId,
+      plaintext: PLAINTEXT,
+      encryptionContext: ENCRYPTION_CONTEXT,
+    });
+    const fixture = new Fixture(simulator, keyId, Buffer.from(bytes).toString("base64"), options);
+    await fixture.service.checkNsm();
+    return fixture;
+  }
+
+  /** One request, as a caller with that CID. */
+  async call(path: string, body?: unknown, cid: number = TENANT, init: RequestInit = {}): Promise<Response> {
+    const post = body === undefined ? {} : {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    };
+    return await this.app.request(path, { ...post, ...init }, { cid });
+  }
+
+  /** The body that decrypts to {@link PLAINTEXT}. */
+  get decryptBody(): Record<string, unknown> {
+    return { ciphertext: this.ciphertext, encryptionContext: ENCRYPTION_CONTEXT };
+  }
+
+  async setCredentials(): Promise<Response> {
+    return await this.call("/v1/credentials", this.simulator.credentials, PARENT);
+  }
+
+  /** The last line of the log. */
+  get lastLine(): Record<string, unknown> {
+    return JSON.parse(this.logged.at(-1) ?? "{}");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.service[Symbol.asyncDispose]();
+    await this.simulator.close();
+  }
+}
+
+/** Counts, and forgets what is given back. */
+export class CountingRate {
+  readonly counts = new Map<number, number>();
+
+  reserve(cid: number): { count: number; giveBack(): void } {
+    const count = (this.counts.get(cid) ?? 0) + 1;
+    this.counts.set(cid, count);
+    return { count, giveBack: () => void this.counts.set(cid, (this.counts.get(cid) ?? 1) - 1) };
+  }
+}
+
+/** Waits until it is so, at most two seconds. */
+export async function until(condition: () => boolean): Promise<void> {
+  for (let waited = 0; !condition() && waited < 2000; waited += 5) await sleep(5);
+}
