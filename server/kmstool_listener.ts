@@ -1,0 +1,181 @@
+import type { Duplex } from "node:stream";
+import { clearTimeout, setTimeout } from "node:timers";
+import { errorMessage, KMSTOOL_ERRORS, KmstoolRefusal, MessageBuffer } from "./kmstool_messages.ts";
+import { KmstoolSession } from "./kmstool_session.ts";
+import { outcomeOf } from "./problem.ts";
+import { type Journal, RequestRecord } from "./request_record.ts";
+import type { EnclaveService } from "./service.ts";
+
+/** How patient the server is, in milliseconds. */
+export interface KmstoolTimeouts {
+  /** From a message's first byte to its NUL. */
+  readonly messageMs: number;
+  /** Until the peer has taken an answer; longer than the request deadline. */
+  readonly answerMs: number;
+  /** From an answer, or the start, to the next message's first byte. */
+  readonly idleMs: number;
+}
+
+/** The time-outs when the configuration names none. */
+export const DEFAULT_KMSTOOL_TIMEOUTS: KmstoolTimeouts = {
+  messageMs: 10_000,
+  answerMs: 30_000,
+  idleMs: 60_000,
+};
+
+/** How long a peer may take to notice that the connection ends. */
+const LINGER_MS = 2000;
+
+/** What the listener is made of. */
+export interface KmstoolListenerParts extends Journal {
+  /** Does the work. */
+  readonly service: EnclaveService;
+  /** The enclave's own region; messages then may not name another. */
+  readonly region: string | undefined;
+  /** How patient to be. */
+  readonly timeouts: KmstoolTimeouts;
+}
+
+/** One connection, and whether it waits for an answer. */
+interface Connection {
+  readonly stream: Duplex;
+  readonly cid: number;
+  readonly allow: (ms: number) => void;
+  busy: boolean;
+}
+
+/** The kmstool protocol over any stream: one reply for each message, in order; many connections at once. */
+export class KmstoolListener {
+  readonly #parts: KmstoolListenerParts;
+  readonly #connections = new Map<Connection, Promise<void>>();
+  #closing = false;
+
+  /** @param parts What it is made of */
+  constructor(parts: KmstoolListenerParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Serves a connection until either side ends it.
+   *
+   * @param stream Owned from now on
+   * @param cid Of the peer
+   */
+  accept(stream: Duplex, cid: number): void {
+    if (this.#closing) return void stream.destroy();
+    const { metrics, timeouts } = this.#parts;
+    let timer = setTimeout(() => stream.destroy(), timeouts.idleMs);
+    const allow = (ms: number) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => stream.destroy(), ms);
+    };
+    const uncount = metrics.countConnection("kmstool");
+    const connection: Connection = { stream, cid, allow, busy: false };
+    stream.on("error", () => stream.destroy());
+    const served = this.#serve(connection).catch(() => void stream.destroy()).finally(() => {
+      clearTimeout(timer);
+      uncount();
+      this.#connections.delete(connection);
+    });
+    this.#connections.set(connection, served);
+  }
+
+  /**
+   * Ends idle connections at once and the others after their answers; what is left after the grace period is
+   * cut.
+   *
+   * @param graceMs In milliseconds
+   */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    const open = [...this.#connections.keys()];
+    for (const { stream, busy } of open) if (!busy) stream.destroy();
+    const timer = setTimeout(() => {
+      for (const { stream } of open) stream.destroy();
+    }, graceMs);
+    await Promise.all(this.#connections.values());
+    clearTimeout(timer);
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    using session = new KmstoolSession(this.#parts.service, this.#parts.region);
+    using buffer = new MessageBuffer();
+    // Who breaks out of this loop still has something to say.
+    for await (const chunk of connection.stream.iterator({ destroyOnReturn: false })) {
+      if (!(await this.#consume(connection, session, buffer, chunk as Uint8Array))) break;
+    }
+    await end(connection);
+  }
+
+  /** @returns Whether the connection goes on */
+  async #consume(
+    connection: Connection,
+    session: KmstoolSession,
+    buffer: MessageBuffer,
+    chunk: Uint8Array,
+  ): Promise<boolean> {
+    const { messageMs, idleMs } = this.#parts.timeouts;
+    if (!buffer.isPartial) connection.allow(messageMs);
+    try {
+      for (const message of buffer.take(chunk)) {
+        await this.#answer(connection, session, message);
+        if (this.#closing) return false;
+        connection.allow(messageMs);
+      }
+    } catch (error) {
+      // Thrown by take(): the end of this message will not be found.
+      if (!(error instanceof KmstoolRefusal)) throw error;
+      await this.#refuse(connection, new RequestRecord("kmstool", connection.cid), error);
+      return false;
+    }
+    if (!buffer.isPartial) connection.allow(idleMs);
+    return true;
+  }
+
+  async #answer(connection: Connection, session: KmstoolSession, message: Uint8Array): Promise<void> {
+    const record = new RequestRecord("kmstool", connection.cid);
+    connection.busy = true;
+    connection.allow(this.#parts.timeouts.answerMs);
+    try {
+      const answer = await session.handle(message, record);
+      record.finish(this.#parts, "ok", "Ok");
+      await write(connection.stream, answer);
+    } catch (error) {
+      if (connection.stream.destroyed) throw error;
+      await this.#refuse(connection, record, error);
+    } finally {
+      connection.busy = false;
+    }
+  }
+
+  async #refuse({ stream }: Connection, record: RequestRecord, error: unknown): Promise<void> {
+    const known = error instanceof KmstoolRefusal;
+    const text = known ? error.text : KMSTOOL_ERRORS.decrypt;
+    record.failure = known ? error.cause : error;
+    record.finish(this.#parts, record.failure === undefined ? "refused" : outcomeOf(record.failure), text);
+    await write(stream, errorMessage(text));
+  }
+}
+
+/** Resolves when the bytes have been taken, and wipes them: a plaintext may be among them. */
+async function write(stream: Duplex, bytes: Uint8Array): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  stream.once("close", reject);
+  stream.write(bytes, (error) => error ? reject(error) : resolve());
+  try {
+    await promise;
+  } finally {
+    stream.off("close", reject);
+    bytes.fill(0);
+  }
+}
+
+/** Reads what still comes, for a while: closing on unread bytes would take the last answer along. */
+async function end({ stream, allow }: Connection): Promise<void> {
+  if (stream.destroyed) return;
+  allow(LINGER_MS);
+  const closed = new Promise<void>((resolve) => stream.once("close", resolve));
+  stream.end();
+  stream.resume();
+  await closed;
+}

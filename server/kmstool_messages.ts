@@ -1,0 +1,145 @@
+/**
+ * The messages of the kmstool protocol: JSON, each ended by one NUL byte.
+ *
+ * @see https://github.com/aws/aws-nitro-enclaves-sdk-c/blob/main/docs/kmstool.md
+ *
+ * @module
+ */
+import { allocateOffHeap } from "../lib/secret_bytes.ts";
+import { joinBase64 } from "./secret_json.ts";
+
+/** The longest message, in bytes, with its NUL. */
+export const MAX_MESSAGE_BYTES = 8192;
+
+/** What kmstool_instance expects to read when something fails, to the letter. */
+export const KMSTOOL_ERRORS = {
+  notJson: "Error reading JSON object",
+  notObject: "JSON is wrong type",
+  noOperation: "JSON structure incomplete",
+  operationType: "Operation is wrong type",
+  operationUnknown: "Operation not recognized",
+  credentials: "Could not read credentials",
+  region: "Could not set region correctly, check configuration.",
+  client: "Could not create new client",
+  noClient: "Client not initialized",
+  noCiphertext: "Message does not contain a Ciphertext",
+  ciphertextType: "Ciphertext not a base64 string",
+  decrypt: "Could not decrypt ciphertext",
+  tooLarge: "Message size too large.",
+} as const;
+
+/** One of the texts. */
+export type KmstoolErrorText = (typeof KMSTOOL_ERRORS)[keyof typeof KMSTOOL_ERRORS];
+
+/** What is answered with one of the texts. The cause is for the log. */
+export class KmstoolRefusal extends Error {
+  /** Sent as it is. */
+  readonly text: KmstoolErrorText;
+
+  /**
+   * @param text Sent as it is
+   * @param cause For the log
+   */
+  constructor(text: KmstoolErrorText, cause?: unknown) {
+    super(text, { cause });
+    this.text = text;
+  }
+}
+
+/** A message's fields. */
+export type KmstoolMessage = Readonly<Record<string, unknown>>;
+
+/**
+ * @param bytes One message, without its NUL
+ * @returns Its fields; one that is null counts as absent, as it does in C
+ * @throws {KmstoolRefusal} When it is no JSON object
+ */
+export function parseMessage(bytes: Uint8Array): KmstoolMessage {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw new KmstoolRefusal(KMSTOOL_ERRORS.notJson);
+  }
+  // json-c makes no difference between the text `null` and no JSON at all.
+  if (value === null) throw new KmstoolRefusal(KMSTOOL_ERRORS.notJson);
+  if (typeof value !== "object" || Array.isArray(value)) throw new KmstoolRefusal(KMSTOOL_ERRORS.notObject);
+  return value as KmstoolMessage;
+}
+
+/**
+ * @param message Its fields
+ * @param name Of one field
+ * @returns The field; undefined when it is absent or null
+ */
+export function field(message: KmstoolMessage, name: string): unknown {
+  return Object.hasOwn(message, name) ? message[name] ?? undefined : undefined;
+}
+
+/** @returns The answer that all is well */
+export function okMessage(): Uint8Array<ArrayBuffer> {
+  return encode({ Status: "Ok" });
+}
+
+/**
+ * @param plaintext Not kept
+ * @returns The answer to a decrypt, for the caller to wipe
+ */
+export function plaintextMessage(plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
+  return joinBase64('{"Status":"Ok","Message":"', plaintext, '"}\0');
+}
+
+/** @param text What went wrong */
+export function errorMessage(text: KmstoolErrorText): Uint8Array<ArrayBuffer> {
+  return encode({ Status: "Error", Message: text });
+}
+
+/** Cuts a stream into messages. It holds credentials, and wipes what it has handed out. */
+export class MessageBuffer implements Disposable {
+  readonly #bytes = allocateOffHeap(MAX_MESSAGE_BYTES);
+  #length = 0;
+
+  /** Whether a message has begun and not ended. */
+  get isPartial(): boolean {
+    return this.#length > 0;
+  }
+
+  /**
+   * @param chunk What came; it is overwritten as it is taken over
+   * @returns Each message that it ends, without the NUL and only until the next is asked for
+   * @throws {KmstoolRefusal} When a message is too long; the rest of the stream means nothing then
+   */
+  *take(chunk: Uint8Array): Generator<Uint8Array> {
+    let position = 0;
+    while (position < chunk.length) {
+      const nul = chunk.indexOf(0, position);
+      const end = nul < 0 ? chunk.length : nul;
+      this.#append(chunk.subarray(position, end));
+      position = end + 1;
+      if (nul < 0) return;
+      yield this.#bytes.subarray(0, this.#length);
+      this.#clear();
+    }
+  }
+
+  /** Wipes what is there. */
+  [Symbol.dispose](): void {
+    this.#clear();
+  }
+
+  #append(part: Uint8Array): void {
+    if (this.#length + part.length >= MAX_MESSAGE_BYTES) throw new KmstoolRefusal(KMSTOOL_ERRORS.tooLarge);
+    this.#bytes.set(part, this.#length);
+    this.#length += part.length;
+    part.fill(0);
+  }
+
+  #clear(): void {
+    this.#bytes.fill(0, 0, this.#length);
+    this.#length = 0;
+  }
+}
+
+function encode(answer: Readonly<Record<string, string>>): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${JSON.stringify(answer)}\0`);
+}
