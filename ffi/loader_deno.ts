@@ -1,13 +1,5 @@
-import { checkArguments, fromC, holdDuring, toC } from "./values.ts";
-import {
-  type AsyncCalls,
-  type Calls,
-  type Loader,
-  LoadFailure,
-  type NativeLibrary,
-  type SymbolDeclaration,
-  type SymbolTable,
-} from "./symbols.ts";
+import { makeLibrary } from "./library.ts";
+import { type Loader, LoadFailure, type NativeLibrary, type SymbolTable } from "./symbols.ts";
 
 /** Deno runs at most 32 blocking calls at once; half stays free for others. */
 const MAX_ASYNC_CALLS = 16;
@@ -30,16 +22,12 @@ export const loader: Loader = {
   open<T extends SymbolTable>(path: string | null, table: T): NativeLibrary<T> {
     if (path === null) throw new LoadFailure("libc", "Deno needs the path of a library");
     const symbols = load(path, table);
-    const call: Record<string, unknown> = {};
-    const callAsync: Record<string, unknown> = {};
-    for (const [name, declaration] of Object.entries(table)) {
-      const bound = symbols[name];
-      if (!bound) continue;
-      call[name] = syncCall(bound, name, declaration);
-      const boundAsync = symbols[name + ASYNC_SUFFIX];
-      if (boundAsync) callAsync[name] = asyncCall(boundAsync, name, declaration);
-    }
-    return { path, call: call as Calls<T>, callAsync: callAsync as AsyncCalls<T> };
+    return makeLibrary(path, table, (name) => {
+      const call = symbols[name];
+      const callAsync = symbols[name + ASYNC_SUFFIX];
+      if (!call) return undefined;
+      return { call: (args) => call(...args), callAsync: async (args) => await callAsync?.(...args) };
+    });
   },
 };
 
@@ -78,19 +66,4 @@ function foreignInterface(table: SymbolTable): Deno.ForeignLibraryInterface {
 function denoType(kind: string): string {
   if (kind.startsWith("bytes")) return "buffer";
   return kind.startsWith("pointer") ? "usize" : kind;
-}
-
-function syncCall(bound: RawFunction, name: string, declaration: SymbolDeclaration): unknown {
-  return (...args: unknown[]) => {
-    checkArguments(name, declaration, args);
-    return fromC(declaration.result[0], bound(...toC(declaration, args)));
-  };
-}
-
-function asyncCall(bound: RawFunction, name: string, declaration: SymbolDeclaration): unknown {
-  return async (...args: unknown[]) => {
-    checkArguments(name, declaration, args);
-    const result = await holdDuring(args, async () => await bound(...toC(declaration, args)));
-    return fromC(declaration.result[0], result);
-  };
 }

@@ -1,8 +1,6 @@
 import koffi from "koffi";
-import { checkArguments, fromC, holdDuring, toC } from "./values.ts";
+import { type BoundFunction, makeLibrary } from "./library.ts";
 import {
-  type AsyncCalls,
-  type Calls,
   type Loader,
   LoadFailure,
   type NativeLibrary,
@@ -39,15 +37,7 @@ export const loader: Loader = {
   ): NativeLibrary<T> {
     configureStacks(path);
     const library = load(path, options.isolated ?? false);
-    const call: Record<string, unknown> = {};
-    const callAsync: Record<string, unknown> = {};
-    for (const [name, declaration] of Object.entries(table)) {
-      const bound = bind(library, path, name, declaration);
-      if (bound === undefined) continue;
-      call[name] = syncCall(bound, name, declaration);
-      if (declaration.blocking) callAsync[name] = asyncCall(bound, name, declaration);
-    }
-    return { path, call: call as Calls<T>, callAsync: callAsync as AsyncCalls<T> };
+    return makeLibrary(path, table, (name, declaration) => bind(library, path, name, declaration));
   },
 };
 
@@ -78,39 +68,25 @@ function bind(
   path: string | null,
   name: string,
   declaration: SymbolDeclaration,
-): KoffiFunction | undefined {
+): BoundFunction | undefined {
   const parameters = declaration.parameters.map(([kind]) => koffiType(kind));
   try {
-    return library.func(name, koffiType(declaration.result[0]), parameters);
+    const bound = library.func(name, koffiType(declaration.result[0]), parameters);
+    return { call: (args) => bound(...args), callAsync: (args) => callElsewhere(bound, args) };
   } catch (error) {
     if (declaration.optional) return undefined;
     throw new LoadFailure(path ?? "libc", (error as Error).message, name);
   }
 }
 
+function callElsewhere(bound: KoffiFunction, args: readonly unknown[]): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    bound.async(...args, (error: Error | null, result: unknown) => error ? reject(error) : resolve(result));
+  });
+}
+
 function koffiType(kind: string): string {
   if (kind.startsWith("bytes")) return "uint8_t *";
   if (kind.startsWith("pointer")) return "uintptr_t";
   return kind in KOFFI_TYPES ? KOFFI_TYPES[kind as keyof typeof KOFFI_TYPES] : kind;
-}
-
-function syncCall(bound: KoffiFunction, name: string, declaration: SymbolDeclaration): unknown {
-  return (...args: unknown[]) => {
-    checkArguments(name, declaration, args);
-    return fromC(declaration.result[0], bound(...toC(declaration, args)));
-  };
-}
-
-function asyncCall(bound: KoffiFunction, name: string, declaration: SymbolDeclaration): unknown {
-  return async (...args: unknown[]) => {
-    checkArguments(name, declaration, args);
-    const result = await holdDuring(args, () => callElsewhere(bound, toC(declaration, args)));
-    return fromC(declaration.result[0], result);
-  };
-}
-
-function callElsewhere(bound: KoffiFunction, args: unknown[]): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    bound.async(...args, (error: Error | null, result: unknown) => error ? reject(error) : resolve(result));
-  });
 }

@@ -82,22 +82,3 @@ export function fromC(kind: ResultKind, value: unknown): unknown {
   const address = BigInt(value as number | bigint);
   return address === 0n ? null : address;
 }
-
-/** Arguments of calls that C has not returned from: neither runtime keeps their memory alive by itself. */
-const argumentsInUse = new Set<readonly unknown[]>();
-
-/**
- * Keeps the memory of arguments alive until C returns.
- *
- * @param args The arguments of an asynchronous call
- * @param call Starts the call
- * @returns What C returned
- */
-export async function holdDuring<T>(args: readonly unknown[], call: () => Promise<T>): Promise<T> {
-  argumentsInUse.add(args);
-  try {
-    return await call();
-  } finally {
-    argumentsInUse.delete(args);
-  }
-}

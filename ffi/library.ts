@@ -1,0 +1,55 @@
+import type { AsyncCalls, Calls, NativeLibrary, SymbolDeclaration, SymbolTable } from "./symbols.ts";
+import { checkArguments, fromC, toC } from "./values.ts";
+
+/** One C function as a runtime binds it: unchecked, and with that runtime's own values. */
+export interface BoundFunction {
+  /** Calls it on this thread. */
+  readonly call: (args: readonly unknown[]) => unknown;
+  /** Calls it on another thread. */
+  readonly callAsync: (args: readonly unknown[]) => Promise<unknown>;
+}
+
+/** Arguments of calls that C has not returned from: neither runtime keeps their memory alive by itself. */
+const argumentsInUse = new Set<readonly unknown[]>();
+
+/**
+ * Puts the checks and conversions that both runtimes share around the functions of a library.
+ *
+ * @param path Where it was loaded from
+ * @param table Its functions
+ * @param bind Binds one function; `undefined` for an optional one that is missing
+ */
+export function makeLibrary<T extends SymbolTable>(
+  path: string | null,
+  table: T,
+  bind: (name: string, declaration: SymbolDeclaration) => BoundFunction | undefined,
+): NativeLibrary<T> {
+  const call: Record<string, unknown> = {};
+  const callAsync: Record<string, unknown> = {};
+  for (const [name, declaration] of Object.entries(table)) {
+    const bound = bind(name, declaration);
+    if (bound === undefined) continue;
+    call[name] = syncCall(bound, name, declaration);
+    if (declaration.blocking) callAsync[name] = asyncCall(bound, name, declaration);
+  }
+  return { path, call: call as Calls<T>, callAsync: callAsync as AsyncCalls<T> };
+}
+
+function syncCall(bound: BoundFunction, name: string, declaration: SymbolDeclaration): unknown {
+  return (...args: unknown[]) => {
+    checkArguments(name, declaration, args);
+    return fromC(declaration.result[0], bound.call(toC(declaration, args)));
+  };
+}
+
+function asyncCall(bound: BoundFunction, name: string, declaration: SymbolDeclaration): unknown {
+  return async (...args: unknown[]) => {
+    checkArguments(name, declaration, args);
+    argumentsInUse.add(args);
+    try {
+      return fromC(declaration.result[0], await bound.callAsync(toC(declaration, args)));
+    } finally {
+      argumentsInUse.delete(args);
+    }
+  };
+}
