@@ -156,25 +156,32 @@ const KINDS: Uint8Array = table([
 
 /** `memory.grow` leaves the code and makes a new buffer. */
 const GROW_WEIGHT = 4096;
-/** Divisions, square roots, and what rounds or truncates. */
+/** Divisions, square roots, and what rounds, truncates or converts. */
 const SLOW_WEIGHT = 8;
+const SLOW: readonly Range[] = [
+  [0x6d, 0x70],
+  [0x7f, 0x82],
+  [0x8d, 0x91],
+  [0x95, 0x95],
+  [0x9b, 0x9f],
+  [0xa3, 0xa3],
+  [0xa8, 0xba],
+  [0xfc, 0xfc],
+];
 
 const WEIGHTS: Readonly<Record<number, number>> = weights();
 
 function weights(): Uint16Array {
   const all = new Uint16Array(256).fill(1);
   all[MEMORY_GROW] = GROW_WEIGHT;
-  const slow = table([[1, [0x6d, 0x70], [0x7f, 0x82], [0x8d, 0x91], [0x95, 0x95], [0x9b, 0x9f], [
-    0xa3,
-    0xa3,
-  ]]]);
+  const slow = table([[1, ...SLOW]]);
   slow.forEach((isSlow, opcode) => isSlow === 1 && all.fill(SLOW_WEIGHT, opcode, opcode + 1));
   return all;
 }
 
-function table(
-  rows: readonly (readonly [kind: number, ...ranges: readonly (readonly [number, number])[]])[],
-) {
+type Range = readonly [first: number, last: number];
+
+function table(rows: readonly (readonly [kind: number, ...ranges: readonly Range[]])[]): Uint8Array {
   const all = new Uint8Array(256);
   for (const [kind, ...ranges] of rows) for (const [first, last] of ranges) all.fill(kind, first, last + 1);
   return all;

@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { describe, test } from "#test";
+import { FUEL_EXPORT, meter, type MeterRules } from "../../../lib/policy/meter.ts";
+import { wasmEngine, type WasmGlobal, type WasmMemory } from "../../../lib/policy/wasm_engine.ts";
+import { WasmFormatError } from "../../../lib/policy/wasm_reader.ts";
+import { op, s32, text, u32, vector, wasmModule, type WasmParts } from "../../support/wasm_module.ts";
+
+const RULES: MeterRules = { maxMemoryPages: 16, instructionsPerUnit: 1000, allowBulk: false };
+
+interface Metered {
+  readonly fuel: WasmGlobal;
+  readonly memory: WasmMemory;
+  run(...args: number[]): unknown;
+}
+
+function load(parts: WasmParts, rules: Partial<MeterRules> = {}): Metered {
+  const module = new wasmEngine.Module(meter(wasmModule(parts), { ...RULES, ...rules }));
+  const { [FUEL_EXPORT]: fuel, memory, run } = new wasmEngine.Instance(module).exports;
+  return { fuel, memory, run } as unknown as Metered;
+}
+
+/** Fuel that running it takes. */
+function cost(parts: WasmParts, args: number[] = [], rules: Partial<MeterRules> = {}): number {
+  const { fuel, run } = load(parts, rules);
+  fuel.value = 1_000_000;
+  run(...args);
+  return 1_000_000 - fuel.value;
+}
+
+function refuses(module: Uint8Array, message: RegExp): void {
+  assert.throws(() => meter(module, RULES), (error: unknown) => {
+    assert.ok(error instanceof WasmFormatError, String(error));
+    assert.match(error.message, message);
+    return true;
+  });
+}
+
+/** Counts its parameter down to zero. */
+const COUNTDOWN = [
+  ...[op.loop, op.void, op.get, 0, op.i32, 0x7f, op.add, op.tee, 0, op.brIf, 0, op.end],
+  ...[op.i32, 5],
+];
+const countdown: WasmParts = { functions: [{ name: "run", params: 1, code: COUNTDOWN }] };
+const empty: WasmParts = { functions: [{ name: "run", code: [op.i32, 1] }] };
+
+describe("meter()", () => {
+  test("takes a unit for each entry and each iteration", () => {
+    assert.equal(cost(empty), 1);
+    assert.equal(cost(countdown, [1]), 2);
+    assert.equal(cost(countdown, [1000]), 1001);
+  });
+
+  test("counts calls where they enter", () => {
+    const twice = [op.i32, 7, op.call, 1, op.drop, op.i32, 3, op.call, 1];
+    assert.equal(
+      cost({ functions: [{ name: "run", code: twice }, { params: 1, code: COUNTDOWN }] }),
+      1 + 8 + 4,
+    );
+  });
+
+  test("takes more for long stretches, slow instructions, locals and memory.grow", () => {
+    const repeat = (count: number, code: number[]) => [...Array(count).fill(code).flat(), op.i32, 1];
+    const run = (code: number[], locals = 0): WasmParts => ({ functions: [{ name: "run", locals, code }] });
+    const rules = { instructionsPerUnit: 10 };
+    // Its own `end` and the last constant are instructions, too.
+    assert.equal(cost(run(repeat(100, [0x01])), [], rules), 1 + 10);
+    assert.equal(cost(run(repeat(10, [op.i32, 9, op.i32, 3, 0x6d, op.drop])), [], rules), 1 + 11);
+    assert.equal(cost(run([op.i32, 1], 400), [], rules), 1 + 10);
+    assert.equal(cost(run([op.i32, 0, op.memoryGrow, 0]), [], rules), 1 + 409);
+  });
+
+  test("stops below zero, and stays stopped until there is fuel again", () => {
+    const { fuel, run } = load(countdown);
+    assert.throws(() => run(1), /unreachable/);
+    fuel.value = 11;
+    assert.equal(run(10), 5);
+    assert.equal(fuel.value, 0);
+    fuel.value = 10;
+    assert.throws(() => run(10), /unreachable/);
+    assert.throws(() => run(10), /unreachable/);
+    fuel.value = 11;
+    assert.equal(run(10), 5);
+  });
+
+  test("keeps what blocks, branches and tables do", () => {
+    // br_table over three blocks: 0 gives 10, 1 gives 20, the rest 30.
+    const code = [
+      ...[op.block, op.void, op.block, op.void, op.block, op.void],
+      ...[op.get, 0, 0x0e, 2, 0, 1, 2, op.end],
+      ...[op.i32, 10, op.return, op.end, op.i32, 20, op.return, op.end, op.i32, 30],
+    ];
+    const { fuel, run } = load({ functions: [{ name: "run", params: 1, code }] });
+    fuel.value = 100;
+    assert.deepEqual([0, 1, 2, 77].map((value) => run(value)), [10, 20, 30, 30]);
+    assert.equal(fuel.value, 96);
+  });
+
+  test("puts its global behind the module's own", () => {
+    const own = vector([[0x7f, 1, op.i32, 7, op.end], [0x7e, 0, 0x42, 9, op.end]]);
+    const code = [op.globalGet, 0, op.i32, 1, op.add, op.globalSet, 0, op.globalGet, 0];
+    const { fuel, run } = load({ functions: [{ name: "run", code }], sections: { 6: own } });
+    fuel.value = 2;
+    assert.deepEqual([run(), run()], [8, 9]);
+    assert.equal(fuel.value, 0);
+  });
+
+  test("caps memory, and leaves a lower maximum", () => {
+    const grow: WasmParts["functions"] = [{ name: "run", params: 1, code: [op.get, 0, op.memoryGrow, 0] }];
+    for (const [limits, pages] of [[[0, 1], 16], [[1, 1, 3], 3], [[1, 1, ...u32(60_000)], 16]] as const) {
+      const { fuel, run } = load({ functions: grow, memory: limits });
+      fuel.value = 1000;
+      assert.deepEqual([run(pages), run(pages - 1)], [-1, 1]);
+    }
+    refuses(wasmModule({ memory: [0, 17] }), /wants 17 pages of memory and may have 16/);
+    refuses(wasmModule({ memory: [3, 1, 1] }), /shared or of 64 bits/);
+    refuses(wasmModule({ memory: [], sections: { 5: [2, 0, 1, 0, 1] } }), /not exactly one memory/);
+  });
+
+  test("refuses what it cannot meter", () => {
+    const running = (...code: number[]) =>
+      wasmModule({ functions: [{ name: "run", code: [...code, op.i32, 1] }] });
+    refuses(running(op.i32, 0, op.i32, 0, op.i32, 0, 0xfc, 10, 0, 0), /bulk-memory/);
+    refuses(running(0xfc, 18, 0), /0xfc 18/);
+    refuses(running(0xfd, 15, 0), /0xfd/); // SIMD
+    refuses(running(0xfe, 3, 0), /0xfe/); // threads
+    refuses(running(0x06, op.void, 0x19, op.end), /0x6$/); // try
+    refuses(running(0x1f, op.void, 0, op.end), /0x1f/); // try_table
+    refuses(running(0x12, 0), /0x12/); // return_call
+    refuses(running(op.i32, 0, op.load, 0x42, 0, 0, op.drop), /several memories/);
+    refuses(wasmModule({ ...empty, sections: { 8: [0] } }), /section 8/); // start
+    refuses(
+      wasmModule({ ...empty, sections: { 4: [1, 0x70, 0, ...u32(16_385)] } }),
+      /table that is too large/,
+    );
+    refuses(wasmModule({ ...empty, sections: { 4: [1, 0x70, 4, 1] } }), /unknown kind/);
+    const global = vector([[...text("env"), ...text("fuel"), 3, 0x7f, 1]]);
+    refuses(wasmModule({ ...empty, sections: { 2: global } }), /imports what is not a function/);
+  });
+
+  test("refuses what is cut short or goes on", () => {
+    refuses(new Uint8Array(), /ends too early/);
+    refuses(new Uint8Array([0, 0x61, 0x73, 0x6d, 2, 0, 0, 0]), /does not begin as a module/);
+    const whole = wasmModule(empty);
+    for (let length = 9; length < whole.length; length++) {
+      try {
+        meter(whole.subarray(0, length), RULES);
+      } catch (error) {
+        assert.ok(error instanceof WasmFormatError, `${length}: ${error}`);
+      }
+    }
+    refuses(new Uint8Array([...whole, 1, 1, 0]), /section 1 twice/);
+    refuses(
+      wasmModule({ functions: [{ name: "run", code: [op.i32, 1, op.end, 0x01] }] }),
+      /goes on after its end/,
+    );
+    refuses(wasmModule({ sections: { 5: [1, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0] } }), /integer is too long/);
+  });
+
+  test("leaves out custom sections", () => {
+    const named = wasmModule({ ...empty, sections: { 0: [...text("name"), ...Array(5000).fill(1)] } });
+    assert.ok(meter(named, RULES).length < 200);
+  });
+
+  test("lets bulk operations pass for a module we trust", () => {
+    const fill = [op.i32, 0, op.i32, 9, op.i32, 4, 0xfc, 11, 0, op.i32, 0, op.load, 0, 0];
+    const { fuel, run } = load({ functions: [{ name: "run", code: fill }] }, { allowBulk: true });
+    fuel.value = 1;
+    assert.equal(run(), 0x0909_0909);
+  });
+
+  test("large charges are written as positive numbers", () => {
+    const nops = Array(130_000).fill(0x01);
+    assert.equal(
+      cost({ functions: [{ name: "run", code: [...nops, op.i32, ...s32(1)] }] }, [], {
+        instructionsPerUnit: 1,
+      }),
+      130_003,
+    );
+  });
+});
