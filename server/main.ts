@@ -1,0 +1,32 @@
+/**
+ * The enclave's process: reads the configuration, listens, and ends on SIGTERM.
+ *
+ * @module
+ */
+import process from "node:process";
+import { ConfigError, readConfig } from "./config.ts";
+import { createLogger, type Logger } from "./log.ts";
+import { describeFailure } from "./request_record.ts";
+import { startServer } from "./server.ts";
+import { handleSignals } from "./signals.ts";
+
+const logger: Logger = createLogger("info");
+
+// The runtimes' own reports of these print messages, which may hold anything.
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(event, (error: unknown) => fail(error, `a defect: ${event}`));
+}
+
+try {
+  const config = readConfig(process.env);
+  const server = await startServer(config, { logger: createLogger(config.logLevel) });
+  handleSignals(server);
+} catch (error) {
+  fail(error, "cannot start");
+}
+
+function fail(error: unknown, message: string): void {
+  const failure = error instanceof ConfigError ? { problems: error.problems } : describeFailure(error);
+  logger.error({ failure }, message);
+  process.exit(1);
+}

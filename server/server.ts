@@ -1,0 +1,217 @@
+import { readFileSync } from "node:fs";
+import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import type { Endpoint } from "../lib/endpoint.ts";
+import { openNsm } from "../lib/nsm.ts";
+import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";
+import { RateCounter } from "../lib/policy/rate.ts";
+import { type Connection, listen, type Listener } from "../lib/vsock/listen.ts";
+import { Admission } from "./admission.ts";
+import { createApp } from "./app.ts";
+import { ClientPool } from "./client_pool.ts";
+import type { Config } from "./config.ts";
+import { Gate, parentOnly } from "./gate.ts";
+import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "./http_listener.ts";
+import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "./kmstool_listener.ts";
+import { createLogger, type Logger } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { describeFailure } from "./request_record.ts";
+import { EnclaveService } from "./service.ts";
+
+/** What tests and the simulated enclave put in the place of the real thing. */
+export interface ServerParts {
+  /** Default: JSON lines on the standard output. */
+  readonly logger?: Logger | undefined;
+  /** Default: `/dev/nsm`. */
+  readonly nsm?: NsmTransport | undefined;
+  /** PEM. Default: what the configuration names, or the runtime's own. */
+  readonly trustedCertificates?: string | undefined;
+}
+
+/** One protocol and where it listens. */
+interface Served {
+  readonly listener: Listener;
+  close(graceMs: number): Promise<void>;
+}
+
+/** Answers are cut off this much after the request deadline, in milliseconds. */
+const ANSWER_MARGIN_MS = 10_000;
+
+/**
+ * Starts the server.
+ *
+ * @param config After every check
+ * @param parts What takes the place of the real thing
+ * @returns It, listening
+ * @throws {PolicyLoadError} When there is a policy file and it does not load
+ * @throws {ConnectionError} When an address is taken, or there is no vsock
+ */
+export async function startServer(config: Config, parts: ServerParts = {}): Promise<Server> {
+  const logger = parts.logger ?? createLogger(config.logLevel);
+  const policy = new PolicyHolder(
+    config.policyFile === undefined ? undefined : loadPolicyFile(config.policyFile),
+  );
+  const server = new Server(config, { ...parts, logger }, policy);
+  await server.start();
+  return server;
+}
+
+/** A running server. */
+export class Server implements AsyncDisposable {
+  readonly #config: Config;
+  readonly #logger: Logger;
+  readonly #policy: PolicyHolder;
+  readonly #metrics = new Metrics();
+  readonly #service: EnclaveService;
+  readonly #served: Served[] = [];
+  #httpEndpoint: Endpoint | undefined;
+  #kmstoolEndpoint: Endpoint | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(config: Config, parts: ServerParts & { logger: Logger }, policy: PolicyHolder) {
+    this.#config = config;
+    this.#logger = parts.logger;
+    this.#policy = policy;
+    const admission = new Admission(config.maxConcurrent, config.maxWaiting);
+    this.#service = new EnclaveService({
+      region: config.region ?? "us-east-1",
+      gate: this.#makeGate(),
+      clients: new ClientPool(clientOptions(config, parts)),
+      nsm: parts.nsm ?? this.#openNsm(),
+      admission,
+      timeoutMs: config.requestTimeoutMs,
+      hasPolicy: () => policy.isLoaded,
+    });
+    this.#metrics.observe({
+      running: () => admission.inside,
+      hasCredentials: () => this.#service.scope.credentials.isSet,
+    });
+  }
+
+  /** Where HTTP listens, with the port that was chosen. */
+  get httpEndpoint(): Endpoint | undefined {
+    return this.#httpEndpoint;
+  }
+
+  /** Where the kmstool protocol listens, with the port that was chosen. */
+  get kmstoolEndpoint(): Endpoint | undefined {
+    return this.#kmstoolEndpoint;
+  }
+
+  /** @internal */
+  async start(): Promise<void> {
+    const ready = await this.#service.readiness();
+    try {
+      this.#httpEndpoint = await this.#serveHttp();
+      this.#kmstoolEndpoint = await this.#serveKmstool();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    const { httpEndpoint: http, kmstoolEndpoint: kmstool } = this;
+    this.#logger.info({ http, kmstool, policy: this.#policy.name, ready }, "listening");
+  }
+
+  /** Loads the policy file again. A bad one keeps the old one in force, and the log says so. */
+  reloadPolicy(): void {
+    const { policyFile } = this.#config;
+    if (policyFile === undefined) return void this.#logger.warn("there is no policy file to load again");
+    const outcome = this.#policy.replace(() => loadPolicyFile(policyFile));
+    this.#metrics.countReload(outcome.replaced ? "ok" : "failed");
+    if (outcome.replaced) this.#logger.info({ policy: outcome.name }, "the policy is replaced");
+    else {
+      const failure = describeFailure(outcome.error);
+      this.#logger.error({ policy: outcome.name, failure }, "the old policy stays in force");
+    }
+  }
+
+  /** Accepts no more, finishes what runs, and then wipes the credentials. Closing twice is harmless. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  /** The same as {@link Server.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#logger.info("closing");
+    await Promise.all(this.#served.map(async ({ listener, close }) => {
+      const closed = listener.close();
+      await close(this.#config.shutdownGraceMs);
+      listener.destroyConnections();
+      await closed;
+    }));
+    await this.#service[Symbol.asyncDispose]();
+    this.#logger.info("closed");
+  }
+
+  #makeGate(): Gate {
+    const { credentialSetters, rateWindowSeconds, callers } = this.#config;
+    return new Gate({
+      policy: this.#policy,
+      credentialPolicy: credentialSetters === "parent" ? parentOnly : this.#policy,
+      rate: new RateCounter({ windowSeconds: rateWindowSeconds }),
+      attributes: callers,
+      pcrs: () => this.#service.pcrs,
+    });
+  }
+
+  #openNsm(): NsmTransport | undefined {
+    try {
+      return openNsm();
+    } catch (error) {
+      this.#logger.warn({ failure: describeFailure(error) }, "there is no NSM");
+      return undefined;
+    }
+  }
+
+  async #serveHttp(): Promise<Endpoint | undefined> {
+    const { http, idleTimeoutMs, requestTimeoutMs } = this.#config;
+    if (http === undefined) return undefined;
+    const journal = { logger: this.#logger, metrics: this.#metrics };
+    const app = createApp({ ...journal, service: this.#service });
+    const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
+    const timeouts = { ...DEFAULT_HTTP_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
+    const protocol = new HttpListener({
+      ...journal,
+      fetch: (request, env) => app.fetch(request, env),
+      timeouts,
+    });
+    return await this.#listen(http, protocol);
+  }
+
+  async #serveKmstool(): Promise<Endpoint | undefined> {
+    const { kmstool, idleTimeoutMs, requestTimeoutMs, region } = this.#config;
+    if (kmstool === undefined) return undefined;
+    const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
+    const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
+    const journal = { logger: this.#logger, metrics: this.#metrics };
+    const protocol = new KmstoolListener({ ...journal, service: this.#service, region, timeouts });
+    return await this.#listen(kmstool, protocol);
+  }
+
+  async #listen(endpoint: Endpoint, protocol: HttpListener | KmstoolListener): Promise<Endpoint> {
+    const { maxConnections, idleTimeoutMs, requestTimeoutMs, developmentCid } = this.#config;
+    const quietMs = Math.max(idleTimeoutMs, requestTimeoutMs) + ANSWER_MARGIN_MS;
+    const accept = ({ stream, peer }: Connection) => protocol.accept(stream, peer?.cid ?? developmentCid);
+    const listener = await listen(endpoint, { maxConnections, idleTimeoutMs: quietMs }, accept);
+    this.#served.push({ listener, close: (graceMs) => protocol.close(graceMs) });
+    return listener.endpoint;
+  }
+}
+
+function clientOptions(config: Config, { nsm, trustedCertificates }: ServerParts) {
+  const { engine, kms: endpoint, hostName, library, trustedCertificatesFile, requestTimeoutMs } = config;
+  const fromFile = trustedCertificatesFile && readFileSync(trustedCertificatesFile, "utf8");
+  return {
+    engine,
+    endpoint,
+    hostName,
+    library,
+    nsm,
+    trustedCertificates: trustedCertificates ?? fromFile,
+    timeoutMs: requestTimeoutMs,
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * `npm start`: the server in a simulated enclave on 127.0.0.1, with credentials set and something to decrypt.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { readConfig } from "../server/config.ts";
+import { createLogger } from "../server/log.ts";
+import { type Server, startServer } from "../server/server.ts";
+import { handleSignals } from "../server/signals.ts";
+import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";
+
+const MESSAGE = "The launch code is 00000000.";
+const ENCRYPTION_CONTEXT = { tenant: "a" };
+
+/** What a laptop needs; the environment goes over it. */
+const SETTINGS: Readonly<Record<string, string>> = {
+  ENCLAVE_KMS_HTTP: "tcp:127.0.0.1:8080",
+  ENCLAVE_KMS_KMSTOOL: "tcp:127.0.0.1:3000",
+  ENCLAVE_KMS_POLICY_FILE: fileURLToPath(new URL("./serve.cedar", import.meta.url)),
+  // Over TCP every caller is the parent: this is a laptop, and it may set credentials.
+  ENCLAVE_KMS_DEVELOPMENT_CID: "3",
+};
+
+const enclave = await startSimulator();
+const { endpoint, region, nsm, trustedCertificates } = enclave;
+const settings = readConfig({ ...SETTINGS, ...process.env, ENCLAVE_KMS_REGION: region });
+const config = { ...settings, kms: endpoint, engine: "direct", callers: { "3": { tenant: "a" } } } as const;
+const server = await startServer(config, { logger: createLogger(config.logLevel), nsm, trustedCertificates });
+handleSignals(server, () => enclave.close());
+
+const url = urlOf(server);
+await sendCredentials(url, enclave);
+const ciphertext = await encrypt(enclave);
+console.log(`
+The server runs in a simulated enclave (process ${process.pid}). In another terminal:
+
+  curl -s ${url}/v1/decrypt -H 'content-type: application/json' \\
+    -d '{"ciphertext":"${ciphertext}","encryptionContext":${JSON.stringify(ENCRYPTION_CONTEXT)}}'
+
+  curl -s '${url}/v1/attestation?nonce=AQIDBA=='   curl -s ${url}/readyz   curl -s ${url}/metrics
+
+The policy is sim/serve.cedar: change it, then \`kill -HUP ${process.pid}\`. Ctrl-C ends the server.
+`);
+
+/** A key that only this enclave can use, as its owner would make it. */
+async function encrypt(enclave: Simulator): Promise<string> {
+  const { keyId } = await enclave.createKey({ policy: attestedKeyPolicy({ 0: enclave.nsm.pcr(0) }) });
+  const request = { keyId, plaintext: MESSAGE, encryptionContext: ENCRYPTION_CONTEXT };
+  return Buffer.from(await enclave.encrypt(request)).toString("base64");
+}
+
+/** As the parent does, with what its instance role gives it. */
+async function sendCredentials(url: string, { credentials }: Simulator): Promise<void> {
+  const answer = await fetch(`${url}/v1/credentials`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(credentials),
+  });
+  if (answer.status !== 204) throw new Error(`Cannot set credentials: the server answered ${answer.status}`);
+}
+
+function urlOf({ httpEndpoint }: Server): string {
+  if (httpEndpoint?.transport === "tcp") return `http://${httpEndpoint.host}:${httpEndpoint.port}`;
+  throw new Error("npm start needs ENCLAVE_KMS_HTTP=tcp:<host>:<port>");
+}

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { ConfigError, readConfig, variableOf } from "../../server/config.ts";
+import { describe, test } from "#test";
+
+const read = (env: Record<string, string>, file?: unknown) =>
+  readConfig(
+    file === undefined ? env : { ENCLAVE_KMS_CONFIG: "/config.json", ...env },
+    () => typeof file === "string" ? file : JSON.stringify(file),
+  );
+
+const problemsOf = (env: Record<string, string>, file?: unknown): readonly string[] => {
+  try {
+    read(env, file);
+    return [];
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.problems;
+  }
+};
+
+describe("readConfig()", () => {
+  test("has the defaults of an enclave", () => {
+    const config = read({ ENCLAVE_KMS_REGION: "eu-central-1" });
+    assert.deepEqual(config.http, { transport: "vsock", cid: 0xffff_ffff, port: 8080 });
+    assert.deepEqual(config.kmstool, { transport: "vsock", cid: 0xffff_ffff, port: 3000 });
+    assert.deepEqual(config.kms, { transport: "vsock", cid: 3, port: 8000 });
+    assert.equal(config.credentialSetters, "parent");
+    assert.equal(config.policyFile, undefined);
+    assert.equal(config.developmentCid, 1);
+  });
+
+  test("reads a file, and the environment over it", () => {
+    const file = {
+      region: "eu-west-1",
+      http: "tcp:[::1]:80",
+      maxConcurrent: 3,
+      callers: { 7: { tenant: "a" } },
+    };
+    const config = read({ ENCLAVE_KMS_MAX_CONCURRENT: "5", ENCLAVE_KMS_KMSTOOL: "unix:/run/kmstool" }, file);
+    assert.deepEqual(config.http, { transport: "tcp", host: "::1", port: 80 });
+    assert.deepEqual(config.kmstool, { transport: "unix", path: "/run/kmstool" });
+    assert.equal(config.region, "eu-west-1");
+    assert.equal(config.maxConcurrent, 5);
+    assert.deepEqual(config.callers, { 7: { tenant: "a" } });
+  });
+
+  test("takes kmstool's own variables, after ours; an empty one is not set", () => {
+    const config = read({ REGION: "us-east-2", ENDPOINT: "kms.example.com", ENCLAVE_KMS_ENGINE: "" });
+    assert.equal(config.region, "us-east-2");
+    assert.equal(config.hostName, "kms.example.com");
+    assert.equal(config.engine, "auto");
+    assert.equal(read({ REGION: "us-east-2", ENCLAVE_KMS_REGION: "eu-west-1" }).region, "eu-west-1");
+    assert.equal(variableOf("requestTimeoutMs"), "ENCLAVE_KMS_REQUEST_TIMEOUT_MS");
+  });
+
+  test("lists everything that is wrong at once, and repeats no value", () => {
+    const problems = problemsOf(
+      {
+        ENCLAVE_KMS_REGION: "HUSH-1",
+        ENCLAVE_KMS_MAX_WAITING: "HUSH",
+        ENCLAVE_KMS_POLICY_FILE: "HUSH.cedar",
+      },
+      { engine: "HUSH", http: "HUSH", callers: { HUSH: {} }, HUSH: 1, idleTimeoutMs: 1.5 },
+    );
+    assert.equal(problems.length, 8, problems.join("\n"));
+    assert.ok(problems.includes("region (ENCLAVE_KMS_REGION): expected a region such as eu-central-1"));
+    assert.ok(
+      problems.includes("maxWaiting (ENCLAVE_KMS_MAX_WAITING): expected a whole number from 0 to 100000"),
+    );
+    assert.ok(problems.includes("the file: expected no other fields"));
+    assert.doesNotMatch(problems.join("\n"), /HUSH/);
+  });
+
+  test("checks settings against each other", () => {
+    assert.deepEqual(problemsOf({}), ["region: has to be there for HTTP"]);
+    assert.deepEqual(problemsOf({ ENCLAVE_KMS_HTTP: "off" }), []);
+    assert.deepEqual(problemsOf({ ENCLAVE_KMS_HTTP: "off", ENCLAVE_KMS_KMSTOOL: "off" }), [
+      "http, kmstool: one of them has to listen",
+    ]);
+    assert.equal(problemsOf({ ENCLAVE_KMS_HTTP: "off", ENCLAVE_KMS_REQUEST_TIMEOUT_MS: "60000" }).length, 1);
+  });
+
+  test("says what is wrong with the file", () => {
+    assert.deepEqual(problemsOf({}, "{"), ["ENCLAVE_KMS_CONFIG: the file is not JSON"]);
+    assert.deepEqual(problemsOf({}, []), ["ENCLAVE_KMS_CONFIG: the file must hold a JSON object"]);
+    const missing = () => {
+      throw new Error("ENOENT");
+    };
+    assert.throws(() => readConfig({ ENCLAVE_KMS_CONFIG: "/no" }, missing), /the file cannot be read/);
+  });
+});
