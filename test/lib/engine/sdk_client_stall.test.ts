@@ -16,7 +16,7 @@ const STALLS = [
   "aws_nitro_enclaves_kms_client_destroy",
 ];
 
-for (const engineCase of ENGINE_CASES.filter(({ label }) => label === "sdk-client over double")) {
+for (const engineCase of ENGINE_CASES.filter(({ engine }) => engine === "sdk-client")) {
   describe.skipIf(engineCase.skip)(`stalled C on engine ${engineCase.label}`, () => suite(engineCase));
 }
 
