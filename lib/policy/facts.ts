@@ -215,7 +215,7 @@ function checkCaller(caller: Caller): Caller {
 function checkAttribute(value: AttributeValue): AttributeValue {
   if (typeof value === "boolean") return value;
   if (typeof value === "string") return checkString("attributes", value);
-  if (typeof value === "object") return value.map((item) => checkString("attributes", item));
+  if (Array.isArray(value)) return value.map((item) => checkString("attributes", item));
   return checkInteger("attributes", value, { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
 }
 
