@@ -66,6 +66,8 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 /** <asm-generic/socket.h> */
 export const SO_ERROR = 4;
+/** <asm-generic/socket.h> */
+export const SO_ACCEPTCONN = 30;
 /** <linux/vm_sockets.h>, for a `struct timeval`. */
 export const SO_VM_SOCKETS_CONNECT_TIMEOUT = 6;
 /** <bits/poll.h> */

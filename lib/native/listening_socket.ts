@@ -4,10 +4,12 @@ import {
   AF_VSOCK,
   decodeSockaddrVm,
   encodeSockaddrVm,
+  SO_ACCEPTCONN,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOCKADDR_VM,
+  SOL_SOCKET,
 } from "../../ffi/layouts.ts";
 import { ConnectionError } from "../errors.ts";
 import { Descriptor } from "./descriptor.ts";
@@ -123,6 +125,32 @@ export function vsockPeer(socket: net.Socket): VsockAddress | undefined {
 }
 
 /**
+ * Changes the backlog of a vsock socket that listens already, wherever in this process it was made: Deno's
+ * listeners are fixed at 128 and do not show their descriptors. Corresponds to `listen`.
+ *
+ * @param port The one it listens on
+ * @param backlog How many connections may wait to be accepted
+ * @returns Whether there is such a socket
+ */
+export function setVsockBacklog(port: number, backlog: number): boolean {
+  for (let fd = 0; fd < MAX_DESCRIPTORS; fd++) {
+    if (vsockAddress(fd, libc().call.getsockname)?.port !== port || !isListening(fd)) continue;
+    return libc().call.listen(fd, backlog) === 0;
+  }
+  return false;
+}
+
+/** Far more than a server opens before it listens. */
+const MAX_DESCRIPTORS = 4096;
+
+function isListening(fd: number): boolean {
+  const value = new Uint8Array(new ArrayBuffer(4));
+  const length = encodeLength(value);
+  if (libc().call.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, length) !== 0) return false;
+  return value[0] === 1;
+}
+
+/**
  * Node has no public way to a socket's descriptor. `_handle.fd` is undocumented and old (0.x to 26); handOver()
  * makes sure that it tells the truth before anything is accepted.
  */
@@ -151,9 +179,14 @@ type NameCall = (fd: number, address: Uint8Array<ArrayBuffer>, length: Uint8Arra
 
 function vsockAddress(fd: number, call: NameCall): VsockAddress | undefined {
   const struct = new Uint8Array(new ArrayBuffer(SOCKADDR_VM.size));
+  return call(fd, struct, encodeLength(struct)) === 0 ? decodeSockaddrVm(struct) : undefined;
+}
+
+/** A `socklen_t` that C reads and writes. */
+function encodeLength(struct: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const length = new Uint8Array(new ArrayBuffer(4));
   new DataView(length.buffer).setUint32(0, struct.length, true);
-  return call(fd, struct, length) === 0 ? decodeSockaddrVm(struct) : undefined;
+  return length;
 }
 
 function listenError(name: string): ConnectionError {

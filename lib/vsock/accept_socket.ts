@@ -50,7 +50,11 @@ export async function acceptSocket(
 export function acceptFrom(server: net.Server, endpoint: Endpoint): Acceptor {
   // Out of descriptors, say: the peer is turned away, and the next one may fare better.
   server.on("error", () => {});
-  return { endpoint, stop: () => void server.close() };
+  const stop = () => {
+    server.close();
+    return Promise.resolve();
+  };
+  return { endpoint, stop };
 }
 
 function listenError(endpoint: TcpEndpoint | UnixEndpoint, error: unknown): ConnectionError {

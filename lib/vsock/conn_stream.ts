@@ -1,4 +1,5 @@
 import { Duplex } from "node:stream";
+import { clearTimeout, setTimeout } from "node:timers";
 
 /** What of a `Deno.Conn` carries bytes, over any transport. */
 export interface ByteConn {
@@ -16,17 +17,22 @@ export interface ByteConn {
   unref(): void;
 }
 
-/** A connection of Deno's as a Node stream, which node:tls can run over. */
+/** A connection of Deno's as a Node stream, with what node:tls and node:http want of a socket. */
 export class ConnStream extends Duplex {
   readonly #conn: ByteConn;
   // Memory of its own for each read would be garbage at the rate of the traffic.
   readonly #buffer = new Uint8Array(16_384);
   #bytesRead = 0;
   #bytesWritten = 0;
+  #timer: NodeJS.Timeout | undefined;
 
-  /** @param conn Owned from now on */
-  constructor(conn: ByteConn) {
-    super();
+  /**
+   * @param conn Owned from now on
+   * @param options `allowHalfOpen`, as of node:net's sockets: whether it stays open after the peer has ended.
+   *   Default: false
+   */
+  constructor(conn: ByteConn, options: { allowHalfOpen?: boolean } = {}) {
+    super({ allowHalfOpen: options.allowHalfOpen ?? false });
     this.#conn = conn;
   }
 
@@ -52,11 +58,36 @@ export class ConnStream extends Duplex {
     return this;
   }
 
+  /**
+   * Emits `timeout` after so long without a byte in either direction; nothing else happens then.
+   *
+   * @param timeoutMs Milliseconds; 0 for never
+   * @param callback Listens to `timeout` once
+   */
+  setTimeout(timeoutMs: number, callback?: () => void): this {
+    clearTimeout(this.#timer);
+    this.#timer = timeoutMs > 0 ? setTimeout(() => this.emit("timeout"), timeoutMs) : undefined;
+    this.#timer?.unref();
+    if (callback !== undefined) this.once("timeout", callback);
+    return this;
+  }
+
+  /** Nothing: only TCP has such probes. An agent of node:http's calls it. */
+  setKeepAlive(): this {
+    return this;
+  }
+
+  /** Nothing: only TCP delays. */
+  setNoDelay(): this {
+    return this;
+  }
+
   /** Called by the stream when it wants bytes. */
   override _read(): void {
     this.#conn.read(this.#buffer).then(
       (count) => {
         this.#bytesRead += count ?? 0;
+        this.#timer?.refresh();
         this.push(count === null ? null : this.#buffer.slice(0, count));
       },
       (error: Error) => this.destroy(error),
@@ -75,6 +106,7 @@ export class ConnStream extends Duplex {
 
   /** Called by the stream once. */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    clearTimeout(this.#timer);
     try {
       this.#conn.close();
     } catch {
@@ -88,6 +120,7 @@ export class ConnStream extends Duplex {
     while (written < chunk.length) {
       const count = await this.#conn.write(chunk.subarray(written));
       this.#bytesWritten += count;
+      this.#timer?.refresh();
       written += count;
     }
   }

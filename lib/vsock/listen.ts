@@ -43,7 +43,7 @@ export interface Connection {
 
 /** How to listen; everything has a default. */
 export interface ListenOptions {
-  /** Connections that may wait to be accepted, 1 to 65535. Default: 128, and on Deno always 128 for vsock. */
+  /** Connections that may wait to be accepted, 1 to 65535. Default: 128; anything else takes `--allow-ffi` on Deno. */
   readonly backlog?: number | undefined;
   /** Connections at once, 1 to 1000000; one more is closed unheard. Default: 1024. */
   readonly maxConnections?: number | undefined;
@@ -58,8 +58,8 @@ export interface ListenOptions {
 export interface Acceptor {
   /** Where it listens, with the port that was chosen. */
   readonly endpoint: Endpoint;
-  /** Accepts no more. */
-  stop(): void;
+  /** Accepts no more; when it resolves, the address is free. */
+  stop(): Promise<void>;
 }
 
 /** What it calls for each connection. */
@@ -146,7 +146,7 @@ export class Listener implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    this.#acceptor.stop();
+    await this.#acceptor.stop();
     await this.#table.untilEmpty();
   }
 }

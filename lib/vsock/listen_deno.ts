@@ -1,5 +1,6 @@
 import type { VsockEndpoint } from "../endpoint.ts";
 import { ConnectionError } from "../errors.ts";
+import { setVsockBacklog } from "../native/listening_socket.ts";
 import { ConnStream } from "./conn_stream.ts";
 import type { Acceptor, OnAccept } from "./listen.ts";
 
@@ -14,28 +15,41 @@ const HINTS: Readonly<Record<string, string>> = {
 /** How long to wait after a failed accept: out of descriptors, most likely. */
 const RETRY_AFTER_MS = 50;
 
+/** What Deno always asks for. */
+const DENO_BACKLOG = 128;
+
 /**
  * Listens on AF_VSOCK with Deno's own means. They want the flag `--unstable-vsock` and the permission
  * `--allow-net=vsock:-1:<port>`; without the flag Deno says so and ends the process, which cannot be caught.
  *
  * @param endpoint Where
- * @param _backlog Not used: Deno's is always 128
+ * @param backlog How many connections may wait to be accepted; other than 128 it takes `--allow-ffi`
  * @param onAccept Called for every connection
  * @throws {ConnectionError} If the address is taken, there is no vsock, or no permission
+ * @throws {LibraryLoadError} If the backlog is not 128, and libc cannot be called
  */
 export function acceptVsock(
   { cid, port }: VsockEndpoint,
-  _backlog: number,
+  backlog: number,
   onAccept: OnAccept,
 ): Promise<Acceptor> {
   const listener = openListener(cid, port);
+  const endpoint: VsockEndpoint = { transport: "vsock", cid, port: listener.addr.port };
+  try {
+    if (backlog !== DENO_BACKLOG) setVsockBacklog(endpoint.port, backlog);
+  } catch (error) {
+    listener.close();
+    return Promise.reject(error);
+  }
   let stopped = false;
-  void acceptAll(listener, onAccept, () => stopped);
+  const accepting = acceptAll(listener, onAccept, () => stopped);
   const stop = () => {
     stopped = true;
     listener.close();
+    // Until then the address stays in use.
+    return accepting;
   };
-  return Promise.resolve({ endpoint: { transport: "vsock", cid, port: listener.addr.port }, stop });
+  return Promise.resolve({ endpoint, stop });
 }
 
 function openListener(cid: number, port: number): Deno.VsockListener {
@@ -58,8 +72,13 @@ async function acceptAll(
   while (!isStopped()) {
     try {
       const conn = await listener.accept();
-      onAccept(new ConnStream(conn), { cid: conn.remoteAddr.cid, port: conn.remoteAddr.port });
+      if (isStopped()) return conn.close();
+      onAccept(new ConnStream(conn, { allowHalfOpen: true }), {
+        cid: conn.remoteAddr.cid,
+        port: conn.remoteAddr.port,
+      });
     } catch {
+      if (isStopped()) return;
       await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
     }
   }

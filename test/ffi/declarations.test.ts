@@ -132,6 +132,7 @@ describe("layouts", () => {
           "SOCK_CLOEXEC",
           "SOL_SOCKET",
           "SO_ERROR",
+          "SO_ACCEPTCONN",
           "SO_VM_SOCKETS_CONNECT_TIMEOUT",
         ] as const)
           .map((name) => `equal(${name}, ${layouts[name]});`).join("\n")

@@ -112,6 +112,38 @@ describe("ConnStream", () => {
     assert.deepEqual(conn.log, ["closeWrite", "close"]);
   });
 
+  test("stays open after the peer's end only when it is told to", async () => {
+    for (const allowHalfOpen of [false, true]) {
+      const conn = new EndedConn();
+      const stream = new ConnStream(conn, { allowHalfOpen });
+      stream.resume();
+      await once(stream, "end");
+      await sleep(10);
+      assert.equal(stream.destroyed, !allowHalfOpen);
+      stream.destroy();
+    }
+  });
+
+  test("setTimeout() tells of silence, and of nothing else", async () => {
+    using deadline = new Deadline("test", 1000);
+    await using server = await serveTls(echo);
+    const conn = new SocketConn((await openTransport(server.endpoint, deadline)) as Socket, 1000);
+    const stream = new ConnStream(conn);
+    let timeouts = 0;
+    stream.setTimeout(100, () => timeouts++);
+    for (let i = 0; i < 10; i++) {
+      stream.write("x");
+      await sleep(20);
+    }
+    assert.equal(timeouts, 0);
+    await once(stream, "timeout");
+    assert.deepEqual([timeouts, stream.destroyed, stream.bytesWritten], [1, false, 10]);
+    stream.setTimeout(50).setTimeout(0);
+    stream.on("timeout", () => assert.fail("was switched off"));
+    await sleep(80);
+    stream.destroy();
+  });
+
   // Only Deno has connections of this kind.
   test.skipIf(!IS_DENO)("lets the process exit while it is idle", async () => {
     await using server = await serveTls(echo);
@@ -144,4 +176,13 @@ class FailingConn implements ByteConn {
   }
   ref(): void {}
   unref(): void {}
+}
+
+class EndedConn extends FailingConn {
+  override read(): Promise<number | null> {
+    return Promise.resolve(null);
+  }
+  override closeWrite(): Promise<void> {
+    return Promise.resolve();
+  }
 }
