@@ -6,11 +6,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serveCid } from "./cid_backend.ts";
+import { GUEST_CID } from "./guest_addresses.ts";
 import { packInitramfs } from "./initramfs.ts";
 import { getParts, type GuestParts } from "./packages.ts";
-
-/** The guest's own CID: the one that an enclave calls its parent, so that its way out loops back. */
-export const GUEST_CID = 3;
 
 const MEMORY = "3G";
 const BOOT_TIMEOUT_MS = 60_000;
@@ -144,7 +142,16 @@ export class Guest implements AsyncDisposable {
 function emulatorArguments({ kernel }: GuestParts, folder: string): string[] {
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"],
-    ...["-machine", "q35,memory-backend=memory", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"],
+    ...[
+      "-machine",
+      "q35,memory-backend=memory",
+      "-accel",
+      "tcg,thread=multi",
+      "-cpu",
+      "max,-avx,-avx2",
+      "-smp",
+      "2",
+    ],
     ...["-m", MEMORY, "-object", `memory-backend-memfd,id=memory,size=${MEMORY},share=on`],
     ...["-kernel", kernel, "-initrd", join(folder, "initramfs")],
     ...["-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off"],

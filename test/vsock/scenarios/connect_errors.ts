@@ -4,7 +4,7 @@ import { Deadline } from "../../../lib/deadline.ts";
 import { ConnectionError, type EnclaveKmsError, TimeoutError } from "../../../lib/errors.ts";
 import { connectVsock } from "../../../lib/vsock/connect.ts";
 import { check } from "../check.ts";
-import { GUEST_CID } from "../guest.ts";
+import { GUEST_CID } from "../guest_addresses.ts";
 
 /** In this guest, as in an enclave, what goes to another CID meets silence when nobody is there. */
 const SILENT_CID = 4;

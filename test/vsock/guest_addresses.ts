@@ -1,0 +1,11 @@
+import { KMS_PROXY_PORT, PARENT_CID, type VsockEndpoint } from "../../lib/endpoint.ts";
+import { ANY_CID } from "../../lib/vsock/listen.ts";
+
+/** The guest's own CID: the one that an enclave calls its parent, so that its way out loops back. */
+export const GUEST_CID = PARENT_CID;
+
+/** From whom the guest's own connections come, whatever CID they go to: vsock_loopback says so. */
+export const LOOPBACK_CID = 1;
+
+/** Where the proxy to KMS listens. */
+export const PARENT: VsockEndpoint = { transport: "vsock", cid: ANY_CID, port: KMS_PROXY_PORT };
