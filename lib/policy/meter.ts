@@ -15,6 +15,9 @@ import {
 /** The global that {@link meter} adds to a module: how much fuel is left. The host sets it before each call. */
 export const FUEL_EXPORT = "enclave_kms_fuel";
 
+/** A bulk operation takes a unit more for every 256 bytes or entries, as a power of two. */
+const BULK_SHIFT = 8;
+
 /** WebAssembly's page. */
 export const PAGE_BYTES = 65_536;
 
@@ -37,10 +40,10 @@ export interface MeterRules extends CodeRules {
  *
  * Each entry of a function and each iteration of a loop takes one unit, and one more for every
  * `instructionsPerUnit` that can run before the next such point. Below zero the module traps, and no code of it can prevent that.
- * The count depends on the module and its input only, not on the machine or runtime.
+ * Bulk operations, where they are allowed, take one for every 256 bytes. The count depends on the module and
+ * its input only, not on the machine or runtime.
  *
- * What is not bounded: the time that the engine takes to compile a module, except by the module's size, and
- * bulk operations (`memory.copy`), which `allowBulk` lets pass; they are for modules we trust.
+ * What is not bounded: the time that the engine takes to compile a module, except by the module's size.
  *
  * @param module The bytes of a valid module: the caller has had `WebAssembly.validate` look at them, without
  * which code could name the global that this function adds
@@ -68,8 +71,8 @@ function rewriteSection(
   fuel: number,
   rules: MeterRules,
 ): readonly Chunk[] | undefined {
-  if (id === SECTION.global) return append(contents, FUEL_GLOBAL);
-  if (id === SECTION.export) return append(contents, [...FUEL_NAME, GLOBAL_KIND, ...encodeU32(fuel)]);
+  if (id === SECTION.global) return append(contents, [I32_GLOBAL, I32_GLOBAL]); // fuel, scratch
+  if (id === SECTION.export) return append(contents, [[...FUEL_NAME, GLOBAL_KIND, ...encodeU32(fuel)]]);
   if (contents === undefined) return undefined;
   if (id === SECTION.memory) return [capMemory(contents.again(), rules.maxMemoryPages)];
   if (id === SECTION.code) return meterCode(contents.again(), fuel, rules);
@@ -77,14 +80,14 @@ function rewriteSection(
 }
 
 /** `(global (mut i32) (i32.const 0))` */
-const FUEL_GLOBAL: readonly number[] = [0x7f, 0x01, 0x41, 0x00, 0x0b];
+const I32_GLOBAL: readonly number[] = [0x7f, 0x01, 0x41, 0x00, 0x0b];
 const FUEL_NAME: readonly number[] = [FUEL_EXPORT.length, ...new TextEncoder().encode(FUEL_EXPORT)];
 const GLOBAL_KIND = 3;
 
-function append(contents: WasmReader | undefined, item: readonly number[]): Chunk[] {
+function append(contents: WasmReader | undefined, added: readonly Chunk[]): Chunk[] {
   const items = contents?.again();
   const count = items?.u32() ?? 0;
-  return [encodeU32(count + 1), items?.rest() ?? [], item];
+  return [encodeU32(count + added.length), items?.rest() ?? [], ...added];
 }
 
 /** The memory section, with a maximum that is no greater than the cap. */
@@ -124,8 +127,8 @@ function meterCode(code: WasmReader, fuel: number, rules: MeterRules): Chunk[] {
   for (let index = 0; index < count; index++) {
     const body = code.sized();
     const segments = readSegments(body.again(), rules);
-    const metered = meterBody(body, segments, ({ weight }) => {
-      return charge(fuel, 1 + Math.floor(weight / rules.instructionsPerUnit));
+    const metered = meterBody(body, segments, ({ weight, isBulk }) => {
+      return isBulk ? chargeBulk(fuel) : charge(fuel, 1 + Math.floor(weight / rules.instructionsPerUnit));
     });
     out.push(encodeU32(lengthOf(metered)), ...metered);
   }
@@ -149,8 +152,20 @@ function meterBody(
 
 /** `fuel -= units; if (fuel < 0) unreachable` */
 function charge(fuel: number, units: number): number[] {
+  return takeFuel(fuel, [0x41, ...encodeS32(units)]);
+}
+
+/** The same for what is on top of the stack, which it leaves there: `scratch = length`, and so on. */
+function chargeBulk(fuel: number): number[] {
+  const scratch = encodeU32(fuel + 1);
+  const units = [0x23, ...scratch, 0x41, BULK_SHIFT, 0x76];
+  return [0x24, ...scratch, ...takeFuel(fuel, units), 0x23, ...scratch];
+}
+
+/** @param units Code that puts a number on the stack, less than 2^31 so that the fuel cannot wrap round */
+function takeFuel(fuel: number, units: readonly number[]): number[] {
   const index = encodeU32(fuel);
-  const take = [0x23, ...index, 0x41, ...encodeS32(units), 0x6b, 0x24, ...index];
+  const take = [0x23, ...index, ...units, 0x6b, 0x24, ...index];
   return [...take, 0x23, ...index, 0x41, 0x00, 0x48, 0x04, 0x40, 0x00, 0x0b];
 }
 

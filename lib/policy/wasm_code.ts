@@ -1,14 +1,19 @@
 import { WasmFormatError, type WasmReader } from "./wasm_reader.ts";
 
-/** A stretch of code that runs at most once between two charges: a function's body or a loop's. */
+/**
+ * A stretch of code that runs at most once between two charges: a function's body or a loop's. Or a single bulk
+ * operation, which costs what its length costs.
+ */
 export interface Segment {
   /** Where its charge goes: an offset into the module. */
   readonly at: number;
   /** What one pass costs at most, in instructions; an expensive one counts as several. */
   weight: number;
+  /** Whether it is a bulk operation; its length in bytes or entries is on top of the stack. */
+  readonly isBulk: boolean;
 }
 
-/** Bulk operations take time in proportion to an operand, which nothing in the code bounds. */
+/** What code may do. */
 export interface CodeRules {
   /** Whether `memory.copy` and its like may stand in the code: in plug-ins, no. */
   readonly allowBulk: boolean;
@@ -19,6 +24,7 @@ const LOOP = 0x03;
 const IF = 0x04;
 const END = 0x0b;
 const MEMORY_GROW = 0x40;
+const PREFIX_FC = 0xfc;
 
 /** A function's locals are zeroed at each entry, about this many in the time of an instruction. */
 const LOCALS_PER_INSTRUCTION = 4;
@@ -26,12 +32,12 @@ const LOCALS_PER_INSTRUCTION = 4;
 /**
  * @param body One entry of the code section, its locals first
  * @param rules What may stand in it
- * @returns The function's own segment first, then one for each loop, in the order of the code
+ * @returns The function's own segment first, then the others, in the order of the code
  * @throws {WasmFormatError} When an instruction is not known, or not allowed
  */
 export function readSegments(body: WasmReader, rules: CodeRules): Segment[] {
   const locals = readLocals(body);
-  let current: Segment = { at: body.position, weight: Math.ceil(locals / LOCALS_PER_INSTRUCTION) };
+  let current = segmentAt(body.position, Math.ceil(locals / LOCALS_PER_INSTRUCTION));
   const segments = [current];
   const open = [current];
   while (open.length > 0) {
@@ -41,14 +47,17 @@ export function readSegments(body: WasmReader, rules: CodeRules): Segment[] {
       current = open[open.length - 1] ?? current;
     } else if (opcode === LOOP) {
       body.skipInteger();
-      current = { at: body.position, weight: 0 };
+      current = segmentAt(body.position, 0);
       segments.push(current);
       open.push(current);
     } else if (opcode === BLOCK || opcode === IF) {
       body.skipInteger();
       open.push(current);
+    } else if (opcode === PREFIX_FC) {
+      const at = body.position - 1;
+      if (skipPrefixed(body, rules)) segments.push({ ...segmentAt(at, 0), isBulk: true });
     } else {
-      skipImmediates(body, opcode, rules);
+      skipImmediates(body, opcode);
     }
   }
   if (!body.done) throw new WasmFormatError("a function goes on after its end");
@@ -83,6 +92,10 @@ function passPlain(body: WasmReader, segment: Segment): number {
   }
 }
 
+function segmentAt(at: number, weight: number): Segment {
+  return { at, weight, isBulk: false };
+}
+
 function readLocals(body: WasmReader): number {
   let count = 0;
   for (let groups = body.u32(); groups > 0; groups--) {
@@ -92,7 +105,7 @@ function readLocals(body: WasmReader): number {
   return count;
 }
 
-function skipImmediates(body: WasmReader, opcode: number, rules: CodeRules): void {
+function skipImmediates(body: WasmReader, opcode: number): void {
   switch (KINDS[opcode]) {
     case Kind.twoIntegers:
       body.skipInteger();
@@ -106,8 +119,6 @@ function skipImmediates(body: WasmReader, opcode: number, rules: CodeRules): voi
       return body.skip(4);
     case Kind.eightBytes:
       return body.skip(8);
-    case Kind.prefixed:
-      return skipPrefixed(body, rules);
   }
   throw new WasmFormatError(`it uses the instruction 0x${opcode.toString(16)}`);
 }
@@ -115,14 +126,18 @@ function skipImmediates(body: WasmReader, opcode: number, rules: CodeRules): voi
 /** How many indices follow each of the bulk operations, `memory.init` first. */
 const BULK_IMMEDIATES: readonly number[] = [2, 1, 2, 1, 2, 1, 2, 1, 1, 1];
 const FIRST_BULK = 8;
+/** `data.drop`, `elem.drop` and `table.size` have no length. */
+const WITHOUT_LENGTH: readonly number[] = [9, 13, 16];
 
-function skipPrefixed(body: WasmReader, rules: CodeRules): void {
+/** @returns Whether it is an operation with a length */
+function skipPrefixed(body: WasmReader, rules: CodeRules): boolean {
   const operation = body.u32();
-  if (operation < FIRST_BULK) return; // saturating truncations
+  if (operation < FIRST_BULK) return false; // saturating truncations
   const indices = BULK_IMMEDIATES[operation - FIRST_BULK];
   if (indices === undefined) throw new WasmFormatError(`it uses the instruction 0xfc ${operation}`);
   if (!rules.allowBulk) throw new WasmFormatError("it uses bulk-memory instructions");
   for (let index = 0; index < indices; index++) body.skipInteger();
+  return !WITHOUT_LENGTH.includes(operation);
 }
 
 /** What follows an opcode. */
@@ -136,8 +151,7 @@ const Kind = {
   types: 6,
   fourBytes: 7,
   eightBytes: 8,
-  prefixed: 9,
-  control: 10,
+  control: 9,
 } as const;
 
 /** By opcode; https://webassembly.github.io/spec/core/binary/instructions.html, without SIMD and exceptions. */
@@ -151,7 +165,6 @@ const KINDS: Uint8Array = table([
   [Kind.types, [0x1c, 0x1c]], // select
   [Kind.fourBytes, [0x43, 0x43]],
   [Kind.eightBytes, [0x44, 0x44]],
-  [Kind.prefixed, [0xfc, 0xfc]],
 ]);
 
 /** `memory.grow` leaves the code and makes a new buffer. */

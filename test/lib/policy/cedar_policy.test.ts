@@ -132,7 +132,7 @@ describe("cedarPolicy()", () => {
         recentCount: 0,
       }),
     ].map((request) => policy.decide(request).fuelUsed);
-    assert.deepEqual(used, [66824, 66094, 58604]);
+    assert.deepEqual(used, [67445, 66714, 59225]);
   });
 
   test("refuses when the fuel is not enough, and decides the next request", () => {

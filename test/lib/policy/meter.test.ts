@@ -168,6 +168,20 @@ describe("meter()", () => {
     assert.equal(run(), 0x0909_0909);
   });
 
+  test("takes more for a bulk operation by its length", () => {
+    const code = [op.i32, 0, op.i32, 0, op.get, 0, 0xfc, 10, 0, 0, op.i32, 1];
+    const copy: WasmParts = { functions: [{ name: "run", params: 1, code }] };
+    const rules = { allowBulk: true };
+    assert.deepEqual([0, 255, 256, 65_536].map((length) => cost(copy, [length], rules)), [1, 1, 2, 257]);
+    const { fuel, run } = load(copy, rules);
+    // A length that would trap anyway, and as a signed number would give fuel back.
+    for (const length of [-1, -0x8000_0000]) {
+      fuel.value = 1000;
+      assert.throws(() => run(length));
+      assert.ok(fuel.value < 0);
+    }
+  });
+
   test("large charges are written as positive numbers", () => {
     const nops = Array(130_000).fill(0x01);
     assert.equal(
