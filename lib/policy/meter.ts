@@ -124,15 +124,26 @@ function checkImports(imports: WasmReader | undefined): void {
 function meterCode(code: WasmReader, fuel: number, rules: MeterRules): Chunk[] {
   const count = code.u32();
   const out: Chunk[] = [encodeU32(count)];
+  const chargeFor = chargesOf(fuel, rules.instructionsPerUnit);
   for (let index = 0; index < count; index++) {
     const body = code.sized();
-    const segments = readSegments(body.again(), rules);
-    const metered = meterBody(body, segments, ({ weight, isBulk }) => {
-      return isBulk ? chargeBulk(fuel) : charge(fuel, 1 + Math.floor(weight / rules.instructionsPerUnit));
-    });
+    const metered = meterBody(body, readSegments(body.again(), rules), chargeFor);
     out.push(encodeU32(lengthOf(metered)), ...metered);
   }
   return out;
+}
+
+/** Most charges are alike: each is written once. */
+function chargesOf(fuel: number, instructionsPerUnit: number): (segment: Segment) => Chunk {
+  const bulk = new Uint8Array(chargeBulk(fuel));
+  const known = new Map<number, Uint8Array>();
+  return ({ weight, isBulk }) => {
+    if (isBulk) return bulk;
+    const units = 1 + Math.floor(weight / instructionsPerUnit);
+    const written = known.get(units) ?? new Uint8Array(charge(fuel, units));
+    known.set(units, written);
+    return written;
+  };
 }
 
 function meterBody(

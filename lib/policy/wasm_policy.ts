@@ -53,6 +53,21 @@ export interface WasmOptions {
  * @throws {PolicyLoadError} When it is no module, not one of this interface, or cannot decide a plain request
  * @throws {TypeError} When an option is of a wrong type
  * @throws {RangeError} When a limit is out of range
+ * @example
+ * ```ts
+ * import { decodeBase64 } from "enclave-kms";
+ * import { makeFacts, wasmPolicy } from "enclave-kms/policy";
+ *
+ * // policy_decide() of this one is `i32.const 1`: it permits everything.
+ * const module = decodeBase64(
+ *   "AGFzbQEAAAABEANgAAF/YAF/AX9gAn9/AX8DBAMAAQIFAwEAAgc2BApwb2xpY3lfYWJpAAAMcG9s" +
+ *   "aWN5X2FsbG9jAAENcG9saWN5X2RlY2lkZQACBm1lbW9yeQIAChEDBABBAQsFAEGACAsEAEEBCw==",
+ * );
+ * const policy = wasmPolicy(module, { name: "yes", fuel: 1000 });
+ * const caller = { cid: 3, attributes: {} };
+ * const facts = makeFacts({ action: "GenerateRandom", caller, region: "eu-west-1", time: 0, recentCount: 1 });
+ * policy.decide(facts).reason; // "Permitted by yes"
+ * ```
  */
 export function wasmPolicy(bytes: Uint8Array, options: WasmOptions = {}): Policy {
   checkFields("plug-in options", options, ["name", "fuel", "memoryPages"]);
