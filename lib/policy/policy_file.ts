@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, type Stats, statSync } from "node:fs";
 import { PolicyLoadError } from "../errors.ts";
 import { type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
 import type { PolicyFacts } from "./facts.ts";
@@ -104,12 +104,20 @@ function readText(path: string): string {
 
 function readBytes(path: string): Uint8Array {
   try {
-    // Both kinds have smaller caps of their own; this one spares the memory.
-    if (statSync(path).size <= MAX_MODULE_BYTES) return readFileSync(path);
+    const { size } = statFile(path);
+    // Both kinds have caps of their own; this one spares the memory.
+    if (size <= MAX_MODULE_BYTES) return readFileSync(path);
   } catch (cause) {
     throw fileError("the file cannot be read", cause);
   }
   throw fileError(`the file has more than ${MAX_MODULE_BYTES} bytes`);
+}
+
+/** Reading a pipe would wait for a writer, and the server with it. */
+function statFile(path: string): Stats {
+  const stats = statSync(path);
+  if (stats.isFile()) return stats;
+  throw new TypeError("Not a regular file");
 }
 
 function fileError(problem: string, cause?: unknown): PolicyLoadError {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,12 +38,15 @@ describe("loadPolicyFile()", () => {
 
   test("refuses what is no policy file", () => {
     const long = write("long.cedar", "");
+    const pipe = join(folder, "pipe.cedar");
+    execFileSync("mkfifo", [pipe]);
     truncateSync(long, 1 << 21);
     for (
       const [path, message] of [
         [write("c.txt", TENANT_POLICY), /ends neither in/],
         [join(folder, "absent.cedar"), /cannot be read/],
-        [folder + "/.cedar", /cannot be read/],
+        [folder, /ends neither in/],
+        [pipe, /cannot be read/],
         [write("bad.cedar", new Uint8Array([0xff, 0xfe])), /not UTF-8/],
         [long, /more than 1048576 bytes/],
         [write("text.wasm", TENANT_POLICY), /not a valid WebAssembly module/],

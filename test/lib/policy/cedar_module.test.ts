@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { afterAll, describe, test } from "#test";
+import { CEDAR_WASM_FILE, CedarInstance } from "../../../lib/policy/cedar_module.ts";
+import { cedarSchema } from "../../../lib/policy/mod.ts";
+
+const LIB = fileURLToPath(new URL("../../../lib", import.meta.url));
+const BUILD = fileURLToPath(new URL("../../../build", import.meta.url));
+const CEDAR = createRequire(import.meta.url).resolve("@cedar-policy/cedar-wasm/nodejs")
+  .replace("cedar_wasm.js", CEDAR_WASM_FILE);
+
+const SCHEMA = { name: "s", json: JSON.stringify(cedarSchema()) };
+const SUCCESS = '{"type":"success"}';
+
+mkdirSync(BUILD, { recursive: true });
+const folder = mkdtempSync(join(BUILD, "cedar-"));
+
+/** A copy of the room, with a file beside it as a bundle has. */
+async function roomWith(
+  name: string,
+  wasm: Uint8Array,
+): Promise<typeof import("../../../lib/policy/cedar_module.ts")> {
+  const room = join(folder, name);
+  cpSync(join(LIB, "policy"), join(room, "policy"), { recursive: true });
+  for (const leaf of ["errors.ts", "checks.ts"]) copyFileSync(join(LIB, leaf), join(room, leaf));
+  writeFileSync(join(room, "policy", CEDAR_WASM_FILE), wasm);
+  return await import(pathToFileURL(join(room, "policy/cedar_module.ts")).href);
+}
+
+describe("CedarInstance", () => {
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("answers, and says what it took", () => {
+    const cedar = new CedarInstance();
+    const { json, fuelUsed } = cedar.call("preparseSchema", SCHEMA, 10_000_000);
+    assert.equal(json, SUCCESS);
+    assert.equal(new CedarInstance().call("preparseSchema", SCHEMA, 10_000_000).fuelUsed, fuelUsed);
+    assert.ok(cedar.memoryBytes <= 64 << 20);
+  });
+
+  test("instances know nothing of each other", () => {
+    const [one, other] = [new CedarInstance(), new CedarInstance()];
+    one.call("preparseSchema", SCHEMA, 10_000_000);
+    assert.throws(() => one.call("preparseSchema", SCHEMA, 10), /unreachable/);
+    assert.ok(one.isOutOfFuel);
+    assert.equal(other.call("preparseSchema", SCHEMA, 10_000_000).json, SUCCESS);
+    assert.equal(other.isOutOfFuel, false);
+  });
+
+  test("memory ends at 64 MiB", () => {
+    const cedar = new CedarInstance();
+    const policies = { staticPolicies: "permit(principal, action, resource);".repeat(200_000) };
+    assert.throws(() =>
+      cedar.call("validate", { json: JSON.stringify({ schema: "", policies }) }, 2_000_000_000)
+    );
+    assert.ok(cedar.memoryBytes <= 64 << 20, `${cedar.memoryBytes}`);
+  });
+
+  test("text comes back as it went, in any script", () => {
+    const uid = { type: "A", id: "a" };
+    const call = { principal: uid, action: uid, resource: uid, context: {}, entities: [] };
+    const json = JSON.stringify({ ...call, preparsedPolicySetId: '\u{1f511}\u00e4"' });
+    const answer = new CedarInstance().call("statefulIsAuthorized", { json }, 10_000_000);
+    assert.match(JSON.parse(answer.json).errors[0].message, /'\u{1f511}\u00e4"' not found/u);
+  });
+
+  test("takes the file beside it, and no other than the expected one", async () => {
+    const genuine = new Uint8Array(readFileSync(CEDAR));
+    const good = await roomWith("good", genuine);
+    assert.equal(new good.CedarInstance().call("preparseSchema", SCHEMA, 10_000_000).json, SUCCESS);
+    genuine[genuine.length - 1]! ^= 1;
+    const bad = await roomWith("bad", genuine);
+    assert.throws(() => new bad.CedarInstance(), {
+      code: "ERR_LIBRARY_LOAD",
+      message: "Cannot load Cedar: cedar_wasm_bg.wasm is not the file of version 4.13.0",
+    });
+  });
+});
