@@ -35,6 +35,9 @@ const initialised = new Map<Sdk, SharedLibrary>();
  * The C SDK, initialised. Set-up is process-wide: the first user initialises it, the last one cleans it
  * up, both on the main thread and at once. The library itself stays loaded for the life of the process.
  *
+ * Not guaranteed: users on several JavaScript threads are counted apart, and the first thread that is done
+ * cleans up for all. A program uses the C SDK on one of its threads.
+ *
  * Corresponds to `aws_nitro_enclaves_library_init`, `aws_nitro_enclaves_get_allocator` and
  * `aws_nitro_enclaves_library_clean_up`.
  */

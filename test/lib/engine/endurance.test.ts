@@ -32,6 +32,11 @@ const CLOSE_EVERY_MS = 250;
  * fragmentation; a code cache or a heap page may come at any time, once.
  */
 const STEADY_GROWTH_KIB_PER_DECRYPT = 1;
+/**
+ * On sdk-client the thread of the C client has a heap of its own, which V8 lets grow by some 10 MiB (0.5 KiB a
+ * decrypt on Node, 5 on Deno) before it collects it for the first time: flat only after 20,000 and more.
+ */
+const STEADY_GROWTH_KIB_PER_CLIENT = 16;
 const TOTAL_GROWTH_KIB = 24 * 1024;
 /** The runtimes' own pools come and go. */
 const THREADS_MORE = 2;
@@ -68,7 +73,8 @@ function suite(engineCase: EngineCase, rounds: number): void {
       rounds,
       samples: SAMPLES,
     });
-    assertFlat(footprints, rounds);
+    const steady = speaksHttps ? STEADY_GROWTH_KIB_PER_DECRYPT : STEADY_GROWTH_KIB_PER_CLIENT;
+    assertFlat(footprints, rounds, steady);
   }, 600_000);
 }
 
@@ -84,14 +90,14 @@ async function runChild(task: EnduranceTask): Promise<Footprint[]> {
   return JSON.parse(stdout) as Footprint[];
 }
 
-function assertFlat(footprints: readonly Footprint[], rounds: number): void {
+function assertFlat(footprints: readonly Footprint[], rounds: number, steadyKiB: number): void {
   const of = (name: keyof Footprint) => footprints.map((footprint) => footprint[name]);
   const resident = of("residentKiB");
   const steps = resident.slice(1).map((size, index) => size - (resident[index] ?? 0));
   const steady = median(steps) * SAMPLES / rounds;
   const seen = `resident KiB: ${resident.join(" ")}; threads: ${of("threads").join(" ")}; ` +
     `descriptors: ${of("descriptors").join(" ")}`;
-  assert.ok(steady < STEADY_GROWTH_KIB_PER_DECRYPT, `${steady} KiB more with each decrypt; ${seen}`);
+  assert.ok(steady < steadyKiB, `${steady} KiB more with each decrypt; ${seen}`);
   assert.ok(rise(resident) < TOTAL_GROWTH_KIB, seen);
   assert.ok(rise(of("threads")) <= THREADS_MORE, seen);
   assert.ok(rise(of("descriptors")) <= DESCRIPTORS_MORE, seen);
