@@ -40,6 +40,9 @@ const MAX_HEADER_BYTES = 16_384;
 /** How much of a body that is too large is read before the connection is cut. */
 const MAX_DISCARDED_BYTES = 1 << 20;
 
+/** Requests on one connection that may wait for their answers. */
+const MAX_PIPELINED = 16;
+
 /** Headers that the app looks at; the others stop here. */
 const PASSED_ON = ["accept", "content-type"] as const;
 
@@ -49,7 +52,10 @@ interface Connection {
   readonly cid: number;
   /** Starts over the one time-out of the connection. */
   readonly allow: (ms: number) => void;
-  busy: boolean;
+  /** Requests that are not answered yet; with pipelining there can be more than one. */
+  running: number;
+  /** Settles when the last of them is answered: they take turns, so that one caller cannot fill the queue. */
+  turn: Promise<void>;
 }
 
 /**
@@ -72,7 +78,7 @@ export class HttpListener {
       requestTimeout: 0,
       headersTimeout: 0,
     };
-    this.#server = createServer(limits, (request, response) => void this.#serve(request, response));
+    this.#server = createServer(limits, (request, response) => this.#serve(request, response));
     this.#server.on("clientError", (error, stream) => this.#turnDown(error, stream));
     // Deno's node:http keeps a connection alive only while its server listens, and asks it.
     Object.defineProperty(this.#server, "listening", { get: () => !this.#closing });
@@ -93,7 +99,7 @@ export class HttpListener {
       timer = setTimeout(() => stream.destroy(), ms);
     };
     const uncount = metrics.countConnection("http");
-    this.#connections.set(stream, { stream, cid, allow, busy: false });
+    this.#connections.set(stream, { stream, cid, allow, running: 0, turn: Promise.resolve() });
     stream.on("error", () => stream.destroy());
     stream.once("close", () => {
       clearTimeout(timer);
@@ -112,7 +118,7 @@ export class HttpListener {
    */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
-    for (const { stream, busy } of this.#connections.values()) if (!busy) stream.destroy();
+    for (const { stream, running } of this.#connections.values()) if (running === 0) stream.destroy();
     if (this.#connections.size === 0) return;
     const timer = setTimeout(() => {
       for (const stream of this.#connections.keys()) stream.destroy();
@@ -125,16 +131,20 @@ export class HttpListener {
     if (this.#connections.size === 0) this.#whenIdle?.();
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  #serve(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connections.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
-    const { timeouts } = this.#parts;
-    connection.busy = true;
-    connection.allow(timeouts.bodyMs);
+    if (++connection.running > MAX_PIPELINED) return void connection.stream.destroy();
     response.once("close", () => this.#rest(connection, response));
+    connection.turn = connection.turn.then(() => this.#handle(connection, request, response));
+  }
+
+  async #handle(connection: Connection, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { bodyMs, answerMs } = this.#parts.timeouts;
     try {
+      connection.allow(bodyMs);
       const body = await readBody(request);
-      connection.allow(timeouts.answerMs);
+      connection.allow(answerMs);
       if (body === undefined) return this.#refuse(connection, response, 413, "ERR_BODY_TOO_LARGE");
       await this.#answer(connection, request, response, body);
     } catch {
@@ -173,8 +183,10 @@ export class HttpListener {
 
   /** Between two requests. */
   #rest(connection: Connection, response: ServerResponse): void {
-    connection.busy = false;
-    if (this.#closing || !response.writableFinished) connection.stream.destroy();
+    connection.running--;
+    if (!response.writableFinished) return void connection.stream.destroy();
+    if (connection.running > 0) return;
+    if (this.#closing) connection.stream.destroy();
     else connection.allow(this.#parts.timeouts.idleMs);
   }
 

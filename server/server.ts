@@ -36,6 +36,9 @@ interface Served {
 /** Answers are cut off this much after the request deadline, in milliseconds. */
 const ANSWER_MARGIN_MS = 10_000;
 
+/** Linux's own limit, unless somebody raised it. */
+const MAX_BACKLOG = 4096;
+
 /**
  * Starts the server.
  *
@@ -196,7 +199,9 @@ export class Server implements AsyncDisposable {
     const { maxConnections, idleTimeoutMs, requestTimeoutMs, developmentCid } = this.#config;
     const quietMs = Math.max(idleTimeoutMs, requestTimeoutMs) + ANSWER_MARGIN_MS;
     const accept = ({ stream, peer }: Connection) => protocol.accept(stream, peer?.cid ?? developmentCid);
-    const listener = await listen(endpoint, { maxConnections, idleTimeoutMs: quietMs }, accept);
+    // A burst waits there; over unix sockets and vsock, one too many is refused at once.
+    const backlog = Math.min(maxConnections, MAX_BACKLOG);
+    const listener = await listen(endpoint, { backlog, maxConnections, idleTimeoutMs: quietMs }, accept);
     this.#served.push({ listener, close: (graceMs) => protocol.close(graceMs) });
     return listener.endpoint;
   }

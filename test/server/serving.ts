@@ -1,0 +1,73 @@
+import { clearTimeout, setTimeout } from "node:timers";
+import { connect, type Socket } from "node:net";
+import type { Endpoint } from "../../lib/endpoint.ts";
+import { listen, type Listener } from "../../lib/vsock/listen.ts";
+import { DEFAULT_HTTP_TIMEOUTS, HttpListener, type HttpTimeouts } from "../../server/http_listener.ts";
+import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool_listener.ts";
+import { type Fixture, PARENT } from "./fixture.ts";
+
+/** Both protocols of a fixture on sockets; every caller is the parent. */
+export class Serving implements AsyncDisposable {
+  readonly http: HttpListener;
+  readonly kmstool: KmstoolListener;
+  readonly #listeners: Listener[] = [];
+
+  constructor({ app, service, logger, metrics }: Fixture, timeouts: Partial<HttpTimeouts> = {}) {
+    this.http = new HttpListener({
+      logger,
+      metrics,
+      timeouts: { ...DEFAULT_HTTP_TIMEOUTS, ...timeouts },
+      fetch: (request, env) => app.fetch(request, env),
+    });
+    this.kmstool = new KmstoolListener({
+      logger,
+      metrics,
+      service,
+      region: undefined,
+      timeouts: DEFAULT_KMSTOOL_TIMEOUTS,
+    });
+  }
+
+  async listen(protocol: "http" | "kmstool", endpoint: Endpoint = ANY): Promise<Endpoint> {
+    const listener = await listen(
+      endpoint,
+      { backlog: 1024 },
+      ({ stream }) => this[protocol].accept(stream, PARENT),
+    );
+    this.#listeners.push(listener);
+    return listener.endpoint;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.http.close(200), this.kmstool.close(200)]);
+    for (const listener of this.#listeners) await listener[Symbol.asyncDispose]();
+  }
+}
+
+const ANY: Endpoint = { transport: "tcp", host: "127.0.0.1", port: 0 };
+
+/** A socket to any of our test servers, whose errors need no listener. */
+export function dial(endpoint: Endpoint): Socket {
+  if (endpoint.transport === "vsock") throw new Error("Not on this machine");
+  const socket = endpoint.transport === "unix"
+    ? connect(endpoint.path)
+    : connect(endpoint.port, endpoint.host);
+  socket.on("error", () => {});
+  return socket;
+}
+
+/** What a raw HTTP client got until the connection ended, or the time was up. */
+export async function exchange(
+  endpoint: Endpoint,
+  text: string | Uint8Array,
+  waitMs = 5000,
+): Promise<string> {
+  const socket = dial(endpoint);
+  const timer = setTimeout(() => socket.destroy(), waitMs);
+  let answer = "";
+  socket.on("data", (chunk) => (answer += String(chunk)));
+  socket.write(text);
+  await new Promise((resolve) => socket.once("close", resolve));
+  clearTimeout(timer);
+  return answer;
+}
