@@ -1,0 +1,224 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { setImmediate } from "node:timers/promises";
+import { describe, test } from "#test";
+import { OwnedCredentials } from "../../lib/credentials.ts";
+import { Admission } from "../../server/admission.ts";
+import { CredentialStore } from "../../server/credential_store.ts";
+import { createLogger } from "../../server/log.ts";
+import { joinBase64 } from "../../server/secret_json.ts";
+import { OverloadedError } from "../../server/service_errors.ts";
+import { Fixture, STRANGER, until } from "./fixture.ts";
+
+describe("failures, as callers see them", () => {
+  test("what KMS says becomes a status and a code, and stays in the log", async () => {
+    await using fixture = await Fixture.start();
+    await fixture.setCredentials();
+    const cases = [
+      ["AccessDeniedException", 403],
+      ["NotFoundException", 404],
+      ["KMSInvalidStateException", 409],
+      ["DisabledException", 409],
+      ["IncorrectKeyException", 400],
+      ["InvalidCiphertextException", 400],
+      ["ThrottlingException", 503],
+      ["KMSInternalException", 502],
+    ] as const;
+    for (const [kmsCode, status] of cases) {
+      await fixture.simulator.kms.injectFault({ kind: "refusal", kmsCode });
+      const answer = await fixture.call("/v1/decrypt", fixture.decryptBody);
+      await fixture.simulator.kms.clearFaults();
+      assert.equal(answer.status, status, kmsCode);
+      const text = await answer.text();
+      assert.equal(JSON.parse(text).code, "ERR_KMS");
+      assert.ok(!text.includes(kmsCode), "a code, never a cause");
+      assert.equal(answer.headers.get("retry-after"), status === 503 ? "1" : null);
+      assert.match(fixture.logged.at(-1) ?? "", new RegExp(kmsCode));
+    }
+  });
+
+  test("a KMS that does not answer is 504 after the deadline", async () => {
+    await using fixture = await Fixture.start({ timeoutMs: 300 });
+    await fixture.setCredentials();
+    await fixture.simulator.kms.injectFault({ kind: "hang" });
+    const answer = await fixture.call("/v1/decrypt", fixture.decryptBody);
+    assert.equal(answer.status, 504);
+    assert.equal((await answer.json() as { code: string }).code, "ERR_TIMEOUT");
+    assert.equal(fixture.lastLine["outcome"], "timeout");
+  });
+
+  test("more requests than wait at most are 503 with Retry-After", async () => {
+    await using fixture = await Fixture.start({ maxConcurrent: 1, maxWaiting: 1 });
+    await fixture.setCredentials();
+    const answers = await Promise.all(
+      Array.from({ length: 4 }, () => fixture.call("/v1/decrypt", fixture.decryptBody)),
+    );
+    assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 200, 503, 503]);
+    const busy = answers.find(({ status }) => status === 503);
+    assert.equal(busy?.headers.get("retry-after"), "1");
+    assert.equal((await busy?.json() as { code: string }).code, "ERR_OVERLOADED");
+    assert.equal((await fixture.call("/v1/decrypt", fixture.decryptBody)).status, 200);
+  });
+
+  test("without credentials, without an NSM, without KMS", async () => {
+    await using fixture = await Fixture.start({ withoutNsm: true });
+    const code = async (answer: Response) => [answer.status, (await answer.json() as { code: string }).code];
+    assert.deepEqual(await code(await fixture.call("/v1/decrypt", fixture.decryptBody)), [
+      503,
+      "ERR_CREDENTIALS",
+    ]);
+    assert.deepEqual(await code(await fixture.call("/v1/attestation?nonce=AQID")), [
+      503,
+      "ERR_ATTESTATION_UNAVAILABLE",
+    ]);
+    const ready = await fixture.call("/readyz");
+    assert.equal(ready.status, 503);
+    assert.deepEqual(await ready.json(), { library: true, nsm: false, credentials: false, policy: true });
+    await fixture.setCredentials();
+    await fixture.simulator.kms[Symbol.asyncDispose]();
+    assert.deepEqual(await code(await fixture.call("/v1/decrypt", fixture.decryptBody)), [
+      502,
+      "ERR_CONNECTION",
+    ]);
+  });
+
+  test("bodies that are wrong in form: places and expectations, nothing of what was sent", async () => {
+    await using fixture = await Fixture.start();
+    const { ciphertext } = fixture;
+    const cases: [unknown, string][] = [
+      ["{", ""],
+      ["HUSH", ""],
+      [[], ""],
+      [{}, "ciphertext"],
+      [{ ciphertext: 1 }, "ciphertext"],
+      [{ ciphertext: "HUSH*" }, "ciphertext"],
+      [{ ciphertext: "" }, "ciphertext"],
+      [{ ciphertext: "A".repeat(8196) }, "ciphertext"],
+      [{ ciphertext, keyId: "HUSH!" }, "keyId"],
+      [{ ciphertext, encryptionContext: { a: "HUSH", b: 1 } }, "encryptionContext"],
+      [{ ciphertext, encryptionAlgorithm: "HUSH" }, "encryptionAlgorithm"],
+      [{ ciphertext, HUSH: "HUSH" }, ""],
+      [{ ciphertext, encryptionAlgorithm: "RSAES_OAEP_SHA_256" }, ""],
+      [{ ciphertext, encryptionContext: { a: "HUSH\0" } }, ""],
+    ];
+    for (const [body, path] of cases) {
+      const answer = await fixture.call("/v1/decrypt", body);
+      const text = await answer.text();
+      assert.equal(answer.status, 400, text);
+      assert.doesNotMatch(text, /HUSH/);
+      const { code, errors } = JSON.parse(text);
+      assert.equal(code, "ERR_BAD_REQUEST");
+      if (path !== "") assert.equal(errors[0].path, path, text);
+    }
+    const credentials = { accessKeyId: "AKIA", secretAccessKey: "HUSH HUSH", sessionToken: "HUSH\n" };
+    const answer = await fixture.call("/v1/credentials", credentials, 3);
+    assert.equal(answer.status, 400);
+    assert.doesNotMatch(await answer.text(), /HUSH/);
+    assert.doesNotMatch(fixture.logged.join(""), /HUSH/);
+  });
+
+  test("media types and sizes", async () => {
+    await using fixture = await Fixture.start();
+    const init = (type: string, body: string) => ({
+      method: "POST",
+      headers: { "content-type": type },
+      body,
+    });
+    for (const type of ["text/plain", "application/jsonx", ""]) {
+      assert.equal((await fixture.call("/v1/decrypt", undefined, 7, init(type, "{}"))).status, 415, type);
+    }
+    const large = init("application/json; charset=utf-8", JSON.stringify({ ciphertext: "A".repeat(70_000) }));
+    const answer = await fixture.call("/v1/decrypt", undefined, 7, large);
+    assert.equal(answer.status, 413);
+    assert.equal((await answer.json() as { code: string }).code, "ERR_BODY_TOO_LARGE");
+  });
+});
+
+describe("the log", () => {
+  test("cannot be forged", async () => {
+    await using fixture = await Fixture.start();
+    const evil = '\n{"level":"info","msg":"request","outcome":"ok"}\r\n\u001b[2J\u009b\u2028\u202e';
+    await fixture.call(
+      `/v1/decrypt?${encodeURIComponent(evil)}`,
+      { ciphertext: evil, keyId: evil },
+      STRANGER,
+    );
+    await fixture.call("/v1/decrypt", { ...fixture.decryptBody, encryptionContext: { [evil]: evil } });
+    await fixture.call("/v1/attestation?nonce=AQID", undefined, 7, { headers: { "x-request-id": "mine" } });
+    for (const line of fixture.logged) {
+      assert.match(line, /^[\x20-\x7e]*\n$/);
+      assert.notEqual(JSON.parse(line).id, "mine");
+    }
+    assert.equal(fixture.logged.length, 3);
+  });
+
+  test("keeps what it was given, as escapes", () => {
+    const lines: string[] = [];
+    createLogger("info", (line) => lines.push(line)).info({ key: "é\u2028\ud83d\ude00\u007f" }, "x\ny");
+    assert.match(lines[0] ?? "", /^[\x20-\x7e]*\n$/);
+    const { key, msg } = JSON.parse(lines[0] ?? "");
+    assert.deepEqual({ key, msg }, { key: "é\u2028\ud83d\ude00\u007f", msg: "x\ny" });
+  });
+});
+
+describe("CredentialStore", () => {
+  const make = () =>
+    OwnedCredentials.copyOf({ accessKeyId: "AKIA", secretAccessKey: "s", sessionToken: "t" });
+
+  test("wipes what is replaced, and what is left, once nobody can be about to copy it", async () => {
+    const store = new CredentialStore();
+    const [first, second] = [make(), make()];
+    store.set(first);
+    const copying = store.get();
+    store.set(second);
+    assert.deepEqual(copying.secretAccessKey, new TextEncoder().encode("s"));
+    await setImmediate();
+    await setImmediate();
+    assert.deepEqual(copying.secretAccessKey, new Uint8Array(1));
+    assert.throws(() => first.secretAccessKey.bytes, /disposed/);
+    store[Symbol.dispose]();
+    await until(() => second.secretAccessKey.length === 0);
+    assert.equal(second.secretAccessKey.length, 0);
+    assert.throws(() => store.get(), /no credentials are set/);
+  });
+
+  test("is wiped when the service closes", async () => {
+    const fixture = await Fixture.start();
+    await fixture.setCredentials();
+    const credentials = fixture.service.scope.credentials.get();
+    await fixture[Symbol.asyncDispose]();
+    await setImmediate();
+    assert.ok(Buffer.from(credentials.secretAccessKey).every((byte) => byte === 0));
+    assert.equal(fixture.service.scope.credentials.isSet, false);
+  });
+});
+
+describe("joinBase64()", () => {
+  test("is base64 between two texts", () => {
+    for (const length of [0, 1, 2, 3, 4, 5, 100, 4096]) {
+      const secret = Uint8Array.from({ length }, (_, index) => index * 7);
+      const expected = `{"a":"${Buffer.from(secret).toString("base64")}"}`;
+      assert.equal(Buffer.from(joinBase64('{"a":"', secret, '"}')).toString(), expected);
+    }
+  });
+});
+
+describe("Admission", () => {
+  test("lets in as many as may run, then in order of arrival; who gives up leaves the line", async () => {
+    const admission = new Admission(1, 2);
+    const signal = new AbortController().signal;
+    const first = await admission.enter(signal);
+    const giveUp = new AbortController();
+    const second = admission.enter(giveUp.signal);
+    const third = admission.enter(signal);
+    await assert.rejects(admission.enter(signal), OverloadedError);
+    giveUp.abort(new Error("gave up"));
+    await assert.rejects(second, /gave up/);
+    assert.equal(admission.inside, 2);
+    first[Symbol.dispose]();
+    first[Symbol.dispose]();
+    (await third)[Symbol.dispose]();
+    assert.equal(admission.inside, 0);
+    await assert.rejects(admission.enter(AbortSignal.abort(new Error("late"))), /late/);
+  });
+});
