@@ -50,9 +50,9 @@ export class Guest implements AsyncDisposable {
     packInitramfs(parts, join(folder, "initramfs"));
     const port = createServer().listen(join(folder, "commands"));
     const servers = [await serveCid(join(folder, "vsock"), GUEST_CID), port];
-    const emulator = spawn(parts.qemu, emulatorArguments(parts, folder), {
-      stdio: ["ignore", "ignore", "inherit"],
-    });
+    // With setpriv the emulator ends with this process, even when that is killed.
+    const command = ["--pdeathsig", "KILL", parts.qemu, ...emulatorArguments(parts, folder)];
+    const emulator = spawn("setpriv", command, { stdio: ["ignore", "ignore", "inherit"] });
     const connected = once(port, "connection") as Promise<[Socket]>;
     const [commands] = await Promise.race([connected, once(emulator, "exit").then(() => [undefined])]);
     if (commands === undefined) throw new Error("Cannot boot a guest: qemu ended");
@@ -82,7 +82,7 @@ export class Guest implements AsyncDisposable {
 
   /** Ends the guest. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#emulator.exitCode === null && this.#emulator.signalCode === null) {
+    if (!this.#hasEnded()) {
       this.#emulator.kill("SIGKILL");
       await once(this.#emulator, "exit");
     }
@@ -115,11 +115,15 @@ export class Guest implements AsyncDisposable {
       echo?.(ready.slice(shown));
       shown = Math.max(shown, ready.length);
       if (match !== null) return this.#received = this.#received.slice(match[0].length), match;
-      if (this.#emulator.exitCode !== null) throw this.#failure("the guest ended");
+      if (this.#hasEnded()) throw this.#failure("the guest ended");
       const leftMs = endsAt - performance.now();
       if (leftMs <= 0) throw this.#failure(`no end within ${timeoutMs} ms`);
       await this.#nextNews(leftMs);
     }
+  }
+
+  #hasEnded(): boolean {
+    return this.#emulator.exitCode !== null || this.#emulator.signalCode !== null;
   }
 
   #nextNews(leftMs: number): Promise<void> {
