@@ -15,7 +15,7 @@ import { dial, exchange, Serving } from "./serving.ts";
 const KEPT = 64;
 const ROUNDS = 4;
 const BURST = 400;
-const MESSAGES = process.env["SLOW"] === "1" ? 50_000 : 3000;
+const MESSAGES = process.env["SLOW"] === "1" ? 50_000 : 2000;
 const AT_ONCE = 50;
 
 const ANSWER = JSON.stringify({ plaintext: Buffer.from(PLAINTEXT).toString("base64") });
