@@ -106,7 +106,9 @@ function suite(engineCase: EngineCase): void {
     }
   }
 
-  test.skipIf(engineCase.engine === "sdk")("the double notices what is not wiped", async () => {
+  if (engineCase.engine === "sdk") return; // everything it gives to C is wiped
+
+  test("the double notices what is not wiped", async () => {
     const [options, request] = await prepare({});
     double.setCanary(new TextEncoder().encode(options.region));
     using _plaintext = await kmsDecrypt({ ...options, ...request });
