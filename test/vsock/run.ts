@@ -17,7 +17,7 @@ import { Guest } from "./guest.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const SCENARIOS = "test/vsock/scenarios";
-const SCENARIO_TIMEOUT_MS = 60_000;
+const SCENARIO_TIMEOUT_MS = 90_000;
 
 /** What issue 3 allows for everything is 5 minutes. */
 const RUN_TIMEOUT_MS = 290_000;
