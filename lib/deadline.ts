@@ -26,9 +26,9 @@ export class Deadline implements Disposable {
     this.signal = signal === undefined ? timer.signal : AbortSignal.any([timer.signal, signal]);
   }
 
-  /** Milliseconds left, never below zero. */
+  /** Milliseconds left, never below zero; zero once the signal has aborted. */
   get remainingMs(): number {
-    return Math.max(0, this.#endsAt - performance.now());
+    return this.signal.aborted ? 0 : Math.max(0, this.#endsAt - performance.now());
   }
 
   /** Throws the reason if the time is up or the caller aborted. */

@@ -54,24 +54,29 @@ async function runTests(): Promise<string[]> {
   }
   const wrap = (command: string[]) => supervised ? supervise(command, sockets) : command;
   const filters = process.argv.slice(2);
-  const node = await runRuntime("Node", wrap(["vitest", "run", ...filters]), /^\s*Tests\s.*$/m);
   const denoPaths = filters.length > 0 ? matching(filters) : ["test"];
-  const deno = await runRuntime(
-    "Deno",
-    wrap(["deno", "test", "--quiet", "--no-check", ...DENO_FLAGS, ...denoPaths]),
-    /^.*\d+ passed.*failed.*$/m,
-  );
+  const denoCommand = ["deno", "test", "--quiet", "--no-check", ...DENO_FLAGS, ...denoPaths];
+  // Side by side, one to a core.
+  const [node, deno] = await Promise.all([
+    runRuntime("Node", wrap(["vitest", "run", ...filters]), /^\s*Tests\s.*$/m),
+    runRuntime("Deno", wrap(denoCommand), /^.*\d+ passed.*failed.*$/m),
+  ]);
+  for (const { name, code, output, took } of [node, deno]) {
+    console.log(
+      `\n--- tests on ${name}\n${output}--- ${name}: ${code === 0 ? "ok" : `exit code ${code}`} (${took} s)`,
+    );
+  }
   const total = (word: "passed" | "failed" | "skipped") => node.counts[word] + deno.counts[word];
   console.log(`\ntests: ${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
   return [node, deno].filter(({ code }) => code !== 0).map(({ name }) => `tests on ${name}`);
 }
 
 async function runRuntime(name: string, command: string[], summary: RegExp) {
-  console.log(`\n--- tests on ${name}`);
   const started = performance.now();
-  const { code, output } = await run(command, process.stdout);
-  console.log(`--- ${name}: ${code === 0 ? "ok" : `exit code ${code}`} (${seconds(started)} s)`);
-  return { name, code, counts: count(output.match(summary)?.[0] ?? "") };
+  const { code, output } = await run(command);
+  const took = seconds(started);
+  console.log(`${code === 0 ? "ok  " : "FAIL"} tests on ${name} (${took} s)`);
+  return { name, code, output, took, counts: count(output.match(summary)?.[0] ?? "") };
 }
 
 /** Vitest's summary counts tests; on Deno a file's groups are tests, and the tests are their steps. */
@@ -86,7 +91,7 @@ function count(summary: string): { passed: number; failed: number; skipped: numb
   };
 }
 
-function run(command: readonly string[], echo?: NodeJS.WritableStream): Promise<Outcome> {
+function run(command: readonly string[]): Promise<Outcome> {
   const [program = "", ...args] = command;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
@@ -96,7 +101,6 @@ function run(command: readonly string[], echo?: NodeJS.WritableStream): Promise<
     let output = "";
     const collect = (chunk: Uint8Array) => {
       output += String(chunk);
-      echo?.write(chunk);
     };
     child.stdout.on("data", collect);
     child.stderr.on("data", collect);
