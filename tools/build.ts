@@ -1,12 +1,14 @@
 /**
  * `npm run build`: makes the npm package in `dist/npm` (or in a new folder), one set of files for Node.js
- * and one for Deno, and prints what is inside. The same sources give the same bytes.
+ * and one for Deno, and the one-file servers in `dist/server`, and prints what is inside. The same sources
+ * give the same bytes.
  *
  * @module
  */
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { bundle, type Runtime } from "./bundle.ts";
+import { bundleServers } from "./bundle_server.ts";
 import { emitDeclarations } from "./declarations.ts";
 
 const RUNTIMES: readonly Runtime[] = ["node", "deno"];
@@ -27,6 +29,7 @@ for (const runtime of RUNTIMES) {
   }
 }
 console.log(`types: ${emitDeclarations(`${out}/types`)} files`);
+await bundleServers(out === OUT ? "dist/server" : `${out}-server`);
 
 /** What of package.json users need, with the paths of the built files. */
 function manifest(): Record<string, unknown> {
@@ -48,6 +51,7 @@ function manifest(): Record<string, unknown> {
     sideEffects,
     exports: {
       ".": entry("mod", "mod"),
+      "./policy": entry("policy", "lib/policy/mod"),
       "./sim": entry("sim", "sim/mod"),
       "./package.json": "./package.json",
     },

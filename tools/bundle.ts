@@ -6,6 +6,7 @@ export type Runtime = "node" | "deno";
 /** Name in the package, and source. The worker is found beside the file that starts it. */
 export const ENTRIES: Readonly<Record<string, string>> = {
   mod: "mod.ts",
+  policy: "lib/policy/mod.ts",
   sim: "sim/mod.ts",
   sdk_client_worker: "lib/engine/sdk_client_worker.ts",
 };
@@ -21,6 +22,9 @@ const LIBRARY = /^(mod\.ts$|ffi\/|lib\/(?!policy\/))/;
 
 /** Not the instruments, which need their C sources, nor the demo. */
 const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
+
+/** Policies, over the leaves of the library. */
+const POLICY = /^lib\/(policy\/|[^/]+\.ts$)/;
 
 const LIBRARY_PACKAGES = { node: ["cbor2", "koffi"], deno: ["cbor2"] } as const;
 
@@ -61,9 +65,10 @@ export async function bundle(
 }
 
 function contentOf(name: string, runtime: Runtime): Content {
-  return name === "sim"
-    ? { allowed: SIMULATOR, packages: ["cbor2"] }
-    : { allowed: LIBRARY, packages: LIBRARY_PACKAGES[runtime] };
+  if (name === "sim") return { allowed: SIMULATOR, packages: ["cbor2"] };
+  // Cedar's module is found in its package at run time, and not imported.
+  if (name === "policy") return { allowed: POLICY, packages: [] };
+  return { allowed: LIBRARY, packages: LIBRARY_PACKAGES[runtime] };
 }
 
 /** A third party's code would need its licence in the package: none is bundled, so none is missing. */
