@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { bundle, type Runtime } from "./bundle.ts";
 import { bundleServers } from "./bundle_server.ts";
@@ -20,6 +20,7 @@ const out = process.argv[2] ?? OUT;
 if (out === OUT) rmSync(OUT, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 for (const file of ["README.md", "LICENSE", "CHANGELOG.md"]) copyFileSync(file, `${out}/${file}`);
+cpSync("policies", `${out}/policies`, { recursive: true });
 writeFileSync(`${out}/package.json`, `${JSON.stringify(manifest(), null, 2)}\n`);
 for (const runtime of RUNTIMES) {
   const { outputs } = await bundle(runtime, `${out}/${runtime}`);

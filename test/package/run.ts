@@ -109,11 +109,12 @@ async function checkRuntimes(): Promise<void> {
   const double = await compileInstrument("sdk-double");
   for (const runtime of [nodeRuntime(), await oldestNode(), denoRuntime()]) {
     if (runtime === undefined) continue;
-    await check(`${runtime.name}: engine direct`, () => decrypt(runtime, ["direct"]));
+    await check(`${runtime.name}: the example policy`, () => consume(runtime, "policy.mjs"));
+    await check(`${runtime.name}: engine direct`, () => consume(runtime, "decrypt.mjs", "direct"));
     for (const engine of ["sdk", "sdk-client"]) {
       await check(`${runtime.name}: engine ${engine}`, () => {
         if (!supervisor || !double) throw new Skip("no C compiler");
-        return decrypt(runtime, [engine, double, sockets]);
+        return consume(runtime, "decrypt.mjs", engine, double, sockets);
       });
     }
   }
@@ -135,7 +136,7 @@ async function checkDenoPackage(): Promise<void> {
   });
   await check(
     "deno doc --lint",
-    async () => void await run("deno", ["doc", "--lint", "mod.ts", "sim/mod.ts"]),
+    async () => void await run("deno", ["doc", "--lint", "mod.ts", "sim/mod.ts", "lib/policy/mod.ts"]),
   );
 }
 
@@ -172,9 +173,10 @@ function denoRuntime(): Runtime {
   return { name: "Deno without koffi", command: ["deno", "run", "--quiet", "-A"], folder: denoApp };
 }
 
-async function decrypt({ command, folder }: Runtime, args: readonly string[]): Promise<void> {
-  const line = [...command, "decrypt.mjs", ...args];
-  const [program = "", ...rest] = args.length > 1 ? supervise(line, sockets) : line;
+/** Runs one of the consumer's scripts; with a place for sockets, there is a /dev/nsm. */
+async function consume({ command, folder }: Runtime, script: string, ...args: string[]): Promise<void> {
+  const line = [...command, script, ...args];
+  const [program = "", ...rest] = args.includes(sockets) ? supervise(line, sockets) : line;
   assert.equal((await run(program, rest, folder)).trim(), PLAINTEXT);
 }
 

@@ -1,0 +1,25 @@
+/** What a user of the packed package runs for the policies: the example that ships with it, yes and no. */
+import assert from "node:assert/strict";
+import { loadPolicyFile, makeFacts } from "enclave-kms/policy";
+
+const policy = loadPolicyFile(
+  new URL("./node_modules/enclave-kms/policies/example.cedar", import.meta.url).pathname,
+);
+
+const decide = (cid, encryptionContext) =>
+  policy.decide(makeFacts({
+    caller: { cid, attributes: { tenant: "a" } },
+    action: "Decrypt",
+    keyId: "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    region: "eu-central-1",
+    ciphertext: new Uint8Array([1, 2, 3]),
+    encryptionContext,
+    time: 0,
+    recentCount: 1,
+  })).allowed;
+
+assert.equal(decide(16, { tenant: "a" }), true);
+assert.equal(decide(16, { tenant: "b" }), false);
+assert.equal(decide(16, {}), false);
+assert.equal(decide(17, { tenant: "a" }), false);
+console.log("attack at dawn");
