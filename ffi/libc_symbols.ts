@@ -54,7 +54,10 @@ export const LIBC_SYMBOLS = {
     parameters: [["i32", "int fd"], ["bytes", "const void *buf"], ["usize", "size_t count"]],
     result: ["isize", "ssize_t"],
   },
-  dup2: { parameters: [["i32", "int oldfd"], ["i32", "int newfd"]], result: ["i32", "int"] },
+  dup3: {
+    parameters: [["i32", "int oldfd"], ["i32", "int newfd"], ["i32", "int flags"]],
+    result: ["i32", "int"],
+  },
   memfd_create: {
     parameters: [["bytes", "const char *name"], ["u32", "unsigned int flags"]],
     result: ["i32", "int"],

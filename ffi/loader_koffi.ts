@@ -11,8 +11,8 @@ import {
 /** koffi's default of 128 KiB overflows in the SDK, as a bare SIGSEGV. */
 const ASYNC_STACK_BYTES = 4 << 20;
 
-/** libuv has four threads unless the environment says otherwise; two stay free for files and DNS. */
-const MAX_ASYNC_CALLS = 2;
+/** libuv has four threads unless the environment says otherwise; one stays free for files and DNS. */
+const MAX_ASYNC_CALLS = 3;
 
 const KOFFI_TYPES = {
   void: "void",

@@ -4,38 +4,32 @@ import { isMainThread } from "node:worker_threads";
 import { loader } from "#loader";
 import { libc } from "./libc.ts";
 
-/** Calls that wait for a free place, first come, first served. */
-const waiting: (() => void)[] = [];
+/** How many requests to the NSM may be inside C at once. Two thirds of all calls, and at least one less. */
+export const MAX_NSM_CALLS: number = Math.floor(loader.maxAsyncCalls * 2 / 3);
 
 /** Each says whether something is inside C that may never return. */
 const stuckChecks = new Set<() => boolean>();
 
-const isAnyInFlight = () => inFlight > 0;
-
-let inFlight = 0;
 let fatal: { error: unknown } | undefined;
 
+/** What a call waits for, and so which others it may hold up. */
+export type BlockingKind = "nsm" | "other";
+
 /**
- * Runs a C call that may block on another thread, behind one limit for the whole process: blocked calls
- * use up the runtime's threads, and would starve its files and DNS.
+ * Runs a C call that may block on another thread, behind a limit for the whole process: blocked calls use up
+ * the runtime's threads, and would starve its files and DNS. An NSM that falls silent holds up requests to
+ * the NSM, and neither key pairs nor connections.
  *
  * C cannot be cancelled. Whoever gives up waits no longer, but the call and the memory it uses live until
  * C returns.
  *
+ * @param kind What the call waits for
  * @param call Starts the call
  * @returns What C returned
  */
-export async function runBlocking<T>(call: () => Promise<T>): Promise<T> {
+export function runBlocking<T>(kind: BlockingKind, call: () => Promise<T>): Promise<T> {
   guardExit(isAnyInFlight);
-  if (inFlight >= loader.maxAsyncCalls) await new Promise<void>((resolve) => waiting.push(resolve));
-  else inFlight++;
-  try {
-    return await call();
-  } finally {
-    const next = waiting.shift();
-    if (next) next();
-    else inFlight--;
-  }
+  return LANES[kind].run(call);
 }
 
 /**
@@ -83,3 +77,37 @@ function runHandlersAfter(handler: NodeJS.ExitListener, code: number): void {
     process.exitCode = Number(process.exitCode ?? code) || 1;
   }
 }
+
+/** Calls of one kind: so many at once, the others wait, first come, first served. */
+class Lane {
+  readonly #limit: number;
+  readonly #waiting: (() => void)[] = [];
+  #inFlight = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get isInUse(): boolean {
+    return this.#inFlight > 0;
+  }
+
+  async run<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#inFlight < this.#limit) this.#inFlight++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await call();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#inFlight--;
+    }
+  }
+}
+
+const LANES: Readonly<Record<BlockingKind, Lane>> = {
+  nsm: new Lane(MAX_NSM_CALLS),
+  other: new Lane(loader.maxAsyncCalls - MAX_NSM_CALLS),
+};
+
+const isAnyInFlight = () => LANES.nsm.isInUse || LANES.other.isInUse;

@@ -4,6 +4,7 @@ import {
   AF_VSOCK,
   decodeSockaddrVm,
   encodeSockaddrVm,
+  O_CLOEXEC,
   SO_ACCEPTCONN,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -95,7 +96,8 @@ export class ListeningSocket implements Disposable {
     server.listen({ fd: placeholder.fd, backlog: this.#backlog });
     if (!server.listening) throw notHandedOver("is this a worker of node:cluster?");
     const fd = placeholder.release();
-    if (libc().call.dup2(listening, fd) < 0) {
+    // dup2() would let child processes inherit it, and the port would listen as long as they live.
+    if (libc().call.dup3(listening, fd, O_CLOEXEC) < 0) {
       server.close();
       throw notHandedOver("is the process out of descriptors?");
     }

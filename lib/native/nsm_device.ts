@@ -79,7 +79,10 @@ export class NsmDevice implements Disposable {
     using message = NativeMemory.create(NSM_MESSAGE.size);
     input.write(request);
     message.write(encodeNsmMessage(input.extent, output.extent));
-    const code = await runBlocking(() => libc().callAsync.ioctl(this.#device.fd, NSM_IOCTL, message.pointer));
+    const code = await runBlocking(
+      "nsm",
+      () => libc().callAsync.ioctl(this.#device.fd, NSM_IOCTL, message.pointer),
+    );
     const length = readNsmResponseLength(message.read(message.length));
     if (code !== 0 || length === 0 || length > NSM_RESPONSE_MAX_BYTES) throw ioctlFailure(code);
     return output.read(length);

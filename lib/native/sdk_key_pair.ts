@@ -42,8 +42,9 @@ export class SdkKeyPair implements Disposable {
     const shared = library.share();
     try {
       const { sdk, allocator } = shared;
-      const pointer = await runBlocking(() =>
-        sdk.callAsync.aws_attestation_rsa_keypair_new(allocator, AWS_RSA_2048)
+      const pointer = await runBlocking(
+        "other",
+        () => sdk.callAsync.aws_attestation_rsa_keypair_new(allocator, AWS_RSA_2048),
       );
       if (pointer === null) throw keyPairFailure();
       return new SdkKeyPair(shared, KeyPairHandle.take(pointer, shared));
@@ -65,8 +66,9 @@ export class SdkKeyPair implements Disposable {
     try {
       const { sdk, allocator } = this.#library;
       using document = SdkByteBuffer.empty(sdk);
-      const code = await runBlocking(() =>
-        sdk.callAsync.aws_attestation_request(allocator, this.#handle.pointer, document.struct)
+      const code = await runBlocking(
+        "nsm",
+        () => sdk.callAsync.aws_attestation_request(allocator, this.#handle.pointer, document.struct),
       );
       if (code !== 0) throw attestationFailure(code);
       return document.copyOut();

@@ -7,6 +7,7 @@ import {
   encodeSockaddrVm,
   encodeTimeval,
   ETIMEDOUT,
+  O_CLOEXEC,
   SO_ERROR,
   SO_VM_SOCKETS_CONNECT_TIMEOUT,
   SOCK_CLOEXEC,
@@ -91,9 +92,10 @@ export class SocketDescriptor implements Disposable {
     using placeholder = openSocket(AF_UNIX);
     const socket = new net.Socket({ fd: placeholder.fd, readable: true, writable: true });
     const fd = placeholder.release();
-    if (libc().call.dup2(connection, fd) < 0) {
+    // dup2() would let child processes inherit it, and the connection would last as long as they.
+    if (libc().call.dup3(connection, fd, O_CLOEXEC) < 0) {
       socket.destroy();
-      throw systemCallError("hand the connection to Node", "dup2", "Is the process out of descriptors?");
+      throw systemCallError("hand the connection to Node", "dup3", "Is the process out of descriptors?");
     }
     this.#descriptor[Symbol.dispose]();
     return socket;
@@ -119,7 +121,10 @@ function setConnectTimeout(fd: number, timeoutMs: number): void {
 }
 
 async function waitUntilWritable(fd: number, name: string, timeoutMs: number): Promise<void> {
-  const ready = await runBlocking(() => libc().callAsync.poll(encodePollfd(fd), 1, Math.ceil(timeoutMs)));
+  const ready = await runBlocking(
+    "other",
+    () => libc().callAsync.poll(encodePollfd(fd), 1, Math.ceil(timeoutMs)),
+  );
   const code = ready === 0 ? ETIMEDOUT : pendingError(fd);
   if (code === ETIMEDOUT) {
     throw new TimeoutError(`Cannot connect to ${name}: no answer within ${Math.ceil(timeoutMs)} ms`, {
