@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import net from "node:net";
@@ -44,6 +45,22 @@ describe.skipIf(onDeno)(`ListeningSocket${REASON}`, () => {
     server.close();
     await once(server, "close");
     await assert.rejects(once(net.connect(path), "connect"), { code: "ECONNREFUSED" });
+  });
+
+  test("a handed-over socket stops listening with its server, though a child process lives on", async () => {
+    const { path, listening } = listenSomewhere();
+    const server = net.createServer();
+    listening.handOver(server);
+    const child = spawn("sleep", ["60"], { stdio: "ignore" });
+    try {
+      await once(child, "spawn");
+      server.close();
+      await once(server, "close");
+      await assert.rejects(once(net.connect(path), "connect"), { code: "ECONNREFUSED" });
+    } finally {
+      child.kill();
+      await once(child, "exit");
+    }
   });
 
   test("an address in use is a ConnectionError with a hint", () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import net from "node:net";
@@ -50,6 +51,22 @@ describe.skipIf(onDeno)(`SocketDescriptor${REASON}`, () => {
       const received: Uint8Array[] = [];
       for await (const chunk of socket) received.push(chunk as Uint8Array);
       assert.deepEqual(Uint8Array.from(Buffer.concat(received)), sent);
+    }
+  });
+
+  test("a handed-over connection ends with its socket, though a child process lives on", async () => {
+    const descriptor = await SocketDescriptor.connect(AF_UNIX, sockaddrUnix(path), "echo", 1000);
+    const accepted = once(server, "connection");
+    const socket = descriptor.handOver();
+    const [peer] = await accepted as [net.Socket];
+    const child = spawn("sleep", ["60"], { stdio: "ignore" });
+    try {
+      await once(child, "spawn");
+      socket.destroy();
+      await once(peer, "end", { signal: AbortSignal.timeout(5000) });
+    } finally {
+      child.kill();
+      await once(child, "exit");
     }
   });
 
