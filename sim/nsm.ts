@@ -29,11 +29,13 @@ export interface SoftwareNsmOptions {
  *
  * @example
  * ```ts
+ * import { verifyAttestation } from "enclave-kms";
  * import { SoftwareNsm } from "enclave-kms/sim";
- * import { KmsClient } from "enclave-kms";
  *
  * using nsm = await SoftwareNsm.create({ pcrs: { 0: "ab".repeat(48) } });
- * await using client = await KmsClient.open({ region, credentials, nsm });
+ * const document = await nsm.attest();
+ * const { digest } = await verifyAttestation(document, { root: nsm.root, pcrs: { 0: nsm.pcr(0) } });
+ * digest; // "SHA384"
  * ```
  */
 export class SoftwareNsm implements NsmTransport {

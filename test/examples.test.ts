@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -37,9 +38,32 @@ describe("the examples in the documentation", () => {
   }
 });
 
+describe("the examples for an enclave, which has the NSM and the proxy", () => {
+  test("have the right types", () => {
+    const folder = mkdtempSync(join(FOLDER, "enclave-"));
+    try {
+      const inEnclave = examples.filter(({ code }) => !canRun(code));
+      assert.ok(inEnclave.some(({ name }) => name === "README.md 1"));
+      for (const [index, { code }] of inEnclave.entries()) {
+        writeFileSync(join(folder, `example_${index}.ts`), code);
+      }
+      const settings = {
+        extends: "../../tsconfig.json",
+        compilerOptions: { noUnusedLocals: false },
+        include: ["."],
+        exclude: [],
+      };
+      writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(settings));
+      execFileSync("tsc", ["-p", folder], { stdio: ["ignore", "inherit", "inherit"] });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
 /** What speaks to an enclave's own NSM and proxy can only be type-checked here. */
 function canRun(code: string): boolean {
-  return code.includes("startSimulator") || !/kmsDecrypt|KmsClient/.test(code);
+  return /startSimulator|SoftwareNsm/.test(code) || !/kmsDecrypt|KmsClient/.test(code);
 }
 
 /** `expression; // value` becomes an assertion; our own name becomes a path. */
