@@ -1,19 +1,23 @@
 /**
  * `npm run test:vsock`: boots a small Linux guest, and in it runs every scenario on Node and on Deno, over real
  * AF_VSOCK. The guest's CID is 3, the parent's as an enclave sees it, so that the fixed address of the proxy to
- * KMS works as it is. Arguments are parts of the names of the scenarios to run.
+ * KMS works as it is. The servers are bundled beforehand, on the host. Arguments are parts of the names of the
+ * scenarios to run.
  *
  * The host needs x86-64 Debian 12 or later, and qemu-system-x86, which it installs when it is root. A guest
  * that does not boot is a failure, never a skip. On the host nothing connects over AF_VSOCK.
  *
  * @module
  */
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { compileInstrument } from "../../sim/instruments.ts";
+import { bundleServers } from "../../tools/bundle_server.ts";
 import { Guest } from "./guest.ts";
+import { BUNDLES_VARIABLE } from "./server_process.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const SCENARIOS = "test/vsock/scenarios";
@@ -40,9 +44,15 @@ if (supervisor === undefined || await compileInstrument("sdk-double") === undefi
   );
 }
 
+// The guest sees what was there before it started.
+const bundles = mkdtempSync(join(tmpdir(), "enclave-kms-bundles-"));
+process.on("exit", () => rmSync(bundles, { recursive: true, force: true }));
+await bundleServers(bundles);
+
 {
+  const booting = performance.now();
   await using guest = await Guest.boot();
-  console.log(`ok   guest booted (${seconds(started)} s)`);
+  console.log(`\nok   guest booted (${seconds(booting)} s)`);
   for (const name of scenarios(process.argv.slice(2))) {
     const runtimes = ONLY_ON[name] === undefined ? Object.keys(RUNTIMES) : [ONLY_ON[name]];
     for (const runtime of runtimes) await runScenario(guest, name, runtime);
@@ -70,7 +80,9 @@ async function runScenario(guest: Guest, name: string, runtime: string): Promise
 /** Every program in the guest runs supervised, so that it has a /dev/nsm when it asks for one. */
 function commandLine(name: string, runtime: string, timeoutMs: number): string {
   return [
-    `cd ${quote(ROOT)} && mkdir -p /tmp/nsm && export NO_COLOR=1 HOME=/tmp`,
+    `cd ${quote(ROOT)} && mkdir -p /tmp/nsm && export NO_COLOR=1 HOME=/tmp ${BUNDLES_VARIABLE}=${
+      quote(bundles)
+    }`,
     `PATH=${quote(join(ROOT, "node_modules/.bin"))}:/usr/local/bin:/usr/bin:/bin`,
     `&& exec timeout -k 2 ${Math.ceil(timeoutMs / 1000)}`,
     `${quote(supervisor ?? "")} /tmp/nsm ${RUNTIMES[runtime]} ${quote(join(SCENARIOS, `${name}.ts`))}`,

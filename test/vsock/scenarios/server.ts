@@ -1,0 +1,262 @@
+/**
+ * The bundled server, as it runs in an enclave: HTTP and kmstool on vsock, KMS behind CID 3, port 8000, and
+ * /dev/nsm answered by the software NSM. All callers come over vsock_loopback, so they are CID 1.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { listen } from "../../../lib/vsock/listen.ts";
+import { ConnectionError, verifyAttestation } from "../../../mod.ts";
+import { attestedKeyPolicy, type TcpEndpoint } from "../../../sim/mod.ts";
+import { startEnclave } from "../../support/engines.ts";
+import { check } from "../check.ts";
+import { LOOPBACK_CID, PARENT } from "../guest_addresses.ts";
+import { askHttp, connectToServer, type HttpAnswer, KmstoolClient } from "../server_client.ts";
+import { ServerProcess } from "../server_process.ts";
+
+const HTTP_PORT = 8080;
+const KMSTOOL_PORT = 3000;
+const MAX_CONCURRENT = 4;
+const MAX_WAITING = 4;
+const BURST = 16;
+
+/** Longer than it takes a burst to arrive. */
+const SLOW_KMS_MS = 3000;
+
+/** Lines of the server's output that are shown when a check has failed. */
+const OUTPUT_TAIL = 20;
+
+const PLAINTEXT = "attack at dawn";
+const PLAINTEXT_BASE64 = Buffer.from(PLAINTEXT).toString("base64");
+const encryptionContext = { tenant: "a" };
+
+const DECRYPTS_OWN = `permit(principal == Caller::"${LOOPBACK_CID}", action == Action::"Decrypt", resource)
+when {
+  principal has tenant && context.encryptionContext.hasTag("tenant") &&
+  context.encryptionContext.getTag("tenant") == principal.tenant
+};
+permit(principal, action == Action::"GetAttestation", resource);`;
+const POLICY = `${DECRYPTS_OWN}
+permit(principal == Caller::"${LOOPBACK_CID}", action == Action::"SetCredentials", resource);`;
+
+const folder = mkdtempSync(join(tmpdir(), "enclave-kms-server-"));
+const policyFile = join(folder, "policy.cedar");
+await using enclave = await startEnclave();
+const { simulator } = enclave;
+const { credentials } = simulator;
+const { keyId } = await simulator.createKey({ policy: attestedKeyPolicy({ 0: simulator.nsm.pcr(0) }) });
+const encrypted = await simulator.encrypt({ keyId, plaintext: PLAINTEXT, encryptionContext });
+const ciphertext = Buffer.from(encrypted).toString("base64");
+const body = { ciphertext, encryptionContext, keyId };
+
+const setClient = {
+  Operation: "SetClient",
+  AwsAccessKeyId: credentials.accessKeyId,
+  AwsSecretAccessKey: credentials.secretAccessKey,
+  AwsSessionToken: credentials.sessionToken,
+};
+const kmstoolDecrypt = {
+  Operation: "Decrypt",
+  Ciphertext: ciphertext,
+  EncryptionContext: encryptionContext,
+};
+
+let proxy = await startProxy();
+const started = performance.now();
+await using server = await ServerProcess.start(settings());
+console.log(`     the server listens after ${(performance.now() - started).toFixed(0)} ms`);
+
+await check("listens on vsock, with an NSM and a policy, and asks for credentials", async () => {
+  assertProblem(await decrypt(), 503, "ERR_CREDENTIALS");
+  const { status, body } = await get("/readyz");
+  assert.equal(status, 503);
+  assert.deepEqual(JSON.parse(body), { library: true, nsm: true, credentials: false, policy: true });
+});
+
+await check("takes credentials, and decrypts with an encryption context", async () => {
+  assert.equal((await post("/v1/credentials", credentials)).status, 204);
+  assertPlaintext(await decrypt());
+  assert.equal((await get("/readyz")).status, 200);
+});
+
+await check("attests with the caller's nonce", async () => {
+  const nonce = crypto.getRandomValues(new Uint8Array(32));
+  const encoded = encodeURIComponent(Buffer.from(nonce).toString("base64"));
+  const { status, body } = await get(`/v1/attestation?nonce=${encoded}`);
+  assert.equal(status, 200, body);
+  const expected = { nonce, pcrs: { 0: simulator.nsm.pcr(0) }, root: simulator.nsm.root };
+  await verifyAttestation(new Uint8Array(Buffer.from(JSON.parse(body).document, "base64")), expected);
+});
+
+await check("speaks kmstool on its own port, with credentials of the connection's own", async () => {
+  using client = await KmstoolClient.connect(KMSTOOL_PORT);
+  assert.deepEqual(await client.ask(kmstoolDecrypt), failed("Client not initialized"));
+  assert.deepEqual(await client.ask(setClient), { Status: "Ok" });
+  for (let i = 0; i < 2; i++) {
+    assert.deepEqual(await client.ask(kmstoolDecrypt), { Status: "Ok", Message: PLAINTEXT_BASE64 });
+  }
+});
+
+await check("refuses what the policy does not permit, before KMS hears of it", async () => {
+  const heard = simulator.kms.requests.length;
+  const foreign = { tenant: "b" };
+  assertProblem(
+    await post("/v1/decrypt", { ...body, encryptionContext: foreign }),
+    403,
+    "ERR_POLICY_DENIED",
+  );
+  using client = await KmstoolClient.connect(KMSTOOL_PORT);
+  assert.deepEqual(await client.ask(setClient), { Status: "Ok" });
+  const refused = await client.ask({ ...kmstoolDecrypt, EncryptionContext: foreign });
+  assert.deepEqual(refused, failed("Could not decrypt ciphertext"));
+  assert.deepEqual(await client.ask(kmstoolDecrypt), { Status: "Ok", Message: PLAINTEXT_BASE64 });
+  assert.equal(simulator.kms.requests.length, heard + 1);
+});
+
+await check("a policy replaced at SIGHUP is in force: no more credentials from this CID", async () => {
+  await replacePolicy(DECRYPTS_OWN);
+  assertProblem(await post("/v1/credentials", credentials), 403, "ERR_POLICY_DENIED");
+  using client = await KmstoolClient.connect(KMSTOOL_PORT);
+  assert.deepEqual(await client.ask(setClient), failed("Could not create new client"));
+  assertPlaintext(await decrypt());
+  await replacePolicy(POLICY);
+});
+
+await check(`${BURST} requests at once, of which ${MAX_CONCURRENT + MAX_WAITING} have room`, async () => {
+  await simulator.kms.injectFault({ kind: "latency", ms: SLOW_KMS_MS });
+  const answers = await Promise.all(Array.from({ length: BURST }, () => decrypt()));
+  await simulator.kms.clearFaults();
+  const refused = answers.filter(({ status }) => status !== 200);
+  for (const answer of answers) if (answer.status === 200) assertPlaintext(answer);
+  for (const answer of refused) {
+    assertProblem(answer, 503, "ERR_OVERLOADED");
+    assert.equal(answer.headers["retry-after"], "1");
+  }
+  assert.ok(refused.length > 0 && BURST - refused.length >= MAX_CONCURRENT + MAX_WAITING);
+  assertPlaintext(await decrypt());
+  return `${refused.length} refused`;
+});
+
+await check("says so while KMS is away, and goes on when it is back", async () => {
+  using client = await KmstoolClient.connect(KMSTOOL_PORT);
+  assert.deepEqual(await client.ask(setClient), { Status: "Ok" });
+  await proxy[Symbol.asyncDispose]();
+  assertProblem(await decrypt(), 502, "ERR_CONNECTION");
+  assert.deepEqual(await client.ask(kmstoolDecrypt), failed("Could not decrypt ciphertext"));
+  assert.equal((await get("/healthz")).status, 200);
+  proxy = await startProxy();
+  assertPlaintext(await decrypt());
+  assert.deepEqual(await client.ask(kmstoolDecrypt), { Status: "Ok", Message: PLAINTEXT_BASE64 });
+});
+
+await check("SIGTERM under load: what runs is finished, and nobody else is let in", async () => {
+  using client = await KmstoolClient.connect(KMSTOOL_PORT);
+  assert.deepEqual(await client.ask(setClient), { Status: "Ok" });
+  const idle = (await connectToServer(HTTP_PORT)).resume();
+  const idleEnded = new Promise((resolve) => idle.once("close", resolve));
+  await simulator.kms.injectFault({ kind: "latency", ms: SLOW_KMS_MS });
+  const overHttp = Array.from({ length: MAX_CONCURRENT + MAX_WAITING - 1 }, () => decrypt());
+  const overKmstool = client.ask(kmstoolDecrypt);
+  await untilRunning(MAX_CONCURRENT + MAX_WAITING);
+  server.signal("SIGTERM");
+  await server.untilLogged('"closing"');
+  // Deno needs a turn of its loop to close the descriptor.
+  await sleep(100);
+  for (const port of [HTTP_PORT, KMSTOOL_PORT]) await assert.rejects(connectToServer(port), ConnectionError);
+  await idleEnded;
+  for (const answer of await Promise.all(overHttp)) assertPlaintext(answer);
+  assert.deepEqual(await overKmstool, { Status: "Ok", Message: PLAINTEXT_BASE64 });
+  assert.equal(await server.exitCode(), 0);
+  assert.equal(server.logged("closed").length, 1);
+});
+
+await check("its log knows every caller, and no secret", () => {
+  const requests = server.logged("request");
+  assert.ok(requests.length > BURST && requests.every(({ cid }) => cid === LOOPBACK_CID));
+  const secrets = [
+    credentials.secretAccessKey,
+    credentials.sessionToken ?? "?",
+    ciphertext,
+    PLAINTEXT_BASE64,
+  ];
+  for (const secret of [...secrets, PLAINTEXT]) assert.ok(!server.output.includes(secret));
+  return Promise.resolve(`${requests.length} requests`);
+});
+
+if (process.exitCode === 1) console.log(server.output.split("\n").slice(-OUTPUT_TAIL).join("\n"));
+await proxy[Symbol.asyncDispose]();
+rmSync(folder, { recursive: true });
+
+/** As in an enclave, but for the authority of the simulated KMS; KMS is where it always is: CID 3, port 8000. */
+function settings(): Record<string, string> {
+  const callers = { [LOOPBACK_CID]: { tenant: "a" } };
+  writeFileSync(policyFile, POLICY);
+  writeFileSync(join(folder, "ca.pem"), simulator.trustedCertificates);
+  writeFileSync(join(folder, "config.json"), JSON.stringify({ callers, credentialSetters: "policy" }));
+  return {
+    ENCLAVE_KMS_CONFIG: join(folder, "config.json"),
+    ENCLAVE_KMS_REGION: simulator.region,
+    ENCLAVE_KMS_ENGINE: "direct",
+    ENCLAVE_KMS_TRUSTED_CERTIFICATES_FILE: join(folder, "ca.pem"),
+    ENCLAVE_KMS_POLICY_FILE: policyFile,
+    ENCLAVE_KMS_MAX_CONCURRENT: String(MAX_CONCURRENT),
+    ENCLAVE_KMS_MAX_WAITING: String(MAX_WAITING),
+    // The guest is emulated.
+    ENCLAVE_KMS_REQUEST_TIMEOUT_MS: "20000",
+  };
+}
+
+function decrypt(): Promise<HttpAnswer> {
+  return post("/v1/decrypt", body);
+}
+
+function post(path: string, body: unknown): Promise<HttpAnswer> {
+  return askHttp(HTTP_PORT, path, body);
+}
+
+function get(path: string): Promise<HttpAnswer> {
+  return askHttp(HTTP_PORT, path);
+}
+
+function assertPlaintext({ status, body }: HttpAnswer): void {
+  assert.deepEqual([status, JSON.parse(body)], [200, { plaintext: PLAINTEXT_BASE64 }]);
+}
+
+function assertProblem({ status, headers, body }: HttpAnswer, expected: number, code: string): void {
+  assert.deepEqual([status, JSON.parse(body).code], [expected, code]);
+  assert.equal(headers["content-type"], "application/problem+json");
+}
+
+function failed(message: string) {
+  return { Status: "Error", Message: message };
+}
+
+async function replacePolicy(text: string): Promise<void> {
+  const from = server.output.length;
+  writeFileSync(policyFile, text);
+  server.signal("SIGHUP");
+  await server.untilLogged('"the policy is replaced"', 10_000, from);
+}
+
+async function untilRunning(count: number): Promise<void> {
+  const endsAt = performance.now() + SLOW_KMS_MS;
+  while (!(await get("/metrics")).body.includes(`enclave_kms_requests_running ${count}\n`)) {
+    assert.ok(performance.now() < endsAt, "the load never got there");
+  }
+}
+
+/** What vsock-proxy does on the parent. */
+function startProxy() {
+  const { host, port } = simulator.endpoint as TcpEndpoint;
+  return listen(PARENT, {}, ({ stream }) => {
+    const upstream = connect({ host, port, allowHalfOpen: true });
+    upstream.on("error", () => stream.destroy());
+    upstream.on("close", () => stream.destroy());
+    stream.on("close", () => upstream.destroy());
+    stream.pipe(upstream).pipe(stream);
+  });
+}

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** The variable that names the folder of the bundled servers, built on the host. */
+export const BUNDLES_VARIABLE = "ENCLAVE_KMS_TEST_BUNDLES";
+
+const isDeno = "Deno" in globalThis;
+
+/** What server/README.md says to run, on the runtime that runs this. */
+const COMMAND = isDeno
+  ? ["deno", "run", "--quiet", "--no-prompt", "--cached-only", "--unstable-vsock", "--allow-net"].concat(
+    ["--allow-read", "--allow-env", "--allow-sys=hostname", "--allow-ffi"],
+  )
+  : ["node"];
+
+/** The guest is emulated, perhaps on a busy machine. */
+const START_TIMEOUT_MS = 60_000;
+
+/** The bundled server in a process of its own, which inherits the supervisor's `/dev/nsm`. */
+export class ServerProcess implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<unknown>;
+  #output = "";
+
+  private constructor(settings: Readonly<Record<string, string>>) {
+    const [program = "", ...args] = COMMAND;
+    const entry = bundledEntry();
+    this.#child = spawn(program, [...args, entry], {
+      cwd: "/",
+      env: { ...process.env, ...settings },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#exited = once(this.#child, "exit");
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => this.#output += text);
+    }
+  }
+
+  /**
+   * Starts it, and waits until it listens.
+   *
+   * @param settings Its environment, besides this process's own
+   */
+  static async start(settings: Readonly<Record<string, string>>): Promise<ServerProcess> {
+    const server = new ServerProcess(settings);
+    await server.untilLogged('"listening"', START_TIMEOUT_MS);
+    return server;
+  }
+
+  /** All it has printed. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** The lines of its log with that message. */
+  logged(message: string): Record<string, unknown>[] {
+    return this.#output.split("\n").filter((line) => line.includes(`"msg":"${message}"`))
+      .map((line) => JSON.parse(line));
+  }
+
+  /** Waits until it has printed that, after `from`. */
+  async untilLogged(text: string, timeoutMs = 10_000, from = 0): Promise<void> {
+    const endsAt = performance.now() + timeoutMs;
+    while (!this.#output.includes(text, from)) {
+      assert.ok(this.#child.exitCode === null, `the server ended:\n${this.#output}`);
+      assert.ok(performance.now() < endsAt, `the server never said ${text}:\n${this.#output}`);
+      await sleep(20);
+    }
+  }
+
+  /** Deno's ChildProcess.kill() sends one signal and no more. */
+  signal(signal: "SIGHUP" | "SIGTERM" | "SIGKILL"): void {
+    if (this.#child.pid !== undefined && !this.#hasEnded()) process.kill(this.#child.pid, signal);
+  }
+
+  /** @returns The exit code, once it has ended; null when a signal ended it */
+  async exitCode(): Promise<number | null> {
+    await this.#exited;
+    return this.#child.exitCode;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.signal("SIGKILL");
+    await this.#exited;
+  }
+
+  #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+}
+
+function bundledEntry(): string {
+  const folder = process.env[BUNDLES_VARIABLE];
+  assert.ok(folder, `${BUNDLES_VARIABLE} is not set: run through npm run test:vsock`);
+  return join(folder, isDeno ? "deno" : "node", "lib/enclave-kms/server.js");
+}
