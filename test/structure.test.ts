@@ -32,8 +32,9 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ["ffi"],
   "@cedar-policy/cedar-wasm": ["policy", "bench"],
   cbor2: ["attestation", "sim", "test"],
-  esbuild: ["tools"],
+  esbuild: ["tools", "test"],
   hono: ["server", "test"],
+  hpke: ["attestation"],
   pino: ["server"],
   valibot: ["server"],
 };
