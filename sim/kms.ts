@@ -1,18 +1,16 @@
-import { randomUUID } from "node:crypto";
-import type { HttpRequest } from "./http_message.ts";
-import { FaultQueue, type FaultTimes } from "./fault_queue.ts";
-import { authenticate } from "./kms_auth.ts";
-import { CredentialStore, type SimulatedCredentials } from "./kms_credentials.ts";
-import { deliveryOf, jsonAnswer, refusalOf } from "./kms_delivery.ts";
-import { KmsRefusal } from "./kms_errors.ts";
+import { SimulatedClock } from "./clock.ts";
+import type { FaultTimes } from "./fault_queue.ts";
+import type { SimulatedCredentials } from "./kms_credentials.ts";
 import { faultScope, type KmsFault } from "./kms_faults.ts";
+import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
 import { KmsInput } from "./kms_input.ts";
-import { type CreateKeyOptions, KeyStore, type SimulatedKey } from "./kms_keys.ts";
-import { type KmsOutput, OPERATIONS } from "./kms_operations.ts";
-import { RecipientReader } from "./kms_recipient.ts";
-import { type ReleaseOptions, Releaser } from "./kms_release.ts";
+import type { KmsOutput } from "./kms_key_use.ts";
+import type { CreateKeyOptions, SimulatedKey } from "./kms_keys.ts";
+import { checkPolicy, type KeyPolicy } from "./kms_policy.ts";
+import type { ReleaseOptions } from "./kms_release.ts";
+import { KmsService, type LoggedRequest, type Tampering } from "./kms_service.ts";
 import type { ServerCertificate, TlsAuthority } from "./tls_certificates.ts";
-import { type Delivery, type ListenAddress, TlsServer } from "./tls_server.ts";
+import { type ListenAddress, TlsServer } from "./tls_server.ts";
 
 /** How the simulated KMS is set up. */
 export interface SimulatedKmsOptions extends ReleaseOptions {
@@ -22,22 +20,8 @@ export interface SimulatedKmsOptions extends ReleaseOptions {
   readonly tls: TlsAuthority;
   /** The root certificate that attestation documents have to descend from, DER. */
   readonly attestationRoot: Uint8Array;
-  /** The clock, milliseconds since 1970. Default: `Date.now`. */
-  readonly now?: (() => number) | undefined;
-}
-
-/** One request as the simulated KMS saw it. Holds no secret. */
-export interface LoggedRequest {
-  /** Such as `Decrypt`; empty when there was none. */
-  readonly operation: string;
-  /** The ARN of the key that was used, once it was found. */
-  readonly keyArn: string | undefined;
-  /** The `x-amzn-requestid` of the answer. */
-  readonly requestId: string;
-  /** The exception it was refused with. */
-  readonly refusedWith: string | undefined;
-  /** The fault that struck it. */
-  readonly fault: string | undefined;
+  /** The clock, milliseconds since 1970, or one that can be moved. Default: `Date.now`. */
+  readonly now?: (() => number) | SimulatedClock | undefined;
 }
 
 /**
@@ -61,17 +45,10 @@ export interface LoggedRequest {
 export class SimulatedKms implements AsyncDisposable {
   /** The region. */
   readonly region: string;
-  readonly #keys: KeyStore;
-  readonly #credentials: CredentialStore;
-  readonly #recipients: RecipientReader;
-  readonly #releaser: Releaser;
+  readonly #service: KmsService;
   readonly #tls: TlsAuthority;
-  readonly #now: () => number;
-  readonly #faults = new FaultQueue<KmsFault>();
-  readonly #requests: LoggedRequest[] = [];
   readonly #addresses: ListenAddress[] = [];
   #servers: TlsServer[] = [];
-  #requestCount = 0;
   #pastConnections = 0;
 
   /**
@@ -80,24 +57,21 @@ export class SimulatedKms implements AsyncDisposable {
    * @param options Region, certificates, clock and the form of answers
    */
   constructor(options: SimulatedKmsOptions) {
-    const { region, tls, attestationRoot, now = Date.now } = options;
+    const { region, tls, now } = options;
     this.region = region;
     this.#tls = tls;
-    this.#now = now;
-    this.#keys = new KeyStore(region);
-    this.#credentials = new CredentialStore(now);
-    this.#recipients = new RecipientReader(attestationRoot, now);
-    this.#releaser = new Releaser(options);
+    const clock = now instanceof SimulatedClock ? now : new SimulatedClock(now);
+    this.#service = new KmsService({ ...options, clock });
   }
 
-  /** The last requests that were read whole, in order; the oldest go once there are {@link MAX_LOGGED_REQUESTS}. */
+  /** The last requests that were read whole, in order; the oldest go once there are 1000. */
   get requests(): readonly LoggedRequest[] {
-    return this.#requests;
+    return this.#service.requests;
   }
 
   /** How many requests have been read whole. */
   get requestCount(): number {
-    return this.#requestCount;
+    return this.#service.requestCount;
   }
 
   /** How many connections it has accepted. */
@@ -126,7 +100,53 @@ export class SimulatedKms implements AsyncDisposable {
    * @param options Kind, alias, policy and state
    */
   createKey(options: CreateKeyOptions = {}): Promise<SimulatedKey> {
-    return this.#keys.create(options);
+    return this.#service.keys.create(options);
+  }
+
+  /**
+   * Permits something beside a key's policy, and regardless of what it says of attestation; only a statement that
+   * denies wins over a grant.
+   *
+   * @param options What to permit on which key, to whom, and under which encryption context
+   * @returns The grant's id and token
+   * @throws {TypeError} When KMS has no such grant
+   * @throws {KmsRefusal} `NotFoundException` when there is no such key
+   */
+  createGrant(options: CreateGrantOptions): SimulatedGrant {
+    return this.#service.grants.create(this.#service.keys.find(options.keyId), options);
+  }
+
+  /**
+   * Ends a grant at once; its token is invalid from then on.
+   *
+   * @param grant Which
+   */
+  revokeGrant(grant: Pick<SimulatedGrant, "grantId">): void {
+    this.#service.grants.revoke(grant);
+  }
+
+  /** What its callers may do where no key is involved, which is GenerateRandom. Default: everything. */
+  get identityPolicy(): KeyPolicy {
+    return this.#service.identityPolicy;
+  }
+
+  set identityPolicy(policy: KeyPolicy) {
+    this.#service.identityPolicy = checkPolicy(policy);
+  }
+
+  /**
+   * How far its clock is ahead of this process's, in milliseconds; negative when it is behind. It goes into the
+   * `date` header of every answer, and signatures and attestation documents are judged by it. A Nitro Secure
+   * Module of the same simulator follows: its clock is the host's, and only an enclave's own clock drifts. When
+   * credentials expire is not moved along.
+   */
+  get clockOffsetMs(): number {
+    return this.#service.clock.offsetMs;
+  }
+
+  set clockOffsetMs(offsetMs: number) {
+    if (!Number.isFinite(offsetMs)) throw new RangeError("clockOffsetMs has to be a finite number");
+    this.#service.clock.offsetMs = offsetMs;
   }
 
   /**
@@ -135,7 +155,7 @@ export class SimulatedKms implements AsyncDisposable {
    * @param options How long they live, in milliseconds. Default: an hour
    */
   issueCredentials(options: { readonly lifetimeMs?: number } = {}): SimulatedCredentials {
-    return this.#credentials.issue(options.lifetimeMs);
+    return this.#service.credentials.issue(options.lifetimeMs);
   }
 
   /**
@@ -144,7 +164,16 @@ export class SimulatedKms implements AsyncDisposable {
    * @param credentials Which
    */
   expireCredentials(credentials: Pick<SimulatedCredentials, "accessKeyId">): void {
-    this.#credentials.expire(credentials);
+    this.#service.credentials.expire(credentials);
+  }
+
+  /**
+   * Forgets credentials: from now on they are refused as never issued, with `UnrecognizedClientException`.
+   *
+   * @param credentials Which
+   */
+  revokeCredentials(credentials: Pick<SimulatedCredentials, "accessKeyId">): void {
+    this.#service.credentials.revoke(credentials);
   }
 
   /**
@@ -156,7 +185,7 @@ export class SimulatedKms implements AsyncDisposable {
    * @throws {KmsRefusal} When KMS would refuse
    */
   call(operation: string, members: Readonly<Record<string, unknown>>): Promise<KmsOutput> {
-    return this.#run(operation, new KmsInput(members), undefined, () => {});
+    return this.#service.run(operation, new KmsInput(members));
   }
 
   /**
@@ -168,12 +197,31 @@ export class SimulatedKms implements AsyncDisposable {
    */
   async injectFault(fault: KmsFault, options: FaultTimes = {}): Promise<void> {
     if (faultScope(fault) === "listener") return await this.#closeServers();
-    this.#faults.add(fault, options);
+    this.#service.faults.add(fault, options);
   }
 
-  /** Ends all faults; listens again where it had stopped. */
+  /**
+   * Changes the members of answers that are no refusals, of whatever operation, for faults of one's own.
+   *
+   * @param change Gets the members and the operation, returns the members to send
+   * @param options For how many answers. Default: until {@link clearFaults}
+   * @throws {RangeError} When `times` is not a whole number above 0
+   * @example
+   * ```ts
+   * import { startSimulator } from "enclave-kms/sim";
+   *
+   * await using enclave = await startSimulator();
+   * enclave.kms.tamper(({ PublicKey: _, ...members }) => members, { times: 1 });
+   * ```
+   */
+  tamper(change: Tampering, options: FaultTimes = {}): void {
+    this.#service.tamperings.add(change, options);
+  }
+
+  /** Ends all faults and changes; listens again where it had stopped. */
   async clearFaults(): Promise<void> {
-    this.#faults.clear();
+    this.#service.faults.clear();
+    this.#service.tamperings.clear();
     if (this.#servers.length === 0) await Promise.all(this.#addresses.map((address) => this.#open(address)));
   }
 
@@ -186,7 +234,7 @@ export class SimulatedKms implements AsyncDisposable {
   async #open(address: ListenAddress): Promise<ListenAddress> {
     const server = new TlsServer({
       certificate: () => this.#certificate(),
-      answer: (request) => this.#answer(request),
+      answer: (request) => this.#service.answer(request),
     });
     const bound = await server.listen(address);
     this.#servers.push(server);
@@ -201,74 +249,8 @@ export class SimulatedKms implements AsyncDisposable {
   }
 
   async #certificate(): Promise<ServerCertificate | "silence"> {
-    const fault = this.#faults.take((candidate) => faultScope(candidate) === "connection");
+    const fault = this.#service.faults.take((candidate) => faultScope(candidate) === "connection");
     if (fault?.kind === "tlsSilence") return "silence";
     return await this.#tls.certificate(fault?.kind === "certificate" ? fault.certificate : "valid");
   }
-
-  async #answer(request: HttpRequest): Promise<Delivery> {
-    const requestId = randomUUID();
-    const fault = this.#faults.take((candidate) => faultScope(candidate) === "request");
-    if (fault?.kind === "latency") await new Promise((resolve) => setTimeout(resolve, fault.ms));
-    const operation = request.headers.get("x-amz-target")?.replace(/^TrentService\./, "") ?? "";
-    let keyArn: string | undefined;
-    const output = await this.#authenticatedOutput(
-      operation,
-      request,
-      fault,
-      ({ arn }) => void (keyArn = arn),
-    );
-    const refusedWith = output instanceof KmsRefusal ? output.kmsCode : undefined;
-    this.#log({ operation, keyArn, requestId, refusedWith, fault: fault?.kind });
-    if (fault?.kind === "hang") await new Promise<never>(() => {});
-    const stamp = { requestId, now: this.#now() };
-    return deliveryOf(jsonAnswer(output, stamp), fault, stamp);
-  }
-
-  async #authenticatedOutput(
-    operation: string,
-    request: HttpRequest,
-    fault: KmsFault | undefined,
-    noteKey: (key: SimulatedKey) => void,
-  ): Promise<KmsOutput | KmsRefusal> {
-    try {
-      if (request.method !== "POST" || request.target !== "/" || !Object.hasOwn(OPERATIONS, operation)) {
-        throw new KmsRefusal("UnknownOperationException");
-      }
-      authenticate(request, { credentials: this.#credentials, region: this.region, now: this.#now });
-      const refusal = refusalOf(fault);
-      if (refusal !== undefined) throw refusal;
-      return await this.#run(operation, KmsInput.parse(request.body), fault, noteKey);
-    } catch (error) {
-      return error instanceof KmsRefusal ? error : new KmsRefusal("KMSInternalException", String(error));
-    }
-  }
-
-  async #run(
-    name: string,
-    input: KmsInput,
-    fault: KmsFault | undefined,
-    noteKey: (key: SimulatedKey) => void,
-  ): Promise<KmsOutput> {
-    const operation = Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name] : undefined;
-    if (operation === undefined) throw new KmsRefusal("UnknownOperationException");
-    const output = await operation({
-      keys: this.#keys,
-      recipients: this.#recipients,
-      release: (member, secret, recipient) => this.#releaser.release(member, secret, recipient, fault),
-      noteKey,
-    }, input);
-    return fault?.kind === "wrongKeyId"
-      ? { ...output, KeyId: `${String(output["KeyId"]).slice(0, -36)}${randomUUID()}` }
-      : output;
-  }
-
-  #log(request: LoggedRequest): void {
-    this.#requestCount++;
-    this.#requests.push(request);
-    if (this.#requests.length > MAX_LOGGED_REQUESTS) this.#requests.shift();
-  }
 }
-
-/** How many requests are kept in the log. */
-export const MAX_LOGGED_REQUESTS = 1000;

@@ -81,12 +81,22 @@ function checkTime(timestamp: string | undefined, scopeDate: string, now: number
     throw wrong("Date in Credential scope does not match YYYYMMDD from X-Amz-Date.");
   }
   const [, year, month, day, hour, minute, second] = match;
-  const skew = now - Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  if (skew > MAX_SKEW_MS) throw wrong(`Signature expired: ${timestamp} is now earlier than allowed (5 min.)`);
-  if (!(skew >= -MAX_SKEW_MS)) {
-    throw wrong(`Signature not yet current: ${timestamp} is still later than allowed (5 min.)`);
+  const signedAt = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  const [earliest, latest] = [now - MAX_SKEW_MS, now + MAX_SKEW_MS];
+  if (signedAt < earliest) {
+    const limit = `${amzDate(earliest)} (${amzDate(now)} - 5 min.)`;
+    throw wrong(`Signature expired: ${timestamp} is now earlier than ${limit}`);
+  }
+  if (!(signedAt <= latest)) {
+    const limit = `${amzDate(latest)} (${amzDate(now)} + 5 min.)`;
+    throw wrong(`Signature not yet current: ${timestamp} is still later than ${limit}`);
   }
   return timestamp;
+}
+
+/** As SigV4 writes it: `20260101T000000Z`. */
+function amzDate(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().replace(/[-:]|\.\d{3}/g, "");
 }
 
 function checkSignedHeaders({ headers }: HttpRequest, signedHeaders: readonly string[]): void {

@@ -41,6 +41,11 @@ export class CredentialStore {
     if (entry !== undefined) entry.expiresAt = this.#now();
   }
 
+  /** Forgets credentials. */
+  revoke({ accessKeyId }: Pick<SimulatedCredentials, "accessKeyId">): void {
+    this.#issued.delete(accessKeyId);
+  }
+
   /** The credentials with this access key id, and whether they have expired. */
   find(accessKeyId: string): { credentials: SimulatedCredentials; expired: boolean } | undefined {
     const entry = this.#issued.get(accessKeyId);

@@ -1,12 +1,15 @@
 /** The exceptions of KMS that the simulator knows, and those of AWS's front door. */
 export type KmsExceptionName =
   | "AccessDeniedException"
+  | "CustomKeyStoreNotFoundException"
   | "DependencyTimeoutException"
   | "DisabledException"
+  | "DryRunOperationException"
   | "ExpiredTokenException"
   | "IncompleteSignatureException"
   | "IncorrectKeyException"
   | "InvalidCiphertextException"
+  | "InvalidGrantTokenException"
   | "InvalidKeyUsageException"
   | "InvalidSignatureException"
   | "KeyUnavailableException"
@@ -62,6 +65,7 @@ const STATUSES: Readonly<Partial<Record<KmsExceptionName, number>>> = {
 
 const USUAL_MESSAGES: Readonly<Partial<Record<KmsExceptionName, string>>> = {
   DependencyTimeoutException: "The system timed out while trying to fulfill the request.",
+  DryRunOperationException: "The request would have succeeded, but the DryRun option is set.",
   ExpiredTokenException: "The security token included in the request is expired",
   IncorrectKeyException: "The key ID in the request does not identify a CMK that can perform this operation.",
   KeyUnavailableException: "The request was rejected because the specified KMS key was not available.",

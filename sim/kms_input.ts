@@ -1,6 +1,6 @@
 import { decodeBase64 } from "../lib/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
-import type { KeyAlgorithm } from "./kms_keys.ts";
+import { KEY_ALGORITHMS, type KeyAlgorithm } from "./kms_key_specs.ts";
 
 /** The JSON object of a request, read member by member, each with KMS's own errors. */
 export class KmsInput {
@@ -23,6 +23,12 @@ export class KmsInput {
       // refused below
     }
     throw new KmsRefusal("SerializationException", null);
+  }
+
+  /** The same without a member that the operation does not know: KMS passes over those. */
+  without(name: string): KmsInput {
+    const { [name]: _, ...others } = this.#members;
+    return new KmsInput(others);
   }
 
   /** A member that may be absent. */
@@ -68,11 +74,66 @@ export class KmsInput {
 
   /** EncryptionAlgorithm; `SYMMETRIC_DEFAULT` when absent. */
   algorithm(): KeyAlgorithm {
-    const value = this.text("EncryptionAlgorithm") ?? "SYMMETRIC_DEFAULT";
-    const algorithm = ALGORITHMS.find((known) => known === value);
-    if (algorithm !== undefined) return algorithm;
-    const set = `Member must satisfy enum value set: [${ALGORITHMS.join(", ")}]`;
-    throw invalid(value, "EncryptionAlgorithm", set);
+    return this.choice("EncryptionAlgorithm", KEY_ALGORITHMS) ?? "SYMMETRIC_DEFAULT";
+  }
+
+  /** One of some texts; may be absent. */
+  choice<Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    const choice = choices.find((known) => known === value);
+    if (choice !== undefined) return choice;
+    throw invalid(value, name, `Member must satisfy enum value set: [${choices.join(", ")}]`);
+  }
+
+  /** One of some texts; has to be there. */
+  requiredChoice<Choice extends string>(name: string, choices: readonly Choice[]): Choice {
+    const choice = this.choice(name, choices);
+    if (choice === undefined) throw invalid("null", name, "Member must not be null");
+    return choice;
+  }
+
+  /** A whole number from `min` to `max`; may be absent. */
+  integer(name: string, min: number, max: number): number | undefined {
+    const value = this.#members[name] ?? undefined;
+    if (value === undefined) return undefined;
+    if (typeof value !== "number" || !Number.isInteger(value)) {
+      throw new KmsRefusal("SerializationException", `${name} is not an integer`);
+    }
+    const constraint = value < min ? `greater than or equal to ${min}` : `less than or equal to ${max}`;
+    if (value < min || value > max) {
+      throw invalid(String(value), name, `Member must have value ${constraint}`);
+    }
+    return value;
+  }
+
+  /** True or false; false when absent. */
+  flag(name: string): boolean {
+    const value = this.#members[name] ?? false;
+    if (typeof value === "boolean") return value;
+    throw new KmsRefusal("SerializationException", `${name} is not a boolean`);
+  }
+
+  /** At most `maxCount` texts of 1 to `maxLength` characters; empty when absent. */
+  texts(name: string, maxCount: number, maxLength: number): readonly string[] {
+    const value: unknown = this.#members[name] ?? [];
+    if (!Array.isArray(value) || !value.every((entry) => typeof entry === "string")) {
+      throw new KmsRefusal("SerializationException", `${name} is not a list of strings`);
+    }
+    if (value.length > maxCount) {
+      throw invalid("", name, `Member must have length less than or equal to ${maxCount}`);
+    }
+    if (value.some(({ length }) => length < 1 || length > maxLength)) {
+      const [least, most] = [1, maxLength].map((n) =>
+        `length ${n === 1 ? "greater" : "less"} than or equal to ${n}`
+      );
+      throw invalid(
+        "",
+        name,
+        `Member must satisfy constraint: [Member must have ${most}, Member must have ${least}]`,
+      );
+    }
+    return value;
   }
 
   #decode(name: string, text: string): Uint8Array<ArrayBuffer> {
@@ -84,15 +145,14 @@ export class KmsInput {
   }
 }
 
-const ALGORITHMS: readonly KeyAlgorithm[] = ["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"];
-
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Of a value that was long, secret or missing, KMS says nothing: `""` or `"null"`. */
 function invalid(value: string, name: string, constraint: string): KmsRefusal {
   const member = name.charAt(0).toLowerCase() + name.slice(1);
-  const shown = value === "null" ? "" : ` '${value}'`;
+  const shown = value === "null" || value === "" ? "" : ` '${value}'`;
   return new KmsRefusal(
     "ValidationException",
     `1 validation error detected: Value${shown} at '${member}' failed to satisfy constraint: ${constraint}`,

@@ -4,30 +4,35 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
-  generateKeyPair,
-  type KeyObject,
+  createPublicKey,
+  diffieHellman,
   privateDecrypt,
   publicEncrypt,
   randomBytes,
   randomUUID,
 } from "node:crypto";
-import { promisify } from "node:util";
+import { encodeHex } from "../lib/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
-import { ALLOW_ALL_POLICY, checkPolicy, type KeyPolicy, SIMULATED_ACCOUNT } from "./kms_policy.ts";
-
-/** What a key is made of. */
-export type KeySpec = "SYMMETRIC_DEFAULT" | "RSA_2048";
-
-/** Whether a key can be used. */
-export type KeyState = "Enabled" | "Disabled" | "PendingDeletion" | "PendingImport" | "Unavailable";
-
-/** The algorithms of Encrypt and Decrypt. */
-export type KeyAlgorithm = "SYMMETRIC_DEFAULT" | "RSAES_OAEP_SHA_1" | "RSAES_OAEP_SHA_256";
+import { type KeyPair, makeKeyPair, publicKeyDer } from "./kms_key_pairs.ts";
+import {
+  checkUsage,
+  type KeyAlgorithm,
+  type KeyOrigin,
+  type KeySpec,
+  type KeyState,
+  type KeyUsage,
+  usualUsage,
+} from "./kms_key_specs.ts";
+import { ALLOW_ALL_POLICY, checkPolicy, type KeyPolicy } from "./kms_policy.ts";
 
 /** What kind of key to make. */
 export interface CreateKeyOptions {
-  /** Default: `SYMMETRIC_DEFAULT`. RSA keys take up to a second to make. */
+  /** Default: `SYMMETRIC_DEFAULT`. RSA keys take up to some seconds to make. */
   readonly spec?: KeySpec | undefined;
+  /** Default: `ENCRYPT_DECRYPT`; on elliptic curves `KEY_AGREEMENT`. */
+  readonly usage?: KeyUsage | undefined;
+  /** Who is said to have made the material. Default: `AWS_KMS`. */
+  readonly origin?: KeyOrigin | undefined;
   /** A second name: `alias/…`. */
   readonly alias?: string | undefined;
   /** Who may use it. Default: everyone. */
@@ -46,9 +51,14 @@ export class SimulatedKey {
   readonly alias: string | undefined;
   /** What it is made of. */
   readonly spec: KeySpec;
+  /** What it is for. */
+  readonly usage: KeyUsage;
+  /** Who made its material. */
+  readonly origin: KeyOrigin;
   /** Whether it can be used; may be changed at any time. */
   state: KeyState;
   readonly #material: KeyMaterial;
+  readonly #materialId = encodeHex(randomBytes(32));
   #policy: KeyPolicy;
 
   /** @internal */
@@ -57,6 +67,8 @@ export class SimulatedKey {
     this.arn = `${arnPrefix}:key/${this.keyId}`;
     this.alias = options.alias;
     this.spec = options.spec ?? "SYMMETRIC_DEFAULT";
+    this.usage = options.usage ?? usualUsage(this.spec);
+    this.origin = options.origin ?? "AWS_KMS";
     this.state = options.state ?? "Enabled";
     this.#material = material;
     this.#policy = checkPolicy(options.policy ?? ALLOW_ALL_POLICY);
@@ -71,6 +83,16 @@ export class SimulatedKey {
     this.#policy = checkPolicy(policy);
   }
 
+  /** The public half, SPKI DER, as GetPublicKey returns it; undefined when the key is symmetric. */
+  get publicKey(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#material.type === "aes" ? undefined : publicKeyDer(this.#material);
+  }
+
+  /** What KMS calls its material: 64 hex digits; undefined when the key is asymmetric. */
+  get materialId(): string | undefined {
+    return this.#material.type === "aes" ? this.#materialId : undefined;
+  }
+
   /** Throws what KMS throws when a key in this state is used. */
   requireEnabled(): void {
     if (this.state === "Enabled") return;
@@ -83,6 +105,13 @@ export class SimulatedKey {
     throw new KmsRefusal("KMSInvalidStateException", `${this.arn} is ${words[this.state]}.`);
   }
 
+  /** Throws what KMS throws when a key is used for what it is not for. */
+  requireUsage(usage: KeyUsage, operation: string): void {
+    if (this.usage === usage) return;
+    const message = `${this.arn} key usage is ${this.usage} which is not valid for ${operation}.`;
+    throw new KmsRefusal("InvalidKeyUsageException", message);
+  }
+
   /** Throws what KMS throws when a key of another kind is meant. */
   requireAlgorithm(algorithm: KeyAlgorithm): void {
     if ((algorithm === "SYMMETRIC_DEFAULT") === (this.spec === "SYMMETRIC_DEFAULT")) return;
@@ -93,7 +122,7 @@ export class SimulatedKey {
   /** Encrypts; the associated data is that of the encryption context. */
   encrypt(plaintext: Uint8Array, algorithm: KeyAlgorithm, associatedData: Uint8Array): Uint8Array {
     const material = this.#material;
-    if (material.type === "rsa") {
+    if (material.type === "pair") {
       return publicEncrypt({ key: material.publicKey, ...oaep(algorithm) }, plaintext);
     }
     const header = this.#header();
@@ -108,13 +137,32 @@ export class SimulatedKey {
   decrypt(ciphertext: Uint8Array, algorithm: KeyAlgorithm, associatedData: Uint8Array): Uint8Array {
     const material = this.#material;
     try {
-      if (material.type === "rsa") {
+      if (material.type === "pair") {
         return privateDecrypt({ key: material.privateKey, ...oaep(algorithm) }, ciphertext);
       }
       return this.#openSymmetric(material.key, ciphertext, associatedData);
     } catch {
       throw new KmsRefusal("InvalidCiphertextException");
     }
+  }
+
+  /**
+   * The raw shared secret with another key on the same curve, by ECDH.
+   *
+   * @param peer The other public key, SPKI DER
+   * @throws {KmsRefusal} `ValidationException` without a message, as KMS has it, when that is no such key
+   */
+  agree(peer: Uint8Array): Uint8Array {
+    const material = this.#material;
+    if (material.type === "aes") throw new KmsRefusal("InvalidKeyUsageException");
+    try {
+      const publicKey = createPublicKey({ key: Buffer.from(peer), format: "der", type: "spki" });
+      const { privateKey } = material;
+      if (curveOf(publicKey) === curveOf(material.publicKey)) return diffieHellman({ privateKey, publicKey });
+    } catch {
+      // refused below
+    }
+    throw new KmsRefusal("ValidationException", null);
   }
 
   /** Whether a symmetric ciphertext names this key. */
@@ -136,58 +184,22 @@ export class SimulatedKey {
   }
 }
 
-/** The keys by their names. */
-export class KeyStore {
-  readonly #keys: SimulatedKey[] = [];
-  readonly #arnPrefix: string;
-
-  /** @param region Of the keys' ARNs */
-  constructor(region: string) {
-    this.#arnPrefix = `arn:${partition(region)}:kms:${region}:${SIMULATED_ACCOUNT}`;
-  }
-
-  /** Makes a key. */
-  async create(options: CreateKeyOptions): Promise<SimulatedKey> {
-    const { alias, spec = "SYMMETRIC_DEFAULT" } = options;
-    if (alias !== undefined && !/^alias\/[a-zA-Z0-9/_-]{1,250}$/.test(alias)) {
-      throw new TypeError("alias has to be alias/ and a name");
-    }
-    const key = new SimulatedKey(this.#arnPrefix, await makeMaterial(spec), options);
-    this.#keys.push(key);
-    return key;
-  }
-
-  /** The key with this id, ARN, alias or alias ARN. */
-  find(name: string): SimulatedKey {
-    const found = this.#keys.find(({ keyId, arn, alias }) =>
-      name === keyId || name === arn ||
-      (alias !== undefined && (name === alias || name === this.#aliasArn(alias)))
-    );
-    if (found !== undefined) return found;
-    const isAlias = name.includes("alias/");
-    const arn = name.startsWith("arn:") ? name : `${this.#arnPrefix}:${isAlias ? "" : "key/"}${name}`;
-    throw new KmsRefusal(
-      "NotFoundException",
-      isAlias ? `Alias ${arn} is not found.` : `Key '${arn}' does not exist`,
-    );
-  }
-
-  /** The key that made this symmetric ciphertext. */
-  findByCiphertext(ciphertext: Uint8Array): SimulatedKey {
-    const found = this.#keys.find((key) => key.made(ciphertext));
-    if (found === undefined) throw new KmsRefusal("InvalidCiphertextException");
-    return found;
-  }
-
-  #aliasArn(alias: string): string {
-    return `${this.#arnPrefix}:${alias}`;
-  }
-}
-
 /** What a key is made of. */
-type KeyMaterial =
+export type KeyMaterial =
   | { readonly type: "aes"; readonly key: Uint8Array }
-  | { readonly type: "rsa"; readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  | ({ readonly type: "pair" } & KeyPair);
+
+/**
+ * @param options What kind of key
+ * @returns Fresh material for it
+ * @throws {TypeError} When KMS has no such key
+ */
+export async function makeMaterial(options: CreateKeyOptions): Promise<KeyMaterial> {
+  const { spec = "SYMMETRIC_DEFAULT", usage = usualUsage(spec) } = options;
+  checkUsage(spec, usage);
+  if (spec === "SYMMETRIC_DEFAULT") return { type: "aes", key: randomBytes(32) };
+  return { type: "pair", ...await makeKeyPair(spec) };
+}
 
 /** How blobs of KMS start: `AQICAHg…` in base64. */
 const BLOB_PREFIX = Uint8Array.of(1, 2, 2, 0, 0x78);
@@ -195,24 +207,11 @@ const HEADER_LENGTH = BLOB_PREFIX.length + 32;
 const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
 
-async function makeMaterial(spec: KeySpec): Promise<KeyMaterial> {
-  if (spec === "SYMMETRIC_DEFAULT") return { type: "aes", key: randomBytes(32) };
-  return { type: "rsa", ...await promisify(generateKeyPair)("rsa", { modulusLength: 2048 }) };
-}
-
 function oaep(algorithm: KeyAlgorithm): { padding: number; oaepHash: string } {
   const oaepHash = algorithm === "RSAES_OAEP_SHA_1" ? "sha1" : "sha256";
   return { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash };
 }
 
-function partition(region: string): string {
-  const [prefix = ""] = /^(?:cn|us-gov|eusc|us-isob|us-isof|us-iso|eu-isoe)(?=-)/.exec(region) ?? [];
-  if (prefix === "") return "aws";
-  const names: Readonly<Record<string, string>> = {
-    "us-isob": "aws-iso-b",
-    "us-isof": "aws-iso-f",
-    "us-iso": "aws-iso",
-    "eu-isoe": "aws-iso-e",
-  };
-  return names[prefix] ?? `aws-${prefix}`;
+function curveOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyPair["publicKey"]): string | undefined {
+  return asymmetricKeyType === "ec" ? asymmetricKeyDetails?.namedCurve : undefined;
 }

@@ -1,81 +1,73 @@
 import { encodeBase64 } from "../lib/encoding.ts";
+import { generateDataKey, generateDataKeyPair, generateRandom } from "./kms_data_keys.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsInput } from "./kms_input.ts";
-import type { KeyStore, SimulatedKey } from "./kms_keys.ts";
-import { authorize, requestAttributes } from "./kms_policy.ts";
-import type { Recipient, RecipientReader } from "./kms_recipient.ts";
-
-/** What an operation works with. */
-export interface OperationContext {
-  /** The keys. */
-  readonly keys: KeyStore;
-  /** Reads and verifies the Recipient of a request. */
-  readonly recipients: RecipientReader;
-  /** The members that hand a secret out: in clear, or in an envelope when there is a recipient. */
-  release(
-    member: string,
-    secret: Uint8Array,
-    recipient: Recipient | undefined,
-  ): Readonly<Record<string, unknown>>;
-  /** Notes which key was used, for the log. */
-  noteKey(key: SimulatedKey): void;
-}
-
-/** One operation: from its input to the members of its output. */
-export type KmsOperation = (context: OperationContext, input: KmsInput) => KmsOutput | Promise<KmsOutput>;
-
-/** The members of an output. */
-export type KmsOutput = Readonly<Record<string, unknown>>;
+import { deriveSharedSecret } from "./kms_key_agreement.ts";
+import { maxPlaintextLength } from "./kms_key_specs.ts";
+import type { KeyStore } from "./kms_key_store.ts";
+import {
+  admit,
+  associatedData,
+  endDryRun,
+  type KmsOperation,
+  type KmsOutput,
+  materialMember,
+  type OperationContext,
+  readKeyInput,
+} from "./kms_key_use.ts";
+import type { SimulatedKey } from "./kms_keys.ts";
 
 /** The operations by name. A new one is one more entry here. */
-export const OPERATIONS: Readonly<Record<string, KmsOperation>> = { Encrypt: encrypt, Decrypt: decrypt };
+export const OPERATIONS: Readonly<Record<string, KmsOperation>> = {
+  Encrypt: encrypt,
+  Decrypt: decrypt,
+  DeriveSharedSecret: deriveSharedSecret,
+  GenerateDataKey: generateDataKey,
+  GenerateDataKeyPair: generateDataKeyPair,
+  GenerateRandom: generateRandom,
+};
 
 /** KMS's limits, in bytes. */
 const MAX_PLAINTEXT_LENGTH = 4096;
 const MAX_CIPHERTEXT_LENGTH = 6144;
 
-/** The longest plaintext under RSA-2048 with OAEP, by algorithm, in bytes. */
-const MAX_OAEP_LENGTH: Readonly<Record<string, number>> = { RSAES_OAEP_SHA_1: 214, RSAES_OAEP_SHA_256: 190 };
-
-// deno-lint-ignore require-await -- the other operations of this table wait
-async function encrypt(
-  context: OperationContext,
-  input: KmsInput,
-): Promise<Readonly<Record<string, unknown>>> {
+async function encrypt(context: OperationContext, input: KmsInput): Promise<KmsOutput> {
   const plaintext = input.bytes("Plaintext", MAX_PLAINTEXT_LENGTH);
   const algorithm = input.algorithm();
-  const encryptionContext = input.textMap("EncryptionContext");
+  const common = await readKeyInput(context, input.without("Recipient"));
   const key = context.keys.find(input.requiredText("KeyId"));
-  context.noteKey(key);
-  authorize(key.policy, "kms:Encrypt", key.arn, requestAttributes(undefined, encryptionContext, algorithm));
-  key.requireEnabled();
+  const conditions = { "kms:EncryptionAlgorithm": algorithm };
+  admit(context, { operation: "Encrypt", key, input: common, conditions });
+  key.requireUsage("ENCRYPT_DECRYPT", "Encrypt");
   key.requireAlgorithm(algorithm);
-  if (plaintext.length > (MAX_OAEP_LENGTH[algorithm] ?? MAX_PLAINTEXT_LENGTH)) {
-    throw new KmsRefusal("ValidationException", `Plaintext is too long for ${algorithm} with ${key.spec}.`);
+  const most = maxPlaintextLength(key.spec, algorithm);
+  if (plaintext.length > most) {
+    const message =
+      `Algorithm ${algorithm} and key spec ${key.spec} cannot encrypt data larger than ${most} bytes.`;
+    throw new KmsRefusal("ValidationException", message);
   }
-  const blob = key.encrypt(plaintext, algorithm, associatedData(key, encryptionContext));
+  const bound = associatedData(key, common.encryptionContext);
+  endDryRun(common);
+  const blob = key.encrypt(plaintext, algorithm, bound);
   return { CiphertextBlob: encodeBase64(blob), EncryptionAlgorithm: algorithm, KeyId: key.arn };
 }
 
-async function decrypt(
-  context: OperationContext,
-  input: KmsInput,
-): Promise<Readonly<Record<string, unknown>>> {
+async function decrypt(context: OperationContext, input: KmsInput): Promise<KmsOutput> {
   const ciphertext = input.bytes("CiphertextBlob", MAX_CIPHERTEXT_LENGTH);
   const algorithm = input.algorithm();
-  const encryptionContext = input.textMap("EncryptionContext");
-  const recipient = await context.recipients.read(input.structure("Recipient"));
+  const common = await readKeyInput(context, input);
   const key = decryptionKey(context.keys, ciphertext, algorithm, input.text("KeyId"));
-  context.noteKey(key);
-  const attributes = requestAttributes(recipient?.document, encryptionContext, algorithm);
-  authorize(key.policy, "kms:Decrypt", key.arn, attributes);
-  key.requireEnabled();
+  const conditions = { "kms:EncryptionAlgorithm": algorithm };
+  admit(context, { operation: "Decrypt", key, input: common, conditions });
+  key.requireUsage("ENCRYPT_DECRYPT", "Decrypt");
   key.requireAlgorithm(algorithm);
-  const plaintext = key.decrypt(ciphertext, algorithm, associatedData(key, encryptionContext));
+  const plaintext = key.decrypt(ciphertext, algorithm, associatedData(key, common.encryptionContext));
+  endDryRun(common);
   return {
     EncryptionAlgorithm: algorithm,
     KeyId: key.arn,
-    ...context.release("Plaintext", plaintext, recipient),
+    ...materialMember(key, common),
+    ...context.release("Plaintext", plaintext, common.recipient),
   };
 }
 
@@ -96,16 +88,4 @@ function decryptionKey(
   const made = keys.findByCiphertext(ciphertext);
   if (named !== undefined && named !== made) throw new KmsRefusal("IncorrectKeyException");
   return made;
-}
-
-/** The encryption context in one unambiguous form: pairs sorted by name, each part with its length. */
-function associatedData(key: SimulatedKey, encryptionContext: Readonly<Record<string, string>>): Uint8Array {
-  const pairs = Object.entries(encryptionContext).sort(([a], [b]) => (a < b ? -1 : 1));
-  if (key.spec !== "SYMMETRIC_DEFAULT" && pairs.length > 0) {
-    throw new KmsRefusal(
-      "ValidationException",
-      "Encryption context is not supported with asymmetric KMS keys.",
-    );
-  }
-  return new TextEncoder().encode(JSON.stringify(pairs));
 }

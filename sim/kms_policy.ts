@@ -31,7 +31,8 @@ export interface KeyPolicyStatement {
 /**
  * Conditions by operator (`StringEquals`, `StringNotEquals`, `StringEqualsIgnoreCase`,
  * `StringNotEqualsIgnoreCase`, `Null`) and condition key (`kms:RecipientAttestation:ImageSha384`,
- * `kms:RecipientAttestation:PCR0` to `PCR31`, `kms:EncryptionContext:<name>`, `kms:EncryptionAlgorithm`).
+ * `kms:RecipientAttestation:PCR0` to `PCR31`, `kms:EncryptionContext:<name>`, `kms:EncryptionAlgorithm`,
+ * `kms:DataKeyPairSpec`, `kms:KeyAgreementAlgorithm`).
  */
 export type KeyPolicyConditions = Readonly<
   Record<string, Readonly<Record<string, string | boolean | readonly string[]>>>
@@ -87,15 +88,15 @@ export type RequestAttributes = ReadonlyMap<string, string>;
 /**
  * @param document The verified attestation document of the request, if it has one
  * @param encryptionContext Of the request
- * @param encryptionAlgorithm Of the request
+ * @param others More condition keys and their values, such as `kms:EncryptionAlgorithm`
  * @returns What conditions are compared with
  */
 export function requestAttributes(
   document: AttestationDocument | undefined,
   encryptionContext: Readonly<Record<string, string>>,
-  encryptionAlgorithm: string,
+  others: Readonly<Record<string, string>>,
 ): RequestAttributes {
-  const attributes = new Map([["kms:encryptionalgorithm", encryptionAlgorithm]]);
+  const attributes = new Map(Object.entries(others).map(([name, value]) => [name.toLowerCase(), value]));
   for (const [name, value] of Object.entries(encryptionContext)) {
     attributes.set(`kms:encryptioncontext:${name.toLowerCase()}`, value);
   }
@@ -106,26 +107,37 @@ export function requestAttributes(
   return attributes;
 }
 
+/** What is to be judged. */
+export interface PolicyQuestion {
+  /** The policy of the key, or of the caller. */
+  readonly policy: KeyPolicy;
+  /** Whose policy it is, for the message. */
+  readonly kind: "resource-based" | "identity-based";
+  /** Such as `kms:Decrypt`. */
+  readonly action: string;
+  /** The key's ARN or `*`, for the message. */
+  readonly resource: string;
+  /** Of the request. */
+  readonly attributes: RequestAttributes;
+}
+
 /**
- * @param policy The key's policy
- * @param action Such as `kms:Decrypt`
- * @param resource The key's ARN, for the message
- * @param attributes Of the request
- * @throws {KmsRefusal} `AccessDeniedException` unless the policy allows the request
+ * @param question What is to be judged
+ * @param grants Whether a grant permits what the policy neither allows nor denies
+ * @throws {KmsRefusal} `AccessDeniedException` when the policy denies the request, or nothing allows it
  */
-export function authorize(
-  policy: KeyPolicy,
-  action: string,
-  resource: string,
-  attributes: RequestAttributes,
-): void {
+export function authorize(question: PolicyQuestion, grants: () => boolean = () => false): void {
+  const { policy, kind, action, attributes } = question;
   const effects = policy.Statement.filter((statement) => applies(statement, action, attributes))
     .map(({ Effect }) => Effect);
   if (effects.includes("Deny")) {
-    throw denied(action, resource, "with an explicit deny in a resource-based policy");
+    throw denied(
+      question,
+      `with an explicit deny in ${kind === "identity-based" ? "an" : "a"} ${kind} policy`,
+    );
   }
-  if (!effects.includes("Allow")) {
-    throw denied(action, resource, `because no resource-based policy allows the ${action} action`);
+  if (!effects.includes("Allow") && !grants()) {
+    throw denied(question, `because no ${kind} policy allows the ${action} action`);
   }
 }
 
@@ -146,7 +158,7 @@ export function checkPolicy(policy: KeyPolicy): KeyPolicy {
 }
 
 const CONDITION_KEY =
-  /^kms:(?:RecipientAttestation:(?:ImageSha384|PCR(?:[12]?[0-9]|3[01]))|EncryptionContext:.+|EncryptionAlgorithm)$/i;
+  /^kms:(?:RecipientAttestation:(?:ImageSha384|PCR(?:[12]?[0-9]|3[01]))|EncryptionContext:.+|EncryptionAlgorithm|DataKeyPairSpec|KeyAgreementAlgorithm)$/i;
 
 type Operator = (actual: string | undefined, expected: readonly string[]) => boolean;
 
@@ -173,13 +185,18 @@ function applies(statement: KeyPolicyStatement, action: string, attributes: Requ
   );
 }
 
-function denied(action: string, resource: string, reason: string): KmsRefusal {
-  const user = `arn:aws:sts::${SIMULATED_ACCOUNT}:assumed-role/enclave/i-0123456789abcdef0`;
+function denied({ action, resource }: PolicyQuestion, reason: string): KmsRefusal {
   return new KmsRefusal(
     "AccessDeniedException",
-    `User: ${user} is not authorized to perform: ${action} on resource: ${resource} ${reason}`,
+    `User: ${SIMULATED_SESSION} is not authorized to perform: ${action} on resource: ${resource} ${reason}`,
   );
 }
 
 /** The account of all simulated keys. */
 export const SIMULATED_ACCOUNT = "111122223333";
+
+/** The role that all simulated credentials belong to. */
+export const SIMULATED_PRINCIPAL = `arn:aws:iam::${SIMULATED_ACCOUNT}:role/enclave`;
+
+/** The session of that role. */
+const SIMULATED_SESSION = `arn:aws:sts::${SIMULATED_ACCOUNT}:assumed-role/enclave/i-0123456789abcdef0`;

@@ -1,7 +1,7 @@
 import { encodeBase64 } from "../lib/encoding.ts";
 import { type EnvelopeShape, sealEnvelope } from "./cms_envelope.ts";
 import type { KmsFault } from "./kms_faults.ts";
-import type { KmsOutput } from "./kms_operations.ts";
+import type { KmsOutput } from "./kms_key_use.ts";
 import type { Recipient } from "./kms_recipient.ts";
 
 /** In what form secrets are handed out. */
@@ -25,7 +25,7 @@ export class Releaser {
   }
 
   /**
-   * @param member The name of the member that holds the secret in clear: `Plaintext`
+   * @param member The name of the member that holds the secret in clear, such as `Plaintext`
    * @param secret What to hand out
    * @param recipient To whom, if the request said so
    * @param fault What to do wrong

@@ -22,12 +22,15 @@ export type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 export type { TcpEndpoint, UnixEndpoint } from "../lib/endpoint.ts";
 export type { EnvelopeShape, EnvelopeVariant } from "./cms_envelope.ts";
 export type { FaultTimes } from "./fault_queue.ts";
-export { type LoggedRequest, SimulatedKms, type SimulatedKmsOptions } from "./kms.ts";
+export { SimulatedClock } from "./clock.ts";
+export { SimulatedKms, type SimulatedKmsOptions } from "./kms.ts";
 export type { SimulatedCredentials } from "./kms_credentials.ts";
 export { type KmsExceptionName, KmsRefusal } from "./kms_errors.ts";
 export { FAULTS, type KmsFault, type KmsFaultKind, type NamedFault } from "./kms_faults.ts";
-export type { CreateKeyOptions, KeyAlgorithm, KeySpec, KeyState, SimulatedKey } from "./kms_keys.ts";
-export type { KmsOutput } from "./kms_operations.ts";
+export type { CreateGrantOptions, GrantOperation, SimulatedGrant } from "./kms_grants.ts";
+export type { KeyAlgorithm, KeyOrigin, KeySpec, KeyState, KeyUsage } from "./kms_key_specs.ts";
+export type { KmsOutput } from "./kms_key_use.ts";
+export type { CreateKeyOptions, SimulatedKey } from "./kms_keys.ts";
 export {
   ALLOW_ALL_POLICY,
   attestedKeyPolicy,
@@ -36,6 +39,7 @@ export {
   type KeyPolicyStatement,
 } from "./kms_policy.ts";
 export type { ReleaseOptions } from "./kms_release.ts";
+export type { LoggedRequest, Tampering } from "./kms_service.ts";
 export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
 export { SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
 export type { AttestationRequest, NsmErrorName } from "./nsm_commands.ts";

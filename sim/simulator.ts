@@ -1,8 +1,11 @@
 import { decodeBase64, encodeBase64 } from "../lib/encoding.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import { kmsHostName } from "../lib/region.ts";
+import { SimulatedClock } from "./clock.ts";
 import { SimulatedKms } from "./kms.ts";
 import type { SimulatedCredentials } from "./kms_credentials.ts";
+import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
+import type { KeyAlgorithm } from "./kms_key_specs.ts";
 import type { CreateKeyOptions, SimulatedKey } from "./kms_keys.ts";
 import type { ReleaseOptions } from "./kms_release.ts";
 import { SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
@@ -30,7 +33,7 @@ export interface SimulatedEncryptRequest {
   /** Has to be given again to decrypt. */
   readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
   /** Default: `SYMMETRIC_DEFAULT`. */
-  readonly encryptionAlgorithm?: "SYMMETRIC_DEFAULT" | "RSAES_OAEP_SHA_1" | "RSAES_OAEP_SHA_256" | undefined;
+  readonly encryptionAlgorithm?: KeyAlgorithm | undefined;
 }
 
 /** What a client needs to reach the simulated KMS from the simulated enclave. */
@@ -53,8 +56,6 @@ export class Simulator implements AsyncDisposable {
   readonly region: string;
   /** KMS's host name, which its certificate names. */
   readonly hostName: string;
-  /** Credentials that KMS accepts for an hour. */
-  readonly credentials: SimulatedCredentials;
   /** Where KMS listens. */
   readonly endpoint: ListenAddress;
   /** The certificate authority of KMS, PEM. */
@@ -63,6 +64,7 @@ export class Simulator implements AsyncDisposable {
   readonly nsm: SoftwareNsm;
   /** KMS. */
   readonly kms: SimulatedKms;
+  #credentials: SimulatedCredentials;
 
   /** @internal */
   constructor(kms: SimulatedKms, nsm: SoftwareNsm, tls: TlsAuthority, endpoint: ListenAddress) {
@@ -72,7 +74,12 @@ export class Simulator implements AsyncDisposable {
     this.hostName = kmsHostName(kms.region);
     this.endpoint = endpoint;
     this.trustedCertificates = tls.trustedCertificates;
-    this.credentials = kms.issueCredentials();
+    this.#credentials = kms.issueCredentials();
+  }
+
+  /** Credentials that KMS accepts for an hour: those of {@link rotateCredentials}, once it was called. */
+  get credentials(): SimulatedCredentials {
+    return this.#credentials;
   }
 
   /** What to hand to `KmsClient.open` or to spread into a call of `kmsDecrypt`. */
@@ -88,6 +95,31 @@ export class Simulator implements AsyncDisposable {
    */
   createKey(options: CreateKeyOptions = {}): Promise<SimulatedKey> {
     return this.kms.createKey(options);
+  }
+
+  /**
+   * Permits something beside a key's policy; see {@link SimulatedKms.createGrant}.
+   *
+   * @param options What to permit on which key, to whom, and under which encryption context
+   * @returns The grant's id and token
+   * @throws {TypeError} When KMS has no such grant
+   * @throws {KmsRefusal} `NotFoundException` when there is no such key
+   */
+  createGrant(options: CreateGrantOptions): SimulatedGrant {
+    return this.kms.createGrant(options);
+  }
+
+  /**
+   * Replaces the credentials, as whoever hands them to the enclave does before they expire.
+   *
+   * @param options What becomes of the old ones: they stay good until they expire, expire at once, or are
+   *   forgotten. Default: `keep`
+   * @returns The new credentials, good for an hour; {@link credentials} and {@link clientOptions} have them too
+   */
+  rotateCredentials(options: { readonly old?: "keep" | "expire" | "revoke" } = {}): SimulatedCredentials {
+    if (options.old === "expire") this.kms.expireCredentials(this.#credentials);
+    if (options.old === "revoke") this.kms.revokeCredentials(this.#credentials);
+    return this.#credentials = this.kms.issueCredentials();
   }
 
   /**
@@ -142,11 +174,12 @@ export class Simulator implements AsyncDisposable {
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { region = "us-east-1", now = Date.now, listen = ANY_PORT, nsm: nsmOptions, ...releaseOptions } =
     options;
+  const clock = new SimulatedClock(now);
   const [nsm, tls] = await Promise.all([
-    SoftwareNsm.create({ ...nsmOptions, region, now }),
+    SoftwareNsm.create({ ...nsmOptions, region, now: clock.now }),
     TlsAuthority.create(kmsHostName(region), now),
   ]);
-  const kms = new SimulatedKms({ ...releaseOptions, region, tls, attestationRoot: nsm.root, now });
+  const kms = new SimulatedKms({ ...releaseOptions, region, tls, attestationRoot: nsm.root, now: clock });
   const endpoint = await kms.listen(listen);
   return new Simulator(kms, nsm, tls, endpoint);
 }

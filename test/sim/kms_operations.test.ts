@@ -23,7 +23,12 @@ describe("Encrypt and Decrypt", () => {
   test("without a recipient the plaintext comes in clear", async () => {
     const reply = await kms.decrypt();
     assert.equal(reply.status, 200);
-    assert.deepEqual(Object.keys(reply.members).sort(), ["EncryptionAlgorithm", "KeyId", "Plaintext"]);
+    assert.deepEqual(Object.keys(reply.members).sort(), [
+      "EncryptionAlgorithm",
+      "KeyId",
+      "KeyMaterialId",
+      "Plaintext",
+    ]);
     assert.equal(plaintextOf(reply), SECRET);
     assert.equal(reply.members["KeyId"], key.arn);
     assert.equal(reply.members["EncryptionAlgorithm"], "SYMMETRIC_DEFAULT");

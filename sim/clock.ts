@@ -1,0 +1,18 @@
+/**
+ * The clock of the simulated world. An enclave's own clock drifts; here the world's is moved instead, and the
+ * process that runs the code under test keeps its own.
+ */
+export class SimulatedClock {
+  /** How far the world is ahead of the process, in milliseconds; may be negative, and changed at any time. */
+  offsetMs = 0;
+  /** The process's clock, milliseconds since 1970. */
+  readonly base: () => number;
+
+  /** @param base The process's clock, milliseconds since 1970 */
+  constructor(base: () => number = Date.now) {
+    this.base = base;
+  }
+
+  /** The world's time, milliseconds since 1970. */
+  readonly now = (): number => this.base() + this.offsetMs;
+}

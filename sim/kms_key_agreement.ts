@@ -1,0 +1,23 @@
+import type { KmsInput } from "./kms_input.ts";
+import { admit, endDryRun, type KmsOutput, type OperationContext, readKeyInput } from "./kms_key_use.ts";
+
+/** DeriveSharedSecret: the raw secret of ECDH, in clear or for the recipient. */
+export async function deriveSharedSecret(context: OperationContext, input: KmsInput): Promise<KmsOutput> {
+  const algorithm = input.requiredChoice("KeyAgreementAlgorithm", ["ECDH"]);
+  const peer = input.bytes("PublicKey", MAX_PUBLIC_KEY_LENGTH);
+  const common = await readKeyInput(context, input.without("EncryptionContext"));
+  const key = context.keys.find(input.requiredText("KeyId"));
+  const conditions = { "kms:KeyAgreementAlgorithm": algorithm };
+  admit(context, { operation: "DeriveSharedSecret", key, input: common, conditions });
+  key.requireUsage("KEY_AGREEMENT", "DeriveSharedSecret");
+  const secret = key.agree(peer);
+  endDryRun(common);
+  return {
+    KeyAgreementAlgorithm: algorithm,
+    KeyId: key.arn,
+    KeyOrigin: key.origin,
+    ...context.release("SharedSecret", secret, common.recipient),
+  };
+}
+
+const MAX_PUBLIC_KEY_LENGTH = 8192;
