@@ -28,6 +28,7 @@ export {
   type VerifyAttestationOptions,
 } from "./lib/attestation/verify.ts";
 export type { CredentialPart, Credentials, CredentialsProvider } from "./lib/credentials.ts";
+export { DataKey, DataKeyPair, type DataKeyPairSpec } from "./lib/data_key.ts";
 export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/encoding.ts";
 export {
   DEFAULT_ENDPOINT,
@@ -38,10 +39,21 @@ export {
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./lib/endpoint.ts";
-export type { EncryptionAlgorithm, EngineName } from "./lib/engine/engine.ts";
+export type { DataKeySpec, Encrypted, EncryptionAlgorithm, EngineName } from "./lib/engine/engine.ts";
 export * from "./lib/errors.ts";
-export { KmsClient, kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_client.ts";
+export { KmsClient } from "./lib/kms_client.ts";
+export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_decrypt.ts";
 export type { KmsClientOptions } from "./lib/kms_options.ts";
-export type { DecryptRequest } from "./lib/kms_request.ts";
+export type { DryRunRequests } from "./lib/kms_operations.ts";
+export type {
+  DecryptRequest,
+  DeriveSharedSecretRequest,
+  EncryptRequest,
+  GenerateDataKeyPairRequest,
+  GenerateDataKeyRequest,
+  GenerateRandomRequest,
+  KeyRequest,
+} from "./lib/kms_request.ts";
+export type { CallOptions } from "./lib/request_fields.ts";
 export { kmsHostName, type KmsHostNameOptions } from "./lib/region.ts";
 export { SecretBytes } from "./lib/secret_bytes.ts";

@@ -182,6 +182,12 @@ export class TimeoutError extends EnclaveKmsError {
   readonly code = "ERR_TIMEOUT";
 }
 
+/** The engine in use has no way to do what was asked; nothing was sent. */
+export class UnsupportedOperationError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_UNSUPPORTED_OPERATION";
+}
+
 /** An answer was not what the protocol allows: not JSON, oversized, not the envelope KMS sends. */
 export class ProtocolError extends EnclaveKmsError {
   /** Stable code. */

@@ -1,15 +1,29 @@
+import type { DataKey, DataKeyPair } from "./data_key.ts";
 import { Deadline } from "./deadline.ts";
-import type { EngineName, KmsEngine } from "./engine/engine.ts";
+import type { Encrypted, EngineName, KmsEngine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open_engine.ts";
-import { DisposedError } from "./errors.ts";
+import { DisposedError, KmsError, ProtocolError, UnsupportedOperationError } from "./errors.ts";
+import {
+  type ClientOperation,
+  DECRYPT,
+  DERIVE_SHARED_SECRET,
+  dryRunOf,
+  type DryRunRequests,
+  ENCRYPT,
+  GENERATE_DATA_KEY,
+  GENERATE_DATA_KEY_PAIR,
+  GENERATE_RANDOM,
+} from "./kms_operations.ts";
 import { checkOptions, type KmsClientOptions } from "./kms_options.ts";
 import {
-  CALL_FIELDS,
-  checkCall,
-  checkDecryptRequest,
   type DecryptRequest,
-  REQUEST_FIELDS,
+  type DeriveSharedSecretRequest,
+  type EncryptRequest,
+  type GenerateDataKeyPairRequest,
+  type GenerateDataKeyRequest,
+  type GenerateRandomRequest,
 } from "./kms_request.ts";
+import { type CallOptions, checkCall } from "./request_fields.ts";
 import type { SecretBytes } from "./secret_bytes.ts";
 
 /**
@@ -78,13 +92,133 @@ export class KmsClient implements AsyncDisposable {
    * @throws {SdkKmsDecryptError} When the C client failed, on engine `sdk-client`: it does not say why
    * @throws {TimeoutError} When the time is up; on an abort, the signal's reason
    */
-  async decrypt(request: DecryptRequest): Promise<SecretBytes> {
-    if (this.#closing !== undefined) throw new DisposedError("KmsClient");
-    const checked = checkDecryptRequest(request);
-    const { signal, timeoutMs } = checkCall(request, this.#timeoutMs);
-    using deadline = new Deadline("decrypt", timeoutMs, signal);
-    deadline.throwIfPassed();
-    return await this.#engine.decrypt(checked, deadline);
+  decrypt(request: DecryptRequest): Promise<SecretBytes> {
+    return this.#call(DECRYPT, request);
+  }
+
+  /**
+   * Encrypts up to 4096 bytes. Nothing about it is attested: the key policy must let this role encrypt. For more
+   * data, or many pieces of it, see {@link KmsClient.generateDataKey}.
+   *
+   * @param request What to encrypt, and under which key
+   * @returns The ciphertext and the key's ARN
+   * @throws What {@link KmsClient.decrypt} throws
+   * @example
+   * ```ts
+   * import { KmsClient } from "enclave-kms";
+   * import { startSimulator } from "enclave-kms/sim";
+   *
+   * await using enclave = await startSimulator(); // in an enclave: { region, credentials }
+   * const { keyId } = await enclave.createKey();
+   * await using client = await KmsClient.open(enclave.clientOptions);
+   *
+   * const plaintext = crypto.getRandomValues(new Uint8Array(32));
+   * const { ciphertext } = await client.encrypt({ keyId, plaintext, encryptionContext: { tenant: "a" } });
+   * ciphertext.length > 32; // true
+   * ```
+   */
+  encrypt(request: EncryptRequest): Promise<Encrypted> {
+    return this.#call(ENCRYPT, request);
+  }
+
+  /**
+   * Has KMS make a data key: in clear for this enclave only, and encrypted under the KMS key to be kept beside
+   * the data.
+   *
+   * @param request The KMS key, and how long the data key is to be
+   * @returns The data key; dispose it with `using`
+   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {UnsupportedOperationError} When engine `sdk-client` cannot do what the request asks
+   * @example
+   * ```ts
+   * import { KmsClient } from "enclave-kms";
+   * import { startSimulator } from "enclave-kms/sim";
+   *
+   * await using enclave = await startSimulator(); // in an enclave: { region, credentials }
+   * const { keyId } = await enclave.createKey();
+   * await using client = await KmsClient.open(enclave.clientOptions);
+   *
+   * using dataKey = await client.generateDataKey({ keyId });
+   * dataKey.plaintext.length; // 32
+   * using again = await client.decrypt({ ciphertext: dataKey.ciphertext, keyId });
+   * again.length; // 32
+   * ```
+   */
+  generateDataKey(request: GenerateDataKeyRequest): Promise<DataKey> {
+    return this.#call(GENERATE_DATA_KEY, request);
+  }
+
+  /**
+   * Has KMS make a key pair: the private key in clear for this enclave only, and encrypted under the KMS key.
+   *
+   * @param request The KMS key, and what kind of key pair
+   * @returns The key pair; dispose it with `using`
+   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {UnsupportedOperationError} On engine `sdk-client`
+   */
+  generateDataKeyPair(request: GenerateDataKeyPairRequest): Promise<DataKeyPair> {
+    return this.#call(GENERATE_DATA_KEY_PAIR, request);
+  }
+
+  /**
+   * Random bytes from KMS's hardware security modules, readable by this enclave only.
+   *
+   * @param request How many, 1 to 1024
+   * @returns The bytes; dispose them with `using`
+   * @throws What {@link KmsClient.decrypt} throws
+   */
+  generateRandom(request: GenerateRandomRequest): Promise<SecretBytes> {
+    return this.#call(GENERATE_RANDOM, request);
+  }
+
+  /**
+   * The shared secret of an elliptic curve key in KMS and a peer's public key (ECDH): the raw x coordinate, 32 to
+   * 66 bytes. Put it through a key derivation function before use.
+   *
+   * @param request The key in KMS, and the peer's public key
+   * @returns The shared secret; dispose it with `using`
+   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {UnsupportedOperationError} On engine `sdk-client`
+   */
+  deriveSharedSecret(request: DeriveSharedSecretRequest): Promise<SecretBytes> {
+    return this.#call(DERIVE_SHARED_SECRET, request);
+  }
+
+  /**
+   * Asks KMS whether it would do an operation, with this enclave's attestation document: key policy, grants,
+   * state and usage of the key, and the ciphertext are checked, and nothing is done.
+   *
+   * @param operation The method that the request is for
+   * @param request What that method takes
+   * @throws What the method throws, when KMS would refuse
+   * @throws {UnsupportedOperationError} On engine `sdk-client`
+   * @example
+   * ```ts
+   * import { KmsClient } from "enclave-kms";
+   * import { startSimulator } from "enclave-kms/sim";
+   *
+   * await using enclave = await startSimulator(); // in an enclave: { region, credentials }
+   * const { keyId } = await enclave.createKey();
+   * await using client = await KmsClient.open(enclave.clientOptions);
+   *
+   * await client.dryRun("generateDataKey", { keyId }); // throws a KmsError if it would not
+   * ```
+   */
+  async dryRun<Name extends keyof DryRunRequests>(
+    operation: Name,
+    request: DryRunRequests[Name],
+  ): Promise<void> {
+    const dryRun = dryRunOf(operation);
+    if (this.engine === "sdk-client") throw noDryRun(dryRun.what);
+    try {
+      disposeOf(await this.#call(dryRun, request));
+    } catch (error) {
+      if (error instanceof KmsError && error.kmsCode === "DryRunOperationException") return;
+      throw error;
+    }
+    throw new ProtocolError(`Cannot trust the dry run: KMS went on to ${dryRun.what}`, {
+      hint: "Does the endpoint lead to KMS itself?",
+    });
   }
 
   /** Ends the connections, destroys the key pair and wipes the credentials. Closing twice is harmless. */
@@ -96,50 +230,32 @@ export class KmsClient implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+
+  async #call<Request extends CallOptions, Checked, Result>(
+    operation: ClientOperation<Request, Checked, Result>,
+    request: Request,
+  ): Promise<Result> {
+    if (this.#closing !== undefined) throw new DisposedError("KmsClient");
+    const checked = operation.check(request);
+    try {
+      const { signal, timeoutMs } = checkCall(request, this.#timeoutMs);
+      using deadline = new Deadline(operation.what, timeoutMs, signal);
+      deadline.throwIfPassed();
+      return await operation.run(this.#engine, checked, deadline);
+    } finally {
+      operation.release?.(checked);
+    }
+  }
 }
 
-/** What {@link kmsDecrypt} takes: the options of a client, and one request. */
-export type KmsDecryptOptions = KmsClientOptions & DecryptRequest;
-
-/**
- * Decrypts one ciphertext with a client of its own, from the key pair to the clean-up. A service that
- * decrypts more than once keeps a {@link KmsClient} instead: making the key pair is most of the work.
- *
- * @param options The options of {@link KmsClient.open} and of {@link KmsClient.decrypt}; `timeoutMs` bounds it
- *   all
- * @returns The plaintext; dispose it with `using`
- * @throws What {@link KmsClient.open} and {@link KmsClient.decrypt} throw
- *
- * @example
- * ```ts
- * import { kmsDecrypt } from "enclave-kms";
- * import { startSimulator } from "enclave-kms/sim";
- *
- * await using enclave = await startSimulator(); // in an enclave: { region, credentials }
- * const { keyId } = await enclave.createKey();
- * const encryptionContext = { tenant: "a" };
- * const ciphertext = await enclave.encrypt({ keyId, plaintext: "hello", encryptionContext });
- *
- * using plaintext = await kmsDecrypt({ ...enclave.clientOptions, ciphertext, encryptionContext });
- * new TextDecoder().decode(plaintext.bytes); // "hello"
- * ```
- */
-export async function kmsDecrypt(options: KmsDecryptOptions): Promise<SecretBytes> {
-  const [request, clientOptions] = splitOptions(options);
-  const checkedRequest = checkDecryptRequest(request);
-  const checkedOptions = checkOptions(clientOptions);
-  const { signal, timeoutMs } = checkCall(request, checkedOptions.timeoutMs);
-  using deadline = new Deadline("decrypt", timeoutMs, signal);
-  deadline.throwIfPassed();
-  await using engine = await openEngine(checkedOptions, deadline);
-  return await engine.decrypt(checkedRequest, deadline);
+function disposeOf(result: unknown): void {
+  if (typeof result === "object" && result !== null && Symbol.dispose in result) {
+    (result as Disposable)[Symbol.dispose]();
+  }
 }
 
-function splitOptions(options: KmsDecryptOptions): [request: DecryptRequest, options: KmsClientOptions] {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object");
-  const ofRequest = (field: string) => REQUEST_FIELDS.includes(field) || CALL_FIELDS.includes(field);
-  const entries = Object.entries(options);
-  const request = Object.fromEntries(entries.filter(([field]) => ofRequest(field)));
-  const rest = entries.filter(([field]) => !ofRequest(field));
-  return [request as unknown as DecryptRequest, Object.fromEntries(rest) as unknown as KmsClientOptions];
+function noDryRun(what: string): UnsupportedOperationError {
+  return new UnsupportedOperationError(`Cannot try to ${what}: the C SDK's client has no dry run`, {
+    hint: "Use engine direct or sdk",
+  });
 }

@@ -4,8 +4,8 @@ import type { CredentialsProvider } from "./credentials.ts";
 import type { EngineName } from "./engine/engine.ts";
 import type { NsmTransport } from "./attestation/nsm_transport.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "./endpoint.ts";
-import { checkTimeout } from "./kms_request.ts";
 import { checkHostName, checkRegion, kmsHostName } from "./region.ts";
+import { checkTimeout } from "./request_fields.ts";
 
 /** What {@link KmsClient.open} takes. Everything but `region` and `credentials` is right for an enclave as it is. */
 export interface KmsClientOptions {

@@ -1,14 +1,48 @@
-import { checkFields, checkInteger, checkOneOf, checkText, checkWellFormed } from "./checks.ts";
-import { MAX_TIMEOUT_MS } from "./deadline.ts";
-import { decodeBase64 } from "./encoding.ts";
-import type { CheckedDecryptRequest, EncryptionAlgorithm } from "./engine/engine.ts";
-import { allocateOffHeap } from "./secret_bytes.ts";
+import { checkFields, checkInteger, checkOneOf } from "./checks.ts";
+import type { DataKeyPairSpec } from "./data_key.ts";
+import type {
+  CheckedDataKeyPairRequest,
+  CheckedDataKeyRequest,
+  CheckedDecryptRequest,
+  CheckedEncryptRequest,
+  CheckedOptionsOfRequest,
+  CheckedRandomRequest,
+  CheckedSharedSecretRequest,
+  DataKeySpec,
+  EncryptionAlgorithm,
+} from "./engine/engine.ts";
+import {
+  CALL_FIELDS,
+  type CallOptions,
+  checkBytes,
+  checkEncryptionContext,
+  checkGrantTokens,
+  checkKeyId,
+} from "./request_fields.ts";
+import { SecretBytes } from "./secret_bytes.ts";
 
 /** KMS takes a ciphertext of at most this many bytes. */
 export const MAX_CIPHERTEXT_BYTES = 6144;
 
+/** KMS takes a plaintext of at most this many bytes. */
+export const MAX_PLAINTEXT_BYTES = 4096;
+
+/** The longest data key, and the most random bytes, that KMS makes at once. */
+export const MAX_GENERATED_BYTES = 1024;
+
+const MAX_PUBLIC_KEY_BYTES = 8192;
+
+/** What the requests that use a key of the caller's share. */
+export interface KeyRequest extends CallOptions {
+  /**
+   * Tokens of grants that are too new for KMS to know everywhere: up to ten, of 1 to 8192 characters.
+   * Not on engine `sdk-client`, which has no parameter for them.
+   */
+  readonly grantTokens?: readonly string[] | undefined;
+}
+
 /** What {@link KmsClient.decrypt} takes. */
-export interface DecryptRequest {
+export interface DecryptRequest extends KeyRequest {
   /** What KMS made: 1 to 6144 bytes, or their base64. */
   readonly ciphertext: Uint8Array | string;
   /**
@@ -20,10 +54,56 @@ export interface DecryptRequest {
   readonly keyId?: string | undefined;
   /** Default: `SYMMETRIC_DEFAULT`. An asymmetric key needs its own, and a `keyId`. */
   readonly encryptionAlgorithm?: EncryptionAlgorithm | undefined;
-  /** Ends the call early; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for the call, retries included; 1 to 2147483647. Default: the client's. */
-  readonly timeoutMs?: number | undefined;
+}
+
+/** What {@link KmsClient.encrypt} takes. */
+export interface EncryptRequest extends KeyRequest {
+  /** 1 to 4096 bytes; fewer for an asymmetric key, see KMS's Encrypt. It stays yours to wipe. */
+  readonly plaintext: Uint8Array | SecretBytes;
+  /** Key id, key ARN, alias name or alias ARN. */
+  readonly keyId: string;
+  /** Names and values that decrypting will have to repeat; for symmetric keys only. */
+  readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
+  /** Default: `SYMMETRIC_DEFAULT`. An asymmetric key needs its own. */
+  readonly encryptionAlgorithm?: EncryptionAlgorithm | undefined;
+}
+
+/** What {@link KmsClient.generateDataKey} takes. */
+export interface GenerateDataKeyRequest extends KeyRequest {
+  /** A symmetric key: key id, key ARN, alias name or alias ARN. */
+  readonly keyId: string;
+  /** How long: 16 or 32 bytes. Default: `AES_256`, unless `numberOfBytes` says otherwise. */
+  readonly keySpec?: DataKeySpec | undefined;
+  /** How long, in bytes, 1 to 1024; instead of `keySpec`. Not on engine `sdk-client`. */
+  readonly numberOfBytes?: number | undefined;
+  /** Names and values that decrypting will have to repeat. Not on engine `sdk-client`. */
+  readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What {@link KmsClient.generateDataKeyPair} takes. */
+export interface GenerateDataKeyPairRequest extends KeyRequest {
+  /** A symmetric key: key id, key ARN, alias name or alias ARN. */
+  readonly keyId: string;
+  /** What kind of key pair. SM2 exists in China's regions only. */
+  readonly keyPairSpec: DataKeyPairSpec;
+  /** Names and values that decrypting the private key will have to repeat. */
+  readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What {@link KmsClient.generateRandom} takes. */
+export interface GenerateRandomRequest extends CallOptions {
+  /** 1 to 1024. */
+  readonly numberOfBytes: number;
+}
+
+/** What {@link KmsClient.deriveSharedSecret} takes. */
+export interface DeriveSharedSecretRequest extends KeyRequest {
+  /** An elliptic curve key for key agreement: key id, key ARN, alias name or alias ARN. */
+  readonly keyId: string;
+  /** The peer's public key on the same curve: SubjectPublicKeyInfo in DER, or its base64. */
+  readonly publicKey: Uint8Array | string;
+  /** Default, and all there is: `ECDH`. */
+  readonly keyAgreementAlgorithm?: "ECDH" | undefined;
 }
 
 const ALGORITHMS: readonly EncryptionAlgorithm[] = [
@@ -32,16 +112,29 @@ const ALGORITHMS: readonly EncryptionAlgorithm[] = [
   "RSAES_OAEP_SHA_256",
 ];
 
+const KEY_SPECS: readonly DataKeySpec[] = ["AES_128", "AES_256"];
+
+/** Every kind of data key pair. */
+export const KEY_PAIR_SPECS: readonly DataKeyPairSpec[] = [
+  "RSA_2048",
+  "RSA_3072",
+  "RSA_4096",
+  "ECC_NIST_P256",
+  "ECC_NIST_P384",
+  "ECC_NIST_P521",
+  "ECC_SECG_P256K1",
+  "ECC_NIST_EDWARDS25519",
+  "SM2",
+];
+
 /** The fields of a decrypt request that say what to decrypt. */
 export const REQUEST_FIELDS: readonly string[] = [
   "ciphertext",
   "encryptionContext",
   "keyId",
   "encryptionAlgorithm",
+  "grantTokens",
 ];
-
-/** The fields of a decrypt request that say how long to wait for it. */
-export const CALL_FIELDS: readonly string[] = ["signal", "timeoutMs"];
 
 /**
  * @param request What the caller gave
@@ -57,68 +150,100 @@ export function checkDecryptRequest(request: DecryptRequest): CheckedDecryptRequ
     throw new TypeError(`encryptionAlgorithm ${algorithm} needs a keyId: KMS cannot tell the key otherwise`);
   }
   return {
-    ciphertext: checkCiphertext(request.ciphertext),
+    ...commonFields(request),
+    ciphertext: checkBytes("ciphertext", request.ciphertext, MAX_CIPHERTEXT_BYTES),
     keyId,
     encryptionAlgorithm: algorithm ?? (keyId === undefined ? undefined : "SYMMETRIC_DEFAULT"),
     encryptionContext: checkEncryptionContext(request.encryptionContext),
   };
 }
 
-/**
- * @param call How the caller wants to wait
- * @param defaultTimeoutMs In milliseconds
- * @throws {TypeError} When the signal is no AbortSignal, or the time-out no number
- * @throws {RangeError} When the time-out is out of range
- */
-export function checkCall(
-  call: Pick<DecryptRequest, "signal" | "timeoutMs">,
-  defaultTimeoutMs: number,
-): { signal: AbortSignal | undefined; timeoutMs: number } {
-  const { signal } = call;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError("signal must be an AbortSignal");
+/** As {@link checkDecryptRequest}. The caller disposes the copy of the plaintext. */
+export function checkEncryptRequest(request: EncryptRequest): CheckedEncryptRequest {
+  checkFields("encrypt request", request, [
+    ...["plaintext", "keyId", "encryptionContext", "encryptionAlgorithm", "grantTokens"],
+    ...CALL_FIELDS,
+  ]);
+  const algorithm = checkOneOf("encryptionAlgorithm", request.encryptionAlgorithm, ALGORITHMS);
+  const checked = {
+    ...commonFields(request),
+    keyId: checkKeyId(request.keyId),
+    encryptionAlgorithm: algorithm ?? "SYMMETRIC_DEFAULT",
+    encryptionContext: checkEncryptionContext(request.encryptionContext),
+  };
+  return { ...checked, plaintext: checkPlaintext(request.plaintext) };
+}
+
+/** As {@link checkDecryptRequest}. */
+export function checkDataKeyRequest(request: GenerateDataKeyRequest): CheckedDataKeyRequest {
+  checkFields("data key request", request, [
+    ...["keyId", "keySpec", "numberOfBytes", "encryptionContext", "grantTokens"],
+    ...CALL_FIELDS,
+  ]);
+  return {
+    ...commonFields(request),
+    keyId: checkKeyId(request.keyId),
+    length: checkLength(request),
+    encryptionContext: checkEncryptionContext(request.encryptionContext),
+  };
+}
+
+/** As {@link checkDecryptRequest}. */
+export function checkDataKeyPairRequest(request: GenerateDataKeyPairRequest): CheckedDataKeyPairRequest {
+  checkFields("data key pair request", request, [
+    ...["keyId", "keyPairSpec", "encryptionContext", "grantTokens"],
+    ...CALL_FIELDS,
+  ]);
+  const keyPairSpec = checkOneOf("keyPairSpec", request.keyPairSpec, KEY_PAIR_SPECS);
+  if (keyPairSpec === undefined) {
+    throw new TypeError(`keyPairSpec must be one of ${KEY_PAIR_SPECS.join(", ")}`);
   }
-  return { signal, timeoutMs: checkTimeout(call.timeoutMs, defaultTimeoutMs) };
+  return {
+    ...commonFields(request),
+    keyId: checkKeyId(request.keyId),
+    keyPairSpec,
+    encryptionContext: checkEncryptionContext(request.encryptionContext),
+  };
 }
 
-/**
- * @param timeoutMs In milliseconds, or undefined for the default
- * @param defaultTimeoutMs In milliseconds
- */
-export function checkTimeout(timeoutMs: unknown, defaultTimeoutMs: number): number {
-  return checkInteger("timeoutMs", timeoutMs, { min: 1, max: MAX_TIMEOUT_MS, default: defaultTimeoutMs });
+/** As {@link checkDecryptRequest}. */
+export function checkRandomRequest(request: GenerateRandomRequest): CheckedRandomRequest {
+  checkFields("random request", request, ["numberOfBytes", ...CALL_FIELDS]);
+  return { numberOfBytes: checkNumberOfBytes(request.numberOfBytes) };
 }
 
-function checkCiphertext(ciphertext: unknown): Uint8Array<ArrayBuffer> {
-  const bytes = typeof ciphertext === "string"
-    ? decodeBase64(ciphertext, { field: "ciphertext" })
-    : ciphertext;
-  if (!(bytes instanceof Uint8Array)) throw new TypeError("ciphertext must be a Uint8Array or base64");
-  if (bytes.length === 0 || bytes.length > MAX_CIPHERTEXT_BYTES) {
-    throw new RangeError(`ciphertext must have 1 to ${MAX_CIPHERTEXT_BYTES} bytes, not ${bytes.length}`);
-  }
-  const copy = allocateOffHeap(bytes.length);
-  copy.set(bytes);
-  return copy;
+/** As {@link checkDecryptRequest}. */
+export function checkSharedSecretRequest(request: DeriveSharedSecretRequest): CheckedSharedSecretRequest {
+  checkFields("shared secret request", request, [
+    ...["keyId", "publicKey", "keyAgreementAlgorithm", "grantTokens"],
+    ...CALL_FIELDS,
+  ]);
+  return {
+    ...commonFields(request),
+    keyId: checkKeyId(request.keyId),
+    keyAgreementAlgorithm: checkOneOf("keyAgreementAlgorithm", request.keyAgreementAlgorithm, ["ECDH"]) ??
+      "ECDH",
+    publicKey: checkBytes("publicKey", request.publicKey, MAX_PUBLIC_KEY_BYTES),
+  };
 }
 
-function checkKeyId(keyId: unknown): string {
-  const text = checkText("keyId", keyId, 2048);
-  if (/^[\w:/-]+$/.test(text)) return text;
-  throw new TypeError("keyId must be a key id, a key ARN, an alias name or an alias ARN");
+function commonFields(request: KeyRequest): CheckedOptionsOfRequest {
+  return { grantTokens: checkGrantTokens(request.grantTokens), dryRun: false };
 }
 
-function checkEncryptionContext(context: unknown): Readonly<Record<string, string>> | undefined {
-  if (context === undefined) return undefined;
-  if (typeof context !== "object" || context === null || Array.isArray(context)) {
-    throw new TypeError("encryptionContext must be an object of strings");
-  }
-  const entries = Object.entries(context).map(([name, value]) => {
-    if (typeof value !== "string") throw new TypeError("encryptionContext must have strings only as values");
-    return [
-      checkWellFormed("encryptionContext's names", name),
-      checkWellFormed("encryptionContext's values", value),
-    ] as const;
-  });
-  return entries.length === 0 ? undefined : Object.freeze(Object.fromEntries(entries));
+function checkPlaintext(plaintext: unknown): SecretBytes {
+  const bytes = plaintext instanceof SecretBytes ? plaintext.bytes : plaintext;
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("plaintext must be a Uint8Array or SecretBytes");
+  return new SecretBytes(checkBytes("plaintext", bytes, MAX_PLAINTEXT_BYTES));
+}
+
+function checkLength({ keySpec, numberOfBytes }: GenerateDataKeyRequest): DataKeySpec | number {
+  const spec = checkOneOf("keySpec", keySpec, KEY_SPECS);
+  if (numberOfBytes === undefined) return spec ?? "AES_256";
+  if (spec === undefined) return checkNumberOfBytes(numberOfBytes);
+  throw new TypeError("keySpec and numberOfBytes both say how long the data key is: give one of them");
+}
+
+function checkNumberOfBytes(numberOfBytes: unknown): number {
+  return checkInteger("numberOfBytes", numberOfBytes, { min: 1, max: MAX_GENERATED_BYTES });
 }

@@ -16,7 +16,8 @@ import {
   MAX_BODY_BYTES,
   parse,
 } from "./schemas.ts";
-import { joinBase64, oneChunk } from "./secret_json.ts";
+import { oneChunk } from "./one_chunk.ts";
+import { joinBase64 } from "../lib/secret_json.ts";
 import type { EnclaveService, Readiness } from "./service.ts";
 
 /** What the listener says of a request, and the app notes of it. */

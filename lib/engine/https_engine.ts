@@ -1,12 +1,33 @@
 import type { CredentialsSource } from "../credentials.ts";
+import type { DataKey, DataKeyPair } from "../data_key.ts";
 import type { Deadline } from "../deadline.ts";
-import { decodeBase64, encodeBase64 } from "../encoding.ts";
-import { DisposedError, ProtocolError } from "../errors.ts";
-import type { SecretBytes } from "../secret_bytes.ts";
+import { encodeBase64 } from "../encoding.ts";
+import { DisposedError } from "../errors.ts";
+import { SecretBytes } from "../secret_bytes.ts";
+import { joinBase64 } from "../secret_json.ts";
 import { DocumentCache } from "./document_cache.ts";
-import type { CheckedDecryptRequest, KmsEngine } from "./engine.ts";
+import type {
+  CheckedDataKeyPairRequest,
+  CheckedDataKeyRequest,
+  CheckedDecryptRequest,
+  CheckedEncryptRequest,
+  CheckedRandomRequest,
+  CheckedSharedSecretRequest,
+  Encrypted,
+  KmsEngine,
+} from "./engine.ts";
 import type { KmsConnection } from "./https/kms_connection.ts";
 import { kmsError } from "./https/kms_errors.ts";
+import { KmsReply } from "./https/kms_reply.ts";
+import {
+  DECRYPT,
+  DERIVE_SHARED_SECRET,
+  ENCRYPT,
+  GENERATE_DATA_KEY,
+  GENERATE_DATA_KEY_PAIR,
+  GENERATE_RANDOM,
+  type WireOperation,
+} from "./https/operations.ts";
 import { withRetries } from "./https/retry.ts";
 import { SigV4Signer } from "./https/sigv4.ts";
 import type { Recipient } from "./recipient.ts";
@@ -45,7 +66,32 @@ export class HttpsEngine implements KmsEngine {
 
   /** See {@link KmsEngine.decrypt}. */
   decrypt(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes> {
-    return withRetries(() => this.#decryptOnce(request, deadline), this.#options.maxAttempts, deadline);
+    return this.#call(DECRYPT, request, deadline);
+  }
+
+  /** See {@link KmsEngine.encrypt}. */
+  encrypt(request: CheckedEncryptRequest, deadline: Deadline): Promise<Encrypted> {
+    return this.#call(ENCRYPT, request, deadline);
+  }
+
+  /** See {@link KmsEngine.generateDataKey}. */
+  generateDataKey(request: CheckedDataKeyRequest, deadline: Deadline): Promise<DataKey> {
+    return this.#call(GENERATE_DATA_KEY, request, deadline);
+  }
+
+  /** See {@link KmsEngine.generateDataKeyPair}. */
+  generateDataKeyPair(request: CheckedDataKeyPairRequest, deadline: Deadline): Promise<DataKeyPair> {
+    return this.#call(GENERATE_DATA_KEY_PAIR, request, deadline);
+  }
+
+  /** See {@link KmsEngine.generateRandom}. */
+  generateRandom(request: CheckedRandomRequest, deadline: Deadline): Promise<SecretBytes> {
+    return this.#call(GENERATE_RANDOM, request, deadline);
+  }
+
+  /** See {@link KmsEngine.deriveSharedSecret}. */
+  deriveSharedSecret(request: CheckedSharedSecretRequest, deadline: Deadline): Promise<SecretBytes> {
+    return this.#call(DERIVE_SHARED_SECRET, request, deadline);
   }
 
   /**
@@ -56,12 +102,26 @@ export class HttpsEngine implements KmsEngine {
     return new Promise((resolve) => resolve(this.#release()));
   }
 
-  async #decryptOnce(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes> {
+  #call<Request, Result>(
+    operation: WireOperation<Request, Result>,
+    request: Request,
+    deadline: Deadline,
+  ): Promise<Result> {
+    const attempt = () => this.#callOnce(operation, request, deadline);
+    return withRetries(attempt, this.#options.maxAttempts, deadline);
+  }
+
+  async #callOnce<Request, Result>(
+    operation: WireOperation<Request, Result>,
+    request: Request,
+    deadline: Deadline,
+  ): Promise<Result> {
     if (this.#disposed) throw new DisposedError("KmsClient");
-    const document = await this.#documents.get(deadline);
-    const answer = await this.#send("Decrypt", decryptBody(request, document), deadline);
-    checkKeyId(request.keyId, answer["KeyId"]);
-    return this.#options.recipient.open(envelopeOf(answer));
+    const document = operation.attested ? await this.#documents.get(deadline) : undefined;
+    using body = new SecretBytes(encodeBody(operation, request, document));
+    const answer = await this.#send(operation.name, body.bytes, deadline);
+    const open = (envelope: Uint8Array) => this.#options.recipient.open(envelope);
+    return operation.result(new KmsReply(operation.name, answer, open), request);
   }
 
   #release(): void {
@@ -77,62 +137,31 @@ export class HttpsEngine implements KmsEngine {
     operation: string,
     body: Uint8Array<ArrayBuffer>,
     deadline: Deadline,
-  ): Promise<Record<string, unknown>> {
+  ): Promise<Uint8Array> {
     const { connection, credentials, hostName, now = () => new Date() } = this.#options;
     using owned = await credentials.get(deadline);
     const headers = this.#signer.sign({ hostName, operation, body }, owned, now());
     const answer = await connection.request(headers, body, deadline);
     if (answer.status !== 200) throw kmsError(operation, answer);
-    return parseAnswer(answer.body);
+    return answer.body;
   }
 }
 
-function decryptBody(request: CheckedDecryptRequest, document: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(JSON.stringify({
-    CiphertextBlob: encodeBase64(request.ciphertext),
-    EncryptionContext: request.encryptionContext,
-    KeyId: request.keyId,
-    EncryptionAlgorithm: request.encryptionAlgorithm,
-    Recipient: {
+/** The request's JSON, with what is secret in it never a JavaScript string. */
+function encodeBody<Request>(
+  operation: WireOperation<Request, unknown>,
+  request: Request,
+  document: Uint8Array | undefined,
+): Uint8Array<ArrayBuffer> {
+  const members = JSON.stringify({
+    ...operation.members(request),
+    Recipient: document && {
       AttestationDocument: encodeBase64(document),
       KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256",
     },
-  }));
-}
-
-function parseAnswer(body: Uint8Array): Record<string, unknown> {
-  let answer: unknown;
-  try {
-    answer = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    throw unexpected("not JSON");
-  }
-  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
-    throw unexpected("not an object");
-  }
-  return answer as Record<string, unknown>;
-}
-
-/** An answer to a recipient holds no plaintext. One that does was not made by KMS for this request. */
-function envelopeOf(answer: Record<string, unknown>): Uint8Array {
-  const { Plaintext: plaintext, CiphertextForRecipient: envelope } = answer;
-  if (plaintext !== undefined && plaintext !== null && plaintext !== "") throw unexpected("a bare Plaintext");
-  if (typeof envelope !== "string") throw unexpected("no CiphertextForRecipient");
-  try {
-    return decodeBase64(envelope);
-  } catch {
-    throw unexpected("CiphertextForRecipient is not base64");
-  }
-}
-
-/** A key ARN names one key, so the answer has to name the same; other forms KMS resolves itself. */
-function checkKeyId(asked: string | undefined, answered: unknown): void {
-  if (asked === undefined || !/^arn:[^:]+:kms:[^:]+:[^:]+:key\//.test(asked) || answered === asked) return;
-  throw unexpected("KeyId is another key than the one asked for");
-}
-
-function unexpected(what: string): ProtocolError {
-  return new ProtocolError(`Cannot use KMS's answer to Decrypt: ${what}`, {
-    hint: "TLS says it came from KMS: does something between answer in its place?",
   });
+  const secret = operation.secretMember?.(request);
+  if (secret === undefined) return new TextEncoder().encode(members);
+  const [name, bytes] = secret;
+  return joinBase64(`{"${name}":"`, bytes, `",${members.slice(1)}`);
 }

@@ -2,7 +2,7 @@ import { isIPv6 } from "node:net";
 import type { CredentialsSource, OwnedCredentials } from "../credentials.ts";
 import type { Deadline } from "../deadline.ts";
 import type { Endpoint } from "../endpoint.ts";
-import { DisposedError } from "../errors.ts";
+import { DisposedError, UnsupportedOperationError } from "../errors.ts";
 import type { SocketDomain } from "../native/sdk_client.ts";
 import type { SdkLibrary } from "../native/sdk_library.ts";
 import { TrustStore } from "../native/trust_store.ts";
@@ -65,6 +65,31 @@ export class SdkClientEngine implements KmsEngine {
     }
   }
 
+  /** The C SDK has no such call. See {@link KmsEngine.encrypt}. */
+  encrypt(): Promise<never> {
+    return Promise.reject(unsupported("encrypt"));
+  }
+
+  /** The C SDK has no such call. See {@link KmsEngine.generateDataKey}. */
+  generateDataKey(): Promise<never> {
+    return Promise.reject(unsupported("generate a data key"));
+  }
+
+  /** The C SDK has no such call. See {@link KmsEngine.generateRandom}. */
+  generateRandom(): Promise<never> {
+    return Promise.reject(unsupported("generate random bytes"));
+  }
+
+  /** The C SDK has no such call. See {@link KmsEngine.generateDataKeyPair}. */
+  generateDataKeyPair(): Promise<never> {
+    return Promise.reject(unsupported("generate a data key pair"));
+  }
+
+  /** The C SDK has no such call. See {@link KmsEngine.deriveSharedSecret}. */
+  deriveSharedSecret(): Promise<never> {
+    return Promise.reject(unsupported("derive a shared secret"));
+  }
+
   /** Wipes the credentials and leaves the library, once C no longer uses it. */
   [Symbol.asyncDispose](): Promise<void> {
     if (!this.#disposed) {
@@ -74,6 +99,12 @@ export class SdkClientEngine implements KmsEngine {
     }
     return Promise.resolve();
   }
+}
+
+function unsupported(what: string): UnsupportedOperationError {
+  return new UnsupportedOperationError(`Cannot ${what}: the C SDK's client has no call for it`, {
+    hint: "Use engine direct or sdk",
+  });
 }
 
 function trust(pem: string | undefined): TrustStore | undefined {

@@ -6,7 +6,6 @@ import { OwnedCredentials } from "../../lib/credentials.ts";
 import { Admission } from "../../server/admission.ts";
 import { CredentialStore } from "../../server/credential_store.ts";
 import { createLogger } from "../../server/log.ts";
-import { joinBase64 } from "../../server/secret_json.ts";
 import { OverloadedError } from "../../server/service_errors.ts";
 import { Fixture, STRANGER, until } from "./fixture.ts";
 
@@ -190,16 +189,6 @@ describe("CredentialStore", () => {
     await setImmediate();
     assert.ok(Buffer.from(credentials.secretAccessKey).every((byte) => byte === 0));
     assert.equal(fixture.service.scope.credentials.isSet, false);
-  });
-});
-
-describe("joinBase64()", () => {
-  test("is base64 between two texts", () => {
-    for (const length of [0, 1, 2, 3, 4, 5, 100, 4096]) {
-      const secret = Uint8Array.from({ length }, (_, index) => index * 7);
-      const expected = `{"a":"${Buffer.from(secret).toString("base64")}"}`;
-      assert.equal(Buffer.from(joinBase64('{"a":"', secret, '"}')).toString(), expected);
-    }
   });
 });
 

@@ -20,6 +20,8 @@ const REQUEST: CheckedDecryptRequest = {
   keyId: undefined,
   encryptionAlgorithm: undefined,
   encryptionContext: undefined,
+  grantTokens: undefined,
+  dryRun: false,
 };
 
 /** Its documents are the byte 5; it "opens" an envelope by returning it. */

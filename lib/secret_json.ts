@@ -1,4 +1,4 @@
-import { allocateOffHeap } from "../lib/secret_bytes.ts";
+import { allocateOffHeap } from "./secret_bytes.ts";
 
 const DIGITS = new TextEncoder().encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
 const PADDING = "=".charCodeAt(0);
@@ -12,32 +12,15 @@ const PADDING = "=".charCodeAt(0);
  * @returns Bytes of its own, for the caller to wipe
  */
 export function joinBase64(before: string, secret: Uint8Array, after: string): Uint8Array<ArrayBuffer> {
-  const length = Math.ceil(secret.length / 3) * 4;
-  const bytes = allocateOffHeap(before.length + length + after.length);
   const encoder = new TextEncoder();
-  encoder.encodeInto(before, bytes);
-  writeBase64(secret, bytes.subarray(before.length));
-  encoder.encodeInto(after, bytes.subarray(before.length + length));
+  const [head, tail] = [encoder.encode(before), encoder.encode(after)];
+  const length = Math.ceil(secret.length / 3) * 4;
+  const bytes = allocateOffHeap(head.length + length + tail.length);
+  bytes.set(head);
+  writeBase64(secret, bytes.subarray(head.length));
+  bytes.set(tail, head.length + length);
   return bytes;
 }
-
-/**
- * A body of one chunk. Who reads the chunk wipes it; it is not copied on the way.
- *
- * @param bytes The chunk
- */
-export function oneChunk(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
-  return new ReadableStream({
-    start(controller) {
-      controller.enqueue(bytes);
-      controller.close();
-    },
-    cancel() {
-      bytes.fill(0);
-    },
-  });
-}
-
 function writeBase64(input: Uint8Array, output: Uint8Array): void {
   let position = 0;
   for (let index = 0; index < input.length; index += 3) {
