@@ -43,6 +43,7 @@ export class SdkClientEngine implements KmsEngine {
   /** See {@link KmsEngine.decrypt}. */
   async decrypt(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes> {
     if (this.#disposed) throw new DisposedError("KmsClient");
+    if (request.grantTokens !== undefined) throw unsupported("decrypt with grant tokens");
     const library = this.#options.library.share();
     let trustStore: TrustStore | undefined;
     const release = () => {
@@ -65,27 +66,29 @@ export class SdkClientEngine implements KmsEngine {
     }
   }
 
-  /** The C SDK has no such call. See {@link KmsEngine.encrypt}. */
+  // kmstool's other calls exist in C, too; this engine is for comparing, so decrypting is all it does.
+
+  /** Always refused. See {@link KmsEngine.encrypt}. */
   encrypt(): Promise<never> {
     return Promise.reject(unsupported("encrypt"));
   }
 
-  /** The C SDK has no such call. See {@link KmsEngine.generateDataKey}. */
+  /** Always refused. See {@link KmsEngine.generateDataKey}. */
   generateDataKey(): Promise<never> {
     return Promise.reject(unsupported("generate a data key"));
   }
 
-  /** The C SDK has no such call. See {@link KmsEngine.generateRandom}. */
+  /** Always refused. See {@link KmsEngine.generateRandom}. */
   generateRandom(): Promise<never> {
     return Promise.reject(unsupported("generate random bytes"));
   }
 
-  /** The C SDK has no such call. See {@link KmsEngine.generateDataKeyPair}. */
+  /** Always refused. See {@link KmsEngine.generateDataKeyPair}. */
   generateDataKeyPair(): Promise<never> {
     return Promise.reject(unsupported("generate a data key pair"));
   }
 
-  /** The C SDK has no such call. See {@link KmsEngine.deriveSharedSecret}. */
+  /** Always refused. See {@link KmsEngine.deriveSharedSecret}. */
   deriveSharedSecret(): Promise<never> {
     return Promise.reject(unsupported("derive a shared secret"));
   }
@@ -102,7 +105,7 @@ export class SdkClientEngine implements KmsEngine {
 }
 
 function unsupported(what: string): UnsupportedOperationError {
-  return new UnsupportedOperationError(`Cannot ${what}: the C SDK's client has no call for it`, {
+  return new UnsupportedOperationError(`Cannot ${what} on engine sdk-client: it only decrypts`, {
     hint: "Use engine direct or sdk",
   });
 }

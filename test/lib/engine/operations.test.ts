@@ -1,0 +1,240 @@
+import assert from "node:assert/strict";
+import {
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  randomBytes,
+} from "node:crypto";
+import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
+import {
+  type DataKeyPairSpec,
+  KmsClient,
+  KmsError,
+  ProtocolError,
+  SecretBytes,
+  UnsupportedOperationError,
+} from "../../../mod.ts";
+import { attestedKeyPolicy } from "../../../sim/mod.ts";
+import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
+
+const KEY_PAIRS: readonly DataKeyPairSpec[] = [
+  "RSA_2048",
+  "RSA_4096",
+  "ECC_NIST_P256",
+  "ECC_NIST_P384",
+];
+
+const CONTEXT = { tenant: "a", "grüße": "日本" };
+
+for (const engineCase of ENGINE_CASES) {
+  describe.skipIf(engineCase.skip)(`operations, engine ${engineCase.label}`, () => {
+    if (engineCase.speaksHttps) suite(engineCase);
+    else limits(engineCase);
+  });
+}
+
+function suite(engineCase: EngineCase): void {
+  let enclave: Enclave;
+  let client: KmsClient;
+
+  beforeAll(async () => {
+    enclave = await startEnclave();
+    client = await KmsClient.open(enclave.optionsFor(engineCase));
+  });
+  beforeEach(() => enclave.simulator.kms.clearFaults());
+  afterAll(async () => {
+    await client.close();
+    await enclave[Symbol.asyncDispose]();
+  });
+
+  /** A key that works for this enclave's PCR0 only. */
+  const attestedKey = () => {
+    const { simulator } = enclave;
+    return simulator.createKey({ policy: attestedKeyPolicy({ 0: simulator.nsm.pcr(0) }) });
+  };
+
+  for (
+    const [request, length] of [[{}, 32], [{ keySpec: "AES_128" }, 16], [
+      { numberOfBytes: 1024 },
+      1024,
+    ]] as const
+  ) {
+    test(`generates a data key of ${length} bytes, which decrypts again`, async () => {
+      const { keyId, arn } = await attestedKey();
+      using dataKey = await client.generateDataKey({ keyId, ...request, encryptionContext: CONTEXT });
+      assert.equal(dataKey.plaintext.length, length);
+      assert.equal(dataKey.keyId, arn);
+      using again = await client.decrypt({
+        ciphertext: dataKey.ciphertext,
+        keyId,
+        encryptionContext: CONTEXT,
+      });
+      assert.deepEqual(again.bytes, dataKey.plaintext.bytes);
+      await assert.rejects(
+        client.decrypt({ ciphertext: dataKey.ciphertext }),
+        isRefusal("InvalidCiphertextException"),
+      );
+    });
+  }
+
+  test("two data keys differ, and disposing one wipes it", async () => {
+    const { keyId } = await attestedKey();
+    const first = await client.generateDataKey({ keyId });
+    using second = await client.generateDataKey({ keyId });
+    assert.notDeepEqual(first.plaintext.bytes, second.plaintext.bytes);
+    const { bytes } = first.plaintext;
+    first[Symbol.dispose]();
+    assert.ok(bytes.every((byte) => byte === 0));
+    assert.throws(() => first.plaintext.bytes, /disposed/);
+  });
+
+  for (const keyPairSpec of KEY_PAIRS) {
+    test(`generates a key pair of kind ${keyPairSpec}`, async () => {
+      const { keyId, arn } = await attestedKey();
+      using pair = await client.generateDataKeyPair({ keyId, keyPairSpec, encryptionContext: CONTEXT });
+      assert.deepEqual([pair.keyId, pair.keyPairSpec], [arn, keyPairSpec]);
+      const privateKey = createPrivateKey({
+        key: Buffer.from(pair.privateKey.bytes),
+        format: "der",
+        type: "pkcs8",
+      });
+      const publicKey = createPublicKey(privateKey).export({ format: "der", type: "spki" });
+      assert.deepEqual(new Uint8Array(publicKey), pair.publicKey);
+      using again = await client.decrypt({
+        ciphertext: pair.privateKeyCiphertext,
+        encryptionContext: CONTEXT,
+      });
+      assert.deepEqual(again.bytes, pair.privateKey.bytes);
+    });
+  }
+
+  for (const numberOfBytes of [1, 32, 1024]) {
+    test(`generates ${numberOfBytes} random bytes`, async () => {
+      using random = await client.generateRandom({ numberOfBytes });
+      assert.equal(random.length, numberOfBytes);
+      using other = await client.generateRandom({ numberOfBytes: 1024 });
+      assert.ok(new Set(other.bytes).size > 200, "1024 random bytes have about 251 of the 256 values");
+    });
+  }
+
+  test("derives the secret that the peer derives", async () => {
+    const key = await enclave.simulator.createKey({ spec: "ECC_NIST_P256", usage: "KEY_AGREEMENT" });
+    const peer = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const publicKey = new Uint8Array(peer.publicKey.export({ format: "der", type: "spki" }));
+    using secret = await client.deriveSharedSecret({ keyId: key.keyId, publicKey });
+    assert.ok(key.publicKey);
+    const kmsKey = createPublicKey({ key: Buffer.from(key.publicKey), format: "der", type: "spki" });
+    const expected = diffieHellman({ privateKey: peer.privateKey, publicKey: kmsKey });
+    assert.deepEqual(secret.bytes, new Uint8Array(expected));
+  });
+
+  for (const length of [1, 32, 33, 34, 4096]) {
+    test(`encrypts ${length} bytes, which decrypt again`, async () => {
+      const { keyId, arn } = await attestedKey();
+      const plaintext = new Uint8Array(randomBytes(length));
+      const encrypted = await client.encrypt({ keyId, plaintext, encryptionContext: CONTEXT });
+      assert.equal(encrypted.keyId, arn);
+      using again = await client.decrypt({ ciphertext: encrypted.ciphertext, encryptionContext: CONTEXT });
+      assert.deepEqual(again.bytes, plaintext);
+    });
+  }
+
+  test("encrypts SecretBytes, which stay the caller's", async () => {
+    const { keyId } = await attestedKey();
+    using plaintext = new SecretBytes(new Uint8Array([1, 2, 3]));
+    const { ciphertext } = await client.encrypt({ keyId, plaintext });
+    using again = await client.decrypt({ ciphertext });
+    assert.deepEqual(again.bytes, plaintext.bytes);
+  });
+
+  test("a policy that names another PCR0 lets it generate nothing", async () => {
+    const { keyId } = await enclave.simulator.createKey({
+      policy: attestedKeyPolicy({ 0: "ab".repeat(48) }),
+    });
+    const refused = isRefusal("AccessDeniedException");
+    await assert.rejects(client.generateDataKey({ keyId }), refused);
+    await assert.rejects(client.generateDataKeyPair({ keyId, keyPairSpec: "ECC_NIST_P256" }), refused);
+  });
+
+  test("a grant's token opens what the policy does not", async () => {
+    const { simulator } = enclave;
+    const { keyId } = await simulator.createKey({ policy: attestedKeyPolicy({ 0: "ab".repeat(48) }) });
+    const { grantToken } = simulator.kms.createGrant({ keyId, operations: ["GenerateDataKey", "Decrypt"] });
+    using dataKey = await client.generateDataKey({ keyId, grantTokens: [grantToken] });
+    using again = await client.decrypt({ ciphertext: dataKey.ciphertext, grantTokens: [grantToken] });
+    assert.deepEqual(again.bytes, dataKey.plaintext.bytes);
+    await assert.rejects(client.generateDataKey({ keyId }), isRefusal("AccessDeniedException"));
+    await assert.rejects(
+      client.generateDataKey({ keyId, grantTokens: ["no such token"] }),
+      isRefusal("InvalidGrantTokenException"),
+    );
+  });
+
+  test("a dry run says whether KMS would, and does nothing", async () => {
+    const key = await attestedKey();
+    const { keyId } = key;
+    const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "x" });
+    const peer = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const publicKey = new Uint8Array(peer.publicKey.export({ format: "der", type: "spki" }));
+    const agreement = await enclave.simulator.createKey({ spec: "ECC_NIST_P256", usage: "KEY_AGREEMENT" });
+    await client.dryRun("decrypt", { ciphertext });
+    await client.dryRun("encrypt", { keyId, plaintext: new Uint8Array(1) });
+    await client.dryRun("generateDataKey", { keyId });
+    await client.dryRun("generateDataKeyPair", { keyId, keyPairSpec: "RSA_2048" });
+    await client.dryRun("deriveSharedSecret", { keyId: agreement.keyId, publicKey });
+    key.state = "Disabled";
+    await assert.rejects(client.dryRun("decrypt", { ciphertext }), isRefusal("DisabledException"));
+    await assert.rejects(client.dryRun("generateDataKey", { keyId }), isRefusal("DisabledException"));
+    const unknown = "toString" as "decrypt";
+    await assert.rejects(client.dryRun(unknown, { ciphertext }), { name: "TypeError" });
+  });
+
+  test("an answer for another key is refused, by ARN and by key id", async () => {
+    const { keyId, arn } = await attestedKey();
+    await enclave.simulator.kms.injectFault({ kind: "wrongKeyId" });
+    for (const pinned of [keyId, arn]) {
+      const expected = (error: unknown) =>
+        error instanceof ProtocolError && /another key/.test(error.message);
+      await assert.rejects(client.generateDataKey({ keyId: pinned }), expected);
+      await assert.rejects(
+        client.generateDataKeyPair({ keyId: pinned, keyPairSpec: "ECC_NIST_P256" }),
+        expected,
+      );
+      await assert.rejects(client.encrypt({ keyId: pinned, plaintext: new Uint8Array(1) }), expected);
+    }
+  });
+}
+
+/** What the C client cannot do, it says before anything is sent. */
+function limits(engineCase: EngineCase): void {
+  test("refuses what the C client has no call for, and goes on", async () => {
+    await using enclave = await startEnclave();
+    await using client = await KmsClient.open(enclave.optionsFor(engineCase));
+    const { keyId } = await enclave.simulator.createKey();
+    const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "x" });
+    const requests = enclave.simulator.kms.requests.length;
+    const publicKey = new Uint8Array([1]);
+    await assert.rejects(client.deriveSharedSecret({ keyId, publicKey }), UnsupportedOperationError);
+    await assert.rejects(
+      client.generateDataKeyPair({ keyId, keyPairSpec: "ECC_NIST_P256" }),
+      UnsupportedOperationError,
+    );
+    await assert.rejects(client.generateDataKey({ keyId }), UnsupportedOperationError);
+    await assert.rejects(client.generateRandom({ numberOfBytes: 1 }), UnsupportedOperationError);
+    await assert.rejects(client.encrypt({ keyId, plaintext: new Uint8Array(1) }), UnsupportedOperationError);
+    await assert.rejects(client.dryRun("decrypt", { ciphertext }), UnsupportedOperationError);
+    await assert.rejects(client.decrypt({ ciphertext, grantTokens: ["token"] }), UnsupportedOperationError);
+    assert.equal(enclave.simulator.kms.requests.length, requests);
+    using plaintext = await client.decrypt({ ciphertext });
+    assert.equal(plaintext.length, 1);
+  });
+}
+
+function isRefusal(kmsCode: string): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof KmsError, String(error));
+    assert.equal(error.kmsCode, kmsCode);
+    return true;
+  };
+}
