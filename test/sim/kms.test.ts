@@ -1,33 +1,22 @@
 import assert from "node:assert/strict";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { describe, test } from "#test";
 import { encodeBase64 } from "../../lib/encoding.ts";
-import type { SimulatedKey } from "../../sim/kms_keys.ts";
-import { type Simulator, startSimulator } from "../../sim/simulator.ts";
+import { startSimulator } from "../../sim/simulator.ts";
 import { agentFor, call } from "./caller.ts";
 import { CONTEXT, KmsFixture, plaintextOf, SECRET } from "./kms_fixture.ts";
 
-let kms: KmsFixture;
-let enclave: Simulator;
-let key: SimulatedKey;
-let ciphertext: string;
-
-beforeAll(async () => {
-  kms = await KmsFixture.start();
-  ({ enclave, key, ciphertext } = kms);
-});
-
-afterAll(() => enclave.close());
+const kms = KmsFixture.use();
 
 describe("the endpoint", () => {
   test("logs each request without secrets", async () => {
-    const before = enclave.kms.requestCount;
+    const before = kms.enclave.kms.requestCount;
     const good = await kms.decrypt();
     const bad = await kms.decrypt({ KeyId: "alias/none" });
-    assert.equal(enclave.kms.requestCount, before + 2);
-    assert.deepEqual(enclave.kms.requests.slice(-2), [
+    assert.equal(kms.enclave.kms.requestCount, before + 2);
+    assert.deepEqual(kms.enclave.kms.requests.slice(-2), [
       {
         operation: "Decrypt",
-        keyArn: key.arn,
+        keyArn: kms.key.arn,
         requestId: good.headers["x-amzn-requestid"],
         refusedWith: undefined,
         fault: undefined,
@@ -40,19 +29,23 @@ describe("the endpoint", () => {
         fault: undefined,
       },
     ]);
-    const log = JSON.stringify(enclave.kms.requests);
+    const log = JSON.stringify(kms.enclave.kms.requests);
     for (
-      const secret of [enclave.credentials.secretAccessKey, enclave.credentials.sessionToken, ciphertext]
+      const secret of [
+        kms.enclave.credentials.secretAccessKey,
+        kms.enclave.credentials.sessionToken,
+        kms.ciphertext,
+      ]
     ) {
       assert.ok(!log.includes(secret));
     }
   });
 
   test("keeps connections alive, and many at once", async () => {
-    const agent = agentFor(enclave, enclave.endpoint, true);
-    const before = enclave.kms.connectionCount;
+    const agent = agentFor(kms.enclave, kms.enclave.endpoint, true);
+    const before = kms.enclave.kms.connectionCount;
     for (let i = 0; i < 5; i++) assert.equal((await kms.decrypt({}, { agent })).status, 200);
-    assert.equal(enclave.kms.connectionCount, before + 1);
+    assert.equal(kms.enclave.kms.connectionCount, before + 1);
     const replies = await Promise.all(Array.from({ length: 20 }, () => kms.decrypt({}, { agent })));
     assert.ok(replies.every((reply) => plaintextOf(reply) === SECRET));
     agent.destroy();
@@ -67,11 +60,11 @@ describe("the endpoint", () => {
   });
 
   test("call() runs an operation in process", async () => {
-    const output = await enclave.kms.call("Decrypt", {
-      CiphertextBlob: ciphertext,
+    const output = await kms.enclave.kms.call("Decrypt", {
+      CiphertextBlob: kms.ciphertext,
       EncryptionContext: CONTEXT,
     });
     assert.equal(output["Plaintext"], encodeBase64(new TextEncoder().encode(SECRET)));
-    await assert.rejects(enclave.kms.call("Nothing", {}), { kmsCode: "UnknownOperationException" });
+    await assert.rejects(kms.enclave.kms.call("Nothing", {}), { kmsCode: "UnknownOperationException" });
   });
 });

@@ -1,19 +1,10 @@
 import assert from "node:assert/strict";
 import { AwsClient } from "aws4fetch";
-import { afterAll, beforeAll, describe, test } from "#test";
-import type { Simulator } from "../../sim/simulator.ts";
+import { describe, test } from "#test";
 import type { CallOptions } from "./caller.ts";
 import { amzDate, assertRefused, KmsFixture } from "./kms_fixture.ts";
 
-let kms: KmsFixture;
-let enclave: Simulator;
-
-beforeAll(async () => {
-  kms = await KmsFixture.start();
-  ({ enclave } = kms);
-});
-
-afterAll(() => enclave.close());
+const kms = KmsFixture.use();
 
 describe("signatures", () => {
   const cases:
@@ -30,22 +21,22 @@ describe("signatures", () => {
       ],
       [
         "an unknown access key",
-        () => ({ credentials: { ...enclave.credentials, accessKeyId: "AKIAUNKNOWN" } }),
+        () => ({ credentials: { ...kms.enclave.credentials, accessKeyId: "AKIAUNKNOWN" } }),
         "UnrecognizedClientException",
       ],
       [
         "a wrong secret key",
-        () => ({ credentials: { ...enclave.credentials, secretAccessKey: "wrong" } }),
+        () => ({ credentials: { ...kms.enclave.credentials, secretAccessKey: "wrong" } }),
         "InvalidSignatureException",
         /does not match/,
       ],
       [
         "another session token",
-        () => ({ credentials: { ...enclave.credentials, sessionToken: "other" } }),
+        () => ({ credentials: { ...kms.enclave.credentials, sessionToken: "other" } }),
         "UnrecognizedClientException",
       ],
       ["no session token", () => {
-        const { sessionToken: _, ...credentials } = enclave.credentials;
+        const { sessionToken: _, ...credentials } = kms.enclave.credentials;
         return { credentials };
       }, "UnrecognizedClientException"],
       ["another region", () => ({ region: "eu-west-1" }), "InvalidSignatureException", /valid region/],
@@ -114,16 +105,16 @@ describe("signatures", () => {
   });
 
   test("expired credentials: ExpiredTokenException", async () => {
-    const credentials = enclave.kms.issueCredentials({ lifetimeMs: 60_000 });
+    const credentials = kms.enclave.kms.issueCredentials({ lifetimeMs: 60_000 });
     assert.equal((await kms.decrypt({}, { credentials })).status, 200);
-    enclave.kms.expireCredentials(credentials);
+    kms.enclave.kms.expireCredentials(credentials);
     assertRefused(await kms.decrypt({}, { credentials }), "ExpiredTokenException", /is expired$/);
   });
 
   async function signedHeaders(): Promise<{ headers: string }> {
-    const aws = new AwsClient({ ...enclave.credentials, region: enclave.region, service: "kms" });
+    const aws = new AwsClient({ ...kms.enclave.credentials, region: kms.enclave.region, service: "kms" });
     const target = { "x-amz-target": "TrentService.Decrypt" };
-    const signed = await aws.sign(`https://${enclave.hostName}/`, {
+    const signed = await aws.sign(`https://${kms.enclave.hostName}/`, {
       method: "POST",
       headers: target,
       body: "{}",

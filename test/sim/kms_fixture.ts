@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { afterAll, beforeAll } from "#test";
 import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
 import type { SimulatedKey } from "../../sim/kms_keys.ts";
 import type { SoftwareNsm } from "../../sim/nsm.ts";
 import { type Simulator, startSimulator } from "../../sim/simulator.ts";
 import { call, type CallOptions, type Reply } from "./caller.ts";
+import { openssl } from "./openssl.ts";
 
 /** What is encrypted. */
 export const SECRET = "attack at dawn";
@@ -12,30 +14,77 @@ export const SECRET = "attack at dawn";
 /** Under which encryption context. */
 export const CONTEXT: Readonly<Record<string, string>> = { tenant: "a" };
 
-/** A simulator with a key and a ciphertext. */
-export class KmsFixture {
+interface Running {
   readonly enclave: Simulator;
   readonly key: SimulatedKey;
   readonly ciphertext: string;
+}
 
-  private constructor(enclave: Simulator, key: SimulatedKey, ciphertext: string) {
-    this.enclave = enclave;
-    this.key = key;
-    this.ciphertext = ciphertext;
+/** A simulator with a key and a ciphertext, from before a file's first test until after its last. */
+export class KmsFixture {
+  #running: Running | undefined;
+
+  /** Starts it before the tests of this file, and stops it after them. */
+  static use(): KmsFixture {
+    const fixture = new KmsFixture();
+    beforeAll(() => fixture.#start());
+    afterAll(() => fixture.enclave.close());
+    return fixture;
   }
 
-  static async start(): Promise<KmsFixture> {
-    const enclave = await startSimulator();
-    const key = await enclave.createKey({ alias: "alias/main" });
-    const bytes = await enclave.encrypt({ keyId: key.keyId, plaintext: SECRET, encryptionContext: CONTEXT });
-    return new KmsFixture(enclave, key, encodeBase64(bytes));
+  get enclave(): Simulator {
+    return this.#now.enclave;
+  }
+
+  /** A symmetric key, `alias/main`. */
+  get key(): SimulatedKey {
+    return this.#now.key;
+  }
+
+  /** {@link SECRET} under {@link key} and {@link CONTEXT}, base64. */
+  get ciphertext(): string {
+    return this.#now.ciphertext;
+  }
+
+  /** Sends a request. */
+  call(
+    operation: string,
+    members: Readonly<Record<string, unknown>>,
+    options: CallOptions = {},
+  ): Promise<Reply> {
+    return call(this.enclave, operation, members, options);
   }
 
   /** Sends a good request but for these members and options. */
   decrypt(members: Readonly<Record<string, unknown>> = {}, options: CallOptions = {}): Promise<Reply> {
     const good = { CiphertextBlob: this.ciphertext, EncryptionContext: CONTEXT };
-    return call(this.enclave, "Decrypt", { ...good, ...members }, options);
+    return this.call("Decrypt", { ...good, ...members }, options);
   }
+
+  get #now(): Running {
+    assert.ok(this.#running !== undefined, "only within tests");
+    return this.#running;
+  }
+
+  async #start(): Promise<void> {
+    const enclave = await startSimulator();
+    const key = await enclave.createKey({ alias: "alias/main" });
+    const bytes = await enclave.encrypt({ keyId: key.keyId, plaintext: SECRET, encryptionContext: CONTEXT });
+    this.#running = { enclave, key, ciphertext: encodeBase64(bytes) };
+  }
+}
+
+/** A member of an answer that is base64. */
+export function bytesOf({ members, text }: Reply, member: string): Uint8Array<ArrayBuffer> {
+  assert.equal(typeof members[member], "string", text);
+  return decodeBase64(String(members[member]));
+}
+
+/** What is in an envelope, opened by openssl. */
+export function openedByOpenssl(envelope: Uint8Array, privateKey: KeyObject): Uint8Array<ArrayBuffer> {
+  const key = privateKey.export({ type: "pkcs8", format: "pem" });
+  const args = ["cms", "-decrypt", "-inform", "DER", "-in", "envelope", "-inkey", "key"];
+  return new Uint8Array(openssl(args, { envelope, key }));
 }
 
 /** The plaintext of an answer without a recipient. */

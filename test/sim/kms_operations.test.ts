@@ -1,23 +1,11 @@
 import assert from "node:assert/strict";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { beforeAll, describe, test } from "#test";
 import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
 import type { KmsRefusal } from "../../sim/kms_errors.ts";
 import type { SimulatedKey } from "../../sim/kms_keys.ts";
-import type { Simulator } from "../../sim/simulator.ts";
-import { call } from "./caller.ts";
 import { assertRefused, KmsFixture, plaintextOf, SECRET } from "./kms_fixture.ts";
 
-let kms: KmsFixture;
-let enclave: Simulator;
-let key: SimulatedKey;
-let ciphertext: string;
-
-beforeAll(async () => {
-  kms = await KmsFixture.start();
-  ({ enclave, key, ciphertext } = kms);
-});
-
-afterAll(() => enclave.close());
+const kms = KmsFixture.use();
 
 describe("Encrypt and Decrypt", () => {
   test("without a recipient the plaintext comes in clear", async () => {
@@ -30,54 +18,54 @@ describe("Encrypt and Decrypt", () => {
       "Plaintext",
     ]);
     assert.equal(plaintextOf(reply), SECRET);
-    assert.equal(reply.members["KeyId"], key.arn);
+    assert.equal(reply.members["KeyId"], kms.key.arn);
     assert.equal(reply.members["EncryptionAlgorithm"], "SYMMETRIC_DEFAULT");
   });
 
   test("over the wire too, at both ends of the sizes", async () => {
     for (const length of [1, 4096]) {
       const Plaintext = encodeBase64(new Uint8Array(length).fill(7));
-      const encrypted = await call(enclave, "Encrypt", { KeyId: key.arn, Plaintext });
+      const encrypted = await kms.call("Encrypt", { KeyId: kms.key.arn, Plaintext });
       const CiphertextBlob = encrypted.members["CiphertextBlob"];
       assert.ok(decodeBase64(String(CiphertextBlob)).length <= 6144);
       assert.match(String(CiphertextBlob), /^AQICAH/);
-      assert.equal((await call(enclave, "Decrypt", { CiphertextBlob })).members["Plaintext"], Plaintext);
+      assert.equal((await kms.call("Decrypt", { CiphertextBlob })).members["Plaintext"], Plaintext);
     }
   });
 
   test("a key goes by its id, its ARN, its alias and its alias's ARN", async () => {
-    const aliasArn = key.arn.replace(/key\/.*/, "alias/main");
-    for (const KeyId of [key.keyId, key.arn, "alias/main", aliasArn]) {
+    const aliasArn = kms.key.arn.replace(/key\/.*/, "alias/main");
+    for (const KeyId of [kms.key.keyId, kms.key.arn, "alias/main", aliasArn]) {
       assert.equal(plaintextOf(await kms.decrypt({ KeyId })), SECRET);
     }
-    assert.match(key.arn, /^arn:aws:kms:us-east-1:111122223333:key\/[0-9a-f-]{36}$/);
+    assert.match(kms.key.arn, /^arn:aws:kms:us-east-1:111122223333:key\/[0-9a-f-]{36}$/);
   });
 
   test("RSA keys with both algorithms", async () => {
-    const rsaKey = await enclave.createKey({ spec: "RSA_2048" });
+    const rsaKey = await kms.enclave.createKey({ spec: "RSA_2048" });
     for (const EncryptionAlgorithm of ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"] as const) {
       const members = { KeyId: rsaKey.keyId, EncryptionAlgorithm };
-      const encrypted = await call(enclave, "Encrypt", {
+      const encrypted = await kms.call("Encrypt", {
         ...members,
         Plaintext: encodeBase64(Uint8Array.of(1)),
       });
       const { CiphertextBlob } = encrypted.members;
-      const reply = await call(enclave, "Decrypt", { ...members, CiphertextBlob });
+      const reply = await kms.call("Decrypt", { ...members, CiphertextBlob });
       assert.deepEqual(decodeBase64(String(reply.members["Plaintext"])), Uint8Array.of(1));
       const tooLong = { ...members, Plaintext: encodeBase64(new Uint8Array(215)) };
-      assertRefused(await call(enclave, "Encrypt", tooLong), "ValidationException");
+      assertRefused(await kms.call("Encrypt", tooLong), "ValidationException");
       assertRefused(
-        await call(enclave, "Decrypt", { CiphertextBlob, EncryptionAlgorithm }),
+        await kms.call("Decrypt", { CiphertextBlob, EncryptionAlgorithm }),
         "ValidationException",
       );
       const wrong = { ...members, CiphertextBlob: encodeBase64(new Uint8Array(256).fill(1)) };
-      assertRefused(await call(enclave, "Decrypt", wrong), "InvalidCiphertextException", null);
+      assertRefused(await kms.call("Decrypt", wrong), "InvalidCiphertextException", null);
     }
   });
 
   test("encrypt() refuses as KMS does", async () => {
     await assert.rejects(
-      enclave.encrypt({ keyId: "alias/none", plaintext: "x" }),
+      kms.enclave.encrypt({ keyId: "alias/none", plaintext: "x" }),
       (error: KmsRefusal) => error.kmsCode === "NotFoundException",
     );
   });
@@ -88,12 +76,12 @@ describe("refusals", () => {
 
   beforeAll(async () => {
     for (const state of ["Enabled", "Disabled", "PendingDeletion"] as const) {
-      otherKeys.set(state, await enclave.createKey({ state }));
+      otherKeys.set(state, await kms.enclave.createKey({ state }));
     }
   });
 
   const flipped = () => {
-    const bytes = decodeBase64(ciphertext);
+    const bytes = decodeBase64(kms.ciphertext);
     return encodeBase64(bytes.with(-1, (bytes.at(-1) ?? 0) ^ 1));
   };
 
@@ -123,7 +111,12 @@ describe("refusals", () => {
       "NotFoundException",
       /^Alias arn:.*alias\/none is not found/,
     ],
-    ["an unknown key", () => ({ KeyId: key.arn.replace(/.$/, "x") }), "NotFoundException", /does not exist$/],
+    [
+      "an unknown key",
+      () => ({ KeyId: kms.key.arn.replace(/.$/, "x") }),
+      "NotFoundException",
+      /does not exist$/,
+    ],
     [
       "an algorithm that does not exist",
       () => ({ EncryptionAlgorithm: "ROT13" }),
@@ -132,7 +125,7 @@ describe("refusals", () => {
     ],
     [
       "an algorithm of another kind of key",
-      () => ({ KeyId: key.arn, EncryptionAlgorithm: "RSAES_OAEP_SHA_1" }),
+      () => ({ KeyId: kms.key.arn, EncryptionAlgorithm: "RSAES_OAEP_SHA_1" }),
       "InvalidKeyUsageException",
     ],
     [
@@ -167,25 +160,25 @@ describe("refusals", () => {
     const codes = { Disabled: "DisabledException", PendingDeletion: "KMSInvalidStateException" } as const;
     for (const [state, kmsCode] of Object.entries(codes)) {
       const members = { KeyId: otherKeys.get(state)?.keyId, Plaintext: "AAAA" };
-      assertRefused(await call(enclave, "Encrypt", members), kmsCode);
+      assertRefused(await kms.call("Encrypt", members), kmsCode);
     }
   });
 
   test("a key can be disabled while it is in use", async () => {
-    key.state = "Disabled";
+    kms.key.state = "Disabled";
     assertRefused(await kms.decrypt(), "DisabledException", /is disabled\.$/);
-    key.state = "Enabled";
+    kms.key.state = "Enabled";
     assert.equal((await kms.decrypt()).status, 200);
   });
 
   test("a plaintext of 4097 bytes", async () => {
-    const members = { KeyId: key.arn, Plaintext: encodeBase64(new Uint8Array(4097)) };
-    assertRefused(await call(enclave, "Encrypt", members), "ValidationException", /4096/);
+    const members = { KeyId: kms.key.arn, Plaintext: encodeBase64(new Uint8Array(4097)) };
+    assertRefused(await kms.call("Encrypt", members), "ValidationException", /4096/);
   });
 
   test("operations, methods and paths that do not exist", async () => {
     for (const operation of ["Sign", "", "constructor", "__proto__"]) {
-      assertRefused(await call(enclave, operation, {}), "UnknownOperationException");
+      assertRefused(await kms.call(operation, {}), "UnknownOperationException");
     }
     assertRefused(await kms.decrypt({}, { path: "/x" }), "UnknownOperationException");
     assertRefused(await kms.decrypt({}, { method: "PUT" }), "UnknownOperationException");
@@ -193,7 +186,7 @@ describe("refusals", () => {
 
   test("bodies that are not a JSON object", async () => {
     for (const rawBody of ["{", "[]", "null", '"x"', "\u{fffd}"]) {
-      assertRefused(await call(enclave, "Decrypt", {}, { rawBody }), "SerializationException");
+      assertRefused(await kms.call("Decrypt", {}, { rawBody }), "SerializationException");
     }
   });
 });

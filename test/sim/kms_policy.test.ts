@@ -1,33 +1,23 @@
 import assert from "node:assert/strict";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { describe, test } from "#test";
 import type { SimulatedKey } from "../../sim/kms_keys.ts";
 import { attestedKeyPolicy } from "../../sim/kms_policy.ts";
-import type { Simulator } from "../../sim/simulator.ts";
 import type { Reply } from "./caller.ts";
 import { assertRefused, KmsFixture, recipient, recipientKeys } from "./kms_fixture.ts";
 
-let kms: KmsFixture;
-let enclave: Simulator;
-let key: SimulatedKey;
-
-beforeAll(async () => {
-  kms = await KmsFixture.start();
-  ({ enclave, key } = kms);
-});
-
-afterAll(() => enclave.close());
+const kms = KmsFixture.use();
 
 const { publicKey } = recipientKeys();
 
 describe("key policies", () => {
   async function attempt(policy: SimulatedKey["policy"], attested = true): Promise<Reply> {
-    const { arn } = key;
-    const before = key.policy;
-    key.policy = policy;
+    const { arn } = kms.key;
+    const before = kms.key.policy;
+    kms.key.policy = policy;
     const reply = await kms.decrypt(
-      attested ? { KeyId: arn, Recipient: await recipient(enclave.nsm, publicKey) } : { KeyId: arn },
+      attested ? { KeyId: arn, Recipient: await recipient(kms.enclave.nsm, publicKey) } : { KeyId: arn },
     );
-    key.policy = before;
+    kms.key.policy = before;
     return reply;
   }
 
@@ -40,8 +30,8 @@ describe("key policies", () => {
   });
 
   test("allow the enclave that was measured, by PCR and by image", async () => {
-    const pcr0 = enclave.nsm.pcr(0);
-    assert.equal((await attempt(attestedKeyPolicy({ 0: pcr0, 4: enclave.nsm.pcr(4) }))).status, 200);
+    const pcr0 = kms.enclave.nsm.pcr(0);
+    assert.equal((await attempt(attestedKeyPolicy({ 0: pcr0, 4: kms.enclave.nsm.pcr(4) }))).status, 200);
     for (const name of ["kms:RecipientAttestation:ImageSha384", "kms:RecipientAttestation:PCR0"]) {
       assert.equal(
         (await attempt(conditions("StringEqualsIgnoreCase", name, pcr0.toUpperCase()))).status,
@@ -53,10 +43,10 @@ describe("key policies", () => {
 
   test("deny another measurement, a missing document, and everything they do not allow", async () => {
     const denied = [
-      await attempt(attestedKeyPolicy({ 0: enclave.nsm.pcr(1) })),
-      await attempt(attestedKeyPolicy({ 0: enclave.nsm.pcr(0) }), false),
+      await attempt(attestedKeyPolicy({ 0: kms.enclave.nsm.pcr(1) })),
+      await attempt(attestedKeyPolicy({ 0: kms.enclave.nsm.pcr(0) }), false),
       await attempt(
-        conditions("StringEquals", "kms:RecipientAttestation:PCR0", enclave.nsm.pcr(0).toUpperCase()),
+        conditions("StringEquals", "kms:RecipientAttestation:PCR0", kms.enclave.nsm.pcr(0).toUpperCase()),
       ),
       await attempt(conditions("StringEquals", "kms:RecipientAttestation:PCR16", "00".repeat(48))),
       await attempt({ Statement: [] }),
@@ -69,8 +59,8 @@ describe("key policies", () => {
   });
 
   test("deny an enclave in debug mode", async () => {
-    using _fault = enclave.nsm.injectFault({ kind: "debug" });
-    assertRefused(await attempt(attestedKeyPolicy({ 0: enclave.nsm.pcr(0) })), "AccessDeniedException");
+    using _fault = kms.enclave.nsm.injectFault({ kind: "debug" });
+    assertRefused(await attempt(attestedKeyPolicy({ 0: kms.enclave.nsm.pcr(0) })), "AccessDeniedException");
   });
 
   test("a denial wins over a permission", async () => {
@@ -97,9 +87,9 @@ describe("key policies", () => {
       ]]
     ) {
       const policy = conditions(String(operator), String(name), "x");
-      await assert.rejects(enclave.createKey({ policy }), TypeError);
-      assert.throws(() => (key.policy = policy), TypeError);
+      await assert.rejects(kms.enclave.createKey({ policy }), TypeError);
+      assert.throws(() => (kms.key.policy = policy), TypeError);
     }
-    await assert.rejects(enclave.createKey({ alias: "main" }), TypeError);
+    await assert.rejects(kms.enclave.createKey({ alias: "main" }), TypeError);
   });
 });

@@ -1,24 +1,22 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { describe, test } from "#test";
 import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
-import type { SimulatedKey } from "../../sim/kms_keys.ts";
 import { SoftwareNsm } from "../../sim/nsm.ts";
-import { type Simulator, startSimulator } from "../../sim/simulator.ts";
+import { startSimulator } from "../../sim/simulator.ts";
 import { call } from "./caller.ts";
-import { amzDate, assertRefused, KmsFixture, recipient, recipientKeys, SECRET } from "./kms_fixture.ts";
-import { HAS_OPENSSL, NO_OPENSSL, openssl } from "./openssl.ts";
+import {
+  amzDate,
+  assertRefused,
+  KmsFixture,
+  openedByOpenssl,
+  recipient,
+  recipientKeys,
+  SECRET,
+} from "./kms_fixture.ts";
+import { HAS_OPENSSL, NO_OPENSSL } from "./openssl.ts";
 
-let kms: KmsFixture;
-let enclave: Simulator;
-let key: SimulatedKey;
-
-beforeAll(async () => {
-  kms = await KmsFixture.start();
-  ({ enclave, key } = kms);
-});
-
-afterAll(() => enclave.close());
+const kms = KmsFixture.use();
 
 const { privateKey, publicKey } = recipientKeys();
 
@@ -26,9 +24,9 @@ describe("recipients", () => {
   test("get an envelope in both shapes and no plaintext", async () => {
     const shapes = [];
     for (let i = 0; i < 2; i++) {
-      const { members } = await kms.decrypt({ Recipient: await recipient(enclave.nsm, publicKey) });
+      const { members } = await kms.decrypt({ Recipient: await recipient(kms.enclave.nsm, publicKey) });
       assert.equal(members["Plaintext"], "");
-      assert.equal(members["KeyId"], key.arn);
+      assert.equal(members["KeyId"], kms.key.arn);
       const envelope = decodeBase64(String(members["CiphertextForRecipient"]));
       shapes.push(envelope.length);
       if (HAS_OPENSSL) assert.equal(opened(envelope), SECRET);
@@ -58,9 +56,9 @@ describe("recipients", () => {
   ];
   for (const [what, kind] of faults) {
     test(`a document ${what}: ValidationException`, async () => {
-      using _fault = enclave.nsm.injectFault({ kind });
+      using _fault = kms.enclave.nsm.injectFault({ kind });
       assertRefused(
-        await kms.decrypt({ Recipient: await recipient(enclave.nsm, publicKey) }),
+        await kms.decrypt({ Recipient: await recipient(kms.enclave.nsm, publicKey) }),
         "ValidationException",
         /attestation document/,
       );
@@ -85,8 +83,8 @@ describe("recipients", () => {
   });
 
   test("documents and recipients of a wrong form: ValidationException", async () => {
-    const good = await recipient(enclave.nsm, publicKey);
-    const noKey = encodeBase64(await enclave.nsm.attest());
+    const good = await recipient(kms.enclave.nsm, publicKey);
+    const noKey = encodeBase64(await kms.enclave.nsm.attest());
     const ecKey = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
       type: "spki",
       format: "der",
@@ -97,15 +95,13 @@ describe("recipients", () => {
       { ...good, AttestationDocument: "AAAA" },
       { ...good, AttestationDocument: undefined },
       { ...good, AttestationDocument: noKey },
-      await recipient(enclave.nsm, new Uint8Array(ecKey)),
-      await recipient(enclave.nsm, Uint8Array.of(1, 2, 3)),
+      await recipient(kms.enclave.nsm, new Uint8Array(ecKey)),
+      await recipient(kms.enclave.nsm, Uint8Array.of(1, 2, 3)),
     ];
     for (const Recipient of wrong) assertRefused(await kms.decrypt({ Recipient }), "ValidationException");
   });
-
-  function opened(envelope: Uint8Array): string {
-    const pkcs8 = privateKey.export({ type: "pkcs8", format: "pem" });
-    const args = ["cms", "-decrypt", "-inform", "DER", "-in", "envelope", "-inkey", "key"];
-    return new TextDecoder().decode(openssl(args, { envelope, key: pkcs8 }));
-  }
 });
+
+function opened(envelope: Uint8Array): string {
+  return new TextDecoder().decode(openedByOpenssl(envelope, privateKey));
+}
