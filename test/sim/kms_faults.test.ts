@@ -7,6 +7,8 @@ import { type Simulator, startSimulator } from "../../sim/simulator.ts";
 import { agentFor, call, type Reply } from "./caller.ts";
 import { recipient, recipientKeys, SECRET } from "./kms_fixture.ts";
 
+type Good = Readonly<Record<string, unknown>>;
+
 /** What a plain client sees of a fault. */
 type Symptom = (attempt: () => Promise<Reply>, fault: KmsFault) => Promise<void>;
 
@@ -131,6 +133,92 @@ describe("FAULTS", () => {
       await answersWell(decrypt, fault);
     });
   }
+});
+
+describe("faults of secrets", () => {
+  /** Good requests of every operation that takes a recipient, and where their answers hold the secret. */
+  const cases: readonly (readonly [operation: string, member: string, good: () => Promise<Good>])[] = [
+    ["Decrypt", "Plaintext", () => Promise.resolve(members)],
+    ["GenerateDataKey", "Plaintext", () => Promise.resolve({ KeyId: keyArn, KeySpec: "AES_256" })],
+    [
+      "GenerateDataKeyPair",
+      "PrivateKeyPlaintext",
+      () => Promise.resolve({ KeyId: keyArn, KeyPairSpec: "ECC_NIST_P256" }),
+    ],
+    ["GenerateRandom", "Plaintext", () => Promise.resolve({ NumberOfBytes: 32 })],
+    ["DeriveSharedSecret", "SharedSecret", async () => {
+      const { arn, publicKey } = await enclave.createKey({ spec: "ECC_NIST_P256" });
+      const PublicKey = encodeBase64(publicKey ?? new Uint8Array());
+      return { KeyId: arn, KeyAgreementAlgorithm: "ECDH", PublicKey };
+    }],
+  ];
+  for (const [operation, member, good] of cases) {
+    const ask = async () => {
+      const request = { ...await good(), Recipient: members["Recipient"] };
+      return async (fault?: KmsFault) => {
+        if (fault !== undefined) await enclave.kms.injectFault(fault, { times: 1 });
+        const reply = await call(enclave, operation, request);
+        assert.equal(reply.status, 200, reply.text);
+        return reply.members;
+      };
+    };
+
+    test(`strike ${operation} as they strike Decrypt`, async () => {
+      const answer = await ask();
+      const well = await answer();
+      assert.equal(well[member], "");
+      assert.ok(well["CiphertextForRecipient"]);
+      const missing = await answer({ kind: "missingEnvelope" });
+      assert.deepEqual([missing[member], missing["CiphertextForRecipient"]], ["", undefined]);
+      const instead = await answer({ kind: "plaintextInstead" });
+      assert.ok(decodeBase64(String(instead[member])).length > 0);
+      assert.equal(instead["CiphertextForRecipient"], undefined);
+      const beside = await answer({ kind: "plaintextBeside" });
+      assert.ok(decodeBase64(String(beside[member])).length > 0);
+      assert.ok(beside["CiphertextForRecipient"]);
+      const empty = await answer({ kind: "wrongEnvelope", variant: "empty" });
+      assert.deepEqual([empty[member], empty["CiphertextForRecipient"]], ["", ""]);
+    });
+
+    test(`name another key in the answer of ${operation}, if it names one`, async () => {
+      const answer = await ask();
+      const { KeyId: right } = await answer();
+      const { KeyId: wrong } = await answer({ kind: "wrongKeyId" });
+      assert.equal(right === undefined, operation === "GenerateRandom");
+      assert.equal(wrong === right, right === undefined);
+      assert.equal(wrong === undefined, right === undefined);
+    });
+  }
+});
+
+describe("tamper()", () => {
+  test("changes answers of any operation, and is told which", async () => {
+    const seen: string[] = [];
+    enclave.kms.tamper(({ KeyId: _, ...others }, operation) => {
+      seen.push(operation);
+      return { ...others, More: 1 };
+    }, { times: 2 });
+    const dataKey = await call(enclave, "GenerateDataKey", { KeyId: keyArn, KeySpec: "AES_256" });
+    assert.deepEqual(Object.keys(dataKey.members).sort(), [
+      "CiphertextBlob",
+      "KeyMaterialId",
+      "More",
+      "Plaintext",
+    ]);
+    const random = await call(enclave, "GenerateRandom", { NumberOfBytes: 1 });
+    assert.equal(random.members["More"], 1);
+    assert.deepEqual(seen, ["GenerateDataKey", "GenerateRandom"]);
+    assert.equal((await decrypt()).members["KeyId"], keyArn, "twice only");
+  });
+
+  test("leaves refusals alone, and ends with the faults", async () => {
+    enclave.kms.tamper(() => ({}));
+    assert.equal((await call(enclave, "Decrypt", {})).members["__type"], "ValidationException");
+    assert.deepEqual((await decrypt()).members, {});
+    await enclave.kms.clearFaults();
+    assert.equal((await decrypt()).members["KeyId"], keyArn);
+    assert.throws(() => enclave.kms.tamper(() => ({}), { times: 0 }), RangeError);
+  });
 });
 
 describe("injectFault()", () => {

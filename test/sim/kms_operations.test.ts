@@ -53,7 +53,10 @@ describe("Encrypt and Decrypt", () => {
       const reply = await kms.call("Decrypt", { ...members, CiphertextBlob });
       assert.deepEqual(decodeBase64(String(reply.members["Plaintext"])), Uint8Array.of(1));
       const tooLong = { ...members, Plaintext: encodeBase64(new Uint8Array(215)) };
-      assertRefused(await kms.call("Encrypt", tooLong), "ValidationException");
+      const text = new RegExp(
+        `^Algorithm ${EncryptionAlgorithm} and key spec RSA_2048 cannot encrypt data larger than \\d+ bytes\\.$`,
+      );
+      assertRefused(await kms.call("Encrypt", tooLong), "ValidationException", text);
       assertRefused(
         await kms.call("Decrypt", { CiphertextBlob, EncryptionAlgorithm }),
         "ValidationException",

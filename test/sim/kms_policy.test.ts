@@ -1,13 +1,24 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
+import { encodeBase64 } from "../../lib/encoding.ts";
 import type { SimulatedKey } from "../../sim/kms_keys.ts";
-import { attestedKeyPolicy } from "../../sim/kms_policy.ts";
+import { ALLOW_ALL_POLICY, attestedKeyPolicy } from "../../sim/kms_policy.ts";
 import type { Reply } from "./caller.ts";
 import { assertRefused, KmsFixture, recipient, recipientKeys } from "./kms_fixture.ts";
 
 const kms = KmsFixture.use();
 
 const { publicKey } = recipientKeys();
+
+/** The condition keys that all operations on a symmetric key have */
+const SYMMETRIC = { "kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "kms:EncryptionContext:tenant": "a" };
+
+const CONDITION_KEYS = [
+  "kms:EncryptionAlgorithm",
+  "kms:EncryptionContext:tenant",
+  "kms:DataKeyPairSpec",
+  "kms:KeyAgreementAlgorithm",
+] as const;
 
 describe("key policies", () => {
   async function attempt(policy: SimulatedKey["policy"], attested = true): Promise<Reply> {
@@ -77,6 +88,84 @@ describe("key policies", () => {
     const policy = (tenant: string) => conditions("StringEquals", "kms:EncryptionContext:tenant", tenant);
     assert.equal((await attempt(policy("a"))).status, 200);
     assertRefused(await attempt(policy("b")), "AccessDeniedException");
+  });
+
+  test("of every operation look at what AWS documents for it", async () => {
+    const agreement = await kms.enclave.createKey({ spec: "ECC_NIST_P256" });
+    const PublicKey = encodeBase64(agreement.publicKey ?? new Uint8Array());
+    const context = { EncryptionContext: { tenant: "a" } };
+    const cases:
+      readonly (readonly [string, SimulatedKey, Record<string, unknown>, Record<string, string>])[] = [
+        ["Encrypt", kms.key, { Plaintext: "AAAA", ...context }, SYMMETRIC],
+        ["Decrypt", kms.key, { CiphertextBlob: kms.ciphertext, ...context }, SYMMETRIC],
+        ["GenerateDataKey", kms.key, { NumberOfBytes: 1, ...context }, SYMMETRIC],
+        ["GenerateDataKeyPair", kms.key, { KeyPairSpec: "ECC_SECG_P256K1", ...context }, {
+          ...SYMMETRIC,
+          "kms:DataKeyPairSpec": "ECC_SECG_P256K1",
+        }],
+        ["DeriveSharedSecret", agreement, { KeyAgreementAlgorithm: "ECDH", PublicKey }, {
+          "kms:KeyAgreementAlgorithm": "ECDH",
+        }],
+      ];
+    for (const [operation, key, members, expected] of cases) {
+      const call = () => kms.call(operation, { KeyId: key.arn, ...members });
+      for (const name of CONDITION_KEYS) {
+        const value = expected[name];
+        const statement = { Effect: "Allow", Action: `kms:${operation}` } as const;
+        key.policy = { Statement: [{ ...statement, Condition: { Null: { [name]: value === undefined } } }] };
+        assert.equal((await call()).status, 200, `${operation} and ${name}: Null ${value === undefined}`);
+        const equals = (wanted: string) => ({ StringEquals: { [name]: wanted } });
+        key.policy = { Statement: [{ ...statement, Condition: equals(value ?? "x") }] };
+        assert.equal((await call()).status, value === undefined ? 400 : 200, `${operation} and ${name}`);
+        key.policy = { Statement: [{ ...statement, Condition: equals(`${value} or other`) }] };
+        assertRefused(await call(), "AccessDeniedException", new RegExp(`to perform: kms:${operation} on`));
+      }
+      key.policy = ALLOW_ALL_POLICY;
+    }
+  });
+
+  test("let only the measured enclave use any operation that hands a secret out", async () => {
+    const agreement = await kms.enclave.createKey({ spec: "ECC_NIST_P256" });
+    const PublicKey = encodeBase64(agreement.publicKey ?? new Uint8Array());
+    const Recipient = await recipient(kms.enclave.nsm, publicKey);
+    const cases = [
+      ["GenerateDataKey", kms.key, { NumberOfBytes: 1 }],
+      ["GenerateDataKeyPair", kms.key, { KeyPairSpec: "ECC_NIST_P256" }],
+      ["DeriveSharedSecret", agreement, { KeyAgreementAlgorithm: "ECDH", PublicKey }],
+    ] as const;
+    for (const [operation, key, members] of cases) {
+      const call = (more = {}) => kms.call(operation, { KeyId: key.arn, ...members, ...more });
+      key.policy = attestedKeyPolicy({ 0: kms.enclave.nsm.pcr(0), 1: kms.enclave.nsm.pcr(0) });
+      assertRefused(await call({ Recipient }), "AccessDeniedException");
+      key.policy = attestedKeyPolicy({ 0: kms.enclave.nsm.pcr(0) });
+      assert.equal((await call({ Recipient })).status, 200, operation);
+      assertRefused(await call(), "AccessDeniedException");
+      key.policy = ALLOW_ALL_POLICY;
+    }
+  });
+
+  test("have no say in GenerateRandom, the caller's own policy does", async () => {
+    const Recipient = await recipient(kms.enclave.nsm, publicKey);
+    const call = (members = {}) => kms.call("GenerateRandom", { NumberOfBytes: 1, ...members });
+    const statement = { Effect: "Allow", Action: "kms:GenerateRandom" } as const;
+    const { kms: service, nsm } = kms.enclave;
+    service.identityPolicy = { Statement: [] };
+    assertRefused(
+      await call(),
+      "AccessDeniedException",
+      /kms:GenerateRandom on resource: \* because no identity-based policy allows the kms:GenerateRandom action$/,
+    );
+    const measured = { StringEquals: { "kms:RecipientAttestation:ImageSha384": nsm.pcr(0) } };
+    service.identityPolicy = { Statement: [{ ...statement, Condition: measured }] };
+    assert.equal((await call({ Recipient })).status, 200);
+    assertRefused(await call(), "AccessDeniedException");
+    service.identityPolicy = { Statement: [statement, { ...statement, Effect: "Deny" }] };
+    assertRefused(await call(), "AccessDeniedException", /explicit deny in an identity-based policy$/);
+    assert.throws(() => {
+      service.identityPolicy = { Statement: [{ ...statement, Condition: { StringLike: {} } }] };
+    }, TypeError);
+    service.identityPolicy = ALLOW_ALL_POLICY;
+    assert.equal((await call()).status, 200);
   });
 
   test("with what the simulator does not judge are refused at once", async () => {
