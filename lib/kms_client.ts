@@ -15,13 +15,13 @@ import {
   GENERATE_RANDOM,
 } from "./kms_operations.ts";
 import { checkOptions, type KmsClientOptions } from "./kms_options.ts";
-import {
-  type DecryptRequest,
-  type DeriveSharedSecretRequest,
-  type EncryptRequest,
-  type GenerateDataKeyPairRequest,
-  type GenerateDataKeyRequest,
-  type GenerateRandomRequest,
+import type {
+  DecryptRequest,
+  DeriveSharedSecretRequest,
+  EncryptRequest,
+  GenerateDataKeyPairRequest,
+  GenerateDataKeyRequest,
+  GenerateRandomRequest,
 } from "./kms_request.ts";
 import { type CallOptions, checkCall } from "./request_fields.ts";
 import type { SecretBytes } from "./secret_bytes.ts";
@@ -74,6 +74,16 @@ export class KmsClient implements AsyncDisposable {
   /** The engine in use: what `auto` came to. */
   get engine(): EngineName {
     return this.#engine.name;
+  }
+
+  /**
+   * How far KMS's clock is ahead of this machine's, in milliseconds; below zero if this machine's is ahead. It is
+   * measured to a second, by the Date header, when KMS refuses a signature for its time; the request is then
+   * signed once more, and later ones by KMS's clock. Zero until then, and always on engine `sdk-client`; more
+   * than a day is not made up for.
+   */
+  get clockOffsetMs(): number {
+    return this.#engine.clockOffsetMs;
   }
 
   /**

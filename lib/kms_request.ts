@@ -30,7 +30,8 @@ export const MAX_PLAINTEXT_BYTES = 4096;
 /** The longest data key, and the most random bytes, that KMS makes at once. */
 export const MAX_GENERATED_BYTES = 1024;
 
-const MAX_PUBLIC_KEY_BYTES = 8192;
+/** The longest public key that KMS takes, SubjectPublicKeyInfo in DER. */
+export const MAX_PUBLIC_KEY_BYTES = 8192;
 
 /** What the requests that use a key of the caller's share. */
 export interface KeyRequest extends CallOptions {

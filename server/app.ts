@@ -3,21 +3,36 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { validator } from "hono/validator";
-import { encodeBase64 } from "../lib/encoding.ts";
+import { decodeBase64, encodeBase64 } from "../lib/encoding.ts";
+import type { GenerateRandomRequest } from "../lib/kms_request.ts";
+import { SecretBytes } from "../lib/secret_bytes.ts";
+import { joinBase64 } from "../lib/secret_json.ts";
 import type { Operation } from "./metrics.ts";
+import { oneChunk } from "./one_chunk.ts";
 import { OPENAPI_DOCUMENT, type OpenApiDocument } from "./openapi.ts";
+import {
+  SERVED_DATA_KEY,
+  SERVED_DATA_KEY_PAIR,
+  SERVED_DECRYPT,
+  SERVED_ENCRYPT,
+  SERVED_RANDOM,
+  SERVED_SHARED_SECRET,
+} from "./operations.ts";
 import { outcomeOf, type Problem, problem, PROBLEM_TYPE, problemOf } from "./problem.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
 import {
   attestationQuery,
   credentialsBody,
+  dataKeyBody,
+  dataKeyPairBody,
   decodeNonce,
   decryptBody,
+  encryptBody,
   MAX_BODY_BYTES,
   parse,
+  randomBody,
+  sharedSecretBody,
 } from "./schemas.ts";
-import { oneChunk } from "./one_chunk.ts";
-import { joinBase64 } from "../lib/secret_json.ts";
 import type { EnclaveService, Readiness } from "./service.ts";
 
 /** What the listener says of a request, and the app notes of it. */
@@ -48,6 +63,11 @@ const RETRY_AFTER_SECONDS = "1";
 /** The paths, each with the methods it answers. */
 const ALLOWED: Readonly<Record<string, string>> = {
   "/v1/decrypt": "POST",
+  "/v1/encrypt": "POST",
+  "/v1/generate-data-key": "POST",
+  "/v1/generate-data-key-pair": "POST",
+  "/v1/generate-random": "POST",
+  "/v1/derive-shared-secret": "POST",
   "/v1/credentials": "POST",
   "/v1/attestation": "GET",
   "/healthz": "GET",
@@ -83,11 +103,93 @@ export function createApp(parts: AppParts): AppType {
 function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journal["metrics"]) {
   return app
     .post("/v1/decrypt", as("Decrypt"), ...BODY, json((input) => parse(decryptBody, input)), async (c) => {
-      using plaintext = await service.decrypt(c.req.valid("json"), service.scope, c.var.record);
-      const body = joinBase64('{"plaintext":"', plaintext.bytes, '"}');
-      const answer = c.body(oneChunk(body), 200, { "content-type": "application/json" });
-      return answer as unknown as TypedResponse<{ plaintext: string }, 200, "json">;
+      const { dryRun, ...request } = c.req.valid("json");
+      if (dryRun === true) {
+        await service.dryRun(SERVED_DECRYPT, request, service.scope, c.var.record);
+        return c.body(null, 204);
+      }
+      using plaintext = await service.run(SERVED_DECRYPT, request, service.scope, c.var.record);
+      return secretAnswer<{ plaintext: string }>(c, ["plaintext", plaintext]);
     })
+    .post("/v1/encrypt", as("Encrypt"), ...BODY, json((input) => parse(encryptBody, input)), async (c) => {
+      const { dryRun, plaintext: base64, ...rest } = c.req.valid("json");
+      using plaintext = new SecretBytes(decodeBase64(base64));
+      const request = { ...rest, plaintext };
+      if (dryRun === true) {
+        await service.dryRun(SERVED_ENCRYPT, request, service.scope, c.var.record);
+        return c.body(null, 204);
+      }
+      const { ciphertext, keyId } = await service.run(SERVED_ENCRYPT, request, service.scope, c.var.record);
+      return c.json({ ciphertext: encodeBase64(ciphertext), keyId }, 200);
+    })
+    .post(
+      "/v1/generate-data-key",
+      as("GenerateDataKey"),
+      ...BODY,
+      json((input) => parse(dataKeyBody, input)),
+      async (c) => {
+        const { dryRun, ...request } = c.req.valid("json");
+        if (dryRun === true) {
+          await service.dryRun(SERVED_DATA_KEY, request, service.scope, c.var.record);
+          return c.body(null, 204);
+        }
+        using dataKey = await service.run(SERVED_DATA_KEY, request, service.scope, c.var.record);
+        const { plaintext, ciphertext, keyId } = dataKey;
+        const rest = { ciphertext: encodeBase64(ciphertext), keyId };
+        return secretAnswer<{ plaintext: string; ciphertext: string; keyId: string }>(c, [
+          "plaintext",
+          plaintext,
+        ], rest);
+      },
+    )
+    .post(
+      "/v1/generate-data-key-pair",
+      as("GenerateDataKeyPair"),
+      ...BODY,
+      json((input) => parse(dataKeyPairBody, input)),
+      async (c) => {
+        const { dryRun, ...request } = c.req.valid("json");
+        if (dryRun === true) {
+          await service.dryRun(SERVED_DATA_KEY_PAIR, request, service.scope, c.var.record);
+          return c.body(null, 204);
+        }
+        using pair = await service.run(SERVED_DATA_KEY_PAIR, request, service.scope, c.var.record);
+        const { privateKey, privateKeyCiphertext, publicKey, keyPairSpec, keyId } = pair;
+        const rest = {
+          privateKeyCiphertext: encodeBase64(privateKeyCiphertext),
+          publicKey: encodeBase64(publicKey),
+          keyPairSpec,
+          keyId,
+        };
+        return secretAnswer<{ privateKey: string } & typeof rest>(c, ["privateKey", privateKey], rest);
+      },
+    )
+    .post(
+      "/v1/generate-random",
+      as("GenerateRandom"),
+      ...BODY,
+      json((input) => parse(randomBody, input)),
+      async (c) => {
+        const request: GenerateRandomRequest = c.req.valid("json");
+        using random = await service.run(SERVED_RANDOM, request, service.scope, c.var.record);
+        return secretAnswer<{ random: string }>(c, ["random", random]);
+      },
+    )
+    .post(
+      "/v1/derive-shared-secret",
+      as("DeriveSharedSecret"),
+      ...BODY,
+      json((input) => parse(sharedSecretBody, input)),
+      async (c) => {
+        const { dryRun, ...request } = c.req.valid("json");
+        if (dryRun === true) {
+          await service.dryRun(SERVED_SHARED_SECRET, request, service.scope, c.var.record);
+          return c.body(null, 204);
+        }
+        using sharedSecret = await service.run(SERVED_SHARED_SECRET, request, service.scope, c.var.record);
+        return secretAnswer<{ sharedSecret: string }>(c, ["sharedSecret", sharedSecret]);
+      },
+    )
     .post(
       "/v1/credentials",
       as("SetCredentials"),
@@ -117,6 +219,18 @@ function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journa
       return c.text(metrics.render(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
     })
     .get("/openapi.json", as("OpenApi"), (c) => c.json<OpenApiDocument, 200>(OPENAPI_DOCUMENT, 200));
+}
+
+/** An answer with one secret in it, which never is a JavaScript string on its way. */
+function secretAnswer<Answer>(
+  c: Context,
+  [name, { bytes }]: readonly [name: keyof Answer & string, secret: SecretBytes],
+  rest: Readonly<Record<string, string>> = {},
+): TypedResponse<Answer, 200, "json"> {
+  const tail = JSON.stringify(rest).slice(1);
+  const body = joinBase64(`{"${name}":"`, bytes, tail === "}" ? '"}' : `",${tail}`);
+  const answer = c.body(oneChunk(body), 200, { "content-type": "application/json" });
+  return answer as unknown as TypedResponse<Answer, 200, "json">;
 }
 
 /** One line of the log for each request, also for those that no route takes. */

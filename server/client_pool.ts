@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Credentials, DecryptRequest, EngineName, KmsClientOptions, SecretBytes } from "../mod.ts";
+import type { Credentials, EngineName, KmsClientOptions } from "../mod.ts";
 import { KmsClient } from "../mod.ts";
 import type { CredentialStore } from "./credential_store.ts";
 import { notSet } from "./credential_store.ts";
@@ -38,17 +38,17 @@ export class ClientPool implements AsyncDisposable {
   /**
    * @param region Whose client
    * @param credentials Sign the request
-   * @param request What to decrypt
-   * @returns The plaintext; the caller disposes it
-   * @throws What `KmsClient.decrypt` throws
+   * @param use What to ask the client for
+   * @returns What `use` returns
+   * @throws What `use` throws
    */
-  async decrypt(
+  async use<T>(
     region: string,
     credentials: CredentialStore,
-    request: DecryptRequest,
-  ): Promise<SecretBytes> {
+    use: (client: KmsClient) => Promise<T>,
+  ): Promise<T> {
     const client = await this.#client(region);
-    return await this.#credentials.run(credentials, () => client.decrypt(request));
+    return await this.#credentials.run(credentials, () => use(client));
   }
 
   /** Closes all clients. */

@@ -12,6 +12,7 @@ import {
   parseMessage,
   plaintextMessage,
 } from "./kmstool_messages.ts";
+import { SERVED_DECRYPT } from "./operations.ts";
 import type { RequestRecord } from "./request_record.ts";
 import type { EnclaveService, Scope } from "./service.ts";
 import { BadRequestError } from "./service_errors.ts";
@@ -94,7 +95,7 @@ export class KmstoolSession implements Disposable {
       encryptionContext: field(message, "EncryptionContext") as Record<string, string> | undefined,
     };
     try {
-      using plaintext = await this.#service.decrypt(request, scope, record);
+      using plaintext = await this.#service.run(SERVED_DECRYPT, request, scope, record);
       return plaintextMessage(plaintext.bytes);
     } catch (error) {
       throw refusalOf(error, KMSTOOL_ERRORS.decrypt, KMSTOOL_ERRORS.decrypt);

@@ -4,10 +4,11 @@
  *
  * @module
  */
+import type { KmsAction } from "./operations.ts";
 
 /** What was asked for. `Other` is what no route or message of ours asks for. */
 export type Operation =
-  | "Decrypt"
+  | KmsAction
   | "SetCredentials"
   | "GetAttestation"
   | "Health"

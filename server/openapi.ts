@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { KEY_PAIR_SPECS, MAX_GENERATED_BYTES } from "../lib/kms_request.ts";
 
 /** Any JSON object of the document. */
 export type JsonObject = { [name: string]: JsonValue };
@@ -62,6 +63,28 @@ const body = (schema: string): JsonObject => ({
   content: { "application/json": { schema: { $ref: `#/components/schemas/${schema}` } } },
 });
 
+const kmsOperation = (
+  operationId: string,
+  summary: string,
+  request: string,
+  result: JsonObject,
+): Record<string, JsonObject> => ({
+  post: {
+    operationId,
+    summary: `${summary}, if the policy permits`,
+    requestBody: body(request),
+    responses: {
+      200: answer("What KMS answered", object(result, Object.keys(result))),
+      ...(operationId === "generateRandom" ? {} : { 204: { description: "A dry run: KMS would" } }),
+      404: problemFor("KMS knows no such key"),
+      409: problemFor("The key is in no state to be used"),
+      501: problemFor("The engine of this server cannot do it"),
+      ...PROBLEMS,
+      ...BODY_PROBLEMS,
+    },
+  },
+});
+
 const READINESS = object(
   {
     library: { type: "boolean" },
@@ -72,16 +95,57 @@ const READINESS = object(
   ["library", "nsm", "credentials", "policy"],
 );
 
+const CONTEXT: JsonObject = { type: "object", additionalProperties: { type: "string" } };
+
+const KEY_ID: JsonObject = { type: "string", maxLength: 2048, pattern: "^[\\w:/-]+$" };
+
+const ALGORITHM: JsonObject = {
+  type: "string",
+  enum: ["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"],
+};
+
+const NUMBER_OF_BYTES: JsonObject = { type: "integer", minimum: 1, maximum: MAX_GENERATED_BYTES };
+
+const TOKENS_AND_DRY_RUN: JsonObject = {
+  grantTokens: { type: "array", maxItems: 10, items: { type: "string", minLength: 1, maxLength: 8192 } },
+  dryRun: { type: "boolean", description: "Only asks whether KMS would; 204 when it would" },
+};
+
 const SCHEMAS: JsonObject = {
   DecryptRequest: object({
     ciphertext: base64("What KMS made: 1 to 6144 bytes"),
-    encryptionContext: { type: "object", additionalProperties: { type: "string" } },
-    keyId: { type: "string", maxLength: 2048, pattern: "^[\\w:/-]+$" },
-    encryptionAlgorithm: {
-      type: "string",
-      enum: ["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"],
-    },
+    encryptionContext: CONTEXT,
+    keyId: KEY_ID,
+    encryptionAlgorithm: ALGORITHM,
+    ...TOKENS_AND_DRY_RUN,
   }, ["ciphertext"]),
+  EncryptRequest: object({
+    plaintext: base64("1 to 4096 bytes"),
+    encryptionContext: CONTEXT,
+    keyId: KEY_ID,
+    encryptionAlgorithm: ALGORITHM,
+    ...TOKENS_AND_DRY_RUN,
+  }, ["plaintext", "keyId"]),
+  DataKeyRequest: object({
+    encryptionContext: CONTEXT,
+    keyId: KEY_ID,
+    keySpec: { type: "string", enum: ["AES_128", "AES_256"] },
+    numberOfBytes: NUMBER_OF_BYTES,
+    ...TOKENS_AND_DRY_RUN,
+  }, ["keyId"]),
+  DataKeyPairRequest: object({
+    encryptionContext: CONTEXT,
+    keyId: KEY_ID,
+    keyPairSpec: { type: "string", enum: [...KEY_PAIR_SPECS] },
+    ...TOKENS_AND_DRY_RUN,
+  }, ["keyId", "keyPairSpec"]),
+  RandomRequest: object({ numberOfBytes: NUMBER_OF_BYTES }, ["numberOfBytes"]),
+  SharedSecretRequest: object({
+    keyId: KEY_ID,
+    publicKey: base64("The peer's SubjectPublicKeyInfo, DER"),
+    keyAgreementAlgorithm: { type: "string", enum: ["ECDH"] },
+    ...TOKENS_AND_DRY_RUN,
+  }, ["keyId", "publicKey"]),
   Credentials: object({
     accessKeyId: { type: "string", minLength: 1, maxLength: 128 },
     secretAccessKey: { type: "string", minLength: 1, maxLength: 1024, writeOnly: true },
@@ -103,22 +167,41 @@ const SCHEMAS: JsonObject = {
 /** The HTTP routes as an OpenAPI document. */
 export const OPENAPI_DOCUMENT: OpenApiDocument = {
   openapi: "3.1.0",
-  info: { title: "enclave-kms", version: "1", description: "Decrypts with AWS KMS inside a Nitro Enclave" },
+  info: { title: "enclave-kms", version: "1", description: "AWS KMS inside a Nitro Enclave" },
   paths: {
-    "/v1/decrypt": {
-      post: {
-        operationId: "decrypt",
-        summary: "Decrypts one ciphertext, if the policy permits",
-        requestBody: body("DecryptRequest"),
-        responses: {
-          200: answer("The plaintext", object({ plaintext: base64("The plaintext") }, ["plaintext"])),
-          404: problemFor("KMS knows no such key"),
-          409: problemFor("The key is in no state to decrypt"),
-          ...PROBLEMS,
-          ...BODY_PROBLEMS,
-        },
+    "/v1/decrypt": kmsOperation("decrypt", "Decrypts one ciphertext", "DecryptRequest", {
+      plaintext: base64("The plaintext"),
+    }),
+    "/v1/encrypt": kmsOperation("encrypt", "Encrypts up to 4096 bytes", "EncryptRequest", {
+      ciphertext: base64("The ciphertext"),
+      keyId: KEY_ID,
+    }),
+    "/v1/generate-data-key": kmsOperation("generateDataKey", "Makes a data key", "DataKeyRequest", {
+      plaintext: base64("The data key"),
+      ciphertext: base64("The data key under the KMS key"),
+      keyId: KEY_ID,
+    }),
+    "/v1/generate-data-key-pair": kmsOperation(
+      "generateDataKeyPair",
+      "Makes a data key pair",
+      "DataKeyPairRequest",
+      {
+        privateKey: base64("PKCS #8, DER"),
+        privateKeyCiphertext: base64("The private key under the KMS key"),
+        publicKey: base64("SubjectPublicKeyInfo, DER"),
+        keyPairSpec: { type: "string" },
+        keyId: KEY_ID,
       },
-    },
+    ),
+    "/v1/generate-random": kmsOperation("generateRandom", "Random bytes from KMS", "RandomRequest", {
+      random: base64("The bytes"),
+    }),
+    "/v1/derive-shared-secret": kmsOperation(
+      "deriveSharedSecret",
+      "The ECDH secret of a key in KMS and a peer's",
+      "SharedSecretRequest",
+      { sharedSecret: base64("The x coordinate, 32 to 66 bytes") },
+    ),
     "/v1/credentials": {
       post: {
         operationId: "setCredentials",

@@ -1,4 +1,4 @@
-import { EnclaveKmsError, KmsError } from "../lib/errors.ts";
+import { AttestationError, EnclaveKmsError, KmsError } from "../lib/errors.ts";
 import type { Outcome } from "./metrics.ts";
 import { BadRequestError, type FieldProblem } from "./service_errors.ts";
 
@@ -37,6 +37,7 @@ const TITLES: Readonly<Record<number, string>> = {
   415: "Unsupported Media Type",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
+  501: "Not Implemented",
   502: "Bad Gateway",
   503: "Service Unavailable",
   504: "Gateway Timeout",
@@ -51,13 +52,14 @@ const STATUSES: Readonly<Record<string, number>> = {
   ERR_LIBRARY_LOAD: 503,
   ERR_ATTESTATION_UNAVAILABLE: 503,
   ERR_ATTESTATION_REFUSED: 503,
-  ERR_ATTESTATION_FORMAT: 503,
+  ERR_ATTESTATION_ANSWER: 503,
   ERR_DISPOSED: 503,
   ERR_TIMEOUT: 504,
   ERR_CONNECTION: 502,
   ERR_CERTIFICATE: 502,
   ERR_PROTOCOL: 502,
   ERR_SDK_KMS_DECRYPT: 502,
+  ERR_UNSUPPORTED_OPERATION: 501,
 };
 
 /** By KMS's exception: what the caller can change is 4xx. Those that are not here are 502. */
@@ -84,6 +86,7 @@ const KMS_STATUSES: Readonly<Record<string, number>> = {
  */
 export function statusOf(failure: unknown): number {
   if (failure instanceof KmsError) return KMS_STATUSES[failure.kmsCode] ?? 502;
+  if (failure instanceof AttestationError) return 503;
   if (failure instanceof EnclaveKmsError) return STATUSES[failure.code] ?? 500;
   return 500;
 }

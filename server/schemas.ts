@@ -1,7 +1,13 @@
 import * as v from "valibot";
-import type { EncryptionAlgorithm } from "../mod.ts";
+import type { DataKeyPairSpec, DataKeySpec, EncryptionAlgorithm } from "../mod.ts";
 import { decodeBase64, decodeHex } from "../lib/encoding.ts";
-import { MAX_CIPHERTEXT_BYTES } from "../lib/kms_request.ts";
+import {
+  KEY_PAIR_SPECS,
+  MAX_CIPHERTEXT_BYTES,
+  MAX_GENERATED_BYTES,
+  MAX_PLAINTEXT_BYTES,
+  MAX_PUBLIC_KEY_BYTES,
+} from "../lib/kms_request.ts";
 import { BadRequestError } from "./service_errors.ts";
 
 /** The largest body that is read, in bytes. */
@@ -9,8 +15,6 @@ export const MAX_BODY_BYTES = 65_536;
 
 /** The longest nonce that an NSM takes, in bytes. */
 export const MAX_NONCE_BYTES = 512;
-
-const MAX_CIPHERTEXT_LENGTH = Math.ceil(MAX_CIPHERTEXT_BYTES / 3) * 4;
 
 /** The body of `POST /v1/decrypt`. */
 export interface DecryptBody {
@@ -22,23 +26,126 @@ export interface DecryptBody {
   keyId?: string | undefined;
   /** Default: `SYMMETRIC_DEFAULT`. */
   encryptionAlgorithm?: EncryptionAlgorithm | undefined;
+  /** Up to ten, of 1 to 8192 characters. */
+  grantTokens?: string[] | undefined;
+  /** Only asks whether KMS would. */
+  dryRun?: boolean | undefined;
 }
+
+// Not v.record(), which leaves names such as "constructor" out: KMS has to get what the policy saw.
+const context = v.optional(v.custom<Record<string, string>>(isStringRecord, "an object of strings"));
+
+const keyId = v.pipe(
+  v.string(),
+  v.maxLength(2048),
+  v.regex(/^[\w:/-]+$/, "a key id, key ARN, alias name or alias ARN"),
+);
+
+const encryptionAlgorithm = v.optional(
+  v.picklist(["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]),
+);
+
+const grantTokens = v.optional(
+  v.pipe(v.array(v.pipe(v.string(), v.minLength(1), v.maxLength(8192))), v.maxLength(10)),
+);
+
+const base64 = (maxBytes: number) =>
+  v.pipe(
+    v.string(),
+    v.maxLength(Math.ceil(maxBytes / 3) * 4),
+    v.check((text) => isBase64(text, maxBytes), "canonical base64"),
+  );
+
+const tokensAndDryRun = { grantTokens, dryRun: v.optional(v.boolean()) };
 
 /** See {@link DecryptBody}. */
 export const decryptBody: v.GenericSchema<unknown, DecryptBody> = v.strictObject({
-  ciphertext: v.pipe(v.string(), v.maxLength(MAX_CIPHERTEXT_LENGTH), v.check(isBase64, "canonical base64")),
-  // Not v.record(), which leaves names such as "constructor" out: KMS has to get what the policy saw.
-  encryptionContext: v.optional(v.custom<Record<string, string>>(isStringRecord, "an object of strings")),
-  keyId: v.optional(
-    v.pipe(
-      v.string(),
-      v.maxLength(2048),
-      v.regex(/^[\w:/-]+$/, "a key id, key ARN, alias name or alias ARN"),
-    ),
-  ),
-  encryptionAlgorithm: v.optional(
-    v.picklist(["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]),
-  ),
+  ciphertext: base64(MAX_CIPHERTEXT_BYTES),
+  encryptionContext: context,
+  keyId: v.optional(keyId),
+  encryptionAlgorithm,
+  ...tokensAndDryRun,
+});
+
+/** The body of `POST /v1/encrypt`. */
+export interface EncryptBody extends Omit<DecryptBody, "ciphertext"> {
+  /** Base64 of 1 to 4096 bytes. As a JavaScript string it cannot be wiped. */
+  plaintext: string;
+  /** Key id, key ARN, alias name or alias ARN. */
+  keyId: string;
+}
+
+/** See {@link EncryptBody}. */
+export const encryptBody: v.GenericSchema<unknown, EncryptBody> = v.strictObject({
+  plaintext: base64(MAX_PLAINTEXT_BYTES),
+  encryptionContext: context,
+  keyId,
+  encryptionAlgorithm,
+  ...tokensAndDryRun,
+});
+
+/** The body of `POST /v1/generate-data-key`. */
+export interface DataKeyBody extends Omit<DecryptBody, "ciphertext" | "encryptionAlgorithm"> {
+  /** Key id, key ARN, alias name or alias ARN. */
+  keyId: string;
+  /** Default: `AES_256`. */
+  keySpec?: DataKeySpec | undefined;
+  /** 1 to 1024; instead of `keySpec`. */
+  numberOfBytes?: number | undefined;
+}
+
+const numberOfBytes = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_GENERATED_BYTES));
+
+/** See {@link DataKeyBody}. */
+export const dataKeyBody: v.GenericSchema<unknown, DataKeyBody> = v.strictObject({
+  encryptionContext: context,
+  keyId,
+  keySpec: v.optional(v.picklist(["AES_128", "AES_256"])),
+  numberOfBytes: v.optional(numberOfBytes),
+  ...tokensAndDryRun,
+});
+
+/** The body of `POST /v1/generate-data-key-pair`. */
+export interface DataKeyPairBody extends Omit<DecryptBody, "ciphertext" | "encryptionAlgorithm"> {
+  /** Key id, key ARN, alias name or alias ARN. */
+  keyId: string;
+  /** What kind of key pair. */
+  keyPairSpec: DataKeyPairSpec;
+}
+
+/** See {@link DataKeyPairBody}. */
+export const dataKeyPairBody: v.GenericSchema<unknown, DataKeyPairBody> = v.strictObject({
+  encryptionContext: context,
+  keyId,
+  keyPairSpec: v.picklist(KEY_PAIR_SPECS),
+  ...tokensAndDryRun,
+});
+
+/** The body of `POST /v1/generate-random`. */
+export interface RandomBody {
+  /** 1 to 1024. */
+  numberOfBytes: number;
+}
+
+/** See {@link RandomBody}. */
+export const randomBody: v.GenericSchema<unknown, RandomBody> = v.strictObject({ numberOfBytes });
+
+/** The body of `POST /v1/derive-shared-secret`. */
+export interface SharedSecretBody extends Pick<DecryptBody, "grantTokens" | "dryRun"> {
+  /** Key id, key ARN, alias name or alias ARN. */
+  keyId: string;
+  /** Base64 of the peer's SubjectPublicKeyInfo, DER. */
+  publicKey: string;
+  /** All there is. */
+  keyAgreementAlgorithm?: "ECDH" | undefined;
+}
+
+/** See {@link SharedSecretBody}. */
+export const sharedSecretBody: v.GenericSchema<unknown, SharedSecretBody> = v.strictObject({
+  keyId,
+  publicKey: base64(MAX_PUBLIC_KEY_BYTES),
+  keyAgreementAlgorithm: v.optional(v.picklist(["ECDH"])),
+  ...tokensAndDryRun,
 });
 
 /** The body of `POST /v1/credentials`. */
@@ -117,16 +224,19 @@ export function describeIssue(issue: v.BaseIssue<unknown>): { path: string; expe
 function expectation({ kind, type, expected, requirement, message }: v.BaseIssue<unknown>): string {
   if (type === "strict_object") return expected === "never" ? "no other fields" : "to be there";
   if (type === "max_length") return `at most ${requirement} characters`;
+  if (type === "min_value" || type === "max_value" || type === "integer") {
+    return `a whole number from 1 to ${MAX_GENERATED_BYTES}`;
+  }
   if (type === "min_length") return `at least ${requirement} characters`;
   // Ours, given to check(), regex() and custom() above.
   if (kind === "validation" || type === "custom") return message;
   return expected ?? type;
 }
 
-function isBase64(text: string): boolean {
+function isBase64(text: string, maxBytes: number): boolean {
   try {
     const { length } = decodeBase64(text);
-    return length > 0 && length <= MAX_CIPHERTEXT_BYTES;
+    return length > 0 && length <= maxBytes;
   } catch {
     return false;
   }

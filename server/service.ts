@@ -5,13 +5,14 @@ import { type Credentials, OwnedCredentials } from "../lib/credentials.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { encodeHex } from "../lib/encoding.ts";
 import { AttestationError } from "../lib/errors.ts";
-import { checkDecryptRequest, type DecryptRequest } from "../lib/kms_request.ts";
-import type { SecretBytes } from "../lib/secret_bytes.ts";
+import type { CallOptions } from "../lib/request_fields.ts";
+import type { KmsClient } from "../mod.ts";
 import { createHash } from "node:crypto";
 import type { Admission } from "./admission.ts";
 import type { ClientPool } from "./client_pool.ts";
 import { CredentialStore, notSet } from "./credential_store.ts";
-import type { Gate } from "./gate.ts";
+import type { Gate, RequestFacts } from "./gate.ts";
+import type { ServedOperation } from "./operations.ts";
 import type { RequestRecord } from "./request_record.ts";
 import { BadRequestError } from "./service_errors.ts";
 
@@ -79,30 +80,47 @@ export class EnclaveService implements AsyncDisposable {
   }
 
   /**
-   * Decrypts, if the policy says yes.
+   * Has KMS do one operation, if the policy says yes.
    *
-   * @param input What the caller wants decrypted
+   * @param served Which
+   * @param input What the caller wants
    * @param scope Where, and with whose credentials
    * @param record Of the request
-   * @returns The plaintext; the caller disposes it
+   * @returns What KMS answered; the caller disposes it
    * @throws {BadRequestError} When the request is wrong in form
    * @throws {OverloadedError} When too many requests wait already
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {TimeoutError} When the time is up
-   * @throws What `KmsClient.decrypt` throws
+   * @throws What `KmsClient`'s own method throws
    */
-  async decrypt(input: DecryptRequest, scope: Scope, record: RequestRecord): Promise<SecretBytes> {
-    const request = check(() => checkDecryptRequest(input));
-    record.keyId = request.keyId;
-    record.ciphertextSha256 = createHash("sha256").update(request.ciphertext).digest("hex");
-    using deadline = new Deadline("decrypt", this.#parts.timeoutMs);
-    using _turn = await this.#parts.admission.enter(deadline.signal);
-    const { ciphertext, keyId, encryptionContext } = request;
-    this.#parts.gate.check("Decrypt", { ciphertext, keyId, encryptionContext, region: scope.region }, record);
-    if (!scope.credentials.isSet) throw notSet();
-    const call = { ...request, signal: deadline.signal, timeoutMs: this.#parts.timeoutMs };
-    await deadline.race(this.#parts.clients.open(scope.region));
-    return await this.#parts.clients.decrypt(scope.region, scope.credentials, call);
+  run<Request extends CallOptions, Checked extends object, Result>(
+    served: ServedOperation<Request, Checked, Result>,
+    input: Request,
+    scope: Scope,
+    record: RequestRecord,
+  ): Promise<Result> {
+    return this.#run(served, input, scope, record, (client, request) => served.call(client, request));
+  }
+
+  /**
+   * Asks KMS whether it would, if the policy says yes.
+   *
+   * @param served Which
+   * @param input What the caller wants
+   * @param scope Where, and with whose credentials
+   * @param record Of the request
+   * @throws What {@link EnclaveService.run} throws
+   */
+  dryRun<Request extends CallOptions, Checked extends object, Result>(
+    served: ServedOperation<Request, Checked, Result>,
+    input: Request,
+    scope: Scope,
+    record: RequestRecord,
+  ): Promise<void> {
+    return this.#run(served, input, scope, record, async (client, request) => {
+      if (served.dryRun === undefined) throw new TypeError(`${served.action} has no dry run`);
+      await served.dryRun(client, request);
+    });
   }
 
   /**
@@ -167,6 +185,30 @@ export class EnclaveService implements AsyncDisposable {
     await this.#parts.clients[Symbol.asyncDispose]();
   }
 
+  async #run<Request extends CallOptions, Checked extends object, Result, Answer>(
+    { action, operation, facts, request }: ServedOperation<Request, Checked, Result>,
+    input: Request,
+    scope: Scope,
+    record: RequestRecord,
+    call: (client: KmsClient, request: Request) => Promise<Answer>,
+  ): Promise<Answer> {
+    const checked = check(() => operation.check(input));
+    try {
+      const { timeoutMs, admission, gate, clients } = this.#parts;
+      const own = facts(checked);
+      note(own, record);
+      using deadline = new Deadline(operation.what, timeoutMs);
+      using _turn = await admission.enter(deadline.signal);
+      gate.check(action, { ...own, region: scope.region }, record);
+      if (!scope.credentials.isSet) throw notSet();
+      await deadline.race(clients.open(scope.region));
+      const asked = { ...request(checked), signal: deadline.signal, timeoutMs };
+      return await clients.use(scope.region, scope.credentials, (client) => call(client, asked));
+    } finally {
+      operation.release?.(checked);
+    }
+  }
+
   async #readPcrs(nsm: NsmClient): Promise<void> {
     using deadline = new Deadline("ask the NSM", this.#parts.timeoutMs);
     const { pcrs } = decodeAttestationDocument(await deadline.race(nsm.attest({})));
@@ -182,6 +224,12 @@ function check<T>(body: () => T): T {
     if (!(error instanceof TypeError) && !(error instanceof RangeError)) throw error;
     throw new BadRequestError([{ path: "", expected: error.message }]);
   }
+}
+
+function note({ keyId, ciphertext }: Omit<RequestFacts, "region">, record: RequestRecord): void {
+  record.keyId = keyId;
+  if (ciphertext === undefined) return;
+  record.ciphertextSha256 = createHash("sha256").update(ciphertext).digest("hex");
 }
 
 async function succeeds(work: Promise<unknown>): Promise<boolean> {

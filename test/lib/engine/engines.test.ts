@@ -263,7 +263,7 @@ function suite(engineCase: EngineCase): void {
       const [fault, code] of [
         [{ kind: "silent" }, "ERR_TIMEOUT"],
         [{ kind: "refuse", errorName: "InternalError" }, /^ERR_ATTESTATION_(REFUSED|UNAVAILABLE)$/],
-        [{ kind: "garbage" }, /^ERR_ATTESTATION_(FORMAT|UNAVAILABLE)$/],
+        [{ kind: "garbage" }, /^ERR_ATTESTATION_(ANSWER|UNAVAILABLE)$/],
       ] as const
     ) {
       await using other = await KmsClient.open(enclave.optionsFor(engineCase));
