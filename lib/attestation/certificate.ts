@@ -1,4 +1,4 @@
-import { encodeHex } from "../encoding.ts";
+import { toHex } from "./bytes.ts";
 import { DerReader, malformed, TAG } from "./der.ts";
 
 /** The bits of the key usage extension that matter here, in the first byte of its BIT STRING. */
@@ -45,7 +45,7 @@ export interface CertificateExtensions {
  *
  * @param der One certificate, at most 64 KiB
  * @returns Its parts, as views into `der`; nothing is verified
- * @throws {AttestationError} `FORMAT` when it is not such a certificate
+ * @throws {AttestationError} `ERR_ATTESTATION_CERTIFICATE` when it is not such a certificate
  */
 export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
   const outer = new DerReader(der);
@@ -151,7 +151,7 @@ function parseExtensions(list: DerReader): CertificateExtensions {
   const seen = new Set<string>();
   while (!list.done) {
     const extension = list.enter(TAG.sequence);
-    const id = encodeHex(extension.contents(TAG.oid));
+    const id = toHex(extension.contents(TAG.oid));
     const critical = extension.nextIs(TAG.boolean) && extension.boolean();
     const value = new DerReader(extension.contents(TAG.octetString));
     extension.finish();
@@ -174,5 +174,5 @@ function smallNumber(bytes: Uint8Array): number {
 }
 
 function expectBytes(actual: Uint8Array, expectedHex: string, otherwise: string): void {
-  if (encodeHex(actual) !== expectedHex) throw malformed(otherwise);
+  if (toHex(actual) !== expectedHex) throw malformed(otherwise);
 }

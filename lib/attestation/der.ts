@@ -15,7 +15,7 @@ export const TAG = {
 
 /**
  * Reads DER, strictly: one-byte tags, definite lengths in their shortest form, nothing left over.
- * Every fault is an {@link AttestationError} with the check `FORMAT`.
+ * Every fault is an {@link AttestationError} with the check `CERTIFICATE`.
  */
 export class DerReader {
   readonly #bytes: Uint8Array<ArrayBuffer>;
@@ -108,7 +108,7 @@ export class DerReader {
  * @returns The error for a certificate that cannot be read
  */
 export function malformed(what: string): AttestationError {
-  return new AttestationError("FORMAT", `Cannot read certificate: ${what}`, {
+  return new AttestationError("CERTIFICATE", `Cannot read certificate: ${what}`, {
     hint: "Is this an attestation document of a Nitro Enclave, complete and unchanged?",
   });
 }

@@ -1,5 +1,6 @@
-import { decode } from "cbor2";
-import { AttestationError } from "../errors.ts";
+import { decode, type DecodeOptions } from "cbor2";
+import { type AttestationCheck, AttestationError } from "../errors.ts";
+import { equalBytes } from "./bytes.ts";
 
 /** The largest attestation document that is read, in bytes. */
 export const MAX_DOCUMENT_LENGTH = 16_384;
@@ -39,13 +40,15 @@ export interface AttestationDocument {
 /**
  * Reads an attestation document, strictly: an untagged COSE_Sign1 with ES384 and nothing in its unprotected
  * header, shortest CBOR encodings, no duplicate keys, nothing left over. Absent fields may be null, as in every
- * genuine document.
+ * genuine document; fields that are not known are ignored, as AWS may add some.
  *
  * Not guaranteed: that anything in it is true. {@link verifyAttestation} checks that.
  *
  * @param bytes The document, at most {@link MAX_DOCUMENT_LENGTH} bytes
  * @returns Its fields and signed parts
- * @throws {AttestationError} `ERR_ATTESTATION_FORMAT` when it is not such a document
+ * @throws {AttestationError} When it is not such a document: `ERR_ATTESTATION_` and `TOO_LARGE`, `CBOR`,
+ *   `DUPLICATE_KEY`, `NOT_CANONICAL`, `TOO_DEEP`, `COSE`, `ALGORITHM`, `FIELD_MISSING` or `FIELD`, explained at
+ *   {@link verifyAttestation}
  * @throws {TypeError} When `bytes` is not a Uint8Array
  * @example
  * ```ts
@@ -59,7 +62,9 @@ export interface AttestationDocument {
  */
 export function decodeAttestationDocument(bytes: Uint8Array): AttestationDocument {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("Cannot read document: expected a Uint8Array");
-  if (bytes.length > MAX_DOCUMENT_LENGTH) throw malformed(`longer than ${MAX_DOCUMENT_LENGTH} bytes`);
+  if (bytes.length > MAX_DOCUMENT_LENGTH) {
+    throw malformed("TOO_LARGE", `longer than ${MAX_DOCUMENT_LENGTH} bytes`);
+  }
   const [protectedHeader, payload, signature] = readCoseSign1(new Uint8Array(bytes));
   return { ...readPayload(payload), protectedHeader, payload, signature };
 }
@@ -69,7 +74,7 @@ type Fields = ReadonlyMap<unknown, unknown>;
 
 const COSE_SIGN1_LENGTH = 4;
 /** `{1: -35}`: the algorithm is ES384. */
-const ES384_HEADER = [0xa1, 0x01, 0x38, 0x22];
+const ES384_HEADER = Uint8Array.of(0xa1, 0x01, 0x38, 0x22);
 const ES384_SIGNATURE_LENGTH = 96;
 const MAX_TEXT_LENGTH = 256;
 /** AWS says 1024 for certificates and the public key, 512 for the others; the device itself allows more. */
@@ -82,17 +87,18 @@ const MAX_DEPTH = 3;
 function readCoseSign1(bytes: Bytes): [protectedHeader: Bytes, payload: Bytes, signature: Bytes] {
   const parts = decodeCbor(bytes);
   if (!Array.isArray(parts) || parts.length !== COSE_SIGN1_LENGTH) {
-    throw malformed("not an untagged COSE_Sign1");
+    throw malformed("COSE", "not an untagged COSE_Sign1");
   }
   const [header, unprotected, payload, signature] = parts as unknown[];
-  if (!(header instanceof Uint8Array) || !equalsEs384Header(header)) throw malformed("not signed by ES384");
+  if (!(header instanceof Uint8Array)) throw malformed("COSE", "the protected header is not a byte string");
+  if (!equalBytes(header, ES384_HEADER)) throw malformed("ALGORITHM", "not signed by ES384");
   if (!(unprotected instanceof Map) || unprotected.size > 0) {
-    throw malformed("the unprotected header is not empty");
+    throw malformed("COSE", "the unprotected header is not empty");
   }
   return [
     own(header),
-    byteString(payload, "payload", 1, MAX_DOCUMENT_LENGTH),
-    byteString(signature, "signature", ES384_SIGNATURE_LENGTH, ES384_SIGNATURE_LENGTH),
+    byteString("COSE", payload, "payload", 1, MAX_DOCUMENT_LENGTH),
+    byteString("COSE", signature, "signature", ES384_SIGNATURE_LENGTH, ES384_SIGNATURE_LENGTH),
   ];
 }
 
@@ -100,13 +106,13 @@ function readPayload(
   payload: Bytes,
 ): Omit<AttestationDocument, "protectedHeader" | "payload" | "signature"> {
   const fields: unknown = decodeCbor(payload);
-  if (!(fields instanceof Map)) throw malformed("the payload is not a map");
+  if (!(fields instanceof Map)) throw malformed("COSE", "the payload is not a map");
   return {
     moduleId: moduleId(fields),
     digest: digest(fields),
     timestamp: timestamp(fields),
     pcrs: pcrs(fields),
-    certificate: byteString(fields.get("certificate"), "certificate", 1),
+    certificate: byteString("FIELD", required(fields, "certificate"), "certificate", 1),
     cabundle: cabundle(fields),
     publicKey: optional(fields, "public_key"),
     userData: optional(fields, "user_data"),
@@ -115,84 +121,123 @@ function readPayload(
 }
 
 function moduleId(fields: Fields): string {
-  const value = fields.get("module_id");
+  const value = required(fields, "module_id");
   if (typeof value === "string" && value !== "" && value.length <= MAX_TEXT_LENGTH) return value;
-  throw malformed("module_id is not a text");
+  throw malformed("FIELD", `module_id is not a text of 1 to ${MAX_TEXT_LENGTH} characters`);
 }
 
 function digest(fields: Fields): "SHA384" {
-  if (fields.get("digest") === "SHA384") return "SHA384";
-  throw malformed("digest is not SHA384");
+  if (required(fields, "digest") === "SHA384") return "SHA384";
+  throw malformed("FIELD", "digest is not SHA384");
 }
 
 function timestamp(fields: Fields): number {
-  const value = fields.get("timestamp");
+  const value = required(fields, "timestamp");
   if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
-  throw malformed("timestamp is not a positive integer");
+  throw malformed("FIELD", "timestamp is not a positive integer");
 }
 
 function pcrs(fields: Fields): ReadonlyMap<number, Bytes> {
-  const registers = fields.get("pcrs");
-  if (!(registers instanceof Map) || registers.size === 0) throw malformed("pcrs is not a map of registers");
+  const registers = required(fields, "pcrs");
+  if (!(registers instanceof Map) || registers.size === 0) {
+    throw malformed("FIELD", "pcrs is not a map of registers");
+  }
   const read = new Map<number, Bytes>();
   for (const [index, value] of registers as Fields) {
     if (!Number.isInteger(index) || Number(index) < 0 || Number(index) >= MAX_PCRS) {
-      throw malformed("pcrs has an index that is not 0 to 31");
+      throw malformed("FIELD", "pcrs has an index that is not 0 to 31");
     }
-    const bytes = byteString(value, "pcrs", 1);
-    if (!PCR_LENGTHS.includes(bytes.length)) throw malformed("pcrs has a register of a wrong length");
+    const bytes = byteString("FIELD", value, "pcrs", 1);
+    if (!PCR_LENGTHS.includes(bytes.length)) {
+      throw malformed("FIELD", "pcrs has a register of a wrong length");
+    }
     read.set(Number(index), bytes);
   }
   return read;
 }
 
 function cabundle(fields: Fields): readonly Bytes[] {
-  const list = fields.get("cabundle");
+  const list = required(fields, "cabundle");
   if (!Array.isArray(list) || list.length === 0 || list.length > MAX_CABUNDLE_LENGTH) {
-    throw malformed(`cabundle is not a list of 1 to ${MAX_CABUNDLE_LENGTH} certificates`);
+    throw malformed("FIELD", `cabundle is not a list of 1 to ${MAX_CABUNDLE_LENGTH} certificates`);
   }
-  return list.map((entry: unknown) => byteString(entry, "cabundle", 1));
+  return list.map((entry: unknown) => byteString("FIELD", entry, "cabundle", 1));
+}
+
+function required(fields: Fields, name: string): unknown {
+  if (!fields.has(name)) throw malformed("FIELD_MISSING", `${name} is missing`);
+  return fields.get(name);
 }
 
 function optional(fields: Fields, name: string): Bytes | undefined {
   const value = fields.get(name);
-  return value === null || value === undefined ? undefined : byteString(value, name, 0);
+  return value === null || value === undefined ? undefined : byteString("FIELD", value, name, 0);
 }
 
-function byteString(value: unknown, name: string, min: number, max = MAX_FIELD_LENGTH): Bytes {
+function byteString(
+  check: AttestationCheck,
+  value: unknown,
+  name: string,
+  min: number,
+  max = MAX_FIELD_LENGTH,
+): Bytes {
   if (value instanceof Uint8Array && value.length >= min && value.length <= max) return own(value);
-  throw malformed(`${name} is not a byte string of ${min} to ${max} bytes`);
+  throw malformed(check, `${name} is not a byte string of ${min} to ${max} bytes`);
 }
 
 function own(bytes: Uint8Array): Bytes {
   return bytes.buffer instanceof ArrayBuffer ? bytes as Bytes : new Uint8Array(bytes);
 }
 
-function equalsEs384Header(header: Uint8Array): boolean {
-  return header.length === ES384_HEADER.length && ES384_HEADER.every((byte, i) => header[i] === byte);
-}
+const STRICT: DecodeOptions = {
+  maxDepth: MAX_DEPTH,
+  preferMap: true,
+  ignoreGlobalTags: true,
+  requirePreferred: true,
+  rejectDuplicateKeys: true,
+  rejectStreaming: true,
+  rejectFloats: true,
+  rejectSimple: true,
+  rejectUndefined: true,
+  rejectBigInts: true,
+};
+
+/** What is wrong with CBOR that can be read once this is allowed. */
+const RELAXATIONS: readonly (readonly [check: AttestationCheck, what: string, allowed: DecodeOptions])[] = [
+  ["DUPLICATE_KEY", "a key is there twice", { rejectDuplicateKeys: false }],
+  ["NOT_CANONICAL", "something is not in its shortest form", {
+    requirePreferred: false,
+    rejectStreaming: false,
+  }],
+  ["TOO_DEEP", "it is nested too deeply", { maxDepth: MAX_DOCUMENT_LENGTH }],
+];
 
 function decodeCbor(bytes: Bytes): unknown {
+  const [value] = tryDecode(bytes, STRICT);
+  if (value !== undefined) return value;
+  const fault = RELAXATIONS.find(([, , allowed]) => tryDecode(bytes, { ...STRICT, ...allowed }).length > 0);
+  throw fault ? malformed(fault[0], fault[1]) : malformed("CBOR", "not one item of CBOR");
+}
+
+/** The value, which is never undefined, or nothing. */
+function tryDecode(bytes: Bytes, options: DecodeOptions): [] | [unknown] {
   try {
-    return decode(bytes, {
-      maxDepth: MAX_DEPTH,
-      preferMap: true,
-      ignoreGlobalTags: true,
-      requirePreferred: true,
-      rejectDuplicateKeys: true,
-      rejectStreaming: true,
-      rejectFloats: true,
-      rejectSimple: true,
-      rejectUndefined: true,
-      rejectBigInts: true,
-    });
+    return [decode(bytes, options)];
   } catch {
-    throw malformed("not the CBOR it should be");
+    return [];
   }
 }
 
-function malformed(what: string): AttestationError {
-  return new AttestationError("FORMAT", `Cannot read attestation document: ${what}`, {
-    hint: "Is this an attestation document of a Nitro Enclave, complete and unchanged?",
+function malformed(check: AttestationCheck, what: string): AttestationError {
+  return new AttestationError(check, `Cannot read attestation document: ${what}`, {
+    hint: HINTS[check] ?? IS_IT,
   });
 }
+
+const IS_IT = "Is this an attestation document of a Nitro Enclave, complete and unchanged?";
+
+const HINTS: Readonly<Partial<Record<AttestationCheck, string>>> = {
+  CBOR: "Is it the document's bytes, neither its base64 nor its hex, complete and unchanged?",
+  COSE: "Is it the whole document, not its payload, and without a COSE tag?",
+  ALGORITHM: "Nitro Enclaves sign by ES384: is this document from something else?",
+};

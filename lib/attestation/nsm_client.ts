@@ -1,6 +1,20 @@
-import { decode, encode } from "cbor2";
-import { AttestationError } from "../errors.ts";
+import { encode } from "cbor2";
+import { checkInteger } from "../checks.ts";
+import { DisposedError } from "../errors.ts";
+import { NSM_DEVICE_PATH, NsmDevice } from "../native/nsm_device.ts";
+import { NsmAnswer, type NsmOperation } from "./nsm_answer.ts";
 import type { NsmTransport } from "./nsm_transport.ts";
+
+/** The longest public key in an attestation document, in bytes. */
+export const MAX_PUBLIC_KEY_LENGTH = 1024;
+/** The longest user data in an attestation document, in bytes. */
+export const MAX_USER_DATA_LENGTH = 512;
+/** The longest nonce in an attestation document, in bytes. */
+export const MAX_NONCE_LENGTH = 512;
+/** How many platform configuration registers a module has. */
+export const PCR_COUNT = 32;
+/** The most that a register can be extended with at once, in bytes: what a request of 4096 bytes holds. */
+export const MAX_EXTENSION_LENGTH = 4068;
 
 /** What goes into an attestation document besides the measurements; absent parts are null there. */
 export interface AttestationRequest {
@@ -12,77 +26,207 @@ export interface AttestationRequest {
   readonly nonce?: Uint8Array | undefined;
 }
 
+/** The state of a platform configuration register. */
+export interface PcrDescription {
+  /** 48 bytes: a SHA-384, or zeros. */
+  readonly value: Uint8Array<ArrayBuffer>;
+  /** Whether it can no longer change. Attestation documents hold the locked registers only. */
+  readonly locked: boolean;
+}
+
+/** What a module says of itself. */
+export interface NsmDescription {
+  /** `i-…-enc…`. */
+  readonly moduleId: string;
+  /** Of its API. */
+  readonly version: { readonly major: number; readonly minor: number; readonly patch: number };
+  /** How many registers it has. */
+  readonly maxPcrs: number;
+  /** The registers that can no longer change, in ascending order. */
+  readonly lockedPcrs: readonly number[];
+  /** The hash function of the registers. */
+  readonly digest: "SHA256" | "SHA384" | "SHA512";
+}
+
 /**
- * Asks a Nitro Secure Module, in its CBOR.
+ * Asks a Nitro Secure Module: for attestation documents, for random bytes, and about its registers, which it
+ * can also extend and lock.
+ *
+ * Every answer is read strictly: a member that is missing, not known, twice there or of a wrong type makes it
+ * an {@link AttestationError} with `ERR_ATTESTATION_ANSWER`. Requests run off the main thread. The module has
+ * no time limit, and its driver takes up to 120 s: a method that is not waited for still runs to its end.
  *
  * @see https://github.com/aws/aws-nitro-enclaves-nsm-api
+ * @example
+ * ```ts
+ * import { NsmClient } from "enclave-kms";
+ * import { SoftwareNsm } from "enclave-kms/sim";
+ *
+ * using nsm = new NsmClient(await SoftwareNsm.create()); // in an enclave: NsmClient.open()
+ * const data = new TextEncoder().encode("configuration");
+ * await nsm.extendPcr(16, data);
+ * await nsm.lockPcr(16);
+ *
+ * (await nsm.describePcr(16)).locked; // true
+ * (await nsm.describeNsm()).digest; // "SHA384"
+ * ```
  */
-export class NsmClient {
+export class NsmClient implements Disposable {
   readonly #transport: NsmTransport;
+  #owned = false;
+  #disposed = false;
 
-  /** @param transport The way to the NSM; not owned */
+  /** @param transport The way to the module; not owned, and so not disposed with the client */
   constructor(transport: NsmTransport) {
     this.#transport = transport;
   }
 
   /**
-   * @param request What to attest to
-   * @returns A COSE_Sign1 document
-   * @throws {AttestationError} When the NSM refuses or answers something else
+   * Opens this enclave's own module.
+   *
+   * @param path Its device. Default: `/dev/nsm`
+   * @returns The client; the caller disposes it
+   * @throws {AttestationError} `ERR_ATTESTATION_UNAVAILABLE` when there is none, or it may not be opened
    */
-  async attest({ publicKey, userData, nonce }: AttestationRequest): Promise<Uint8Array<ArrayBuffer>> {
-    const answer = await this.#ask("Attestation", {
-      Attestation: {
-        user_data: bytesOrNull(userData),
-        nonce: bytesOrNull(nonce),
-        public_key: bytesOrNull(publicKey),
-      },
-    });
-    const document = answer["document"];
-    if (document instanceof Uint8Array && document.length > 0) return Uint8Array.from(document);
-    throw malformed();
+  static open(path: string = NSM_DEVICE_PATH): NsmClient {
+    const client = new NsmClient(NsmDevice.open(path));
+    client.#owned = true;
+    return client;
   }
 
-  /** The part of the answer that bears the operation's name. */
-  async #ask(operation: string, request: unknown): Promise<Record<string, unknown>> {
-    const answer = decodeAnswer(await this.#transport.exchange(Uint8Array.from(encode(request))));
-    const reason = answer["Error"];
-    if (typeof reason === "string") throw refused(operation, reason);
-    const result = answer[operation];
-    if (isObject(result)) return result;
-    throw malformed();
+  /**
+   * Has the module sign an attestation document.
+   *
+   * @param request What to have signed with the measurements
+   * @returns A COSE_Sign1 document, some 4 to 6 KB
+   * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
+   * @throws {TypeError} When a part is not a Uint8Array
+   * @throws {RangeError} When a part is too long
+   */
+  async attest(request: AttestationRequest = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const answer = await this.#ask("Attestation", {
+      user_data: bytesOrNull("userData", request.userData, MAX_USER_DATA_LENGTH),
+      nonce: bytesOrNull("nonce", request.nonce, MAX_NONCE_LENGTH),
+      public_key: bytesOrNull("publicKey", request.publicKey, MAX_PUBLIC_KEY_LENGTH),
+    });
+    return answer.bytes("document");
   }
+
+  /**
+   * Reads a register.
+   *
+   * @param index 0 to 31
+   * @returns Its value, and whether it is locked
+   * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
+   * @throws {TypeError} When the index is not a number
+   * @throws {RangeError} When the index is not a whole number from 0 to 31
+   */
+  async describePcr(index: number): Promise<PcrDescription> {
+    const answer = await this.#ask("DescribePCR", { index: pcrIndex(index) });
+    return { value: answer.bytes("data"), locked: answer.boolean("lock") };
+  }
+
+  /**
+   * Extends a register: its new value is the SHA-384 of the old one and the data.
+   *
+   * @param index 0 to 31; 0 to 15 are locked when the enclave starts
+   * @param data 1 to 4068 bytes
+   * @returns The new value
+   * @throws {AttestationError} When the module cannot be asked, refuses (`nsmCode` is `ReadOnlyIndex` for a
+   *   locked register) or answers something else
+   * @throws {TypeError} When the index is not a number, or the data are not a Uint8Array
+   * @throws {RangeError} When the index is not a whole number from 0 to 31, or the data are empty or too long
+   */
+  async extendPcr(index: number, data: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    const request = { index: pcrIndex(index), data: ownBytes("data", data, MAX_EXTENSION_LENGTH) };
+    if (data.length === 0) throw new RangeError("data must not be empty");
+    return (await this.#ask("ExtendPCR", request)).bytes("data");
+  }
+
+  /**
+   * Locks a register until the enclave ends, and so puts it into attestation documents.
+   *
+   * @param index 0 to 31
+   * @throws {AttestationError} When the module cannot be asked, refuses (`nsmCode` is `ReadOnlyIndex` for a
+   *   register that is locked already) or answers something else
+   * @throws {TypeError} When the index is not a number
+   * @throws {RangeError} When the index is not a whole number from 0 to 31
+   */
+  async lockPcr(index: number): Promise<void> {
+    await this.#ask("LockPCR", { index: pcrIndex(index) });
+  }
+
+  /**
+   * Locks the registers from 0 to below a number, until the enclave ends.
+   *
+   * @param range How many, 1 to 32: 17 locks PCR0 to PCR16
+   * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
+   * @throws {TypeError} When the range is not a number
+   * @throws {RangeError} When the range is not a whole number from 1 to 32
+   */
+  async lockPcrs(range: number): Promise<void> {
+    await this.#ask("LockPCRs", { range: checkInteger("range", range, { min: 1, max: PCR_COUNT }) });
+  }
+
+  /**
+   * Describes the module.
+   *
+   * @returns Its name, version, registers and hash function
+   * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
+   */
+  async describeNsm(): Promise<NsmDescription> {
+    const answer = await this.#ask("DescribeNSM");
+    return {
+      moduleId: answer.text("module_id"),
+      version: {
+        major: answer.number("version_major"),
+        minor: answer.number("version_minor"),
+        patch: answer.number("version_patch"),
+      },
+      maxPcrs: answer.number("max_pcrs"),
+      lockedPcrs: answer.numbers("locked_pcrs"),
+      digest: answer.oneOf("digest", ["SHA256", "SHA384", "SHA512"]),
+    };
+  }
+
+  /**
+   * Draws random bytes from the module.
+   *
+   * @returns As many as the module gives at once: 256 of a genuine one
+   * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
+   */
+  async getRandom(): Promise<Uint8Array<ArrayBuffer>> {
+    return (await this.#ask("GetRandom")).bytes("random");
+  }
+
+  /** Closes the module if the client opened it. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#owned) this.#transport[Symbol.dispose]();
+  }
+
+  async #ask<Operation extends NsmOperation>(
+    operation: Operation,
+    args?: Readonly<Record<string, unknown>>,
+  ): Promise<NsmAnswer<Operation>> {
+    if (this.#disposed) throw new DisposedError("NsmClient");
+    const request = encode(args === undefined ? operation : { [operation]: args });
+    return NsmAnswer.read(operation, await this.#transport.exchange(Uint8Array.from(request)));
+  }
+}
+
+function pcrIndex(index: number): number {
+  return checkInteger("index", index, { min: 0, max: PCR_COUNT - 1 });
+}
+
+function bytesOrNull(name: string, bytes: Uint8Array | undefined, maxLength: number): Uint8Array | null {
+  return bytes === undefined ? null : ownBytes(name, bytes, maxLength);
 }
 
 /** cbor2 writes a plain Uint8Array as a byte string, and a Buffer as something else. */
-function bytesOrNull(bytes: Uint8Array | undefined): Uint8Array | null {
-  return bytes === undefined ? null : Uint8Array.from(bytes);
-}
-
-function decodeAnswer(bytes: Uint8Array): Record<string, unknown> {
-  let answer: unknown;
-  try {
-    answer = decode(bytes, { rejectDuplicateKeys: true });
-  } catch {
-    throw malformed();
-  }
-  if (isObject(answer)) return answer;
-  throw malformed();
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
-}
-
-function refused(operation: string, reason: string): AttestationError {
-  const name = /^\w{1,40}$/.test(reason) ? reason : "an unknown error";
-  return new AttestationError("REFUSED", `Cannot ask the NSM for ${operation}: it answered ${name}`, {
-    hint: "The NSM is there and refuses: is the request within its limits, and the register not locked?",
-  });
-}
-
-function malformed(): AttestationError {
-  return new AttestationError("FORMAT", "Cannot read the NSM's answer: not the CBOR it should be", {
-    hint: "Is what answers really a Nitro Secure Module?",
-  });
+function ownBytes(name: string, bytes: unknown, maxLength: number): Uint8Array {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array`);
+  if (bytes.length > maxLength) throw new RangeError(`${name} must have at most ${maxLength} bytes`);
+  return Uint8Array.from(bytes);
 }

@@ -1,11 +1,18 @@
 import { encode } from "cbor2";
-import { encodeHex } from "../encoding.ts";
-import { type AttestationCheck, AttestationError } from "../errors.ts";
-import { type Certificate, KEY_USAGE, parseCertificate } from "./certificate.ts";
+import { checkFields, checkInteger } from "../checks.ts";
+import { equalBytes, toHex } from "./bytes.ts";
+import { type Certificate, parseCertificate } from "./certificate.ts";
+import { areSigned, checkChain, checkRoot, isSigned } from "./chain.ts";
 import { type AttestationDocument, decodeAttestationDocument } from "./document.ts";
+import { failed } from "./failures.ts";
 
-/** SHA-256 of AWS's root certificate for Nitro Enclaves (G1), as hex. */
-export const AWS_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b";
+export { AWS_ROOT_SHA256 } from "./chain.ts";
+
+/** How far a document's timestamp may lie ahead of the time to verify at, in milliseconds: five minutes. */
+export const CLOCK_TOLERANCE_MS = 300_000;
+
+/** A platform configuration register: 32, 48 or 64 bytes, or their hex of either case. */
+export type PcrValue = Uint8Array | string;
 
 /** What a document is checked against besides its own signatures. */
 export interface VerifyAttestationOptions {
@@ -13,29 +20,71 @@ export interface VerifyAttestationOptions {
   readonly root?: Uint8Array | undefined;
   /** The time to verify at, milliseconds since 1970. Default: now. */
   readonly at?: number | undefined;
+  /** How old the document may be, milliseconds. Default: as old as its certificate allows, three hours. */
+  readonly maxAgeMs?: number | undefined;
   /** The nonce that has to be in the document. */
   readonly nonce?: Uint8Array | undefined;
-  /** The PCRs that have to be in the document, by index: bytes, or hex of either case. */
-  readonly pcrs?: Readonly<Record<number, Uint8Array | string>> | undefined;
+  /** The user data that have to be in the document. */
+  readonly userData?: Uint8Array | undefined;
+  /** The public key that has to be in the document, in the same encoding. */
+  readonly publicKey?: Uint8Array | undefined;
+  /** The PCRs that have to be in the document, by index 0 to 31; of a list, one has to be. */
+  readonly pcrs?: Readonly<Record<number, PcrValue | readonly PcrValue[]>> | undefined;
   /** Accept enclaves in debug mode, whose PCR0 to PCR2 are zero and whose memory the parent can read. */
   readonly allowDebug?: boolean | undefined;
 }
 
 /**
  * Verifies an attestation document: its form, the certificates from the pinned root down to the key that
- * signed it, their validity, the ES384 signature, and then what it says.
+ * signed it, the ES384 signature, and then what it says. It needs WebCrypto and nothing else, and so runs in
+ * browsers too.
  *
- * Not guaranteed: freshness. A document is as old as its `timestamp` says; a nonce proves that it is new.
+ * A failure names the one check that failed, in its `code`: `ERR_ATTESTATION_` and one of these, in the order
+ * of checking.
+ *
+ * | check | the document |
+ * | --- | --- |
+ * | `TOO_LARGE` | has more than 16 KiB |
+ * | `CBOR` | or its payload is not one item of well-formed CBOR, complete and with nothing after it |
+ * | `DUPLICATE_KEY` | or its payload has a map with the same key twice |
+ * | `NOT_CANONICAL` | or its payload has a length or number that is not in its shortest form, or a length left open |
+ * | `TOO_DEEP` | or its payload is nested deeper than documents are |
+ * | `COSE` | is no untagged COSE_Sign1 with a map, an empty unprotected header and 96 bytes of signature |
+ * | `ALGORITHM` | is not signed by ES384 |
+ * | `FIELD_MISSING` | lacks a field |
+ * | `FIELD` | has a field of a wrong type, length or value |
+ * | `CERTIFICATE` | has a certificate that is not strict DER, or not of a P-384 key |
+ * | `ROOT` | does not start its chain at the trusted root |
+ * | `CRITICAL_EXTENSION` | has a certificate with a critical extension that is not known |
+ * | `CHAIN` | has certificates missing, or not each below its issuer, by name and key identifier |
+ * | `BASIC_CONSTRAINTS` | has an issuer that is no authority, or is signed by one |
+ * | `PATH_LENGTH` | has more certificates below one than that allows |
+ * | `KEY_USAGE` | has a key used for what its certificate does not allow |
+ * | `NOT_YET_VALID` | has a certificate that is not valid yet |
+ * | `EXPIRED` | has a certificate that has expired |
+ * | `SIGNATURE` | was not signed, as it is, with the key of its certificate |
+ * | `CERTIFICATE_SIGNATURE` | has a certificate that its issuer did not sign |
+ * | `FUTURE` | is from more than {@link CLOCK_TOLERANCE_MS} after the time to verify at |
+ * | `STALE` | is older than `maxAgeMs` |
+ * | `DEBUG` | is of an enclave in debug mode |
+ * | `NONCE` | has another nonce than `nonce`, or none |
+ * | `USER_DATA` | has other user data than `userData`, or none |
+ * | `PUBLIC_KEY` | has another public key than `publicKey`, or none |
+ * | `PCR` | has none of the allowed values in a register of `pcrs` |
+ *
+ * Not guaranteed: that the enclave is yours. Without `pcrs` any enclave of anyone in AWS passes. Nor that it
+ * speaks now: that takes a fresh `nonce`, while `maxAgeMs` bounds the age by both clocks. A document says
+ * nothing of who brings it. Certificates are not looked up in revocation lists.
  *
  * @param document COSE_Sign1, at most 16 KiB
- * @param options What to expect. Without `pcrs` any enclave that runs in production mode passes
+ * @param options What to expect
  * @returns The document's fields
- * @throws {AttestationError} Whose `code` names the one check that failed: `ERR_ATTESTATION_` and `FORMAT`,
- *   `CHAIN`, `EXPIRED`, `SIGNATURE`, `DEBUG`, `NONCE` or `PCR`, checked in this order
- * @throws {TypeError} When an argument is of a wrong type
+ * @throws {AttestationError} Whose `code` names the one check that failed
+ * @throws {TypeError} When an argument is of a wrong type, or an option is not known
+ * @throws {RangeError} When `maxAgeMs` is not a whole number from 0
  * @example
  * ```ts
- * import { verifyAttestation } from "enclave-kms";
+ * import { verifyAttestation } from "enclave-kms/attestation";
  * import { startSimulator } from "enclave-kms/sim";
  *
  * await using enclave = await startSimulator();
@@ -54,132 +103,80 @@ export async function verifyAttestation(
   const expected = checkExpectations(options);
   const parsed = decodeAttestationDocument(document);
   const chain = [...parsed.cabundle, parsed.certificate].map(parseCertificate);
-  await checkRoot(parsed, expected.root);
-  checkChain(chain);
-  await checkCertificateSignatures(chain);
-  checkValidity(chain, expected.at);
-  await checkDocumentSignature(parsed, chain);
+  await checkRoot(parsed.cabundle[0], expected.root);
+  checkChain(chain, expected.at);
+  await checkSignatures(parsed, chain);
+  checkAge(parsed, expected);
   checkDebug(parsed, expected.allowDebug);
-  checkNonce(parsed, expected.nonce);
+  checkBytes("NONCE", "nonce", parsed.nonce, expected.nonce);
+  checkBytes("USER_DATA", "user data", parsed.userData, expected.userData);
+  checkBytes("PUBLIC_KEY", "public key", parsed.publicKey, expected.publicKey);
   checkPcrs(parsed, expected.pcrs);
   return parsed;
 }
 
-const P384 = { name: "ECDSA", namedCurve: "P-384" } as const;
-const ES384 = { name: "ECDSA", hash: "SHA-384" } as const;
 /** The registers that measure the image, its kernel and its application. */
 const IMAGE_PCRS = [0, 1, 2];
 
-interface Expectations {
-  readonly root: Uint8Array | undefined;
-  readonly at: number;
-  readonly nonce: Uint8Array | undefined;
-  readonly pcrs: readonly (readonly [index: number, hex: string])[];
-  readonly allowDebug: boolean;
+const OPTIONS = ["root", "at", "maxAgeMs", "nonce", "userData", "publicKey", "pcrs", "allowDebug"];
+
+type Expectations =
+  & Pick<VerifyAttestationOptions, "root" | "nonce" | "userData" | "publicKey">
+  & {
+    readonly at: number;
+    readonly maxAgeMs: number;
+    readonly allowDebug: boolean;
+    readonly pcrs: readonly AllowedPcr[];
+  };
+
+interface AllowedPcr {
+  readonly index: number;
+  /** Lowercase hex. */
+  readonly values: readonly string[];
 }
 
 function checkExpectations(options: VerifyAttestationOptions): Expectations {
-  const { root, at = Date.now(), nonce, pcrs = {}, allowDebug = false } = options;
-  if (root !== undefined && !(root instanceof Uint8Array)) throw new TypeError("root has to be a Uint8Array");
-  if (nonce !== undefined && !(nonce instanceof Uint8Array)) {
-    throw new TypeError("nonce has to be a Uint8Array");
+  checkFields("options of verifyAttestation", options, OPTIONS);
+  const { root, at = Date.now(), nonce, userData, publicKey, pcrs = {}, allowDebug = false } = options;
+  for (const [name, bytes] of Object.entries({ root, nonce, userData, publicKey })) {
+    if (bytes !== undefined && !(bytes instanceof Uint8Array)) {
+      throw new TypeError(`${name} has to be a Uint8Array`);
+    }
   }
   if (!Number.isFinite(at)) throw new TypeError("at has to be a number of milliseconds");
-  return { root, at, nonce, pcrs: Object.entries(pcrs).map(expectedPcr), allowDebug: allowDebug === true };
+  if (typeof allowDebug !== "boolean") throw new TypeError("allowDebug has to be a boolean");
+  const age = { min: 0, max: Number.MAX_SAFE_INTEGER, default: Number.MAX_SAFE_INTEGER };
+  const maxAgeMs = checkInteger("maxAgeMs", options.maxAgeMs, age);
+  return { root, at, maxAgeMs, nonce, userData, publicKey, pcrs: allowedPcrs(pcrs), allowDebug };
 }
 
-function expectedPcr([index, value]: [string, Uint8Array | string]): [number, string] {
-  if (!/^(?:[12]?[0-9]|3[01])$/.test(index)) throw new TypeError("pcrs has an index that is not 0 to 31");
-  const hex = value instanceof Uint8Array ? encodeHex(value) : String(value).toLowerCase();
-  if (/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/.test(hex)) return [Number(index), hex];
+function allowedPcrs(pcrs: unknown): AllowedPcr[] {
+  if (typeof pcrs !== "object" || pcrs === null) throw new TypeError("pcrs has to be an object");
+  return Object.entries(pcrs).map(([index, allowed]: [string, unknown]) => {
+    if (!/^(?:[12]?[0-9]|3[01])$/.test(index)) throw new TypeError("pcrs has an index that is not 0 to 31");
+    const values: readonly unknown[] = Array.isArray(allowed) ? allowed : [allowed];
+    if (values.length === 0) throw new TypeError(`pcrs[${index}] has to have a value`);
+    return { index: Number(index), values: values.map((value) => pcrHex(index, value)) };
+  });
+}
+
+function pcrHex(index: string, value: unknown): string {
+  const hex = value instanceof Uint8Array ? toHex(value) : String(value).toLowerCase();
+  if (/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/.test(hex)) return hex;
   throw new TypeError(`pcrs[${index}] has to be 32, 48 or 64 bytes, or their hex`);
 }
 
-async function checkRoot(document: AttestationDocument, root: Uint8Array | undefined): Promise<void> {
-  const [first] = document.cabundle;
-  if (first === undefined) throw failed("CHAIN", "there is no root certificate");
-  const trusted = root === undefined
-    ? encodeHex(new Uint8Array(await crypto.subtle.digest("SHA-256", first))) === AWS_ROOT_SHA256
-    : encodeHex(first) === encodeHex(root);
-  if (!trusted) throw failed("CHAIN", "the chain does not start at the trusted root");
+/** The document's own first: whatever was changed on its way fails there, at the price of one verification. */
+async function checkSignatures(document: AttestationDocument, chain: readonly Certificate[]): Promise<void> {
+  const { protectedHeader, payload, signature } = document;
+  const signed = new Uint8Array(encode(["Signature1", protectedHeader, new Uint8Array(), payload]));
+  if (!await isSigned(chain.at(-1), signature, signed)) throw failed("SIGNATURE", "its signature is wrong");
+  if (!await areSigned(chain)) throw failed("CERTIFICATE_SIGNATURE", "a certificate's signature is wrong");
 }
 
-/** Names, key identifiers, basic constraints, path lengths and key usage: RFC 5280, section 6.1. */
-function checkChain(chain: readonly Certificate[]): void {
-  const leafIndex = chain.length - 1;
-  for (const [i, { issuer, extensions }] of chain.entries()) {
-    const above = chain[Math.max(i - 1, 0)];
-    if (extensions.unknownCritical === true) {
-      throw failed("CHAIN", "a certificate has an unknown critical extension");
-    }
-    if (above === undefined || encodeHex(issuer) !== encodeHex(above.subject)) {
-      throw failed("CHAIN", "a certificate names another issuer");
-    }
-    const { authorityKeyId } = extensions;
-    const { subjectKeyId } = above.extensions;
-    if (
-      authorityKeyId !== undefined && subjectKeyId !== undefined &&
-      encodeHex(authorityKeyId) !== encodeHex(subjectKeyId)
-    ) {
-      throw failed("CHAIN", "a certificate names another issuer's key");
-    }
-    if (i < leafIndex) checkAuthority(extensions, leafIndex - 1 - i);
-    else checkLeaf(extensions);
-  }
-}
-
-function checkAuthority(
-  { ca, pathLength = Infinity, keyUsage = 0 }: Certificate["extensions"],
-  below: number,
-): void {
-  if (ca !== true) throw failed("CHAIN", "an issuer is not a certificate authority");
-  if (pathLength < below) throw failed("CHAIN", "the chain is longer than a certificate allows");
-  if ((keyUsage & KEY_USAGE.keyCertSign) === 0) throw failed("CHAIN", "an issuer may not sign certificates");
-}
-
-function checkLeaf({ ca, pathLength, keyUsage = 0 }: Certificate["extensions"]): void {
-  if (ca === true || pathLength !== undefined) {
-    throw failed("CHAIN", "the signing certificate is an authority's");
-  }
-  if ((keyUsage & KEY_USAGE.digitalSignature) === 0) {
-    throw failed("CHAIN", "the signing certificate may not sign documents");
-  }
-}
-
-async function checkCertificateSignatures(chain: readonly Certificate[]): Promise<void> {
-  const good = await Promise.all(
-    chain.slice(1).map(({ signedPart, signature }, i) => isSigned(chain[i], signature, signedPart)),
-  );
-  if (good.includes(false)) throw failed("CHAIN", "a certificate's signature is wrong");
-}
-
-function checkValidity(chain: readonly Certificate[], at: number): void {
-  const valid = chain.every(({ notBefore, notAfter }) => notBefore <= at && at <= notAfter);
-  if (!valid) throw failed("EXPIRED", "a certificate has expired or is not valid yet");
-}
-
-async function checkDocumentSignature(
-  { protectedHeader, payload, signature }: AttestationDocument,
-  chain: readonly Certificate[],
-): Promise<void> {
-  const signed = encode(["Signature1", protectedHeader, new Uint8Array(), payload]);
-  if (!await isSigned(chain.at(-1), signature, new Uint8Array(signed))) {
-    throw failed("SIGNATURE", "its signature is wrong");
-  }
-}
-
-async function isSigned(
-  signer: Certificate | undefined,
-  signature: Uint8Array<ArrayBuffer>,
-  data: Uint8Array<ArrayBuffer>,
-): Promise<boolean> {
-  if (signer === undefined) return false;
-  try {
-    const key = await crypto.subtle.importKey("spki", signer.publicKey, P384, false, ["verify"]);
-    return await crypto.subtle.verify(ES384, key, signature, data);
-  } catch {
-    return false; // the point is not on the curve
-  }
+function checkAge({ timestamp }: AttestationDocument, { at, maxAgeMs }: Expectations): void {
+  if (timestamp > at + CLOCK_TOLERANCE_MS) throw failed("FUTURE", "it is from the future");
+  if (at - timestamp > maxAgeMs) throw failed("STALE", "it is too old");
 }
 
 function checkDebug({ pcrs }: AttestationDocument, allowDebug: boolean): void {
@@ -187,33 +184,20 @@ function checkDebug({ pcrs }: AttestationDocument, allowDebug: boolean): void {
   if (!measured && !allowDebug) throw failed("DEBUG", "the enclave runs in debug mode");
 }
 
-function checkNonce(document: AttestationDocument, nonce: Uint8Array | undefined): void {
-  if (nonce === undefined) return;
-  if (document.nonce === undefined || encodeHex(document.nonce) !== encodeHex(nonce)) {
-    throw failed("NONCE", "it holds another nonce, or none");
-  }
+function checkBytes(
+  check: "NONCE" | "USER_DATA" | "PUBLIC_KEY",
+  name: string,
+  actual: Uint8Array | undefined,
+  expected: Uint8Array | undefined,
+): void {
+  if (expected === undefined || (actual !== undefined && equalBytes(actual, expected))) return;
+  throw failed(check, actual === undefined ? `it holds no ${name}` : `it holds another ${name}`);
 }
 
-function checkPcrs(document: AttestationDocument, expected: Expectations["pcrs"]): void {
-  for (const [index, hex] of expected) {
-    const actual = document.pcrs.get(index);
-    if (actual === undefined || encodeHex(actual) !== hex) {
-      throw failed("PCR", `PCR${index} is not the expected one`);
-    }
+function checkPcrs({ pcrs }: AttestationDocument, allowed: readonly AllowedPcr[]): void {
+  for (const { index, values } of allowed) {
+    const actual = pcrs.get(index);
+    if (actual === undefined) throw failed("PCR", `PCR${index} is not in it`);
+    if (!values.includes(toHex(actual))) throw failed("PCR", `PCR${index} is not an expected one`);
   }
-}
-
-const HINTS: Readonly<Partial<Record<AttestationCheck, string>>> = {
-  CHAIN: "Is it from AWS's Nitro Enclaves? A simulator's document needs its root certificate in `root`",
-  EXPIRED: "Is the clock right? A document's certificate lives three hours: `at` sets the time to verify at",
-  SIGNATURE: "Was the document changed on its way?",
-  DEBUG: "Was the enclave started with --debug-mode? `allowDebug` accepts that, for development only",
-  NONCE: "Is this the answer to another question, or a replay?",
-  PCR: "Does the enclave run another image than the expected one? Compare with the build's measurements",
-};
-
-function failed(check: AttestationCheck, what: string): AttestationError {
-  return new AttestationError(check, `Cannot verify attestation document: ${what}`, {
-    hint: HINTS[check] ?? "",
-  });
 }

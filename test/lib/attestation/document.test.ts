@@ -3,7 +3,8 @@ import { decode, encode, Tag } from "cbor2";
 import fc from "fast-check";
 import { beforeAll, describe, test } from "#test";
 import { decodeAttestationDocument, MAX_DOCUMENT_LENGTH } from "../../../lib/attestation/document.ts";
-import { AttestationError } from "../../../lib/errors.ts";
+import { decodeHex, encodeHex } from "../../../lib/encoding.ts";
+import { type AttestationCheck, AttestationError } from "../../../lib/errors.ts";
 import { SoftwareNsm } from "../../../sim/nsm.ts";
 import { HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
 
@@ -35,89 +36,131 @@ function without(name: string): Uint8Array {
   return document({}, { 2: encode(rest) });
 }
 
-function isFormatError(error: unknown): boolean {
-  assert.ok(error instanceof AttestationError, String(error));
-  assert.equal(error.code, "ERR_ATTESTATION_FORMAT");
-  assert.ok(error.hint.length > 10);
-  return true;
+function isOfCheck(check: AttestationCheck): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof AttestationError, String(error));
+    assert.equal(error.code, `ERR_ATTESTATION_${check}`, error.message);
+    assert.ok(error.hint.length > 10);
+    return true;
+  };
 }
 
-/** Every way of being wrong in form, one at a time. */
-const MALFORMED: Readonly<Record<string, () => Uint8Array>> = {
-  "no bytes": () => new Uint8Array(),
-  "one byte too many": () => Uint8Array.of(...document(), 0),
-  "the last byte missing": () => document().slice(0, -1),
-  "longer than the limit": () => new Uint8Array(MAX_DOCUMENT_LENGTH + 1),
-  "tagged as COSE_Sign1": () => encode(new Tag(18, decode(document()))),
-  "a map instead of an array": () => encode({}),
-  "three parts": () => encode((decode(document()) as unknown[]).slice(0, 3)),
-  "five parts": () => encode([...(decode(document()) as unknown[]), 1]),
-  "ES256": () => document({}, { 0: Uint8Array.of(0xa1, 0x01, 0x26) }),
-  "an empty protected header": () => document({}, { 0: new Uint8Array() }),
-  "the header not as bytes": () => document({}, { 0: { 1: -35 } }),
-  "something in the unprotected header": () => document({}, { 1: { 4: new Uint8Array(1) } }),
-  "the unprotected header missing": () => document({}, { 1: [] }),
-  "the payload missing": () => encode([HEADER, {}, null, new Uint8Array(96)]),
-  "a signature of 95 bytes": () => document({}, { 3: new Uint8Array(95) }),
-  "a signature of 97 bytes": () => document({}, { 3: new Uint8Array(97) }),
-  "a payload that is not CBOR": () => document({}, { 2: Uint8Array.of(0xff) }),
-  "a payload that is a list": () => document({}, { 2: encode([]) }),
-  "a byte behind the payload": () => document({}, { 2: Uint8Array.of(...encode(GOOD), 0) }),
-  "module_id missing": () => without("module_id"),
-  "module_id empty": () => document({ module_id: "" }),
-  "module_id as bytes": () => document({ module_id: new Uint8Array(3) }),
-  "module_id null": () => document({ module_id: null }),
-  "digest missing": () => without("digest"),
-  "digest SHA256": () => document({ digest: "SHA256" }),
-  "timestamp missing": () => without("timestamp"),
-  "timestamp 0": () => document({ timestamp: 0 }),
-  "timestamp negative": () => document({ timestamp: -1 }),
-  "timestamp a fraction": () => document({ timestamp: 1.5 }),
-  "timestamp beyond 2^53": () => document({ timestamp: 2n ** 60n }),
-  "timestamp a text": () => document({ timestamp: "1700000000000" }),
-  "pcrs missing": () => without("pcrs"),
-  "pcrs empty": () => document({ pcrs: new Map() }),
-  "pcrs a list": () => document({ pcrs: [new Uint8Array(48)] }),
-  "a PCR of 47 bytes": () => document({ pcrs: new Map([[0, new Uint8Array(47)]]) }),
-  "a PCR that is a text": () => document({ pcrs: new Map([[0, "0".repeat(48)]]) }),
-  "a PCR with index 32": () => document({ pcrs: new Map([[32, new Uint8Array(48)]]) }),
-  "a PCR with index -1": () => document({ pcrs: new Map([[-1, new Uint8Array(48)]]) }),
-  "a PCR with a text as index": () => document({ pcrs: new Map([["0", new Uint8Array(48)]]) }),
-  "certificate missing": () => without("certificate"),
-  "certificate empty": () => document({ certificate: new Uint8Array() }),
-  "certificate too long": () => document({ certificate: new Uint8Array(4097) }),
-  "cabundle missing": () => without("cabundle"),
-  "cabundle empty": () => document({ cabundle: [] }),
-  "cabundle of nine": () => document({ cabundle: Array.from({ length: 9 }, () => Uint8Array.of(1)) }),
-  "cabundle with an empty entry": () => document({ cabundle: [new Uint8Array()] }),
-  "cabundle with a text": () => document({ cabundle: ["x"] }),
-  "cabundle null": () => document({ cabundle: null }),
-  "public_key a text": () => document({ public_key: "x" }),
-  "public_key too long": () => document({ public_key: new Uint8Array(4097) }),
-  "user_data a number": () => document({ user_data: 1 }),
-  "nonce a list": () => document({ nonce: [1] }),
-  "nonce undefined": () => document({ nonce: undefined }),
-  "nonce tagged": () => document({ nonce: new Tag(24, new Uint8Array(1)) }),
-  "a duplicate key": () => {
+/** Every way of being wrong in form, one at a time, with its check. */
+const MALFORMED: Readonly<Record<string, readonly [check: AttestationCheck, make: () => Uint8Array]>> = {
+  "no bytes": ["CBOR", () => new Uint8Array()],
+  "one byte too many": ["CBOR", () => Uint8Array.of(...document(), 0)],
+  "the last byte missing": ["CBOR", () => document().slice(0, -1)],
+  "longer than the limit": ["TOO_LARGE", () => new Uint8Array(MAX_DOCUMENT_LENGTH + 1)],
+  "tagged as COSE_Sign1": ["COSE", () => encode(new Tag(18, decode(document())))],
+  "a map instead of an array": ["COSE", () => encode({})],
+  "three parts": ["COSE", () => encode((decode(document()) as unknown[]).slice(0, 3))],
+  "five parts": ["COSE", () => encode([...(decode(document()) as unknown[]), 1])],
+  "ES256": ["ALGORITHM", () => document({}, { 0: Uint8Array.of(0xa1, 0x01, 0x26) })],
+  "an empty protected header": ["ALGORITHM", () => document({}, { 0: new Uint8Array() })],
+  "the header not as bytes": ["COSE", () => document({}, { 0: { 1: -35 } })],
+  "something in the unprotected header": ["COSE", () => document({}, { 1: { 4: new Uint8Array(1) } })],
+  "the unprotected header missing": ["COSE", () => document({}, { 1: [] })],
+  "the payload missing": ["COSE", () => encode([HEADER, {}, null, new Uint8Array(96)])],
+  "a signature of 95 bytes": ["COSE", () => document({}, { 3: new Uint8Array(95) })],
+  "a signature of 97 bytes": ["COSE", () => document({}, { 3: new Uint8Array(97) })],
+  "a payload that is not CBOR": ["CBOR", () => document({}, { 2: Uint8Array.of(0xff) })],
+  "a payload that is a list": ["COSE", () => document({}, { 2: encode([]) })],
+  "a byte behind the payload": ["CBOR", () => document({}, { 2: Uint8Array.of(...encode(GOOD), 0) })],
+  "module_id missing": ["FIELD_MISSING", () => without("module_id")],
+  "module_id empty": ["FIELD", () => document({ module_id: "" })],
+  "module_id as bytes": ["FIELD", () => document({ module_id: new Uint8Array(3) })],
+  "module_id null": ["FIELD", () => document({ module_id: null })],
+  "digest missing": ["FIELD_MISSING", () => without("digest")],
+  "digest SHA256": ["FIELD", () => document({ digest: "SHA256" })],
+  "timestamp missing": ["FIELD_MISSING", () => without("timestamp")],
+  "timestamp 0": ["FIELD", () => document({ timestamp: 0 })],
+  "timestamp negative": ["FIELD", () => document({ timestamp: -1 })],
+  "timestamp a fraction": ["CBOR", () => document({ timestamp: 1.5 })],
+  "timestamp beyond 2^53": ["FIELD", () => document({ timestamp: 2n ** 60n })],
+  "timestamp a text": ["FIELD", () => document({ timestamp: "1700000000000" })],
+  "pcrs missing": ["FIELD_MISSING", () => without("pcrs")],
+  "pcrs empty": ["FIELD", () => document({ pcrs: new Map() })],
+  "pcrs a list": ["FIELD", () => document({ pcrs: [new Uint8Array(48)] })],
+  "a PCR of 47 bytes": ["FIELD", () => document({ pcrs: new Map([[0, new Uint8Array(47)]]) })],
+  "a PCR that is a text": ["FIELD", () => document({ pcrs: new Map([[0, "0".repeat(48)]]) })],
+  "a PCR with index 32": ["FIELD", () => document({ pcrs: new Map([[32, new Uint8Array(48)]]) })],
+  "a PCR with index -1": ["FIELD", () => document({ pcrs: new Map([[-1, new Uint8Array(48)]]) })],
+  "a PCR with a text as index": ["FIELD", () => document({ pcrs: new Map([["0", new Uint8Array(48)]]) })],
+  "certificate missing": ["FIELD_MISSING", () => without("certificate")],
+  "certificate empty": ["FIELD", () => document({ certificate: new Uint8Array() })],
+  "certificate too long": ["FIELD", () => document({ certificate: new Uint8Array(4097) })],
+  "cabundle missing": ["FIELD_MISSING", () => without("cabundle")],
+  "cabundle empty": ["FIELD", () => document({ cabundle: [] })],
+  "cabundle of nine": [
+    "FIELD",
+    () => document({ cabundle: Array.from({ length: 9 }, () => Uint8Array.of(1)) }),
+  ],
+  "cabundle with an empty entry": ["FIELD", () => document({ cabundle: [new Uint8Array()] })],
+  "cabundle with a text": ["FIELD", () => document({ cabundle: ["x"] })],
+  "cabundle null": ["FIELD", () => document({ cabundle: null })],
+  "public_key a text": ["FIELD", () => document({ public_key: "x" })],
+  "public_key too long": ["FIELD", () => document({ public_key: new Uint8Array(4097) })],
+  "user_data a number": ["FIELD", () => document({ user_data: 1 })],
+  "nonce a list": ["FIELD", () => document({ nonce: [1] })],
+  "nonce undefined": ["CBOR", () => document({ nonce: undefined })],
+  "nonce tagged": ["FIELD", () => document({ nonce: new Tag(24, new Uint8Array(1)) })],
+  "a duplicate key": ["DUPLICATE_KEY", () => {
     const twice = encode(GOOD);
     twice[0] = 0xaa; // a map of ten
     return document({}, { 2: Uint8Array.of(...twice, ...encode("nonce"), 0xf6) });
-  },
-  "a duplicate PCR": () => {
+  }],
+  "a duplicate PCR": ["DUPLICATE_KEY", () => {
     const pcr = encode(new Map([[0, new Uint8Array(48)]])).slice(1);
     return replacePcrs(Uint8Array.of(0xa2, ...pcr, ...pcr));
-  },
-  "a PCR index not in its shortest form": () => {
+  }],
+  "a PCR index not in its shortest form": ["NOT_CANONICAL", () => {
     return replacePcrs(Uint8Array.of(0xa1, 0x18, 0, ...encode(new Uint8Array(48))));
-  },
-  "an outer length not in its shortest form": () => Uint8Array.of(0x98, 4, ...document().slice(1)),
-  "an indefinite outer array": () => Uint8Array.of(0x9f, ...document().slice(1), 0xff),
-  "an indefinite map of PCRs": () => replacePcrs(Uint8Array.of(0xbf, 0, ...encode(new Uint8Array(48)), 0xff)),
-  "an array of 2^32 parts": () => Uint8Array.of(0x9a, 0xff, 0xff, 0xff, 0xff, ...document().slice(1)),
-  "a map of 2^53 PCRs": () => replacePcrs(Uint8Array.of(0xbb, 0, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)),
-  "a byte string of 2^63 bytes": () => Uint8Array.of(0x84, 0x5b, 0x80, 0, 0, 0, 0, 0, 0, 0),
-  "nested 10,000 deep": () => new Uint8Array(10_000).fill(0x81),
-  "a text that is not UTF-8": () => document({}, { 2: Uint8Array.of(0xa1, 0x61, 0xff, 0x01) }),
+  }],
+  "an outer length not in its shortest form": [
+    "NOT_CANONICAL",
+    () => Uint8Array.of(0x98, 4, ...document().slice(1)),
+  ],
+  "an indefinite outer array": ["NOT_CANONICAL", () => Uint8Array.of(0x9f, ...document().slice(1), 0xff)],
+  "an indefinite map of PCRs": [
+    "NOT_CANONICAL",
+    () => replacePcrs(Uint8Array.of(0xbf, 0, ...encode(new Uint8Array(48)), 0xff)),
+  ],
+  "an array of 2^32 parts": [
+    "CBOR",
+    () => Uint8Array.of(0x9a, 0xff, 0xff, 0xff, 0xff, ...document().slice(1)),
+  ],
+  "a map of 2^53 PCRs": [
+    "CBOR",
+    () => replacePcrs(Uint8Array.of(0xbb, 0, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)),
+  ],
+  "a byte string of 2^63 bytes": ["CBOR", () => Uint8Array.of(0x84, 0x5b, 0x80, 0, 0, 0, 0, 0, 0, 0)],
+  "nested 10,000 deep": ["CBOR", () => new Uint8Array(10_000).fill(0x81)],
+  "nested five deep, and complete": ["TOO_DEEP", () => document({ nonce: [[[[[1]]]]] })],
+  "a COSE_Sign1 in nine arrays": [
+    "TOO_DEEP",
+    () => Uint8Array.of(...new Uint8Array(9).fill(0x81), ...document()),
+  ],
+  "a payload length in four bytes": ["NOT_CANONICAL", () => {
+    const payload = encode(GOOD);
+    const length = [0x5a, 0, 0, payload.length >> 8, payload.length & 0xff];
+    const signature = encode(new Uint8Array(96));
+    return Uint8Array.of(0x84, ...encode(HEADER), 0xa0, ...length, ...payload, ...signature);
+  }],
+  "a timestamp in four bytes that would fit one": ["NOT_CANONICAL", () => {
+    const hex = encodeHex(encode({ ...GOOD, timestamp: 7 })).replace(
+      "74696d657374616d7007",
+      "74696d657374616d701a00000007",
+    );
+    return document({}, { 2: decodeHex(hex) });
+  }],
+  "a certificate in chunks": ["NOT_CANONICAL", () => {
+    const { certificate: _, ...rest } = GOOD;
+    const chunks = Uint8Array.of(0x5f, 0x41, 0x30, 0x41, 0, 0xff);
+    return document({}, {
+      2: Uint8Array.of(0xa9, ...encode(rest).slice(1), ...encode("certificate"), ...chunks),
+    });
+  }],
+  "a text that is not UTF-8": ["CBOR", () => document({}, { 2: Uint8Array.of(0xa1, 0x61, 0xff, 0x01) })],
 };
 
 /** A document whose map of PCRs is written by hand. */
@@ -135,9 +178,9 @@ describe("decodeAttestationDocument()", () => {
     assert.deepEqual([...read.pcrs.keys()], [0]);
   });
 
-  for (const [what, make] of Object.entries(MALFORMED)) {
-    test(`refuses ${what}`, () => {
-      assert.throws(() => decodeAttestationDocument(make()), isFormatError);
+  for (const [what, [check, make]] of Object.entries(MALFORMED)) {
+    test(`refuses ${what} as ${check}`, () => {
+      assert.throws(() => decodeAttestationDocument(make()), isOfCheck(check));
     });
   }
 
@@ -172,7 +215,7 @@ describe("decodeAttestationDocument()", () => {
       try {
         decodeAttestationDocument(bytes);
       } catch (error) {
-        isFormatError(error);
+        assert.ok(error instanceof AttestationError, String(error));
       }
     };
     const good = document();

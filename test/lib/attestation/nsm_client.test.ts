@@ -99,7 +99,7 @@ describe("NsmClient.attest()", () => {
     test(`refuses ${name}`, async () => {
       await assert.rejects(new NsmClient(new FakeNsm(answer)).attest({}), {
         name: "AttestationError",
-        code: "ERR_ATTESTATION_FORMAT",
+        code: "ERR_ATTESTATION_ANSWER",
       });
     });
   }

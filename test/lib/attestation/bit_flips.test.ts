@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { describe, test } from "#test";
+import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
+import { verifyAttestation, type VerifyAttestationOptions } from "../../../lib/attestation/verify.ts";
+import { AttestationError } from "../../../lib/errors.ts";
+import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
+
+const SLOW = process.env["SLOW"] === "1";
+const IS_DENO = "Deno" in globalThis;
+/** In a normal run Node.js tries the even positions of the simulated document, Deno the odd ones. */
+const HALF = { first: IS_DENO ? 1 : 0, step: 2 };
+/** A prime, so that all positions in a byte have their turn. */
+const SAMPLE = { first: IS_DENO ? 1 : 0, step: 211 };
+const ALL = { first: 0, step: 1 };
+/** Verifications at once: each waits for the runtime's threads. */
+const AT_ONCE = 8;
+const LIMIT_MS = 30 * 60_000;
+
+describe("verifyAttestation() of documents with one bit changed", () => {
+  const which = SLOW ? "every position" : "every other position; the other runtime has the others";
+  test(`refuses a simulated one (${which})`, async () => {
+    using nsm = await SoftwareNsm.create();
+    const document = await nsm.attest({ nonce: new Uint8Array(32).fill(1) });
+    await assertNoneAccepted(document, { root: nsm.root, at: Date.now() }, SLOW ? ALL : HALF);
+  }, LIMIT_MS);
+
+  for (const name of ["attestation-production.cbor", "attestation-debug.cbor"]) {
+    const some = SLOW ? "every position" : "a sample; SLOW=1 tries every position";
+    test.skipIf(!HAS_VECTORS)(`refuses ${name} (${some})${SKIPPED}`, async () => {
+      const document = readVector(name);
+      const at = decodeAttestationDocument(document).timestamp;
+      await assertNoneAccepted(document, { at, allowDebug: true }, SLOW ? ALL : SAMPLE);
+    }, LIMIT_MS);
+  }
+});
+
+/** The unchanged document passes: it is the flip that fails. */
+async function assertNoneAccepted(
+  document: Uint8Array<ArrayBuffer>,
+  options: VerifyAttestationOptions,
+  { first, step }: typeof ALL,
+): Promise<void> {
+  await verifyAttestation(document, options);
+  let next = first;
+  const work = async () => {
+    while (next < document.length * 8) {
+      const position = next;
+      next += step;
+      const index = position >> 3;
+      const flipped = document.with(index, (document[index] ?? 0) ^ (1 << (position & 7)));
+      const place = `bit ${position & 7} of byte ${index}`;
+      await assert.rejects(verifyAttestation(flipped, options), AttestationError, place);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+}
