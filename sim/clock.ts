@@ -8,7 +8,11 @@ export class SimulatedClock {
   /** The process's clock, milliseconds since 1970. */
   readonly base: () => number;
 
-  /** @param base The process's clock, milliseconds since 1970 */
+  /**
+   * Makes a clock that shows what the process's does, until it is moved.
+   *
+   * @param base The process's clock, milliseconds since 1970
+   */
   constructor(base: () => number = Date.now) {
     this.base = base;
   }

@@ -25,7 +25,8 @@ export interface SimulatedKmsOptions extends ReleaseOptions {
 }
 
 /**
- * KMS over TLS: verifies signatures and attestation documents, encrypts and decrypts, and fails on demand.
+ * KMS over TLS: verifies signatures and attestation documents, knows every operation that an enclave can attest
+ * and Encrypt, and fails on demand.
  *
  * @example
  * ```ts
@@ -139,6 +140,16 @@ export class SimulatedKms implements AsyncDisposable {
    * `date` header of every answer, and signatures and attestation documents are judged by it. A Nitro Secure
    * Module of the same simulator follows: its clock is the host's, and only an enclave's own clock drifts. When
    * credentials expire is not moved along.
+   *
+   * @throws {RangeError} When it is set to something that is not a finite number
+   * @example
+   * ```ts
+   * import { startSimulator } from "enclave-kms/sim";
+   *
+   * await using enclave = await startSimulator();
+   * enclave.kms.clockOffsetMs = 10 * 60_000;
+   * // … what is signed by this process's clock is now refused: `Signature expired: …`
+   * ```
    */
   get clockOffsetMs(): number {
     return this.#service.clock.offsetMs;

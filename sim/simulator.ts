@@ -104,6 +104,16 @@ export class Simulator implements AsyncDisposable {
    * @returns The grant's id and token
    * @throws {TypeError} When KMS has no such grant
    * @throws {KmsRefusal} `NotFoundException` when there is no such key
+   * @example
+   * ```ts
+   * import { startSimulator } from "enclave-kms/sim";
+   *
+   * await using enclave = await startSimulator();
+   * const { keyId } = await enclave.createKey({ policy: { Statement: [] } });
+   * const { grantToken } = enclave.createGrant({ keyId, operations: ["GenerateDataKey"] });
+   * const members = { KeyId: keyId, KeySpec: "AES_256", GrantTokens: [grantToken] };
+   * const { KeyId } = await enclave.kms.call("GenerateDataKey", members);
+   * ```
    */
   createGrant(options: CreateGrantOptions): SimulatedGrant {
     return this.kms.createGrant(options);

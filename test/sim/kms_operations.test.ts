@@ -114,6 +114,13 @@ describe("refusals", () => {
       "NotFoundException",
       /^Alias arn:.*alias\/none is not found/,
     ],
+    ["a name that is no key's", () => ({ KeyId: "fake" }), "NotFoundException", /^Invalid keyId 'fake'$/],
+    [
+      "an unknown id",
+      () => ({ KeyId: "1234abcd-12ab-34cd-56ef-1234567890ab" }),
+      "NotFoundException",
+      /^Key 'arn:aws:kms:us-east-1:111122223333:key\/1234abcd-12ab-34cd-56ef-1234567890ab' does not exist$/,
+    ],
     [
       "an unknown key",
       () => ({ KeyId: kms.key.arn.replace(/.$/, "x") }),
