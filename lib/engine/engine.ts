@@ -81,6 +81,8 @@ export interface CheckedSharedSecretRequest extends CheckedOptionsOfRequest {
 export interface KmsEngine extends AsyncDisposable {
   /** Which of the three it is. */
   readonly name: EngineName;
+  /** See {@link KmsClient.clockOffsetMs}. */
+  readonly clockOffsetMs: number;
   /** KMS's Decrypt, attested. */
   decrypt(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes>;
   /** KMS's Encrypt; nothing about it is attested. */

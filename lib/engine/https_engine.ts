@@ -16,8 +16,9 @@ import type {
   Encrypted,
   KmsEngine,
 } from "./engine.ts";
-import type { KmsConnection } from "./https/kms_connection.ts";
-import { kmsError } from "./https/kms_errors.ts";
+import { KmsClock } from "./https/clock.ts";
+import type { KmsAnswer, KmsConnection } from "./https/kms_connection.ts";
+import { isClockRefusal, kmsError } from "./https/kms_errors.ts";
 import { KmsReply } from "./https/kms_reply.ts";
 import {
   DECRYPT,
@@ -44,7 +45,7 @@ export interface HttpsEngineOptions {
   readonly maxAttempts: number;
   /** In milliseconds. */
   readonly attestationMaxAgeMs: number;
-  /** The time to sign with. Default: the system's. */
+  /** The time to sign with, until KMS shows another. Default: the system's. */
   readonly now?: (() => Date) | undefined;
 }
 
@@ -53,6 +54,7 @@ export class HttpsEngine implements KmsEngine {
   readonly name: "direct" | "sdk";
   readonly #options: HttpsEngineOptions;
   readonly #signer: SigV4Signer;
+  readonly #clock: KmsClock;
   readonly #documents: DocumentCache;
   #disposed = false;
 
@@ -61,7 +63,13 @@ export class HttpsEngine implements KmsEngine {
     this.name = options.name;
     this.#options = options;
     this.#signer = new SigV4Signer(options.region);
+    this.#clock = new KmsClock(options.now);
     this.#documents = new DocumentCache(options.recipient, options.attestationMaxAgeMs);
+  }
+
+  /** See {@link KmsEngine.clockOffsetMs}. */
+  get clockOffsetMs(): number {
+    return this.#clock.offsetMs;
   }
 
   /** See {@link KmsEngine.decrypt}. */
@@ -138,12 +146,23 @@ export class HttpsEngine implements KmsEngine {
     body: Uint8Array<ArrayBuffer>,
     deadline: Deadline,
   ): Promise<Uint8Array> {
-    const { connection, credentials, hostName, now = () => new Date() } = this.#options;
-    using owned = await credentials.get(deadline);
-    const headers = this.#signer.sign({ hostName, operation, body }, owned, now());
-    const answer = await connection.request(headers, body, deadline);
+    let answer = await this.#sendOnce(operation, body, deadline);
+    if (answer.status !== 200 && isClockRefusal(answer) && this.#clock.correct(answer.dateMs)) {
+      answer = await this.#sendOnce(operation, body, deadline);
+    }
     if (answer.status !== 200) throw kmsError(operation, answer);
     return answer.body;
+  }
+
+  async #sendOnce(
+    operation: string,
+    body: Uint8Array<ArrayBuffer>,
+    deadline: Deadline,
+  ): Promise<KmsAnswer> {
+    const { connection, credentials, hostName } = this.#options;
+    using owned = await credentials.get(deadline);
+    const headers = this.#signer.sign({ hostName, operation, body }, owned, this.#clock.now());
+    return await connection.request(headers, body, deadline);
   }
 }
 

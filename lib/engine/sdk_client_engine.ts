@@ -32,6 +32,8 @@ export interface SdkClientEngineOptions {
  */
 export class SdkClientEngine implements KmsEngine {
   readonly name = "sdk-client";
+  /** C signs by the system's clock, and does not say that a signature was refused for its time. */
+  readonly clockOffsetMs = 0;
   readonly #options: SdkClientEngineOptions;
   #disposed = false;
 

@@ -35,6 +35,8 @@ export interface KmsAnswer {
   readonly status: number;
   /** The `x-amzn-requestid` header. */
   readonly requestId: string | undefined;
+  /** The `date` header, milliseconds since 1970 in whole seconds, if it is there and in HTTP's form. */
+  readonly dateMs: number | undefined;
   /** At most {@link MAX_ANSWER_BYTES}. */
   readonly body: Uint8Array<ArrayBuffer>;
 }
@@ -173,8 +175,17 @@ async function readAnswer(response: IncomingMessage): Promise<KmsAnswer> {
   return {
     status: response.statusCode ?? 0,
     requestId: typeof requestId === "string" ? requestId : undefined,
+    dateMs: parseDate(response.headers.date),
     body,
   };
+}
+
+function parseDate(date: string | undefined): number | undefined {
+  if (date === undefined || !/^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/.test(date)) {
+    return;
+  }
+  const dateMs = Date.parse(date);
+  return Number.isNaN(dateMs) ? undefined : dateMs;
 }
 
 function oversized(): ProtocolError {

@@ -28,6 +28,15 @@ export function kmsError(operation: string, answer: KmsAnswer): KmsError {
   });
 }
 
+/**
+ * @param answer With a status other than 200
+ * @returns Whether KMS refused the signature for its time
+ */
+export function isClockRefusal(answer: KmsAnswer): boolean {
+  const { code, text } = parseRefusal(answer.body);
+  return /^(?:InvalidSignatureException|SignatureDoesNotMatch)$/.test(code) && isClockError(text);
+}
+
 const RETRYABLE = new RegExp(
   "^(?:Throttling|ThrottlingException|ThrottledException|TooManyRequestsException|SlowDown|" +
     "LimitExceeded|LimitExceededException|RequestLimitExceeded|RequestThrottled|RequestThrottledException|" +
@@ -54,7 +63,9 @@ const SHOWN_TEXTS = new Set([
 
 const MAX_TEXT_LENGTH = 512;
 
-const WRONG_CLOCK = "Is the enclave's clock right? KMS takes signatures of up to five minutes";
+const WRONG_CLOCK =
+  "Is the enclave's clock right? KMS takes signatures of up to five minutes, and a clock is put " +
+  "right by KMS's own only if it is less than a day off";
 const THROTTLED = "More requests than the account's quota for this region allows: a later try may succeed";
 const ITS_SIDE = "KMS failed on its side: a later try may succeed";
 const UNKNOWN = "Does the endpoint lead to KMS, and is the request one that this key allows?";

@@ -45,7 +45,7 @@ interface Received {
   readonly body: Record<string, unknown>;
 }
 
-type Answer = readonly [status: number, body: unknown];
+type Answer = readonly [status: number, body: unknown, date?: string | undefined];
 
 /** Gives the answers in turn, the last one for ever. */
 class FakeKms {
@@ -61,8 +61,11 @@ class FakeKms {
     request.on("data", (chunk) => (text += chunk));
     request.on("end", () => {
       this.received.push({ headers: request.headers, body: JSON.parse(text) });
-      const [status, body] = this.#answers[this.received.length - 1] ?? this.#answers.at(-1)!;
-      response.writeHead(status).end(typeof body === "string" ? body : JSON.stringify(body));
+      const [status, body, date] = this.#answers[this.received.length - 1] ?? this.#answers.at(-1)!;
+      response.sendDate = false;
+      response.writeHead(status, date === undefined ? {} : { date }).end(
+        typeof body === "string" ? body : JSON.stringify(body),
+      );
     });
   };
 }
@@ -213,6 +216,71 @@ describe("HttpsEngine", () => {
     using deadline = new Deadline("decrypt", 5000);
     await assert.rejects(engine.decrypt(REQUEST, deadline), CredentialsError);
     assert.equal(asked, 1);
+  });
+
+  const skewed = {
+    __type: "InvalidSignatureException",
+    message: "Signature expired: 1 is now earlier than 2",
+  };
+  const now = () => new Date("2026-11-05T12:00:00Z");
+  const dates = (kms: FakeKms) => kms.received.map(({ headers }) => headers["x-amz-date"]);
+
+  test("signs once more by KMS's clock when it refuses a signature for its time", async () => {
+    const kms = new FakeKms([400, skewed, "Thu, 05 Nov 2026 12:10:00 GMT"], [200, GOOD]);
+    await using server = await serveTls(kms.answer);
+    await using engine = engineFor(connectionTo(server), { now, maxAttempts: 1 });
+    using deadline = new Deadline("decrypt", 5000);
+    assert.equal(engine.clockOffsetMs, 0);
+    for (let round = 0; round < 2; round++) {
+      using plaintext = await engine.decrypt(REQUEST, deadline);
+      assert.deepEqual(plaintext.bytes, ENVELOPE);
+    }
+    assert.equal(engine.clockOffsetMs, 600_000);
+    assert.deepEqual(dates(kms), ["20261105T120000Z", "20261105T121000Z", "20261105T121000Z"]);
+    assert.equal(recipient.asked, 1);
+  });
+
+  test("reports a signature that is refused for its time by KMS's clock, too", async () => {
+    const kms = new FakeKms([400, skewed, "Thu, 05 Nov 2026 11:50:00 GMT"]);
+    await using server = await serveTls(kms.answer);
+    await using engine = engineFor(connectionTo(server), { now });
+    using deadline = new Deadline("decrypt", 5000);
+    await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError", hint: /clock right/ });
+    assert.deepEqual(dates(kms), ["20261105T120000Z", "20261105T115000Z"]);
+  });
+
+  const notBelieved: readonly (readonly [name: string, date: string | undefined])[] = [
+    ["none", undefined],
+    ["one more than a day ahead", "Fri, 06 Nov 2026 12:00:01 GMT"],
+    ["one more than a day behind", "Wed, 04 Nov 2026 11:59:59 GMT"],
+    ["one in another form", "2026-11-05T12:10:00Z"],
+    ["one that does not exist", "Thu, 05 Xyz 2026 12:10:00 GMT"],
+  ];
+  for (const [name, date] of notBelieved) {
+    test(`keeps to its own clock when the Date header is ${name}`, async () => {
+      const kms = new FakeKms([400, skewed, date]);
+      await using server = await serveTls(kms.answer);
+      await using engine = engineFor(connectionTo(server), { now });
+      using deadline = new Deadline("decrypt", 5000);
+      await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError", hint: /clock right/ });
+      assert.deepEqual([kms.received.length, engine.clockOffsetMs], [1, 0]);
+    });
+  }
+
+  test("keeps to its own clock when KMS refuses for another reason", async () => {
+    const date = "Thu, 05 Nov 2026 12:10:00 GMT";
+    const refusals = [{ ...skewed, message: "It does not match" }, {
+      ...skewed,
+      __type: "ValidationException",
+    }];
+    for (const refusal of refusals) {
+      const kms = new FakeKms([400, refusal, date]);
+      await using server = await serveTls(kms.answer);
+      await using engine = engineFor(connectionTo(server), { now });
+      using deadline = new Deadline("decrypt", 5000);
+      await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError" });
+      assert.deepEqual([kms.received.length, engine.clockOffsetMs], [1, 0]);
+    }
   });
 
   test("gives up after maxAttempts", async () => {

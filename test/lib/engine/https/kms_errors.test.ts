@@ -7,7 +7,7 @@ import type { KmsError } from "../../../../lib/errors.ts";
 
 function refuse(body: unknown, status = 400, requestId: string | undefined = "4f1c-1"): KmsError {
   const text = typeof body === "string" ? body : JSON.stringify(body);
-  return kmsError("Decrypt", { status, requestId, body: new TextEncoder().encode(text) });
+  return kmsError("Decrypt", { status, requestId, dateMs: undefined, body: new TextEncoder().encode(text) });
 }
 
 const HINTS: readonly (readonly [code: string, hint: RegExp])[] = [
@@ -61,7 +61,7 @@ describe("kmsError()", () => {
   });
 
   test("names other operations in words", () => {
-    const answer = { status: 400, requestId: undefined, body: new Uint8Array() };
+    const answer = { status: 400, requestId: undefined, dateMs: undefined, body: new Uint8Array() };
     assert.equal(
       kmsError("GenerateDataKey", answer).message,
       "Cannot generate data key: KMS answered UnknownError",
