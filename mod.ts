@@ -20,10 +20,38 @@
  *
  * @module
  */
-export { type AttestationDocument, decodeAttestationDocument } from "./lib/attestation/document.ts";
+export {
+  type AttestationDocument,
+  decodeAttestationDocument,
+  MAX_DOCUMENT_LENGTH,
+} from "./lib/attestation/document.ts";
+export {
+  type AttestationRequest,
+  MAX_EXTENSION_LENGTH,
+  MAX_NONCE_LENGTH,
+  MAX_PUBLIC_KEY_LENGTH,
+  MAX_USER_DATA_LENGTH,
+  NsmClient,
+  type NsmDescription,
+  PCR_COUNT,
+  type PcrDescription,
+} from "./lib/attestation/nsm_client.ts";
 export type { NsmTransport } from "./lib/attestation/nsm_transport.ts";
 export {
+  type Attester,
+  MAX_CONTEXT_LENGTH,
+  MAX_SECRET_LENGTH,
+  SEAL_OVERHEAD,
+  type SealContext,
+  type SealOptions,
+  sealTo,
+  SessionKey,
+  type SessionKeyOptions,
+} from "./lib/attestation/session_key.ts";
+export {
   AWS_ROOT_SHA256,
+  CLOCK_TOLERANCE_MS,
+  type PcrValue,
   verifyAttestation,
   type VerifyAttestationOptions,
 } from "./lib/attestation/verify.ts";

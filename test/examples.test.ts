@@ -72,6 +72,7 @@ function executable(code: string): string {
   return `import $assert from "node:assert/strict";\n${
     code
       .replaceAll(`"enclave-kms/sim"`, `"${entry("sim/mod.ts")}"`)
+      .replaceAll(`"enclave-kms/attestation"`, `"${entry("lib/attestation/mod.ts")}"`)
       .replaceAll(`"enclave-kms/policy"`, `"${entry("lib/policy/mod.ts")}"`)
       .replaceAll(`"enclave-kms"`, `"${entry("mod.ts")}"`)
       .replace(/^([^/\n]*[^\s/;]); \/\/ ("[^"]*"|\d+|true|false)$/gm, "$$assert.deepEqual($1, $2);")

@@ -52,6 +52,7 @@ function manifest(): Record<string, unknown> {
     sideEffects,
     exports: {
       ".": entry("mod", "mod"),
+      "./attestation": entry("attestation", "lib/attestation/mod"),
       "./policy": entry("policy", "lib/policy/mod"),
       "./sim": entry("sim", "sim/mod"),
       "./package.json": "./package.json",

@@ -6,6 +6,7 @@ export type Runtime = "node" | "deno";
 /** Name in the package, and source. The worker is found beside the file that starts it. */
 export const ENTRIES: Readonly<Record<string, string>> = {
   mod: "mod.ts",
+  attestation: "lib/attestation/mod.ts",
   policy: "lib/policy/mod.ts",
   sim: "sim/mod.ts",
   sdk_client_worker: "lib/engine/sdk_client_worker.ts",
@@ -16,6 +17,8 @@ interface Content {
   readonly allowed: RegExp;
   /** Packages that may be imported at run time. */
   readonly packages: readonly string[];
+  /** Whether browsers load it too: then without any module of Node.js. */
+  readonly isForBrowsers?: boolean;
 }
 
 const LIBRARY = /^(mod\.ts$|ffi\/|lib\/(?!policy\/))/;
@@ -26,7 +29,10 @@ const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
 /** Policies, over the leaves of the library. */
 const POLICY = /^lib\/(policy\/|[^/]+\.ts$)/;
 
-const LIBRARY_PACKAGES = { node: ["cbor2", "koffi"], deno: ["cbor2"] } as const;
+/** What verifies documents and seals secrets, without what asks the NSM. */
+const ATTESTATION = /^lib\/(attestation\/(?!nsm_)|(?:checks|errors|secret_bytes)\.ts$)/;
+
+const LIBRARY_PACKAGES = { node: ["cbor2", "hpke", "koffi"], deno: ["cbor2", "hpke"] } as const;
 
 /**
  * Bundles the entries for one runtime. They share chunks, and with them the classes of errors.
@@ -68,6 +74,9 @@ function contentOf(name: string, runtime: Runtime): Content {
   if (name === "sim") return { allowed: SIMULATOR, packages: ["cbor2"] };
   // Cedar's module is found in its package at run time, and not imported.
   if (name === "policy") return { allowed: POLICY, packages: [] };
+  if (name === "attestation") {
+    return { allowed: ATTESTATION, packages: ["cbor2", "hpke"], isForBrowsers: true };
+  }
   return { allowed: LIBRARY, packages: LIBRARY_PACKAGES[runtime] };
 }
 
@@ -76,7 +85,7 @@ function checkContent(
   metafile: Metafile,
   output: string,
   name: string,
-  { allowed, packages }: Content,
+  { allowed, packages, isForBrowsers = false }: Content,
 ): void {
   const outputs = outputsBehind(metafile, output);
   const inputs = outputs.flatMap((path) => Object.keys(metafile.outputs[path]?.inputs ?? {}));
@@ -84,7 +93,7 @@ function checkContent(
   const foreign = [
     ...inputs.filter((input) => !allowed.test(input)),
     ...imports.filter(({ external }) => external).map(({ path }) => path)
-      .filter((path) => !path.startsWith("node:") && !packages.includes(path)),
+      .filter((path) => (isForBrowsers || !path.startsWith("node:")) && !packages.includes(path)),
   ];
   if (foreign.length > 0) throw new Error(`${name} must not hold ${foreign.join(", ")}`);
 }

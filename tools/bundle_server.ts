@@ -42,6 +42,7 @@ const PACKAGES: readonly string[] = [
   "cbor2",
   "@cto.af/wtf8",
   "hono",
+  "hpke",
   "on-exit-leak-free",
   "pino",
   "pino-std-serializers",

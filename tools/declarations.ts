@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 /** The public types start here. */
-const ENTRIES = ["mod.d.ts", "sim/mod.d.ts", "lib/policy/mod.d.ts"];
+const ENTRIES = ["mod.d.ts", "lib/attestation/mod.d.ts", "sim/mod.d.ts", "lib/policy/mod.d.ts"];
 
 /** For projects whose `lib` is older than `using`. */
 const DISPOSABLE = `/// <reference lib="esnext.disposable" />\n`;

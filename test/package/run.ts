@@ -38,6 +38,7 @@ const CONSUMER = "test/package/consumer";
 const OLDEST_NODE = "test/package/node22";
 const NPM_FLAGS = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
 const PLAINTEXT = "attack at dawn";
+const PUBLIC_ENTRIES = ["mod.ts", "lib/attestation/mod.ts", "lib/policy/mod.ts", "sim/mod.ts"];
 
 const started = performance.now();
 const work = mkdtempSync(join(tmpdir(), "enclave-kms-package-"));
@@ -73,6 +74,11 @@ async function checkBuild(): Promise<void> {
       bundle("deno", join(work, "refused"), { [entry]: source });
     await assert.rejects(build("mod", "sim/mod.ts"), /deno\/mod\.js must not hold .*sim\/simulator\.ts/);
     await assert.rejects(build("mod", "ffi/loader_koffi.ts"), /deno\/mod\.js must not hold koffi/);
+    await assert.rejects(
+      build("attestation", "lib/attestation/nsm_client.ts"),
+      /deno\/attestation\.js must not hold .*lib\/native\/nsm_device\.ts/,
+    );
+    await assert.rejects(build("attestation", "lib/encoding.ts"), /must not hold .*node:buffer/);
     await assert.rejects(
       build("sim", "sim/instruments.ts"),
       /deno\/sim\.js must not hold sim\/instruments\.ts/,
@@ -110,6 +116,7 @@ async function checkRuntimes(): Promise<void> {
   for (const runtime of [nodeRuntime(), await oldestNode(), denoRuntime()]) {
     if (runtime === undefined) continue;
     await check(`${runtime.name}: the example policy`, () => consume(runtime, "policy.mjs"));
+    await check(`${runtime.name}: attestation`, () => consume(runtime, "attestation.mjs"));
     await check(`${runtime.name}: engine direct`, () => consume(runtime, "decrypt.mjs", "direct"));
     for (const engine of ["sdk", "sdk-client"]) {
       await check(`${runtime.name}: engine ${engine}`, () => {
@@ -136,7 +143,7 @@ async function checkDenoPackage(): Promise<void> {
   });
   await check(
     "deno doc --lint",
-    async () => void await run("deno", ["doc", "--lint", "mod.ts", "sim/mod.ts", "lib/policy/mod.ts"]),
+    async () => void await run("deno", ["doc", "--lint", ...PUBLIC_ENTRIES]),
   );
 }
 

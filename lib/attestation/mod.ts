@@ -1,0 +1,38 @@
+/**
+ * Attestation for those who talk to an enclave: callers, parents and browsers verify its documents, and seal
+ * secrets to it. Everything here is TypeScript over WebCrypto: no C library, and no module of Node.js.
+ *
+ * In an enclave, `NsmClient` of "enclave-kms" asks for the documents.
+ *
+ * @module
+ */
+export { type AttestationDocument, decodeAttestationDocument, MAX_DOCUMENT_LENGTH } from "./document.ts";
+export {
+  type Attester,
+  MAX_CONTEXT_LENGTH,
+  MAX_SECRET_LENGTH,
+  SEAL_OVERHEAD,
+  type SealContext,
+  type SealOptions,
+  sealTo,
+  SessionKey,
+  type SessionKeyOptions,
+} from "./session_key.ts";
+export {
+  AWS_ROOT_SHA256,
+  CLOCK_TOLERANCE_MS,
+  type PcrValue,
+  verifyAttestation,
+  type VerifyAttestationOptions,
+} from "./verify.ts";
+export {
+  type AttestationCheck,
+  AttestationError,
+  type AttestationErrorDetails,
+  DisposedError,
+  EnclaveKmsError,
+  type ErrorDetails,
+  type NsmErrorCode,
+  ProtocolError,
+} from "../errors.ts";
+export { SecretBytes } from "../secret_bytes.ts";

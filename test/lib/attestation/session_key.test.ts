@@ -1,0 +1,254 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { createECDH, createHash, generateKeyPairSync } from "node:crypto";
+import { Aes256Gcm, CipherSuite, DhkemP256HkdfSha256, HkdfSha256 } from "@hpke/core";
+import { beforeAll, describe, test } from "#test";
+import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
+import { NsmClient } from "../../../lib/attestation/nsm_client.ts";
+import {
+  MAX_CONTEXT_LENGTH,
+  MAX_SECRET_LENGTH,
+  SEAL_OVERHEAD,
+  type SealOptions,
+  sealTo,
+  SessionKey,
+} from "../../../lib/attestation/session_key.ts";
+import { DisposedError, ProtocolError } from "../../../lib/errors.ts";
+import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { assertFails } from "./assert_fails.ts";
+
+const SECRET = new TextEncoder().encode("attack at dawn");
+const NONCE = new Uint8Array(32).fill(7);
+const POINT_START = 26;
+
+/** Another implementation of RFC 9180, with the same suite. */
+const ORACLE = new CipherSuite({
+  kem: new DhkemP256HkdfSha256(),
+  kdf: new HkdfSha256(),
+  aead: new Aes256Gcm(),
+});
+
+describe("SessionKey", () => {
+  let nsm: SoftwareNsm;
+  let expected: SealOptions;
+
+  beforeAll(async () => {
+    nsm = await SoftwareNsm.create();
+    expected = { root: nsm.root, pcrs: { 0: nsm.pcr(0) } };
+  });
+
+  test("opens what was sealed to its document, as SecretBytes", async () => {
+    using session = await SessionKey.create(nsm, { nonce: NONCE, userData: SECRET });
+    const sealed = await sealTo(session.document, SECRET, { ...expected, nonce: NONCE, userData: SECRET });
+    assert.equal(sealed.length, SECRET.length + SEAL_OVERHEAD);
+    using opened = await session.open(sealed);
+    assert.ok(opened instanceof SecretBytes);
+    assert.deepEqual(opened.bytes, SECRET);
+  });
+
+  test("takes a client of the module as well, and secrets of any length up to the limit", async () => {
+    using client = new NsmClient(nsm);
+    using session = await SessionKey.create(client);
+    for (const length of [0, 1, 4096, MAX_SECRET_LENGTH]) {
+      using secret = new SecretBytes(new Uint8Array(length).fill(length & 0xff));
+      using opened = await session.open(await sealTo(session.document, secret, expected));
+      assert.ok(Buffer.from(opened.bytes).equals(secret.bytes));
+    }
+    const tooLong = new Uint8Array(MAX_SECRET_LENGTH + 1);
+    await assert.rejects(sealTo(session.document, tooLong, expected), RangeError);
+    await assert.rejects(
+      session.open(new Uint8Array(MAX_SECRET_LENGTH + SEAL_OVERHEAD + 1).fill(1)),
+      ProtocolError,
+    );
+  });
+
+  test("has its public key in the document as SPKI, as the runtime's own import reads it", async () => {
+    using session = await SessionKey.create(nsm);
+    const { publicKey } = decodeAttestationDocument(session.document);
+    assert.ok(publicKey);
+    const algorithm = { name: "ECDH", namedCurve: "P-256" };
+    const key = await crypto.subtle.importKey("spki", publicKey, algorithm, true, []);
+    assert.deepEqual(new Uint8Array(await crypto.subtle.exportKey("raw", key)), publicKey.slice(POINT_START));
+  });
+
+  test("another implementation of RFC 9180 seals, and it opens", async () => {
+    using session = await SessionKey.create(nsm);
+    const context = Uint8Array.of(1, 2, 3);
+    const { publicKey } = decodeAttestationDocument(session.document);
+    const sender = await ORACLE.createSenderContext({
+      recipientPublicKey: await ORACLE.kem.deserializePublicKey(
+        publicKey?.slice(POINT_START) ?? new Uint8Array(),
+      ),
+      info: infoOf(session.document),
+    });
+    const ciphertext = new Uint8Array(await sender.seal(SECRET, context));
+    using opened = await session.open(
+      Uint8Array.of(1, ...new Uint8Array(sender.enc), ...ciphertext),
+      { context },
+    );
+    assert.deepEqual(opened.bytes, SECRET);
+  });
+
+  test("it seals, and another implementation opens", async () => {
+    const keys = await ORACLE.kem.generateKeyPair();
+    const point = new Uint8Array(await ORACLE.kem.serializePublicKey(keys.publicKey));
+    const document = await nsm.attest({ publicKey: Uint8Array.from([...spkiHead(), ...point]) });
+    const context = Uint8Array.of(1, 2, 3);
+    const sealed = await sealTo(document, SECRET, { ...expected, context });
+    const recipient = await ORACLE.createRecipientContext({
+      recipientKey: keys,
+      enc: sealed.slice(1, 66),
+      info: infoOf(document),
+    });
+    assert.deepEqual(new Uint8Array(await recipient.open(sealed.slice(66), context)), SECRET);
+  });
+
+  test("no other session opens it, of this enclave or with this nonce", async () => {
+    using session = await SessionKey.create(nsm, { nonce: NONCE });
+    using other = await SessionKey.create(nsm, { nonce: NONCE });
+    const sealed = await sealTo(session.document, SECRET, expected);
+    await assertNotForIt(other.open(sealed));
+    (await session.open(sealed))[Symbol.dispose]();
+  });
+
+  test("the same key under another document does not open it", async () => {
+    const documents: Uint8Array<ArrayBuffer>[] = [];
+    using session = await SessionKey.create({
+      attest: async (request) => {
+        documents.push(await nsm.attest(request), await nsm.attest({ ...request, userData: SECRET }));
+        return documents[0] ?? new Uint8Array();
+      },
+    });
+    const [first = new Uint8Array(), second = new Uint8Array()] = documents;
+    (await session.open(await sealTo(first, SECRET, expected)))[Symbol.dispose]();
+    await assertNotForIt(session.open(await sealTo(second, SECRET, expected)));
+  });
+
+  test("another context does not open it", async () => {
+    using session = await SessionKey.create(nsm);
+    const context = Uint8Array.of(1);
+    const sealed = await sealTo(session.document, SECRET, { ...expected, context });
+    for (const other of [undefined, Uint8Array.of(), Uint8Array.of(2), Uint8Array.of(1, 0)]) {
+      await assertNotForIt(session.open(sealed, { context: other }));
+    }
+    (await session.open(sealed, { context }))[Symbol.dispose]();
+    const long = new Uint8Array(MAX_CONTEXT_LENGTH + 1);
+    await assert.rejects(session.open(sealed, { context: long }), RangeError);
+    await assert.rejects(sealTo(session.document, SECRET, { ...expected, context: long }), RangeError);
+  });
+
+  test("refuses what was changed in any bit, cut or prolonged, always in the same words", async () => {
+    using session = await SessionKey.create(nsm);
+    const sealed = await sealTo(session.document, SECRET, expected);
+    const wrong = Array.from(
+      { length: sealed.length * 8 },
+      (_, bit) => sealed.with(bit >> 3, (sealed[bit >> 3] ?? 0) ^ (1 << (bit & 7))),
+    );
+    for (let length = 0; length < sealed.length; length += 9) wrong.push(sealed.slice(0, length));
+    wrong.push(Uint8Array.of(...sealed, 0), new Uint8Array(SEAL_OVERHEAD), new Uint8Array(200).fill(1));
+    for (const message of wrong) await assertNotForIt(session.open(message));
+    await assert.rejects(session.open("x" as unknown as Uint8Array), TypeError);
+  });
+
+  test("opens nothing after dispose", async () => {
+    const session = await SessionKey.create(nsm);
+    const sealed = await sealTo(session.document, SECRET, expected);
+    session[Symbol.dispose]();
+    session[Symbol.dispose]();
+    await assert.rejects(session.open(sealed), DisposedError);
+  });
+
+  test("passes on why there is no document", async () => {
+    using _fault = nsm.injectFault({ kind: "refuse", errorName: "InternalError" }, { times: 1 });
+    await assertFails("REFUSED", SessionKey.create(new NsmClient(nsm)));
+  });
+});
+
+describe("sealTo()", () => {
+  let nsm: SoftwareNsm;
+  let expected: SealOptions;
+
+  beforeAll(async () => {
+    nsm = await SoftwareNsm.create();
+    expected = { root: nsm.root, pcrs: { 0: nsm.pcr(0) } };
+  });
+
+  test("seals to no enclave that does not pass every check", async () => {
+    using session = await SessionKey.create(nsm, { nonce: NONCE });
+    const { document } = session;
+    const cases: [string, Partial<SealOptions>][] = [
+      ["ROOT", { root: undefined }],
+      ["PCR", { pcrs: { 0: "00".repeat(48) } }],
+      ["NONCE", { nonce: SECRET }],
+      ["STALE", { at: Date.now() + 60_000, maxAgeMs: 1000 }],
+    ];
+    for (const [code, change] of cases) {
+      await assertFails(code, sealTo(document, SECRET, { ...expected, ...change }));
+    }
+  });
+
+  test("demands a register", async () => {
+    using session = await SessionKey.create(nsm);
+    for (const pcrs of [{}, undefined, null]) {
+      const options = { ...expected, pcrs } as SealOptions;
+      await assert.rejects(sealTo(session.document, SECRET, options), /TypeError: pcrs must name a register/);
+    }
+  });
+
+  test("refuses documents that hold no session key", async () => {
+    const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey;
+    const p384 = createECDH("secp384r1").generateKeys();
+    const notOnCurve = Buffer.concat([spkiHead(), Buffer.of(4), Buffer.alloc(64, 1)]);
+    const pair = createECDH("prime256v1");
+    const whole = pair.generateKeys();
+    const compressed = pair.getPublicKey(undefined, "compressed");
+    for (
+      const publicKey of [
+        undefined,
+        new Uint8Array(),
+        rsa.export({ type: "spki", format: "der" }),
+        p384,
+        notOnCurve,
+        Buffer.concat([spkiHead(), compressed]),
+        Buffer.concat([spkiHead(), whole, Buffer.of(0)]),
+      ]
+    ) {
+      const document = await nsm.attest(
+        publicKey === undefined ? {} : { publicKey: Uint8Array.from(publicKey) },
+      );
+      await assertFails("PUBLIC_KEY", sealTo(document, SECRET, expected));
+    }
+  });
+
+  test("refuses arguments of a wrong type, and options that are not known", async () => {
+    using session = await SessionKey.create(nsm);
+    const { document } = session;
+    await assert.rejects(sealTo(document, "x" as unknown as Uint8Array, expected), TypeError);
+    const context = "x" as unknown as Uint8Array;
+    await assert.rejects(sealTo(document, SECRET, { ...expected, context }), TypeError);
+    const misspelt = { ...expected, maxAge: 1 };
+    await assert.rejects(sealTo(document, SECRET, misspelt), TypeError);
+  });
+});
+
+async function assertNotForIt(work: Promise<unknown>): Promise<void> {
+  await assert.rejects(work, (error) => {
+    assert.ok(error instanceof ProtocolError, String(error));
+    assert.equal(error.message, "Cannot open sealed message: it is not for this session key and context");
+    assert.equal(error.cause, undefined);
+    return true;
+  });
+}
+
+/** As documented: the label, and the document's SHA-256. */
+function infoOf(document: Uint8Array): Uint8Array<ArrayBuffer> {
+  const digest = createHash("sha256").update(document).digest();
+  return Uint8Array.from(Buffer.concat([Buffer.from("enclave-kms session key 1"), digest]));
+}
+
+/** What Node writes before the point. */
+function spkiHead(): Buffer {
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return publicKey.export({ type: "spki", format: "der" }).subarray(0, POINT_START);
+}
