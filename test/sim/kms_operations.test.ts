@@ -186,6 +186,20 @@ describe("refusals", () => {
     assertRefused(await kms.call("Encrypt", members), "ValidationException", /4096/);
   });
 
+  test("members that an operation does not know are passed over, not refused", async () => {
+    const { arn, publicKey } = await kms.enclave.createKey({ spec: "ECC_NIST_P256" });
+    const PublicKey = encodeBase64(publicKey ?? new Uint8Array());
+    const requests = [
+      ["Encrypt", { KeyId: kms.key.arn, Plaintext: "AAAA", Recipient: {} }],
+      ["DeriveSharedSecret", { KeyId: arn, KeyAgreementAlgorithm: "ECDH", PublicKey, EncryptionContext: 1 }],
+      ["GenerateRandom", { NumberOfBytes: 1, DryRun: true, GrantTokens: 1 }],
+    ] as const;
+    for (const [operation, members] of requests) {
+      const reply = await kms.call(operation, { ...members, Unknown: {} });
+      assert.equal(reply.status, 200, reply.text);
+    }
+  });
+
   test("operations, methods and paths that do not exist", async () => {
     for (const operation of ["Sign", "", "constructor", "__proto__"]) {
       assertRefused(await kms.call(operation, {}), "UnknownOperationException");
