@@ -68,6 +68,13 @@ export {
   type VsockEndpoint,
 } from "./lib/endpoint.ts";
 export type { DataKeySpec, Encrypted, EncryptionAlgorithm, EngineName } from "./lib/engine/engine.ts";
+export { decryptStream, type DecryptStreamOptions } from "./lib/envelope/decrypt_stream.ts";
+export { decryptFile, encryptFile, type FilePaths } from "./lib/envelope/encrypt_file.ts";
+export { encryptStream, type EncryptStreamOptions } from "./lib/envelope/encrypt_stream.ts";
+export type { EncryptionContext } from "./lib/envelope/encryption_context.ts";
+export { EnvelopeError, type EnvelopeFault } from "./lib/envelope/envelope_error.ts";
+export type { DataKeyOpener, DataKeySource } from "./lib/envelope/key_client.ts";
+export type { EnvelopeStream } from "./lib/envelope/pull_stream.ts";
 export * from "./lib/errors.ts";
 export { KmsClient } from "./lib/kms_client.ts";
 export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_decrypt.ts";

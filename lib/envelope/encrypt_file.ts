@@ -1,0 +1,104 @@
+import { randomUUID } from "node:crypto";
+import { type FileHandle, open, rename, unlink } from "node:fs/promises";
+import { allocateOffHeap } from "../secret_bytes.ts";
+import { decryptStream, type DecryptStreamOptions } from "./decrypt_stream.ts";
+import { DEFAULT_FRAME_BYTES, encryptStream, type EncryptStreamOptions } from "./encrypt_stream.ts";
+import type { DataKeyOpener, DataKeySource } from "./key_client.ts";
+import type { EnvelopeStream } from "./pull_stream.ts";
+
+/** What {@link encryptFile} and {@link decryptFile} take besides their options. */
+export interface FilePaths {
+  /** The file to read. */
+  readonly from: string;
+  /** The file to make or replace, with mode 0600. It appears only when it is complete. */
+  readonly to: string;
+}
+
+/**
+ * Encrypts a file with {@link encryptStream}. The result is written under another name beside it, and renamed
+ * once it is complete and on the disk; after a failure neither exists.
+ *
+ * Not guaranteed: a process that is killed in between leaves the unfinished file behind.
+ *
+ * @param client A {@link KmsClient}, or anything else that makes data keys
+ * @param options The two files, and what {@link encryptStream} takes
+ * @throws {TypeError} When a path is missing
+ * @throws What {@link encryptStream} throws and its output fails with, and the file system's own errors
+ * @example
+ * ```ts
+ * import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+ * import { decryptFile, encryptFile, KmsClient } from "enclave-kms";
+ * import { startSimulator } from "enclave-kms/sim";
+ *
+ * await using enclave = await startSimulator(); // in an enclave: { region, credentials }
+ * const { arn: keyId } = await enclave.createKey();
+ * await using client = await KmsClient.open(enclave.clientOptions);
+ *
+ * const folder = await mkdtemp("/tmp/example-");
+ * await writeFile(`${folder}/plan`, "attack at dawn");
+ * await encryptFile(client, { from: `${folder}/plan`, to: `${folder}/plan.enc`, keyId });
+ * await decryptFile(client, { from: `${folder}/plan.enc`, to: `${folder}/copy`, keyId });
+ * const copy = await readFile(`${folder}/copy`, "utf8");
+ * copy; // "attack at dawn"
+ * ```
+ */
+export async function encryptFile(
+  client: DataKeySource,
+  { from, to, ...options }: FilePaths & EncryptStreamOptions,
+): Promise<void> {
+  await convert({ from, to }, encryptStream(client, options));
+}
+
+/**
+ * Decrypts a file with {@link decryptStream}. The plaintext has its name only once all of the message has been
+ * verified: a message that was cut short leaves nothing.
+ *
+ * Not guaranteed: a process that is killed in between leaves the unfinished file behind, and what was on the
+ * disk can be there after it has been deleted.
+ *
+ * @param client A {@link KmsClient}, or anything else that opens data keys
+ * @param options The two files, and what {@link decryptStream} takes
+ * @throws {TypeError} When a path is missing
+ * @throws What {@link decryptStream} throws and its output fails with, and the file system's own errors
+ */
+export async function decryptFile(
+  client: DataKeyOpener,
+  { from, to, ...options }: FilePaths & DecryptStreamOptions,
+): Promise<void> {
+  await convert({ from, to }, decryptStream(client, options));
+}
+
+async function convert({ from, to }: FilePaths, stream: EnvelopeStream): Promise<void> {
+  for (const [field, path] of Object.entries({ from, to })) {
+    if (typeof path !== "string" || path === "") throw new TypeError(`${field} must be the path of a file`);
+  }
+  await using source = await open(from);
+  const unfinished = `${to}.${randomUUID()}.unfinished`;
+  const target = await open(unfinished, "wx", 0o600);
+  try {
+    const output = ReadableStream.from(readAll(source)).pipeThrough(stream);
+    for await (const piece of output) await writeAll(target, piece);
+    await target.sync();
+    await target.close();
+    await rename(unfinished, to);
+  } catch (error) {
+    await target.close().catch(() => {});
+    await unlink(unfinished);
+    throw error;
+  }
+}
+
+async function* readAll(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  for (;;) {
+    const chunk = allocateOffHeap(DEFAULT_FRAME_BYTES);
+    const { bytesRead } = await file.read(chunk);
+    if (bytesRead === 0) return;
+    yield chunk.subarray(0, bytesRead);
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < bytes.length;) {
+    offset += (await file.write(bytes, offset)).bytesWritten;
+  }
+}

@@ -1,0 +1,119 @@
+import { Buffer } from "node:buffer";
+import { checkEncryptionContext } from "../request_fields.ts";
+import { EnvelopeError } from "./envelope_error.ts";
+
+/** Names and values that are authenticated with a message, and readable in it. Not for secrets. */
+export type EncryptionContext = Readonly<Record<string, string>>;
+
+const RESERVED_PREFIX = "aws-crypto-";
+const MAX_BYTES = 0xffff;
+
+/**
+ * @param value What the caller gave
+ * @returns A frozen copy, empty for none
+ * @throws {TypeError} When it is no object of strings, or has a name that the format keeps for itself
+ * @throws {RangeError} When its encoding has more than 65535 bytes
+ */
+export function checkMessageContext(value: unknown): EncryptionContext {
+  const context = checkEncryptionContext(value) ?? Object.freeze({});
+  if (Object.keys(context).some((name) => name.startsWith(RESERVED_PREFIX))) {
+    throw new TypeError(`encryptionContext must not have names that begin with ${RESERVED_PREFIX}`);
+  }
+  if (encodeContext(context).length > MAX_BYTES) {
+    throw new RangeError(`encryptionContext must have at most ${MAX_BYTES} bytes when encoded`);
+  }
+  return context;
+}
+
+/**
+ * @param context Checked
+ * @returns The key value pairs, sorted by the UTF-8 bytes of their names; nothing for an empty one
+ */
+export function encodeContext(context: EncryptionContext): Uint8Array {
+  const pairs = Object.entries(context).map(([name, value]) =>
+    [Buffer.from(name), Buffer.from(value)] as const
+  );
+  if (pairs.length === 0) return new Uint8Array(0);
+  pairs.sort(([left], [right]) => Buffer.compare(left, right));
+  const fields = pairs.flat().flatMap((text) => [uint16(text.length), text]);
+  return Buffer.concat([uint16(pairs.length), ...fields]);
+}
+
+/**
+ * @param bytes What {@link encodeContext} made; any order is accepted, because not all of AWS's
+ *   implementations sort alike
+ * @throws {EnvelopeError} `FORMAT`
+ */
+export function decodeContext(bytes: Uint8Array): EncryptionContext {
+  if (bytes.length === 0) return Object.freeze({});
+  const reader = new FieldReader(bytes);
+  const count = reader.uint16();
+  const entries: [string, string][] = [];
+  for (let index = 0; index < count; index++) entries.push([reader.text(), reader.text()]);
+  const context = Object.freeze(Object.fromEntries(entries));
+  if (count === 0 || !reader.done || Object.keys(context).length !== count) throw malformed();
+  return context;
+}
+
+/**
+ * @param actual What the message has
+ * @param expected What it must have; it may have more
+ * @throws {EnvelopeError} `CONTEXT`
+ */
+export function expectContext(actual: EncryptionContext, expected: EncryptionContext): void {
+  const wrong = Object.keys(expected).find((name) =>
+    !Object.hasOwn(actual, name) || actual[name] !== expected[name]
+  );
+  if (wrong === undefined) return;
+  throw new EnvelopeError("CONTEXT", "Cannot decrypt message: it has another encryption context", {
+    hint: "Is it another tenant's, or was it encrypted without the pairs that are expected here?",
+  });
+}
+
+class FieldReader {
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  #offset = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get done(): boolean {
+    return this.#offset === this.#bytes.length;
+  }
+
+  uint16(): number {
+    if (this.#offset + 2 > this.#bytes.length) throw malformed();
+    this.#offset += 2;
+    return this.#view.getUint16(this.#offset - 2);
+  }
+
+  text(): string {
+    const start = this.#offset + 2;
+    this.#offset = start + this.uint16();
+    if (this.#offset > this.#bytes.length) throw malformed();
+    return decodeText(this.#bytes.subarray(start, this.#offset));
+  }
+}
+
+function decodeText(bytes: Uint8Array): string {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    if (!text.includes("\0")) return text;
+  } catch {
+    // Told below, like a NUL.
+  }
+  throw malformed();
+}
+
+function uint16(value: number): Uint8Array {
+  return Uint8Array.of(value >> 8, value & 0xff);
+}
+
+function malformed(): EnvelopeError {
+  return new EnvelopeError("FORMAT", "Cannot decrypt message: its encryption context is malformed", {
+    hint: "Was the message damaged on its way?",
+  });
+}

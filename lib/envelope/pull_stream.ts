@@ -1,0 +1,62 @@
+import { ByteReader } from "./byte_reader.ts";
+import { Inlet } from "./inlet.ts";
+
+/** The two ends of an encryption or decryption, for `pipeThrough()`. */
+export interface EnvelopeStream {
+  /** Where the input goes, in chunks of any size. */
+  readonly writable: WritableStream<Uint8Array>;
+  /** Where the output comes from. Cancelling it cancels the input and wipes the key. */
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
+/** Turns the input into the output, piece by piece. It disposes what it holds when it returns or throws. */
+export type Transformation = (
+  input: ByteReader,
+  signal: AbortSignal,
+) => AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
+
+/**
+ * A pair of streams in which nothing happens until the reader asks for a piece, and then exactly one is made:
+ * however large the chunks that are written, no output waits in memory. A failure, a cancellation or an abort
+ * at any end reaches the others and ends the transformation.
+ *
+ * @param transform What happens in between
+ * @param signal The caller's signal, if there is one
+ */
+export function pullStream(transform: Transformation, signal?: AbortSignal): EnvelopeStream {
+  const abort = new AbortController();
+  const input = new Inlet((reason) => void end(reason));
+  const pieces = transform(new ByteReader(input, abort.signal), abort.signal);
+  const onAbort = () => void end(signal?.reason);
+  let output: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+
+  const readable = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start(controller) {
+      output = controller;
+    },
+    async pull() {
+      try {
+        const { done, value } = await pieces.next();
+        if (!done) return output.enqueue(value);
+        signal?.removeEventListener("abort", onAbort);
+        output.close();
+      } catch (error) {
+        void end(error);
+      }
+    },
+    cancel: (reason) => end(reason),
+  }, { highWaterMark: 0 });
+
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted) onAbort();
+  return { writable: input.writable, readable };
+
+  /** The first reason counts: every part keeps the first that it is given. */
+  async function end(reason: unknown): Promise<void> {
+    signal?.removeEventListener("abort", onAbort);
+    abort.abort(reason);
+    output.error(reason);
+    input.end(reason);
+    await pieces.return().catch(() => {});
+  }
+}

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import fc from "fast-check";
+import { describe, test } from "#test";
+import type { EncryptionContext } from "../../../mod.ts";
+import { awsKmsClient, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
+import { decrypt, encrypt, faultOf, pattern } from "./streams.ts";
+
+// AWS's own implementation, with its KMS keyring, as CommonJS on both runtimes.
+const require = createRequire(import.meta.url);
+const { buildEncrypt } = require("@aws-crypto/encrypt-node") as typeof import("@aws-crypto/encrypt-node");
+const { buildDecrypt } = require("@aws-crypto/decrypt-node") as typeof import("@aws-crypto/decrypt-node");
+const { KmsKeyringClass } = require("@aws-crypto/kms-keyring") as typeof import("@aws-crypto/kms-keyring");
+const { AlgorithmSuiteIdentifier: Suite, CommitmentPolicy, KeyringNode } = require(
+  "@aws-crypto/material-management-node",
+) as typeof import("@aws-crypto/material-management-node");
+
+type Client = import("@aws-crypto/kms-keyring").AwsEsdkKMSInterface;
+type NodeSuite = import("@aws-crypto/material-management-node").NodeAlgorithmSuite;
+type SuiteId = import("@aws-crypto/material-management-node").AlgorithmSuiteIdentifier;
+
+/** The base class is not to be used itself. */
+class Keyring extends KmsKeyringClass<NodeSuite, Client>(KeyringNode as never) {}
+const ENCODER = new TextEncoder();
+
+/** Names whose order differs between UTF-16 and UTF-8, and a byte order mark. */
+const CONTEXT = { "\u{ff5e}": "1", "\u{1f511}": "2", a: "", "": "empty", "\ufeffmark": "\ufeff3" };
+
+describe("the AWS Encryption SDK", () => {
+  for (const length of [0, 1, 4095, 4096, 4097, 20_000]) {
+    test(`opens ${length} bytes of ours`, async () => {
+      const message = await encrypt(pattern(length), { frameBytes: 4096, encryptionContext: CONTEXT });
+      const opened = await awsDecrypt(message);
+      assert.deepEqual(opened.plaintext, pattern(length));
+      assert.deepEqual({ ...opened.encryptionContext }, CONTEXT);
+    });
+
+    test(`makes ${length} bytes that we open`, async () => {
+      const message = await awsEncrypt(pattern(length), { encryptionContext: CONTEXT });
+      assert.deepEqual(await decrypt(message, { encryptionContext: CONTEXT }), pattern(length));
+    });
+  }
+
+  test("and we understand each other whatever the context and the frames", async () => {
+    const text = fc.string({ unit: "grapheme", maxLength: 20 }).filter((value) => !value.includes("\0"));
+    const names = text.filter((name) => !name.startsWith("aws-crypto-") && name !== "__proto__");
+    const contexts = fc.dictionary(names, text, { maxKeys: 5, noNullPrototype: true });
+    await fc.assert(
+      fc.asyncProperty(
+        contexts,
+        fc.nat(9000),
+        fc.integer({ min: 1024, max: 5000 }),
+        async (context, size, frameBytes) => {
+          const plaintext = pattern(size);
+          const ours = await encrypt(plaintext, { frameBytes, encryptionContext: context });
+          assert.deepEqual((await awsDecrypt(ours)).plaintext, plaintext);
+          const theirs = await awsEncrypt(plaintext, { frameLength: frameBytes, encryptionContext: context });
+          assert.deepEqual(await decrypt(theirs, { encryptionContext: context }), plaintext);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test("makes a frame to the byte, and we open those", async () => {
+    const message = await awsEncrypt(pattern(50), { frameLength: 1 });
+    assert.deepEqual(await decrypt(message), pattern(50));
+  });
+
+  test("puts several data keys in a message, and we take the one that is pinned, or any", async () => {
+    const message = await awsEncrypt(pattern(50), { keyIds: [OTHER_KEY_ARN] });
+    for (const keyId of [KEY_ARN, OTHER_KEY_ARN, "any"]) {
+      assert.deepEqual(await decrypt(message, { keyId }), pattern(50), keyId);
+    }
+    const third = KEY_ARN.replace("us-east-1", "eu-west-1");
+    assert.equal(await faultOf(message, { keyId: third }), "ERR_ENVELOPE_KEY");
+  });
+
+  test("makes frames that are too long unless we allow them", async () => {
+    const message = await awsEncrypt(pattern(10), { frameLength: 2_000_000 });
+    assert.equal(await faultOf(message), "ERR_ENVELOPE_LIMIT");
+    assert.deepEqual(await decrypt(message, { maxFrameBytes: 2_000_000 }), pattern(10));
+  });
+
+  const suites = Object.entries(Suite).filter((entry): entry is [string, SuiteId & number] =>
+    typeof entry[1] === "number" && entry[1] !== 0x0478
+  );
+  for (const [name, suiteId] of suites) {
+    // Deno's node:crypto has no AES-192-GCM to make them with.
+    test.skipIf("Deno" in globalThis && name.includes("AES192"))(
+      `makes messages with ${name}, which we refuse by its number`,
+      async () => {
+        const message = await awsEncrypt(pattern(10), { suiteId });
+        await assert.rejects(decrypt(message), {
+          code: "ERR_ENVELOPE_SUITE",
+          message: `Cannot decrypt message: algorithm suite 0x${
+            suiteId.toString(16).padStart(4, "0")
+          } is not supported`,
+        });
+      },
+    );
+  }
+
+  test("knows more suites than ours", () => assert.ok(suites.length >= 10, `${suites.length}`));
+
+  test("writes base64 for people, and we say what that is", async () => {
+    for (const suiteId of [Suite.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY, suites[0]?.[1]]) {
+      const message = await awsEncrypt(pattern(10), { suiteId });
+      const base64 = ENCODER.encode(btoa(String.fromCharCode(...message)));
+      await assert.rejects(decrypt(base64), { code: "ERR_ENVELOPE_FORMAT", hint: "Is it still in base64?" });
+    }
+  });
+});
+
+interface AwsOptions {
+  readonly encryptionContext?: EncryptionContext;
+  readonly frameLength?: number;
+  readonly keyIds?: string[];
+  readonly suiteId?: SuiteId | undefined;
+}
+
+async function awsEncrypt(plaintext: Uint8Array, options: AwsOptions): Promise<Uint8Array<ArrayBuffer>> {
+  const { suiteId = Suite.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY, keyIds = [], ...rest } = options;
+  const commits = suiteId === 0x0478 || suiteId === 0x0578;
+  const { encrypt } = buildEncrypt(
+    commits
+      ? CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
+      : CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
+  );
+  const keyring = new Keyring({ clientProvider, generatorKeyId: KEY_ARN, keyIds });
+  const { result } = await encrypt(keyring as never, plaintext, { suiteId, ...rest });
+  return new Uint8Array(result);
+}
+
+async function awsDecrypt(message: Uint8Array) {
+  const { decrypt } = buildDecrypt(CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT);
+  const keyring = new Keyring({ clientProvider, keyIds: [KEY_ARN] });
+  const { plaintext, messageHeader } = await decrypt(keyring as never, message);
+  return { plaintext: new Uint8Array(plaintext), encryptionContext: messageHeader.encryptionContext };
+}
+
+function clientProvider(): Client {
+  return awsKmsClient as unknown as Client;
+}

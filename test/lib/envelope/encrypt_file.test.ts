@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, test } from "#test";
+import { decryptFile, encryptFile } from "../../../mod.ts";
+import { FakeKms, KEY_ARN } from "./fake_kms.ts";
+import { decrypt, pattern } from "./streams.ts";
+
+describe("encryptFile() and decryptFile()", () => {
+  let folder: string;
+  const kms = new FakeKms();
+  const path = (name: string) => join(folder, name);
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "enclave-kms-envelope-"));
+    writeFileSync(path("plain"), pattern(1_000_003));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  test("take a file there and back, readable by its owner only", async () => {
+    await encryptFile(kms, { from: path("plain"), to: path("sealed"), keyId: KEY_ARN });
+    assert.deepEqual(await decrypt(readFileSync(path("sealed"))), pattern(1_000_003));
+    writeFileSync(path("copy"), "older", { mode: 0o644 });
+    await decryptFile(kms, { from: path("sealed"), to: path("copy"), keyId: KEY_ARN });
+    assert.deepEqual(new Uint8Array(readFileSync(path("copy"))), pattern(1_000_003));
+    for (const name of ["sealed", "copy"]) assert.equal(statSync(path(name)).mode & 0o777, 0o600, name);
+    assert.deepEqual(readdirSync(folder).sort(), ["copy", "plain", "sealed"]);
+  });
+
+  test("leave what was there, and nothing else, when the message was cut short", async () => {
+    await encryptFile(kms, { from: path("plain"), to: path("sealed"), keyId: KEY_ARN });
+    writeFileSync(path("sealed"), readFileSync(path("sealed")).subarray(0, 900_000));
+    writeFileSync(path("copy"), "older");
+    const truncated = { code: "ERR_ENVELOPE_TRUNCATED" };
+    await assert.rejects(
+      decryptFile(kms, { from: path("sealed"), to: path("copy"), keyId: KEY_ARN }),
+      truncated,
+    );
+    assert.equal(readFileSync(path("copy"), "utf8"), "older");
+    assert.deepEqual(readdirSync(folder).sort(), ["copy", "plain", "sealed"]);
+  });
+
+  test("leave nothing when there is no such file, or no such folder", async () => {
+    const missing = { code: "ENOENT" };
+    await assert.rejects(encryptFile(kms, { from: path("none"), to: path("x"), keyId: KEY_ARN }), missing);
+    await assert.rejects(encryptFile(kms, { from: path("plain"), to: path("a/x"), keyId: KEY_ARN }), missing);
+    assert.deepEqual(readdirSync(folder), ["plain"]);
+  });
+
+  test("leave nothing when the signal aborts", async () => {
+    const signal = AbortSignal.abort(new Error("no longer wanted"));
+    const options = { from: path("plain"), to: path("x"), keyId: KEY_ARN, signal };
+    await assert.rejects(encryptFile(kms, options), /no longer wanted/);
+    assert.deepEqual(readdirSync(folder), ["plain"]);
+  });
+
+  test("check their options before they touch a file", async () => {
+    const options = { from: path("plain"), to: path("x"), keyId: KEY_ARN, frameBytes: 1 };
+    await assert.rejects(encryptFile(kms, options), RangeError);
+    await assert.rejects(encryptFile(kms, { ...options, from: 3 as never, frameBytes: 2048 }), TypeError);
+    await assert.rejects(decryptFile(kms, { from: path("plain"), to: "", keyId: KEY_ARN }), TypeError);
+    assert.deepEqual(readdirSync(folder), ["plain"]);
+  });
+});
