@@ -100,7 +100,7 @@ export class NsmAnswer<Operation extends NsmOperation> {
 
 type MemberOf<Operation extends NsmOperation> = (typeof MEMBERS)[Operation][number];
 
-const MAX_DEPTH = 3;
+const MAX_DEPTH = 4;
 
 /** What each of the module's refusals most likely means. */
 const REASONS: Readonly<Record<NsmErrorCode, string>> = {

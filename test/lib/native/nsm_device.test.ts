@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { NsmClient } from "../../../lib/attestation/nsm_client.ts";
+import { sealTo, SessionKey } from "../../../lib/attestation/session_key.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
 import { AttestationError, DisposedError } from "../../../lib/errors.ts";
 import { NsmDevice } from "../../../lib/native/nsm_device.ts";
@@ -35,6 +36,27 @@ describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
     await Promise.all(nonces.map(async (nonce) => {
       await verifyAttestation(await new NsmClient(device).attest({ nonce }), { root, nonce });
     }));
+  });
+
+  test("NsmClient.open() does every operation, and closes the device", async () => {
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    const before = descriptors();
+    {
+      using nsm = NsmClient.open();
+      assert.equal((await nsm.describeNsm()).moduleId, enclave.simulator.nsm.moduleId);
+      assert.equal((await nsm.getRandom()).length, 256);
+      const value = await nsm.extendPcr(20, new Uint8Array(4068));
+      await nsm.lockPcr(20);
+      assert.deepEqual(await nsm.describePcr(20), { value, locked: true });
+      await assert.rejects(nsm.extendPcr(20, value), { nsmCode: "ReadOnlyIndex" });
+      await nsm.lockPcrs(18);
+      assert.deepEqual((await nsm.describeNsm()).lockedPcrs.slice(-3), [16, 17, 20]);
+      using session = await SessionKey.create(nsm);
+      const options = { root: enclave.simulator.nsm.root, pcrs: { 20: value } };
+      using secret = await session.open(await sealTo(session.document, value, options));
+      assert.deepEqual(secret.bytes, value);
+    }
+    assert.equal(descriptors(), before);
   });
 
   test("refuses a request that the driver would refuse", async () => {
