@@ -1,5 +1,3 @@
-import type { Deadline } from "./deadline.ts";
-import { CredentialsError } from "./errors.ts";
 import { allocateOffHeap, SecretBytes } from "./secret_bytes.ts";
 
 /** One part of the credentials: text, or its UTF-8 bytes. */
@@ -13,9 +11,35 @@ export interface Credentials {
   readonly secretAccessKey: CredentialPart;
   /** Session token of temporary credentials, 1 to 16384 bytes. */
   readonly sessionToken?: CredentialPart | undefined;
+  /** When temporary credentials expire: a date, ISO 8601 with its time zone, or milliseconds since 1970. */
+  readonly expiration?: Date | string | number | undefined;
 }
 
-/** Credentials, or a function that returns them and is asked before every request. */
+/**
+ * Credentials, or a function that returns them.
+ *
+ * Credentials with an `expiration` fail with a {@link CredentialsError} from then on, and nothing is sent.
+ *
+ * A function whose answer has no `expiration` is asked before every request. One whose answer has is asked again
+ * five minutes before, or when a tenth of the time is left if that is later, while requests go on with what there
+ * is; all requests share the answer. If it fails then, it is asked again until the old credentials expire. When
+ * KMS says that credentials expired, it is asked once more, and the request sent again if the answer is another.
+ *
+ * @example
+ * ```ts
+ * import { KmsClient } from "enclave-kms";
+ * import { startSimulator } from "enclave-kms/sim";
+ *
+ * await using enclave = await startSimulator(); // in an enclave: { region }
+ * const credentials = () => {
+ *   const { accessKeyId, secretAccessKey, sessionToken } = enclave.kms.issueCredentials(); // ask the parent
+ *   return { accessKeyId, secretAccessKey, sessionToken, expiration: Date.now() + 3_600_000 };
+ * };
+ * await using client = await KmsClient.open({ ...enclave.clientOptions, credentials });
+ * using random = await client.generateRandom({ numberOfBytes: 32 });
+ * random.length; // 32
+ * ```
+ */
 export type CredentialsProvider = Credentials | (() => Credentials | Promise<Credentials>);
 
 /**
@@ -29,11 +53,19 @@ export class OwnedCredentials implements Disposable {
   readonly secretAccessKey: SecretBytes;
   /** Session token of temporary credentials, 1 to 16384 bytes. */
   readonly sessionToken: SecretBytes | undefined;
+  /** When they expire, milliseconds since 1970, where that is known. */
+  readonly expiresAtMs: number | undefined;
 
-  private constructor(accessKeyId: string, secretAccessKey: SecretBytes, sessionToken?: SecretBytes) {
+  private constructor(
+    accessKeyId: string,
+    secretAccessKey: SecretBytes,
+    sessionToken: SecretBytes | undefined,
+    expiresAtMs: number | undefined,
+  ) {
     this.accessKeyId = accessKeyId;
     this.secretAccessKey = secretAccessKey;
     this.sessionToken = sessionToken;
+    this.expiresAtMs = expiresAtMs;
   }
 
   /**
@@ -45,14 +77,16 @@ export class OwnedCredentials implements Disposable {
     if (typeof credentials !== "object" || credentials === null) {
       throw new TypeError("Cannot use credentials: expected an object or a function that returns one");
     }
-    const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+    const { accessKeyId, secretAccessKey, sessionToken, expiration } = credentials;
     checkPart("accessKeyId", accessKeyId, MAX_ACCESS_KEY_ID_BYTES);
     checkPart("secretAccessKey", secretAccessKey, MAX_SECRET_ACCESS_KEY_BYTES);
     if (sessionToken !== undefined) checkPart("sessionToken", sessionToken, MAX_SESSION_TOKEN_BYTES);
+    const expiresAtMs = expiration === undefined ? undefined : toMilliseconds(expiration);
     return new OwnedCredentials(
       checkScopeable(typeof accessKeyId === "string" ? accessKeyId : new TextDecoder().decode(accessKeyId)),
       copyPart(secretAccessKey),
       sessionToken === undefined ? undefined : copyPart(sessionToken),
+      expiresAtMs,
     );
   }
 
@@ -62,7 +96,15 @@ export class OwnedCredentials implements Disposable {
       accessKeyId: this.accessKeyId,
       secretAccessKey: this.secretAccessKey.bytes,
       sessionToken: this.sessionToken?.bytes,
+      expiration: this.expiresAtMs,
     });
+  }
+
+  /** Whether they are the same, whenever they expire. */
+  equals(other: OwnedCredentials): boolean {
+    return this.accessKeyId === other.accessKeyId &&
+      isEqual(this.secretAccessKey.bytes, other.secretAccessKey.bytes) &&
+      isEqual(this.sessionToken?.bytes, other.sessionToken?.bytes);
   }
 
   /** Wipes the secrets. Disposing twice is harmless. */
@@ -72,46 +114,17 @@ export class OwnedCredentials implements Disposable {
   }
 }
 
-/**
- * Where a client's credentials come from: a copy of those it was given, or a provider that is asked before
- * every request. Nothing is cached for a provider, so that rotated credentials are used at once.
- */
-export class CredentialsSource implements Disposable {
-  readonly #source: OwnedCredentials | (() => Credentials | Promise<Credentials>);
-
-  /**
-   * @param provider Credentials, which are checked and copied now, or a function
-   * @throws {TypeError} If it is neither, or a part of the credentials is malformed
-   */
-  constructor(provider: CredentialsProvider) {
-    this.#source = typeof provider === "function" ? provider : OwnedCredentials.copyOf(provider);
-  }
-
-  /**
-   * @param deadline When to stop waiting for the provider
-   * @returns A copy for one request; the caller disposes it
-   * @throws {CredentialsError} If the provider fails or returns something malformed
-   * @throws {DisposedError} After dispose, if there was a copy
-   */
-  async get(deadline: Deadline): Promise<OwnedCredentials> {
-    if (this.#source instanceof OwnedCredentials) return this.#source.clone();
-    const provided = await deadline.race(ask(this.#source));
-    try {
-      return OwnedCredentials.copyOf(provided);
-    } catch (error) {
-      throw malformed(error);
-    }
-  }
-
-  /** Wipes the copy, where there is one. Disposing twice is harmless. */
-  [Symbol.dispose](): void {
-    if (this.#source instanceof OwnedCredentials) this.#source[Symbol.dispose]();
-  }
-}
-
 const MAX_ACCESS_KEY_ID_BYTES = 128;
 const MAX_SECRET_ACCESS_KEY_BYTES = 1024;
 const MAX_SESSION_TOKEN_BYTES = 16_384;
+
+const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)$/;
+
+/** In 1973: what is earlier was given in seconds. */
+const EARLIEST_MS = 1e11;
+
+/** The last time that a Date can hold. */
+const LATEST_MS = 8.64e15;
 
 function checkPart(field: string, part: CredentialPart, maxBytes: number): void {
   if (typeof part !== "string" && !(part instanceof Uint8Array)) {
@@ -136,36 +149,28 @@ function checkScopeable(accessKeyId: string): string {
   throw new TypeError("Cannot use credentials.accessKeyId: expected neither a slash nor a comma");
 }
 
+function toMilliseconds(expiration: unknown): number {
+  const milliseconds = typeof expiration === "string" && ISO_TIME.test(expiration)
+    ? Date.parse(expiration)
+    : expiration instanceof Date
+    ? expiration.getTime()
+    : expiration;
+  if (typeof milliseconds === "number" && milliseconds > EARLIEST_MS && milliseconds <= LATEST_MS) {
+    return milliseconds;
+  }
+  throw new TypeError(
+    "Cannot use credentials.expiration: expected a Date, ISO 8601 with a time zone, or milliseconds since 1970",
+  );
+}
+
+function isEqual(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}
+
 function copyPart(part: CredentialPart): SecretBytes {
   if (typeof part !== "string") return SecretBytes.copyOf(part);
   const bytes = allocateOffHeap(part.length);
   new TextEncoder().encodeInto(part, bytes);
   return new SecretBytes(bytes);
-}
-
-async function ask(provider: () => Credentials | Promise<Credentials>): Promise<Credentials> {
-  try {
-    return await provider();
-  } catch (error) {
-    throw new CredentialsError(`Cannot get credentials: the provider failed${nameOf(error)}`, {
-      hint: "The provider's own error is withheld, since it may hold secrets; log it inside the provider",
-    });
-  }
-}
-
-// The name and the system's code say what happened; the message may hold a secret.
-function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return "";
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  const words = [error.name, code].filter((word) =>
-    /^(?:[A-Za-z]{1,40}Error|Error|E[A-Z]{3,14})$/.test(word)
-  );
-  return words.length === 0 ? "" : ` with ${words.join(" ")}`;
-}
-
-function malformed(error: unknown): CredentialsError {
-  const reason = error instanceof TypeError ? error.message : "Cannot use credentials: unreadable";
-  return new CredentialsError(reason, {
-    hint: "Does the provider return what STS or the parent handed out?",
-  });
 }

@@ -11,7 +11,7 @@ import { checkTimeout } from "./request_fields.ts";
 export interface KmsClientOptions {
   /** Region of the keys, such as `eu-central-1`; any partition. */
   readonly region: string;
-  /** Credentials, or a function that is asked for them before every request. */
+  /** Credentials, or a function that is asked for them: before every request, or before they expire. */
   readonly credentials: CredentialsProvider;
   /**
    * Who speaks to KMS and opens its answers. `auto`, the default, takes `sdk` when the C SDK loads and

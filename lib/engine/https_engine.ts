@@ -1,4 +1,5 @@
-import type { CredentialsSource } from "../credentials.ts";
+import type { OwnedCredentials } from "../credentials.ts";
+import type { CredentialsSource } from "../credentials_source.ts";
 import type { DataKey, DataKeyPair } from "../data_key.ts";
 import type { Deadline } from "../deadline.ts";
 import { encodeBase64 } from "../encoding.ts";
@@ -18,7 +19,7 @@ import type {
 } from "./engine.ts";
 import { KmsClock } from "./https/clock.ts";
 import type { KmsAnswer, KmsConnection } from "./https/kms_connection.ts";
-import { isClockRefusal, kmsError } from "./https/kms_errors.ts";
+import { isClockRefusal, isExpiryRefusal, kmsError } from "./https/kms_errors.ts";
 import { KmsReply } from "./https/kms_reply.ts";
 import {
   DECRYPT,
@@ -146,9 +147,14 @@ export class HttpsEngine implements KmsEngine {
     body: Uint8Array<ArrayBuffer>,
     deadline: Deadline,
   ): Promise<Uint8Array> {
-    let answer = await this.#sendOnce(operation, body, deadline);
-    if (answer.status !== 200 && isClockRefusal(answer) && this.#clock.correct(answer.dateMs)) {
-      answer = await this.#sendOnce(operation, body, deadline);
+    const { credentials } = this.#options;
+    const send = (owned: OwnedCredentials) => this.#sendOnce(operation, body, owned, deadline);
+    using owned = await credentials.get(deadline, this.#clock);
+    let answer = await send(owned);
+    if (isClockRefusal(answer) && this.#clock.correct(answer.dateMs)) answer = await send(owned);
+    if (isExpiryRefusal(answer)) {
+      using other = await credentials.getOther(owned, deadline, this.#clock);
+      if (other !== undefined) answer = await send(other);
     }
     if (answer.status !== 200) throw kmsError(operation, answer);
     return answer.body;
@@ -157,10 +163,10 @@ export class HttpsEngine implements KmsEngine {
   async #sendOnce(
     operation: string,
     body: Uint8Array<ArrayBuffer>,
+    owned: OwnedCredentials,
     deadline: Deadline,
   ): Promise<KmsAnswer> {
-    const { connection, credentials, hostName } = this.#options;
-    using owned = await credentials.get(deadline);
+    const { connection, hostName } = this.#options;
     const headers = this.#signer.sign({ hostName, operation, body }, owned, this.#clock.now());
     return await connection.request(headers, body, deadline);
   }

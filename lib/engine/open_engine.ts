@@ -1,4 +1,4 @@
-import { CredentialsSource } from "../credentials.ts";
+import { CredentialsSource } from "../credentials_source.ts";
 import type { Deadline } from "../deadline.ts";
 import { LibraryLoadError } from "../errors.ts";
 import type { CheckedOptions } from "../kms_options.ts";

@@ -1,5 +1,6 @@
 import { isIPv6 } from "node:net";
-import type { CredentialsSource, OwnedCredentials } from "../credentials.ts";
+import type { OwnedCredentials } from "../credentials.ts";
+import type { CredentialsSource } from "../credentials_source.ts";
 import type { Deadline } from "../deadline.ts";
 import type { Endpoint } from "../endpoint.ts";
 import { DisposedError, UnsupportedOperationError } from "../errors.ts";

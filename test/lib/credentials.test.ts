@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { type Credentials, CredentialsSource, OwnedCredentials } from "../../lib/credentials.ts";
-import { Deadline } from "../../lib/deadline.ts";
-import { CredentialsError, DisposedError, TimeoutError } from "../../lib/errors.ts";
+import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
+import { DisposedError } from "../../lib/errors.ts";
 
 const ID = "AKIAEXAMPLE";
 const SECRET = "canary/secret+4711";
@@ -83,6 +82,60 @@ describe("OwnedCredentials", () => {
     }
   });
 
+  const at = Date.UTC(2026, 10, 5, 12);
+  const times: readonly (Date | string | number)[] = [
+    at,
+    new Date(at),
+    "2026-11-05T12:00:00Z",
+    "2026-11-05T12:00:00.000Z",
+    "2026-11-05T13:00:00+01:00",
+  ];
+  for (const expiration of times) {
+    test(`takes ${JSON.stringify(expiration)} for an expiration`, () => {
+      using owned = OwnedCredentials.copyOf({ ...GOOD, expiration });
+      using clone = owned.clone();
+      assert.deepEqual([owned.expiresAtMs, clone.expiresAtMs], [at, at]);
+    });
+  }
+
+  test("refuses what is no expiration, seconds among it", () => {
+    const bad = [
+      at / 1000,
+      NaN,
+      Infinity,
+      -at,
+      new Date(NaN),
+      "2026-11-05",
+      "2026-11-05T12:00:00",
+      "canary",
+      null,
+    ];
+    for (const expiration of [...bad, "2026-13-05T12:00:00Z", {}, true, 9e15]) {
+      const credentials = { ...GOOD, expiration } as Credentials;
+      assert.throws(
+        () => OwnedCredentials.copyOf(credentials),
+        /^TypeError: .*expiration: expected a Date, ISO/,
+      );
+    }
+  });
+
+  test("compares every part", () => {
+    using owned = OwnedCredentials.copyOf(GOOD);
+    using same = OwnedCredentials.copyOf({ ...GOOD, expiration: at });
+    assert.equal(owned.equals(same), true);
+    const { accessKeyId, secretAccessKey } = GOOD;
+    const others: Credentials[] = [
+      { ...GOOD, accessKeyId: "AKIB" },
+      { ...GOOD, secretAccessKey: "other" },
+      { ...GOOD, sessionToken: TOKEN.replace("-", "+") },
+      { accessKeyId, secretAccessKey },
+    ];
+    for (const credentials of others) {
+      using other = OwnedCredentials.copyOf(credentials);
+      assert.deepEqual([owned.equals(other), other.equals(owned)], [false, false]);
+    }
+  });
+
   test("accepts any printable ASCII secret", () => {
     const printable = fc.string({ unit: "grapheme-ascii", minLength: 1 }).filter((value) =>
       !value.includes(" ")
@@ -92,72 +145,5 @@ describe("OwnedCredentials", () => {
       assert.deepEqual(owned.secretAccessKey.bytes, text.encode(secretAccessKey));
       assert.equal(owned.sessionToken, undefined);
     }));
-  });
-});
-
-describe("CredentialsSource", () => {
-  test("keeps a copy of its own: the caller may wipe his at once", async () => {
-    using deadline = new Deadline("test", 1000);
-    const secretAccessKey = text.encode(SECRET);
-    using source = new CredentialsSource({ accessKeyId: ID, secretAccessKey });
-    secretAccessKey.fill(0);
-    using owned = await source.get(deadline);
-    assert.deepEqual(owned.secretAccessKey.bytes, text.encode(SECRET));
-  });
-
-  test("refuses malformed credentials when it is made, and use after dispose", async () => {
-    using deadline = new Deadline("test", 1000);
-    assert.throws(() => new CredentialsSource({ accessKeyId: "", secretAccessKey: SECRET }), TypeError);
-    const source = new CredentialsSource(GOOD);
-    source[Symbol.dispose]();
-    source[Symbol.dispose]();
-    await assert.rejects(source.get(deadline), DisposedError);
-  });
-
-  test("asks a provider before every request", async () => {
-    using deadline = new Deadline("test", 1000);
-    let asked = 0;
-    using source = new CredentialsSource(() => ({ ...GOOD, accessKeyId: `AKIA${++asked}` }));
-    using first = await source.get(deadline);
-    using second = await source.get(deadline);
-    assert.deepEqual([first.accessKeyId, second.accessKeyId], ["AKIA1", "AKIA2"]);
-  });
-
-  test("hides what a failing provider says, but for its kind", async () => {
-    using deadline = new Deadline("test", 1000);
-    const failure = Object.assign(new TypeError(SECRET), { code: "ECONNREFUSED" });
-    const providers = [() => Promise.reject(failure), () => {
-      throw failure;
-    }];
-    for (const provider of providers) {
-      using source = new CredentialsSource(provider);
-      await assert.rejects(source.get(deadline), (error: Error) => {
-        assert.ok(error instanceof CredentialsError);
-        assert.equal(
-          error.message,
-          "Cannot get credentials: the provider failed with TypeError ECONNREFUSED",
-        );
-        assert.doesNotMatch(inspect(error, { showHidden: true, depth: 9 }), CANARY);
-        return true;
-      });
-    }
-  });
-
-  test("turns a provider's malformed answer into a CredentialsError that names the field", async () => {
-    using deadline = new Deadline("test", 1000);
-    using source = new CredentialsSource(() => ({ accessKeyId: ID, secretAccessKey: "canary\n" }));
-    await assert.rejects(source.get(deadline), {
-      name: "CredentialsError",
-      message: "Cannot use credentials.secretAccessKey: expected printable ASCII without spaces",
-    });
-  });
-
-  test("waits for a provider no longer than the deadline, or the caller's signal", async () => {
-    using source = new CredentialsSource(() => new Promise<Credentials>(() => {}));
-    using deadline = new Deadline("test", 20);
-    await assert.rejects(source.get(deadline), TimeoutError);
-    const reason = new Error("enough");
-    using aborted = new Deadline("test", 1000, AbortSignal.abort(reason));
-    await assert.rejects(source.get(aborted), reason);
   });
 });

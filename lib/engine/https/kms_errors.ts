@@ -29,12 +29,21 @@ export function kmsError(operation: string, answer: KmsAnswer): KmsError {
 }
 
 /**
- * @param answer With a status other than 200
+ * @param answer Whatever its status
  * @returns Whether KMS refused the signature for its time
  */
 export function isClockRefusal(answer: KmsAnswer): boolean {
+  if (answer.status === 200) return false;
   const { code, text } = parseRefusal(answer.body);
   return /^(?:InvalidSignatureException|SignatureDoesNotMatch)$/.test(code) && isClockError(text);
+}
+
+/**
+ * @param answer Whatever its status
+ * @returns Whether KMS says that the credentials expired
+ */
+export function isExpiryRefusal(answer: KmsAnswer): boolean {
+  return answer.status !== 200 && parseRefusal(answer.body).code === "ExpiredTokenException";
 }
 
 const RETRYABLE = new RegExp(

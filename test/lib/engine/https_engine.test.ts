@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { beforeEach, describe, test } from "#test";
-import { type CredentialsProvider, CredentialsSource } from "../../../lib/credentials.ts";
+import type { CredentialsProvider } from "../../../lib/credentials.ts";
+import { CredentialsSource } from "../../../lib/credentials_source.ts";
 import { Deadline } from "../../../lib/deadline.ts";
 import { decodeBase64, encodeBase64 } from "../../../lib/encoding.ts";
 import type { CheckedDecryptRequest } from "../../../lib/engine/engine.ts";
@@ -281,6 +282,59 @@ describe("HttpsEngine", () => {
       await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError" });
       assert.deepEqual([kms.received.length, engine.clockOffsetMs], [1, 0]);
     }
+  });
+
+  const expired = { __type: "ExpiredTokenException" };
+  const ids = (kms: FakeKms) =>
+    kms.received.map(({ headers }) => /Credential=(\w+)/.exec(headers.authorization ?? "")?.[1]);
+
+  test("asks the provider once more when KMS says that its credentials expired", async () => {
+    const date = "Thu, 05 Nov 2026 12:10:00 GMT";
+    const kms = new FakeKms([400, skewed, date], [400, expired, date], [200, GOOD]);
+    await using server = await serveTls(kms.answer);
+    let asked = 0;
+    const expiration = "2026-11-05T13:00:00Z";
+    const provider = () => ({ accessKeyId: `AKIA${++asked}`, secretAccessKey: "secret", expiration });
+    await using engine = engineFor(connectionTo(server), { now, maxAttempts: 1 }, provider);
+    using deadline = new Deadline("decrypt", 5000);
+    for (let round = 0; round < 2; round++) (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+    assert.deepEqual(ids(kms), ["AKIA1", "AKIA1", "AKIA2", "AKIA2"]);
+  });
+
+  test("reports credentials that expired when there are no others, or those expired as well", async () => {
+    const same = { accessKeyId: "AKIA", secretAccessKey: "secret" };
+    let asked = 0;
+    const cases: readonly (readonly [CredentialsProvider, requests: number])[] = [
+      [same, 1],
+      [() => same, 1],
+      [() => ({ ...same, accessKeyId: `AKIA${++asked}` }), 2],
+    ];
+    for (const [provider, requests] of cases) {
+      const kms = new FakeKms([400, expired]);
+      await using server = await serveTls(kms.answer);
+      await using engine = engineFor(connectionTo(server), {}, provider);
+      using deadline = new Deadline("decrypt", 5000);
+      await assert.rejects(engine.decrypt(REQUEST, deadline), { kmsCode: "ExpiredTokenException" });
+      assert.equal(kms.received.length, requests);
+    }
+  });
+
+  test("sends nothing with credentials that expired, by the clock that KMS put right", async () => {
+    const kms = new FakeKms([400, skewed, "Thu, 05 Nov 2026 12:10:00 GMT"], [200, GOOD]);
+    await using server = await serveTls(kms.answer);
+    const credentials = {
+      accessKeyId: "AKIA",
+      secretAccessKey: "secret",
+      expiration: "2026-11-05T12:05:00Z",
+    };
+    await using engine = engineFor(connectionTo(server), { now }, credentials);
+    using deadline = new Deadline("decrypt", 5000);
+    (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+    await assert.rejects(engine.decrypt(REQUEST, deadline), {
+      name: "CredentialsError",
+      message: "Cannot sign the request: the credentials expired at 2026-11-05T12:05:00.000Z",
+    });
+    assert.equal(kms.received.length, 2);
   });
 
   test("gives up after maxAttempts", async () => {

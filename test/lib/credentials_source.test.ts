@@ -1,0 +1,302 @@
+import assert from "node:assert/strict";
+import { setImmediate as turn } from "node:timers/promises";
+import { inspect } from "node:util";
+import { afterEach, beforeEach, describe, test } from "#test";
+import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
+import { type Clock, CredentialsSource } from "../../lib/credentials_source.ts";
+import { Deadline } from "../../lib/deadline.ts";
+import { CredentialsError, DisposedError, TimeoutError } from "../../lib/errors.ts";
+
+const ID = "AKIAEXAMPLE";
+const SECRET = "canary/secret+4711";
+const CANARY = /canary/;
+const text = new TextEncoder();
+const GOOD: Credentials = { accessKeyId: ID, secretAccessKey: SECRET, sessionToken: "canary-token==" };
+const START_MS = Date.UTC(2026, 10, 5, 12);
+
+class TestClock implements Clock {
+  ms = START_MS;
+  now(): Date {
+    return new Date(this.ms);
+  }
+}
+
+describe("CredentialsSource", () => {
+  test("keeps a copy of its own: the caller may wipe his at once", async () => {
+    using deadline = new Deadline("test", 1000);
+    const secretAccessKey = text.encode(SECRET);
+    using source = new CredentialsSource({ accessKeyId: ID, secretAccessKey });
+    secretAccessKey.fill(0);
+    using owned = await source.get(deadline);
+    assert.deepEqual(owned.secretAccessKey.bytes, text.encode(SECRET));
+  });
+
+  test("refuses malformed credentials when it is made, and use after dispose", async () => {
+    using deadline = new Deadline("test", 1000);
+    assert.throws(() => new CredentialsSource({ accessKeyId: "", secretAccessKey: SECRET }), TypeError);
+    const source = new CredentialsSource(GOOD);
+    source[Symbol.dispose]();
+    source[Symbol.dispose]();
+    await assert.rejects(source.get(deadline), DisposedError);
+  });
+
+  test("refuses credentials that expired, and says when", async () => {
+    using deadline = new Deadline("test", 1000);
+    using source = new CredentialsSource({ ...GOOD, expiration: START_MS + 1000 });
+    const clock = new TestClock();
+    clock.ms += 999;
+    using _good = await source.get(deadline, clock);
+    clock.ms += 1;
+    await assert.rejects(source.get(deadline, clock), {
+      name: "CredentialsError",
+      message: "Cannot sign the request: the credentials expired at 2026-11-05T12:00:01.000Z",
+      hint: /function as `credentials`.*clock/,
+    });
+  });
+
+  test("has no others for credentials that it was given", async () => {
+    using deadline = new Deadline("test", 1000);
+    using source = new CredentialsSource(GOOD);
+    using used = await source.get(deadline);
+    assert.equal(await source.getOther(used, deadline), undefined);
+  });
+
+  test("asks a provider before every request", async () => {
+    using deadline = new Deadline("test", 1000);
+    let asked = 0;
+    using source = new CredentialsSource(() => ({ ...GOOD, accessKeyId: `AKIA${++asked}` }));
+    using first = await source.get(deadline);
+    using second = await source.get(deadline);
+    assert.deepEqual([first.accessKeyId, second.accessKeyId], ["AKIA1", "AKIA2"]);
+  });
+
+  test("hides what a failing provider says, but for its kind", async () => {
+    using deadline = new Deadline("test", 1000);
+    const failure = Object.assign(new TypeError(SECRET), { code: "ECONNREFUSED" });
+    const providers = [() => Promise.reject(failure), () => {
+      throw failure;
+    }];
+    for (const provider of providers) {
+      using source = new CredentialsSource(provider);
+      await assert.rejects(source.get(deadline), (error: Error) => {
+        assert.ok(error instanceof CredentialsError);
+        assert.equal(
+          error.message,
+          "Cannot get credentials: the provider failed with TypeError ECONNREFUSED",
+        );
+        assert.doesNotMatch(inspect(error, { showHidden: true, depth: 9 }), CANARY);
+        return true;
+      });
+    }
+  });
+
+  test("turns a provider's malformed answer into a CredentialsError that names the field", async () => {
+    using deadline = new Deadline("test", 1000);
+    using source = new CredentialsSource(() => ({ accessKeyId: ID, secretAccessKey: "canary\n" }));
+    await assert.rejects(source.get(deadline), {
+      name: "CredentialsError",
+      message: "Cannot use credentials.secretAccessKey: expected printable ASCII without spaces",
+    });
+  });
+
+  test("waits for a provider no longer than the deadline, or the caller's signal", async () => {
+    using source = new CredentialsSource(() => new Promise<Credentials>(() => {}));
+    using deadline = new Deadline("test", 20);
+    await assert.rejects(source.get(deadline), TimeoutError);
+    const reason = new Error("enough");
+    using aborted = new Deadline("test", 1000, AbortSignal.abort(reason));
+    await assert.rejects(source.get(aborted), reason);
+  });
+});
+
+/** A provider whose answers come when the test wants. */
+class SlowProvider {
+  readonly asked: PromiseWithResolvers<Credentials>[] = [];
+  readonly source = new CredentialsSource(() => {
+    const answer = Promise.withResolvers<Credentials>();
+    this.asked.push(answer);
+    return answer.promise;
+  });
+
+  /** Answers the n-th question with `AKIAn`. */
+  async answer(index: number, lifetimeMs?: number): Promise<void> {
+    const expiration = lifetimeMs === undefined ? undefined : START_MS + lifetimeMs;
+    this.asked[index]!.resolve({ ...GOOD, accessKeyId: `AKIA${index}`, expiration });
+    await turn();
+  }
+
+  async fail(index: number): Promise<void> {
+    this.asked[index]!.reject(new Error(SECRET));
+    await turn();
+  }
+}
+
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+
+describe("CredentialsSource of a provider that says when credentials expire", () => {
+  let provider: SlowProvider;
+  let clock: TestClock;
+  let deadline: Deadline;
+
+  beforeEach(() => {
+    provider = new SlowProvider();
+    clock = new TestClock();
+    deadline = new Deadline("test", 10_000);
+  });
+  afterEach(() => {
+    deadline[Symbol.dispose]();
+    provider.source[Symbol.dispose]();
+  });
+
+  async function idOf(getting: Promise<OwnedCredentials | undefined>): Promise<string | undefined> {
+    using owned = await getting;
+    return owned?.accessKeyId;
+  }
+
+  const get = () => idOf(provider.source.get(deadline, clock));
+
+  async function start(lifetimeMs: number): Promise<void> {
+    const first = get();
+    await provider.answer(0, lifetimeMs);
+    assert.equal(await first, "AKIA0");
+  }
+
+  for (
+    const [lifetimeMs, advanceMs] of [[HOUR_MS, 5 * MINUTE_MS], [20 * MINUTE_MS, 2 * MINUTE_MS]] as const
+  ) {
+    test(`asks again ${advanceMs} ms before ${lifetimeMs} ms have passed, and nobody waits`, async () => {
+      await start(lifetimeMs);
+      clock.ms = START_MS + lifetimeMs - advanceMs - 1;
+      assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 1]);
+      clock.ms += 1;
+      assert.deepEqual(await Promise.all([get(), get(), get()]), ["AKIA0", "AKIA0", "AKIA0"]);
+      assert.equal(provider.asked.length, 2);
+      await provider.answer(1, 2 * lifetimeMs);
+      assert.deepEqual([await get(), provider.asked.length], ["AKIA1", 2]);
+    });
+  }
+
+  test("wipes what it replaces, but not the copies of requests that run", async () => {
+    const copied: Uint8Array[] = [];
+    const { clone } = OwnedCredentials.prototype;
+    OwnedCredentials.prototype.clone = function () {
+      const copy = clone.call(this);
+      copied.push(copy.secretAccessKey.bytes);
+      return copy;
+    };
+    try {
+      const first = provider.source.get(deadline, clock);
+      await provider.answer(0, HOUR_MS);
+      using running = await first;
+      const held = copied.filter((bytes) => bytes.some((byte) => byte !== 0));
+      assert.equal(held.length, 2);
+      clock.ms += HOUR_MS - MINUTE_MS;
+      await get();
+      await provider.answer(1, 2 * HOUR_MS);
+      assert.deepEqual(running.secretAccessKey.bytes, text.encode(SECRET));
+      assert.equal(held.filter((bytes) => bytes.every((byte) => byte === 0)).length, 1);
+      provider.source[Symbol.dispose]();
+      running[Symbol.dispose]();
+      assert.ok(copied.every((bytes) => bytes.every((byte) => byte === 0)));
+    } finally {
+      OwnedCredentials.prototype.clone = clone;
+    }
+  });
+
+  test("goes on with the old ones while a refresh fails, and asks less often than there are requests", async () => {
+    await start(HOUR_MS);
+    clock.ms += HOUR_MS - 4 * MINUTE_MS;
+    assert.equal(await get(), "AKIA0");
+    await provider.fail(1);
+    assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 2]);
+    clock.ms += 2 * MINUTE_MS;
+    assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 3]);
+    await provider.answer(2, 2 * HOUR_MS);
+    assert.equal(await get(), "AKIA2");
+  });
+
+  test("reports a refresh that fails once the old ones expired, and asks again", async () => {
+    await start(HOUR_MS);
+    clock.ms += HOUR_MS;
+    const failures = Promise.all([get(), get()].map((getting) => assert.rejects(getting, CredentialsError)));
+    await provider.fail(1);
+    await failures;
+    assert.equal(provider.asked.length, 2);
+    const next = get();
+    await provider.answer(2, 2 * HOUR_MS);
+    assert.equal(await next, "AKIA2");
+  });
+
+  test("asks anew when a refresh is not answered at all, and forgets its late answer", async () => {
+    await start(HOUR_MS);
+    clock.ms += HOUR_MS - MINUTE_MS;
+    await get();
+    const { now } = performance;
+    performance.now = () => now.call(performance) + 31_000;
+    try {
+      assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 3]);
+    } finally {
+      performance.now = now;
+    }
+    await provider.answer(1, 3 * HOUR_MS);
+    assert.equal(await get(), "AKIA0");
+    await provider.answer(2, 2 * HOUR_MS);
+    assert.equal(await get(), "AKIA2");
+  });
+
+  test("keeps what lasts longest of the answers to the first requests", async () => {
+    const first = [get(), get(), get()];
+    await provider.answer(1, 2 * HOUR_MS);
+    await provider.answer(0, HOUR_MS);
+    await provider.answer(2);
+    assert.deepEqual(await Promise.all(first), ["AKIA0", "AKIA1", "AKIA2"]);
+    assert.deepEqual([await get(), provider.asked.length], ["AKIA1", 3]);
+  });
+
+  test("refuses what has expired when it comes", async () => {
+    const first = assert.rejects(get(), /^CredentialsError: .* expired at 2026-11-05T12:00:00.000Z/);
+    await provider.answer(0, 0);
+    await first;
+  });
+
+  test("asks before every request again when an answer does not say it any more", async () => {
+    await start(HOUR_MS);
+    clock.ms += HOUR_MS;
+    const second = get();
+    await provider.answer(1);
+    await provider.answer(2);
+    assert.equal(await second, "AKIA2");
+    const third = get();
+    await provider.answer(3);
+    assert.equal(await third, "AKIA3");
+  });
+
+  test("gets others once for all whose credentials KMS calls expired", async () => {
+    await start(HOUR_MS);
+    using used = await provider.source.get(deadline, clock);
+    const others = [1, 2, 3].map(() => idOf(provider.source.getOther(used, deadline, clock)));
+    await provider.answer(1, HOUR_MS);
+    assert.deepEqual(await Promise.all(others), ["AKIA1", "AKIA1", "AKIA1"]);
+    assert.equal(await idOf(provider.source.getOther(used, deadline, clock)), "AKIA1");
+    assert.equal(provider.asked.length, 2);
+  });
+
+  test("has no others when the provider returns the same again", async () => {
+    await start(HOUR_MS);
+    using used = await provider.source.get(deadline, clock);
+    const other = provider.source.getOther(used, deadline, clock);
+    provider.asked[1]!.resolve({ ...GOOD, accessKeyId: "AKIA0", expiration: START_MS + HOUR_MS });
+    assert.equal(await other, undefined);
+  });
+
+  test("lets go of an answer that comes after dispose", async () => {
+    await start(HOUR_MS);
+    clock.ms += HOUR_MS;
+    const late = assert.rejects(get(), DisposedError);
+    provider.source[Symbol.dispose]();
+    await provider.answer(1, 2 * HOUR_MS);
+    await late;
+    await assert.rejects(get(), DisposedError);
+  });
+});

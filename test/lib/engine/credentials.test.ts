@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { afterAll, beforeAll, describe, test } from "#test";
+import { type Credentials, type CredentialsProvider, KmsClient } from "../../../mod.ts";
+import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
+
+const HOUR_MS = 3_600_000;
+
+for (const engineCase of ENGINE_CASES) {
+  describe.skipIf(engineCase.skip)(`credentials of engine ${engineCase.label}`, () => suite(engineCase));
+}
+
+function suite(engineCase: EngineCase): void {
+  let enclave: Enclave;
+  let ciphertext: Uint8Array;
+
+  beforeAll(async () => {
+    enclave = await startEnclave();
+    const { keyId } = await enclave.simulator.createKey();
+    ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "hello" });
+  });
+  afterAll(() => enclave[Symbol.asyncDispose]());
+
+  /** What a provider returned, and which it was asked for. */
+  function issuing(options: { expiration: boolean }): { issued: Credentials[]; provider: () => Credentials } {
+    const issued: Credentials[] = [];
+    const provider = () => {
+      const { accessKeyId, secretAccessKey, sessionToken } = enclave.simulator.kms.issueCredentials();
+      const expiration = options.expiration ? Date.now() + HOUR_MS : undefined;
+      const credentials = { accessKeyId, secretAccessKey, sessionToken, expiration };
+      issued.push(credentials);
+      return credentials;
+    };
+    return { issued, provider };
+  }
+
+  function open(credentials: CredentialsProvider): Promise<KmsClient> {
+    return KmsClient.open({ ...enclave.optionsFor(engineCase), credentials, timeoutMs: 60_000 });
+  }
+
+  async function decrypt(client: KmsClient): Promise<void> {
+    using plaintext = await client.decrypt({ ciphertext });
+    assert.equal(plaintext.length, 5);
+  }
+
+  test("asks a provider once for credentials that say when they expire, and else every time", async () => {
+    for (const expiration of [true, false]) {
+      const { issued, provider } = issuing({ expiration });
+      await using client = await open(provider);
+      for (let round = 0; round < 3; round++) await decrypt(client);
+      assert.equal(issued.length, expiration ? 1 : 3);
+    }
+  });
+
+  test("sends nothing with credentials that expired", async () => {
+    const { kms } = enclave.simulator;
+    const expiration = new Date(Date.now() - 1000);
+    const { accessKeyId, secretAccessKey, sessionToken } = kms.issueCredentials();
+    const expired = { accessKeyId, secretAccessKey, sessionToken, expiration };
+    for (const credentials of [expired, () => expired]) {
+      await using client = await open(credentials);
+      const { requestCount } = kms;
+      await assert.rejects(decrypt(client), {
+        name: "CredentialsError",
+        message: `Cannot sign the request: the credentials expired at ${expiration.toISOString()}`,
+      });
+      assert.equal(kms.requestCount, requestCount);
+    }
+  });
+
+  test.skipIf(!engineCase.speaksHttps)("gets others when KMS ends credentials early", async () => {
+    const { kms } = enclave.simulator;
+    const { issued, provider } = issuing({ expiration: true });
+    await using client = await open(provider);
+    await decrypt(client);
+    kms.expireCredentials({ accessKeyId: String(issued[0]?.accessKeyId) });
+    const { requestCount } = kms;
+    await Promise.all([decrypt(client), decrypt(client), decrypt(client)]);
+    assert.equal(issued.length, 2);
+    await decrypt(client);
+    assert.ok(kms.requestCount - requestCount <= 7);
+  });
+}
