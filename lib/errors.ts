@@ -8,51 +8,10 @@
  * @module
  */
 
-/** What an error may carry besides its message. */
-export interface ErrorDetails {
-  /** The likeliest cause, or what to check first, in one sentence. */
-  readonly hint: string;
-  /** The error this one was made from. It must hold no secret. */
-  readonly cause?: unknown;
-}
+import { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
 
-/**
- * The base of all errors below.
- *
- * @example
- * ```ts
- * import { EnclaveKmsError, KmsError } from "enclave-kms";
- *
- * const error: unknown = new KmsError("Cannot decrypt: KMS refused", {
- *   hint: "Does the key policy name this enclave's PCR0?",
- *   kmsCode: "AccessDeniedException",
- *   requestId: undefined,
- *   httpStatus: 400,
- *   retryable: false,
- * });
- * if (error instanceof EnclaveKmsError) {
- *   error.code; // "ERR_KMS"
- * }
- * ```
- */
-export abstract class EnclaveKmsError extends Error {
-  /** A stable, machine-readable name for the kind of failure. */
-  abstract readonly code: string;
-  /** The likeliest cause, or what to check first, in one sentence. */
-  readonly hint: string;
-
-  /**
-   * Sets what all errors have; the subclasses below call it.
-   *
-   * @param message What failed, action first, without a full stop and without any secret
-   * @param details The hint, and the cause where there is one
-   */
-  constructor(message: string, details: ErrorDetails) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    this.name = new.target.name;
-    this.hint = details.hint;
-  }
-}
+export * from "./attestation_error.ts";
+export { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
 
 /** A native library or one of its symbols could not be loaded. */
 export class LibraryLoadError extends EnclaveKmsError {
@@ -198,80 +157,6 @@ export class ProtocolError extends EnclaveKmsError {
 export class CredentialsError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_CREDENTIALS";
-}
-
-/**
- * The one check of an attestation document, or step of obtaining it, that failed. `UNAVAILABLE`, `REFUSED` and
- * `ANSWER` are about asking a Nitro Secure Module; the others are explained at {@link verifyAttestation}.
- */
-export type AttestationCheck =
-  | "UNAVAILABLE"
-  | "REFUSED"
-  | "ANSWER"
-  | "TOO_LARGE"
-  | "CBOR"
-  | "DUPLICATE_KEY"
-  | "NOT_CANONICAL"
-  | "TOO_DEEP"
-  | "COSE"
-  | "ALGORITHM"
-  | "FIELD_MISSING"
-  | "FIELD"
-  | "CERTIFICATE"
-  | "ROOT"
-  | "CRITICAL_EXTENSION"
-  | "CHAIN"
-  | "BASIC_CONSTRAINTS"
-  | "PATH_LENGTH"
-  | "KEY_USAGE"
-  | "NOT_YET_VALID"
-  | "EXPIRED"
-  | "SIGNATURE"
-  | "CERTIFICATE_SIGNATURE"
-  | "FUTURE"
-  | "STALE"
-  | "DEBUG"
-  | "NONCE"
-  | "USER_DATA"
-  | "PUBLIC_KEY"
-  | "PCR";
-
-/** Why a Nitro Secure Module refuses a request, in its own words. */
-export type NsmErrorCode =
-  | "InvalidArgument"
-  | "InvalidIndex"
-  | "InvalidResponse"
-  | "ReadOnlyIndex"
-  | "InvalidOperation"
-  | "BufferTooSmall"
-  | "InputTooLarge"
-  | "InternalError";
-
-/** What is known of a failed attestation. */
-export interface AttestationErrorDetails extends ErrorDetails {
-  /** What the module answered, where it refused. */
-  readonly nsmCode?: NsmErrorCode | undefined;
-}
-
-/** An attestation document could not be obtained, or did not pass a check. */
-export class AttestationError extends EnclaveKmsError {
-  /** `ERR_ATTESTATION_` and the check that failed. */
-  readonly code: `ERR_ATTESTATION_${AttestationCheck}`;
-  /** With `ERR_ATTESTATION_REFUSED`: what the module answered, if it is an answer that is known. */
-  readonly nsmCode: NsmErrorCode | undefined;
-
-  /**
-   * Makes an error of one failed check.
-   *
-   * @param check The check that failed
-   * @param message What failed
-   * @param details The hint, and the module's answer where it refused
-   */
-  constructor(check: AttestationCheck, message: string, details: AttestationErrorDetails) {
-    super(message, details);
-    this.code = `ERR_ATTESTATION_${check}`;
-    this.nsmCode = details.nsmCode;
-  }
 }
 
 /** A policy did not say yes. */

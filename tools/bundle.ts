@@ -30,7 +30,8 @@ const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
 const POLICY = /^lib\/(policy\/|[^/]+\.ts$)/;
 
 /** What verifies documents and seals secrets, without what asks the NSM. */
-const ATTESTATION = /^lib\/(attestation\/(?!nsm_)|(?:checks|errors|secret_bytes)\.ts$)/;
+const ATTESTATION =
+  /^lib\/(attestation\/(?!nsm_)|(?:attestation_error|checks|error_base|errors|secret_bytes)\.ts$)/;
 
 const LIBRARY_PACKAGES = { node: ["cbor2", "hpke", "koffi"], deno: ["cbor2", "hpke"] } as const;
 
