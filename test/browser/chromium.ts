@@ -1,0 +1,51 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+/** It fetches nothing of its own accord, and keeps nothing. As root it has no sandbox to start. */
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/**
+ * Opens a page in a headless Chromium with a fresh profile.
+ *
+ * @param url The page
+ * @param program Debian's is `chromium`
+ * @returns What ends it and removes the profile; `gone` says why it ended by itself
+ */
+export function openInChromium(url: string, program: string): AsyncDisposable & { gone: Promise<Error> } {
+  const profile = mkdtempSync(join(tmpdir(), "enclave-kms-chromium-"));
+  const browser = spawn(program, [...FLAGS, `--user-data-dir=${profile}`, url], {
+    stdio: ["ignore", "ignore", "pipe"],
+    detached: true, // with a process group of its own, for its many processes
+  });
+  let said = "";
+  browser.stderr.on("data", (chunk) => said = `${said}${chunk}`.slice(-4000));
+  const exited = once(browser, "exit");
+  const gone = exited.then(
+    ([code]) => new Error(`${program} ended with ${code}:\n${said}`),
+    (error: unknown) =>
+      new Error(`Cannot start ${program}: is it installed, or named by CHROMIUM?`, { cause: error }),
+  );
+  return {
+    gone,
+    [Symbol.asyncDispose]: async () => {
+      if (browser.pid !== undefined && browser.exitCode === null && browser.signalCode === null) {
+        process.kill(-browser.pid, "SIGKILL");
+        await exited;
+      }
+      rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    },
+  };
+}
