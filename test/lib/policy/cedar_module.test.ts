@@ -30,6 +30,27 @@ async function roomWith(
   return await import(pathToFileURL(join(room, "policy/cedar_module.ts")).href);
 }
 
+/** How many modules WebAssembly compiles meanwhile. */
+function countCompilations(run: () => void): number {
+  const { WebAssembly: engine } = globalThis as unknown as {
+    WebAssembly: { Module: new (...args: never[]) => object };
+  };
+  const { Module } = engine;
+  let count = 0;
+  engine.Module = class extends Module {
+    constructor(...args: never[]) {
+      super(...args);
+      count++;
+    }
+  };
+  try {
+    run();
+  } finally {
+    engine.Module = Module;
+  }
+  return count;
+}
+
 describe("CedarInstance", () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -48,6 +69,14 @@ describe("CedarInstance", () => {
     assert.ok(one.isOutOfFuel);
     assert.equal(other.call("preparseSchema", SCHEMA, 10_000_000).json, SUCCESS);
     assert.equal(other.isOutOfFuel, false);
+  });
+
+  test("is compiled once in a process, and instantiated for each policy", async () => {
+    const room = await roomWith("counted", new Uint8Array(readFileSync(CEDAR)));
+    const compiled = countCompilations(() => {
+      for (let i = 0; i < 3; i++) new room.CedarInstance();
+    });
+    assert.equal(compiled, 1);
   });
 
   test("memory ends at 64 MiB", () => {
