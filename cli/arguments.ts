@@ -1,0 +1,142 @@
+import { parseArgs } from "node:util";
+import { type Command, type Flag, HELP_FLAG, UsageError } from "./command.ts";
+
+/** What was given to a command, by the names in its table. */
+export class Arguments {
+  readonly #command: Command;
+  readonly #values: ReadonlyMap<string, readonly string[]>;
+  /** What follows the flags. */
+  readonly argument: string | undefined;
+
+  /**
+   * @param command Whose
+   * @param values By flag
+   * @param argument What follows the flags
+   */
+  constructor(command: Command, values: ReadonlyMap<string, readonly string[]>, argument?: string) {
+    this.#command = command;
+    this.#values = values;
+    this.argument = argument;
+  }
+
+  /** Whether a switch was given. */
+  has(name: string): boolean {
+    return this.all(name).length > 0;
+  }
+
+  /** The value of a flag; undefined when it was not given. */
+  get(name: string): string | undefined {
+    return this.all(name).at(-1);
+  }
+
+  /** @throws {UsageError} When it was not given */
+  require(name: string): string {
+    const value = this.get(name);
+    if (value === undefined) throw new UsageError(`--${name} must be set`);
+    return value;
+  }
+
+  /** The values of a flag, in order. */
+  all(name: string): readonly string[] {
+    if (![...this.#command.flags, HELP_FLAG].some((flag) => flag.name === name)) {
+      throw new Error(`${this.#command.name} has no flag ${name}`);
+    }
+    return this.#values.get(name) ?? [];
+  }
+
+  /** The flags that are secrets and were given. */
+  get secretsGiven(): readonly string[] {
+    return this.#command.flags.filter(({ name, isSecret }) => isSecret === true && this.#values.has(name))
+      .map(({ name }) => name);
+  }
+}
+
+/**
+ * Reads the words after a command's name.
+ *
+ * @param command Whose
+ * @param words As the shell gave them
+ * @throws {UsageError} Naming the flag and what was expected; never a value, which may be a secret
+ */
+export function parseArguments(command: Command, words: readonly string[]): Arguments {
+  const flags = [...command.flags, HELP_FLAG];
+  const { tokens } = parseArgs({
+    args: [...words],
+    options: Object.fromEntries(flags.map((flag) => [flag.name, optionOf(flag)])),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const values = new Map<string, string[]>();
+  const loose: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === "positional") loose.push(token.value);
+    if (token.kind !== "option") continue;
+    const flag = flags.find(({ name }) => name === token.name);
+    if (flag === undefined) throw unknownFlag(command, token.rawName);
+    const value = checkValue(flag, token.value);
+    values.set(flag.name, flag.isMany ? [...values.get(flag.name) ?? [], value] : [value]);
+  }
+  return new Arguments(command, values, checkArgument(command, loose, values.has(HELP_FLAG.name)));
+}
+
+function optionOf({ value, short }: Flag): { type: "string" | "boolean"; short?: string; multiple: true } {
+  return {
+    type: value === undefined ? "boolean" : "string",
+    ...(short === undefined ? {} : { short }),
+    multiple: true,
+  };
+}
+
+function checkValue({ name, value: expected, choices }: Flag, value: string | undefined): string {
+  if (expected === undefined) {
+    if (value !== undefined) throw new UsageError(`--${name} takes no value`);
+    return "";
+  }
+  if (value === undefined) {
+    throw new UsageError(`--${name} needs a value: ${choices?.join(", ") ?? expected}`);
+  }
+  if (choices === undefined || choices.includes(value)) return value;
+  throw new UsageError(`--${name} must be one of ${choices.join(", ")}`);
+}
+
+function checkArgument(command: Command, loose: readonly string[], isHelp: boolean): string | undefined {
+  const { name, argument } = command;
+  if (argument === undefined) {
+    if (loose.length === 0) return undefined;
+    throw new UsageError(`${name} takes flags only: a word without a flag was given`);
+  }
+  if (loose.length > 1) throw new UsageError(`${name} takes one ${argument.name}, and not ${loose.length}`);
+  const [value] = loose;
+  if (value === undefined && !isHelp) throw new UsageError(`${name} needs a ${argument.name}`);
+  if (value === undefined || argument.choices?.includes(value) !== false) return value;
+  throw new UsageError(`${argument.name} must be one of ${argument.choices.join(", ")}`);
+}
+
+/** A flag that is not known may be a value that went astray: only what looks like a flag is repeated. */
+function unknownFlag(command: Command, rawName: string): UsageError {
+  const shown = /^-(?:[a-zA-Z]|-[a-z][a-z-]{0,30})$/.test(rawName) ? ` ${rawName}` : " of that name";
+  const close = closest(rawName.replace(/^-+/, ""), command.flags.map(({ name }) => name));
+  const meant = close === undefined ? "" : `; is --${close} meant?`;
+  return new UsageError(`${command.name} has no flag${shown}${meant}`);
+}
+
+function closest(given: string, names: readonly string[]): string | undefined {
+  const near = names.map((name) => ({ name, distance: distanceOf(given, name) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return near !== undefined && near.distance <= 3 ? near.name : undefined;
+}
+
+/** How many letters to add, drop or change (Levenshtein). */
+function distanceOf(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, letter] of [...a.slice(0, 40)].entries()) {
+    const next = [i + 1];
+    for (const [j, other] of [...b].entries()) {
+      const change = (row[j] ?? 0) + (letter === other ? 0 : 1);
+      next.push(Math.min(change, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}

@@ -1,0 +1,41 @@
+import { NsmClient } from "../lib/attestation/nsm_client.ts";
+import { Deadline } from "../lib/deadline.ts";
+import { encodeBase64 } from "../lib/encoding.ts";
+import { writeFileSync } from "node:fs";
+import type { Arguments } from "./arguments.ts";
+import { simulatedNsm } from "./client.ts";
+import { UsageError } from "./command.ts";
+import { EXIT } from "./exit_codes.ts";
+import type { Terminal } from "./terminal.ts";
+import { bytes, derOf, integer, optionalBytes, reasonOf } from "./values.ts";
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** `attest`: an attestation document, as base64 on standard output or as it is in a file. */
+export async function attest(args: Arguments, terminal: Terminal): Promise<number> {
+  const publicKey = args.get("public-key");
+  const request = {
+    nonce: optionalBytes(args, "nonce"),
+    userData: optionalBytes(args, "user-data"),
+    publicKey: publicKey === undefined
+      ? undefined
+      : derOf("public-key", bytes("public-key", publicKey), "PUBLIC KEY"),
+  };
+  const timeoutMs = integer(args, "timeout-ms", { min: 1, max: 2_147_483_647 }) ?? DEFAULT_TIMEOUT_MS;
+  using nsm = simulatedNsm(args) ?? (await import("../lib/nsm.ts")).openNsm();
+  using deadline = new Deadline("get an attestation document", timeoutMs);
+  using _progress = terminal.progress("enclave-kms: waiting for the NSM");
+  const document = await deadline.race(new NsmClient(nsm).attest(request));
+  const out = args.get("out");
+  if (out === undefined) await terminal.write(`${encodeBase64(document)}\n`);
+  else writeOut(out, document);
+  return EXIT.ok;
+}
+
+function writeOut(path: string, document: Uint8Array): void {
+  try {
+    writeFileSync(path, document);
+  } catch (error) {
+    throw new UsageError(`--out must be a file that can be written: ${reasonOf(error)}`);
+  }
+}

@@ -1,0 +1,152 @@
+import type { Command } from "./command.ts";
+import { describeAttestationExits } from "./exit_codes.ts";
+import { BYTES_NOTE, CONNECTION_FLAGS, CREDENTIAL_FLAGS, JSON_FLAG, NSM_FLAG, REGION_FLAG } from "./flags.ts";
+
+const CONTEXT_FLAG = { name: "encryption-context", value: "JSON", help: 'Such as {"tenant":"a"}' };
+const FILE_ARGUMENT = { name: "FILE" };
+
+/** Every command, in the order of the overview. */
+export const COMMANDS: readonly Command[] = [
+  {
+    name: "decrypt",
+    summary: "prints PLAINTEXT: base64",
+    flags: [
+      REGION_FLAG,
+      ...CREDENTIAL_FLAGS,
+      { name: "ciphertext", short: "c", value: "BASE64", help: "What to decrypt" },
+      { name: "key-id", short: "K", value: "KEY", help: "Refuse what another key made" },
+      {
+        name: "encryption-algorithm",
+        short: "a",
+        value: "NAME",
+        help: "Default: SYMMETRIC_DEFAULT",
+      },
+      CONTEXT_FLAG,
+      ...CONNECTION_FLAGS,
+    ],
+    load: async () => (await import("./kms_commands.ts")).decrypt,
+  },
+  {
+    name: "genkey",
+    summary: "prints CIPHERTEXT: and PLAINTEXT: of a data key",
+    flags: [
+      REGION_FLAG,
+      ...CREDENTIAL_FLAGS,
+      { name: "key-id", short: "K", value: "KEY", help: "Whose data key" },
+      { name: "key-spec", short: "p", value: "SPEC", choices: ["AES-256", "AES-128"], help: "One of" },
+      CONTEXT_FLAG,
+      ...CONNECTION_FLAGS,
+    ],
+    load: async () => (await import("./kms_commands.ts")).genkey,
+  },
+  {
+    name: "genrandom",
+    summary: "prints PLAINTEXT: of random bytes from KMS",
+    flags: [
+      REGION_FLAG,
+      ...CREDENTIAL_FLAGS,
+      { name: "length", short: "l", value: "BYTES", help: "How many, 1 to 1024" },
+      ...CONNECTION_FLAGS,
+    ],
+    load: async () => (await import("./kms_commands.ts")).genrandom,
+  },
+  {
+    name: "attest",
+    summary: "prints an attestation document as base64",
+    flags: [
+      { name: "nonce", value: "BYTES", help: "To put into it, at most 512" },
+      { name: "user-data", value: "BYTES", help: "To put into it, at most 512" },
+      { name: "public-key", value: "BYTES", help: "To put into it, DER or PEM, at most 1024" },
+      { name: "out", value: "FILE", isFile: true, help: "Write the document itself there" },
+      NSM_FLAG,
+      { name: "timeout-ms", value: "MS", help: "Default: 10000" },
+    ],
+    notes: ["", BYTES_NOTE],
+    load: async () => (await import("./attest.ts")).attest,
+  },
+  {
+    name: "verify",
+    summary: "checks an attestation document (- is input)",
+    argument: FILE_ARGUMENT,
+    flags: [
+      { name: "pcr", value: "N=HEX", isMany: true, help: "Expected; several for one N: any of them" },
+      { name: "nonce", value: "BYTES", help: "Expected; hex, base64:…, text:… or @FILE" },
+      { name: "user-data", value: "BYTES", help: "Expected" },
+      { name: "max-age", value: "SECONDS", help: "How old it may be" },
+      { name: "root", value: "FILE", isFile: true, help: "Root to trust instead of AWS's, DER or PEM" },
+      { name: "allow-debug", help: "Accept enclaves in debug mode" },
+      { name: "at", value: "TIME", help: "Verify at 2026-01-31T12:00:00Z, or at: document" },
+      JSON_FLAG,
+    ],
+    notes: ["Exit: 0 verified, 1 usage; by check:", ...describeAttestationExits()],
+    load: async () => (await import("./verify.ts")).verify,
+  },
+  {
+    name: "policy check",
+    summary: "loads a .cedar or .wasm policy",
+    argument: FILE_ARGUMENT,
+    flags: [
+      {
+        name: "attribute",
+        value: "NAME=TYPE",
+        isMany: true,
+        help: "Of callers: String, Long, Boolean, Set<String>",
+      },
+      { name: "allow-warnings", help: "Only print what Cedar warns of" },
+      JSON_FLAG,
+    ],
+    notes: ["", "Exit: 0 it loads, 1 usage, 2 it does not: file:line:column and the reason"],
+    load: async () => (await import("./policy.ts")).check,
+  },
+  {
+    name: "policy try",
+    summary: "what a policy says to a request",
+    argument: FILE_ARGUMENT,
+    flags: [
+      { name: "request", value: "JSON", help: "The facts, @FILE, or - for standard input" },
+      {
+        name: "attribute",
+        value: "NAME=TYPE",
+        isMany: true,
+        help: "Of callers: String, Long, Boolean, Set<String>",
+      },
+      { name: "allow-warnings", help: "Load it though Cedar warns" },
+      JSON_FLAG,
+    ],
+    notes: [
+      "",
+      'Fields of the request: action, caller {"cid":7,"attributes":{…}}, keyId, region,',
+      "encryptionContext, ciphertext (base64), pcrs, time (seconds), recentCount.",
+      "",
+      "Exit: 0 allowed, 1 usage, 2 the policy does not load, 3 denied",
+    ],
+    load: async () => (await import("./policy.ts")).tryPolicy,
+  },
+  {
+    name: "doctor",
+    summary: "finds the first broken link to KMS",
+    flags: [
+      REGION_FLAG,
+      ...CREDENTIAL_FLAGS,
+      ...CONNECTION_FLAGS.filter(({ name }) => name !== "timeout-ms"),
+      { name: "policy", value: "FILE", isFile: true, help: "A policy to load, too" },
+      { name: "root", value: "FILE", isFile: true, help: "Attestation root, instead of AWS's" },
+      JSON_FLAG,
+    ],
+    notes: ["Exit: 0 nothing broken, 1 usage, 4 broken. Takes less than five seconds."],
+    load: async () => (await import("./doctor.ts")).doctor,
+  },
+  {
+    name: "completions",
+    summary: "prints a script for a shell",
+    argument: { name: "SHELL", choices: ["bash", "zsh", "fish"] },
+    flags: [],
+    notes: [
+      "",
+      "bash: source <(enclave-kms completions bash)",
+      "zsh:  source <(enclave-kms completions zsh)",
+      "fish: enclave-kms completions fish | source",
+    ],
+    load: async () => (await import("./completions.ts")).completions,
+  },
+];

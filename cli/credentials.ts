@@ -1,0 +1,93 @@
+import type { Credentials } from "../lib/credentials.ts";
+import { SecretBytes } from "../lib/secret_bytes.ts";
+import type { Arguments } from "./arguments.ts";
+import { UsageError } from "./command.ts";
+import type { Terminal } from "./terminal.ts";
+import { readFile } from "./values.ts";
+
+/** Credentials from flags, files or the environment. What came from files is wiped when it is disposed. */
+export class GivenCredentials implements Disposable {
+  /** For the client, which copies them. */
+  readonly value: Credentials;
+  readonly #owned: readonly SecretBytes[];
+
+  private constructor(value: Credentials, owned: readonly SecretBytes[]) {
+    this.value = value;
+    this.#owned = owned;
+  }
+
+  /**
+   * Reads them: a flag goes before a file, and a file before the environment.
+   *
+   * @param args What was given
+   * @param terminal Gets a warning when a secret is on the command line
+   * @throws {UsageError} When a part is missing or its file cannot be read
+   */
+  static read(args: Arguments, terminal: Terminal): GivenCredentials {
+    warnOfSecrets(args, terminal);
+    const accessKeyId = args.get("aws-access-key-id") ?? terminal.env("AWS_ACCESS_KEY_ID");
+    if (accessKeyId === undefined) {
+      throw new UsageError("--aws-access-key-id must be set, or AWS_ACCESS_KEY_ID");
+    }
+    const secretAccessKey = readSecret(args, terminal, "aws-secret-access-key");
+    if (secretAccessKey === undefined) {
+      throw new UsageError(
+        "--aws-secret-access-key must be set: better AWS_SECRET_ACCESS_KEY, or --aws-secret-access-key-file",
+      );
+    }
+    const sessionToken = readSecret(args, terminal, "aws-session-token");
+    const owned = [secretAccessKey, sessionToken].filter((part) => part instanceof SecretBytes);
+    return new GivenCredentials({
+      accessKeyId,
+      secretAccessKey: partOf(secretAccessKey),
+      sessionToken: sessionToken === undefined ? undefined : partOf(sessionToken),
+    }, owned);
+  }
+
+  /** Wipes what can be wiped: what came from files. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    for (const secret of this.#owned) secret[Symbol.dispose]();
+  }
+}
+
+/**
+ * Other processes, and on a shared machine other users, can read a command line.
+ *
+ * @param args What was given
+ * @param terminal Gets one line for each secret
+ */
+function warnOfSecrets(args: Arguments, terminal: Terminal): void {
+  for (const flag of args.secretsGiven) {
+    terminal.note(
+      `warning: --${flag} is on the command line, where others can read it: use ${
+        variableOf(flag)
+      } or --${flag}-file`,
+    );
+  }
+}
+
+function readSecret(args: Arguments, terminal: Terminal, flag: string): SecretBytes | string | undefined {
+  const given = args.get(flag);
+  const path = args.get(`${flag}-file`);
+  if (given !== undefined && path !== undefined) {
+    throw new UsageError(`--${flag} and --${flag}-file exclude each other`);
+  }
+  return path === undefined ? given ?? terminal.env(variableOf(flag)) : readSecretFile(`${flag}-file`, path);
+}
+
+/** Without the end of line that editors and shells put there. */
+function readSecretFile(flag: string, path: string): SecretBytes {
+  using content = new SecretBytes(readFile(flag, path));
+  let { length } = content;
+  while (length > 0 && [0x0a, 0x0d].includes(content.bytes[length - 1] ?? 0)) length--;
+  if (length === 0) throw new UsageError(`--${flag} must be a file that is not empty`);
+  return SecretBytes.copyOf(content.bytes.subarray(0, length));
+}
+
+function partOf(secret: SecretBytes | string): Uint8Array | string {
+  return typeof secret === "string" ? secret : secret.bytes;
+}
+
+function variableOf(flag: string): string {
+  return flag.replaceAll("-", "_").toUpperCase();
+}

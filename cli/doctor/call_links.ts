@@ -1,0 +1,83 @@
+import { CredentialsError, EnclaveKmsError, KmsError } from "../../lib/errors.ts";
+import { UsageError } from "../command.ts";
+import { codeOf } from "../failure.ts";
+import { broken, type Link, ok, untried, type Verdict, warning } from "./link.ts";
+import type { Patient } from "./patient.ts";
+
+/** KMS's names for a signature that it does not take. */
+const CREDENTIAL_CODES: readonly string[] = [
+  "ExpiredTokenException",
+  "IncompleteSignatureException",
+  "InvalidClientTokenId",
+  "InvalidSignatureException",
+  "MissingAuthenticationTokenException",
+  "OptInRequired",
+  "SignatureDoesNotMatch",
+  "UnrecognizedClientException",
+];
+
+const HINTS: Readonly<Record<string, string>> = {
+  ExpiredTokenException: "Fetch fresh ones from STS or the parent's instance role: they live for some hours",
+  InvalidSignatureException: "Does the secret access key belong to the access key id, and is it complete?",
+};
+
+/** How many random bytes are asked for. */
+const RANDOM_BYTES = 32;
+
+/** Whether KMS takes the signature. Asked by GenerateRandom for this enclave, which changes nothing. */
+export const credentialsLink: Link = {
+  name: "credentials",
+  needs: ["permissions", "library", "nsm", "kms"],
+  silence: {
+    what: "the signed request is not answered",
+    hint: "Is KMS, or this machine, overloaded? Try again",
+  },
+  async examine(patient): Promise<Verdict> {
+    const failure = await signedCall(patient);
+    if (
+      failure instanceof UsageError || failure instanceof CredentialsError || failure instanceof TypeError
+    ) {
+      return broken(
+        failure.message,
+        "See the flags that begin with --aws, and their variables",
+        "ERR_CREDENTIALS",
+      );
+    }
+    if (failure instanceof KmsError && CREDENTIAL_CODES.includes(failure.kmsCode)) {
+      return broken(failure.message, HINTS[failure.kmsCode] ?? failure.hint, codeOf(failure));
+    }
+    return ok("KMS takes the signature");
+  },
+};
+
+/** Whether the answer, sealed for this enclave, can be opened. */
+export const roundTripLink: Link = {
+  name: "round-trip",
+  needs: ["credentials"],
+  silence: {
+    what: "the signed request is not answered",
+    hint: "Is KMS, or this machine, overloaded? Try again",
+  },
+  async examine(patient): Promise<Verdict> {
+    const failure = await signedCall(patient);
+    if (failure === undefined) return ok("KMS sealed random bytes for this enclave, and they were opened");
+    if (failure instanceof KmsError && failure.kmsCode === "AccessDeniedException") {
+      return warning(
+        "the role may not call GenerateRandom, so nothing was tried",
+        "Decrypting does not need it. To have it tried, allow kms:GenerateRandom",
+      );
+    }
+    if (failure instanceof EnclaveKmsError) return broken(failure.message, failure.hint, codeOf(failure));
+    return untried("it failed for a reason of this program's own");
+  },
+};
+
+/** @returns What failed; undefined when nothing did */
+async function signedCall(patient: Patient): Promise<unknown> {
+  try {
+    await patient.randomBytes(RANDOM_BYTES);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}

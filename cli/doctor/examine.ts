@@ -1,0 +1,81 @@
+import { Deadline } from "../../lib/deadline.ts";
+import { TimeoutError } from "../../lib/errors.ts";
+import { credentialsLink, roundTripLink } from "./call_links.ts";
+import type { Finding, Link, LinkName, Verdict } from "./link.ts";
+import { broken } from "./link.ts";
+import {
+  brokenBy,
+  entropyLink,
+  libraryLink,
+  permissionsLink,
+  policyLink,
+  runtimeLink,
+  untriedFor,
+} from "./local_links.ts";
+import { clockLink, kmsLink, proxyLink, tlsLink, vsockLink } from "./network_links.ts";
+import { nsmLink } from "./nsm_link.ts";
+import { type DoctorOptions, Patient } from "./patient.ts";
+
+/** Every link, in order. */
+export const LINKS: readonly Link[] = [
+  runtimeLink,
+  permissionsLink,
+  libraryLink,
+  nsmLink,
+  vsockLink,
+  proxyLink,
+  tlsLink,
+  kmsLink,
+  clockLink,
+  entropyLink,
+  credentialsLink,
+  roundTripLink,
+  policyLink,
+];
+
+/** The longest that one link may take, in milliseconds: a chain of them has to end in time. */
+const LINK_MS: Readonly<Partial<Record<LinkName, number>>> = { nsm: 1500, vsock: 1000 };
+
+/**
+ * Examines every link, those that do not hang on each other at once.
+ *
+ * @param options What is examined
+ * @returns The findings, in the order of the links. Never throws
+ */
+export async function examine(options: DoctorOptions): Promise<readonly Finding[]> {
+  const begun = performance.now();
+  const findings = new Map<LinkName, Promise<Finding>>();
+  await using patient = new Patient(options, findings);
+  for (const link of LINKS) {
+    // Not before all are in the map: a link may wait for one behind it.
+    const verdict = Promise.resolve().then(() => examineLink(link, patient));
+    findings.set(
+      link.name,
+      verdict.then((found) => ({ link: link.name, ...found, ms: Math.round(performance.now() - begun) })),
+    );
+  }
+  return await Promise.all(findings.values());
+}
+
+/** @returns The first link that is broken; undefined when none is */
+export function firstBroken(findings: readonly Finding[]): Finding | undefined {
+  return findings.find(({ state }) => state === "broken");
+}
+
+async function examineLink(link: Link, patient: Patient): Promise<Verdict> {
+  for (const needed of link.needs) {
+    const { state } = await patient.finding(needed);
+    if (state === "broken" || state === "untried") return untriedFor(needed);
+  }
+  const timeoutMs = Math.min(LINK_MS[link.name] ?? Infinity, patient.remainingMs);
+  // Loading a policy does not wait for anything, and comes when the rest of the time may be used up.
+  using deadline = new Deadline(`examine ${link.name}`, link.name === "policy" ? POLICY_MS : timeoutMs);
+  try {
+    return await deadline.race(Promise.resolve(link.examine(patient)));
+  } catch (error) {
+    if (error instanceof TimeoutError) return broken(link.silence.what, link.silence.hint ?? "", error.code);
+    return brokenBy(error, link.silence.hint ?? "");
+  }
+}
+
+const POLICY_MS = 60_000;

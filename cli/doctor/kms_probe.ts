@@ -1,0 +1,191 @@
+import type { Duplex } from "node:stream";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { Deadline } from "../../lib/deadline.ts";
+import { DEFAULT_ENDPOINT } from "../../lib/endpoint.ts";
+import { ConnectionError } from "../../lib/errors.ts";
+import { kmsHostName } from "../../lib/region.ts";
+import type { ClientOptions } from "../client.ts";
+
+/** What KMS answered to a request without a signature. */
+export interface UnsignedAnswer {
+  /** HTTP status. */
+  readonly status: number;
+  /** The exception's name; undefined when there is none. */
+  readonly kmsCode: string | undefined;
+  /** The Date header, milliseconds since 1970; undefined when there is none. */
+  readonly date: number | undefined;
+  /** When the answer began, by this machine's clock, milliseconds since 1970. */
+  readonly receivedAt: number;
+}
+
+/** The handshake failed. */
+export class HandshakeFailure extends Error {
+  /** The runtime's code, such as `CERT_HAS_EXPIRED`; empty when it has none. */
+  readonly code: string;
+  /** Whether any byte came back. */
+  readonly wasAnswered: boolean;
+
+  /**
+   * @param code The runtime's
+   * @param wasAnswered Whether any byte came back
+   */
+  constructor(code: string, wasAnswered: boolean) {
+    super(`The TLS handshake failed (${code})`);
+    this.name = "HandshakeFailure";
+    this.code = code;
+    this.wasAnswered = wasAnswered;
+  }
+}
+
+/** Longer than any handshake, and short beside the whole examination, in milliseconds. */
+const HANDSHAKE_MS = 1800;
+
+/** The longest answer that is read, in bytes. */
+const MAX_ANSWER_BYTES = 65_536;
+
+/** The way to KMS, step by step: connect, TLS with every check, and one request that KMS must refuse. */
+export class KmsProbe implements Disposable {
+  /** The name that KMS's certificate must have. */
+  readonly hostName: string;
+  /** Settles once something has accepted the connection. */
+  readonly connected: Promise<Duplex>;
+  /** Rejects with a {@link HandshakeFailure}, or with what {@link connected} rejects with. */
+  readonly secured: Promise<TLSSocket>;
+  /** Rejects with a ConnectionError when the answer is not HTTP or breaks off. */
+  readonly answer: Promise<UnsignedAnswer>;
+  readonly #deadline: Deadline;
+  readonly #streams: Duplex[] = [];
+
+  private constructor(options: ClientOptions, timeoutMs: number) {
+    this.hostName = options.hostName ?? kmsHostName(options.region);
+    this.#deadline = new Deadline("connect to KMS", Math.min(HANDSHAKE_MS, timeoutMs));
+    this.connected = this.#connect(options);
+    this.secured = this.connected.then((raw) => this.#secure(raw, options));
+    this.answer = this.secured.then((socket) => this.#ask(socket));
+    for (const step of [this.connected, this.secured, this.answer]) step.catch(() => {});
+  }
+
+  /**
+   * @param options Where to, and whom to trust
+   * @param timeoutMs For all of it
+   */
+  static start(options: ClientOptions, timeoutMs: number): KmsProbe {
+    return new KmsProbe(options, timeoutMs);
+  }
+
+  /** Breaks the connection. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#deadline[Symbol.dispose]();
+    for (const stream of this.#streams) stream.destroy();
+  }
+
+  async #connect({ endpoint = DEFAULT_ENDPOINT }: ClientOptions): Promise<Duplex> {
+    const { openTransport } = await import("../../lib/transport.ts");
+    const raw = await openTransport(endpoint, this.#deadline);
+    raw.on("error", () => {});
+    this.#streams.push(raw);
+    return raw;
+  }
+
+  async #secure(raw: Duplex, { trustedCertificates }: ClientOptions): Promise<TLSSocket> {
+    const socket = connectTls({
+      socket: raw,
+      servername: this.hostName,
+      minVersion: "TLSv1.2",
+      rejectUnauthorized: true,
+      ...(trustedCertificates === undefined ? {} : { ca: [...[trustedCertificates].flat()] }),
+    });
+    this.#streams.push(socket);
+    const wasAnswered = () => Number((raw as Duplex & { bytesRead?: number }).bytesRead ?? 1) > 0;
+    try {
+      await this.#deadline.race(
+        new Promise<void>((resolve, reject) => {
+          socket.once("secureConnect", resolve);
+          socket.on("error", reject);
+          // A connection that was reset at once never reports through TLS.
+          for (const stream of [socket, raw]) stream.once("close", () => reject(new Error("closed")));
+        }),
+      );
+    } catch (error) {
+      throw new HandshakeFailure(codeOf(error), wasAnswered());
+    }
+    return socket;
+  }
+
+  async #ask(socket: TLSSocket): Promise<UnsignedAnswer> {
+    using deadline = new Deadline("get an answer from KMS", ANSWER_MS);
+    socket.write(unsignedRequest(this.hostName));
+    let text = "";
+    let receivedAt = 0;
+    const read = async () => {
+      try {
+        for await (const chunk of socket as AsyncIterable<Uint8Array>) {
+          if (text === "") receivedAt = Date.now();
+          text += new TextDecoder("latin1").decode(chunk);
+          if (isWhole(text) || text.length > MAX_ANSWER_BYTES) return;
+        }
+      } catch {
+        // What came before the connection broke decides.
+      }
+    };
+    await deadline.race(read());
+    return parseAnswer(text, receivedAt);
+  }
+}
+
+/** In milliseconds. */
+const ANSWER_MS = 1000;
+
+function codeOf(error: unknown): string {
+  if (error instanceof Error && error.name === "TimeoutError") return "no answer in time";
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "closed";
+}
+
+/** KMS refuses it, and says what time it is. */
+function unsignedRequest(hostName: string): string {
+  return [
+    "POST / HTTP/1.1",
+    `host: ${hostName}`,
+    "content-type: application/x-amz-json-1.1",
+    "x-amz-target: TrentService.GenerateRandom",
+    "content-length: 2",
+    "connection: close",
+    "",
+    "{}",
+  ].join("\r\n");
+}
+
+/** Head and body, where the head gives the body's length. */
+function isWhole(text: string): boolean {
+  const end = text.indexOf("\r\n\r\n");
+  const length = headerOf(text, "content-length");
+  return end >= 0 && length !== undefined && text.length >= end + 4 + Number(length);
+}
+
+function parseAnswer(text: string, receivedAt: number): UnsignedAnswer {
+  const status = /^HTTP\/1\.[01] (\d{3})\b/.exec(text)?.[1];
+  const end = text.indexOf("\r\n\r\n");
+  const length = headerOf(text, "content-length");
+  if (text !== "" && status === undefined) throw noAnswer("it is not HTTP");
+  if (status === undefined || end < 0 || (length !== undefined && !isWhole(text))) {
+    throw noAnswer(text === "" ? "the connection broke before it" : "the connection broke within it");
+  }
+  const date = Date.parse(headerOf(text, "date") ?? "");
+  return {
+    status: Number(status),
+    kmsCode: /"__type"\s*:\s*"(?:[\w.]+#)?(\w{1,100})"/.exec(text.slice(end))?.[1],
+    date: Number.isNaN(date) ? undefined : date,
+    receivedAt,
+  };
+}
+
+function headerOf(text: string, name: string): string | undefined {
+  const head = text.slice(0, text.indexOf("\r\n\r\n") + 2);
+  return new RegExp(`^${name}: *(.*?)\\r$`, "im").exec(head)?.[1];
+}
+
+function noAnswer(why: string): ConnectionError {
+  return new ConnectionError(`Cannot read the answer to a request without a signature: ${why}`, {
+    hint: "Does the endpoint lead to KMS itself? Is KMS or the proxy overloaded, or being restarted?",
+  });
+}

@@ -1,0 +1,183 @@
+import { type EnclaveKmsError, LibraryLoadError } from "../../lib/errors.ts";
+import { codeOf } from "../failure.ts";
+import { broken, type Link, ok, unneeded, untried, type Verdict, warning } from "./link.ts";
+import type { Machine } from "./machine.ts";
+import type { Patient } from "./patient.ts";
+
+/** The oldest that are tested. */
+const OLDEST: Readonly<Record<string, readonly [major: number, minor: number]>> = {
+  node: [22, 12],
+  deno: [2, 9],
+};
+
+/** What these hold up in a debugger, and nowhere else. */
+const SILENCE = { what: "it does not answer", hint: "Is this machine overloaded?" };
+
+/** Which Node.js or Deno this is. */
+export const runtimeLink: Link = {
+  name: "runtime",
+  needs: [],
+  silence: SILENCE,
+  examine({ options: { machine } }): Verdict {
+    const { name, version } = machine.runtime;
+    const [major = 0, minor = 0] = version.split(".").map(Number);
+    const [oldestMajor, oldestMinor] = OLDEST[name] ?? [0, 0];
+    const title = `${name === "node" ? "Node.js" : "Deno"} ${version} on ${machine.platform}`;
+    if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+      return broken(
+        `${title} is too old`,
+        `Install ${name === "node" ? "Node.js" : "Deno"} ${oldestMajor}.${oldestMinor} or newer`,
+      );
+    }
+    if (machine.platform === "linux") return ok(title);
+    return warning(title, "vsock and the NSM exist on Linux only: here only a simulator can be reached");
+  },
+};
+
+/** What the runtime's own rules and flags let this process do. */
+export const permissionsLink: Link = {
+  name: "permissions",
+  needs: ["runtime"],
+  silence: SILENCE,
+  async examine(patient): Promise<Verdict> {
+    const { machine } = patient.options;
+    return machine.runtime.name === "node" ? nodePermissions(machine) : await denoPermissions(patient);
+  },
+};
+
+function nodePermissions(machine: Machine): Verdict {
+  if (machine.allows("addon") === false) {
+    return broken(
+      "Node.js may not load native code",
+      "Run node with --allow-addons, or without --permission",
+    );
+  }
+  if (machine.allows("net") === false) {
+    return broken("Node.js may not use the network", "Run node with --allow-net, or without --permission");
+  }
+  return ok("native code and the network are allowed");
+}
+
+async function denoPermissions(patient: Patient): Promise<Verdict> {
+  const { client: { endpoint }, machine } = patient.options;
+  if (endpoint?.transport === "tcp") {
+    const address = `${endpoint.host}:${endpoint.port}`;
+    if (machine.allows("net", address) === false) {
+      return broken("Deno may not connect to KMS", `Run deno with --allow-net=${address}`);
+    }
+  }
+  if (endpoint?.transport === "vsock") {
+    const line = machine.commandLine();
+    if (line !== undefined && !line.includes("--unstable-vsock")) {
+      return broken("Deno's vsock is switched off", "Run deno with --unstable-vsock");
+    }
+  }
+  const ffi = machine.allows("ffi") === false ? await ffiRefusal(patient) : undefined;
+  return ffi ?? ok("FFI and the network are allowed");
+}
+
+/** Deno cannot be asked about all libraries of a list, but tried with the one that is needed. */
+async function ffiRefusal(patient: Patient): Promise<Verdict | undefined> {
+  if (patient.options.client.nsm !== undefined) return undefined;
+  try {
+    await patient.nsm();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof LibraryLoadError)) return undefined;
+    return broken("Deno may not call C libraries", "Run deno with --allow-ffi", error.code);
+  }
+}
+
+/** aws-nitro-enclaves-sdk-c, where it is used. */
+export const libraryLink: Link = {
+  name: "library",
+  needs: ["permissions"],
+  silence: SILENCE,
+  async examine({ options: { client: { engine = "auto", library, nsm } } }): Promise<Verdict> {
+    if (engine === "direct") return unneeded("engine direct does without the C SDK");
+    if (engine === "auto" && library === undefined && nsm !== undefined) {
+      return unneeded("with a simulated NSM, auto takes engine direct");
+    }
+    const { findSdkLibrary } = await import("../../lib/find_library.ts");
+    try {
+      return ok(`the C SDK loads from ${findSdkLibrary(library)}`);
+    } catch (error) {
+      if (!(error instanceof LibraryLoadError)) throw error;
+      if (engine === "auto" && library === undefined) {
+        return unneeded("the C SDK is not installed: auto takes engine direct");
+      }
+      return broken(
+        error.message,
+        "Install the library, name its path by --library, or use --engine direct",
+        error.code,
+      );
+    }
+  },
+};
+
+const RNG_CURRENT = "/sys/class/misc/hw_random/rng_current";
+const ENTROPY_AVAILABLE = "/proc/sys/kernel/random/entropy_avail";
+
+/** Bits that an initialised kernel has at least; from Linux 5.18 on it has 256. */
+const ENOUGH_ENTROPY = 128;
+
+/** Where the kernel's random numbers come from. */
+export const entropyLink: Link = {
+  name: "entropy",
+  needs: [],
+  silence: SILENCE,
+  async examine(patient): Promise<Verdict> {
+    const { machine, client } = patient.options;
+    const available = machine.readKernel(ENTROPY_AVAILABLE);
+    if (available === undefined) return unneeded("the kernel's entropy cannot be read here");
+    if (!(Number(available) >= ENOUGH_ENTROPY)) {
+      return broken(
+        `the kernel has ${Number(available) || 0} bits of entropy`,
+        "Load the kernel module nsm, or seed /dev/random from the NSM before anything makes a key",
+      );
+    }
+    const source = machine.readKernel(RNG_CURRENT);
+    const inEnclave = client.nsm === undefined && (await patient.finding("nsm")).state !== "broken";
+    if (inEnclave && source !== "nsm-hwrng") {
+      return warning(
+        `${available} bits, and not from the NSM`,
+        "In an enclave load the kernel module nsm, whose source is nsm-hwrng",
+      );
+    }
+    return ok(`${available} bits${source === undefined ? "" : `, from ${source.slice(0, 40)}`}`);
+  },
+};
+
+/** The policy file. Last, since Cedar keeps the event loop busy for a while. */
+export const policyLink: Link = {
+  name: "policy",
+  needs: [],
+  silence: SILENCE,
+  async examine(patient): Promise<Verdict> {
+    const { policyFile } = patient.options;
+    if (policyFile === undefined) return unneeded("no --policy is given");
+    await patient.finding("round-trip");
+    const { loadPolicyFile } = await import("../../lib/policy/policy_file.ts");
+    try {
+      return ok(`${loadPolicyFile(policyFile).name} loads`);
+    } catch (error) {
+      const { message, hint } = error as EnclaveKmsError;
+      return broken(message, hint, codeOf(error as EnclaveKmsError));
+    }
+  },
+};
+
+/** What a check says of an error that it did not expect. */
+export function brokenBy(error: unknown, hint: string): Verdict {
+  const { message, code, hint: itsHint } = error as Partial<EnclaveKmsError>;
+  if (typeof code === "string" && code.startsWith("ERR_") && itsHint !== undefined) {
+    return broken(message ?? code, itsHint, code);
+  }
+  const name = error instanceof Error && /^\w{1,40}$/.test(error.name) ? error.name : "error";
+  return broken(`an unexpected ${name}`, hint);
+}
+
+/** A link that cannot be tried since another one is broken. */
+export function untriedFor(name: string): Verdict {
+  return untried(`needs ${name}`);
+}

@@ -1,0 +1,66 @@
+import { AttestationError } from "../../lib/errors.ts";
+import { broken, type Link, ok, type Verdict, warning } from "./link.ts";
+import type { Patient, TimedDocument } from "./patient.ts";
+
+/** A document is made while it is waited for: whose time differs by more, its maker or this clock is wrong. */
+export const MAX_SKEW_MS = 300_000;
+
+/** The Nitro Secure Module: asked for a document, which is then verified as a caller would. */
+export const nsmLink: Link = {
+  name: "nsm",
+  needs: ["permissions"],
+  silence: {
+    what: "the NSM does not answer",
+    hint: "Restart the enclave; its console and the parent's nitro_enclaves log may say why",
+  },
+  async examine(patient): Promise<Verdict> {
+    const timed = await patient.document();
+    patient.client().catch(() => {}); // its key pair takes a while: begun early, and used by others
+    const refusal = await refusalOf(timed, patient);
+    if (refusal !== undefined) return refusal;
+    const { document } = timed;
+    const skew = skewOf(timed);
+    if (Math.abs(skew) > MAX_SKEW_MS && (await patient.finding("clock")).state !== "broken") {
+      return broken(
+        `the NSM's documents are ${seconds(skew)} off, and this clock is right`,
+        "Restart the enclave: KMS takes no document that is older than five minutes",
+        "ERR_ATTESTATION_STALE",
+      );
+    }
+    const isDebug = [0, 1, 2].every((index) => document.pcrs.get(index)?.every((byte) => byte === 0));
+    if (isDebug) {
+      return warning(
+        "the enclave runs in debug mode: PCR0 to PCR2 are zero",
+        "Key policies with PCRs will refuse it; start it without --debug-mode",
+      );
+    }
+    return ok(`${document.moduleId.slice(0, 60).replaceAll(/[^\x20-\x7e]/g, "?")} attests`);
+  },
+};
+
+/** @returns By how much the document's time is ahead of this machine's clock, in milliseconds */
+export function skewOf({ document, receivedAt }: TimedDocument): number {
+  return document.timestamp - receivedAt;
+}
+
+/** @returns Such as `3600 s` */
+export function seconds(milliseconds: number): string {
+  return `${Math.round(Math.abs(milliseconds) / 1000)} s`;
+}
+
+/** At the document's own time: whether the clock is right is another link. */
+async function refusalOf({ document, bytes }: TimedDocument, patient: Patient): Promise<Verdict | undefined> {
+  const { verifyAttestation } = await import("../../lib/attestation/verify.ts");
+  const { root } = patient.options;
+  try {
+    await verifyAttestation(bytes, { root, at: document.timestamp, allowDebug: true });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof AttestationError)) throw error;
+    return broken(
+      error.message,
+      error.code === "ERR_ATTESTATION_ROOT" ? "Is it a simulator's? Name its root by --root" : error.hint,
+      error.code,
+    );
+  }
+}

@@ -1,0 +1,143 @@
+import type { AttestationDocument } from "../../lib/attestation/document.ts";
+import type { NsmTransport } from "../../lib/attestation/nsm_transport.ts";
+import type { Credentials } from "../../lib/credentials.ts";
+import type { KmsClient } from "../../lib/kms_client.ts";
+import type { ClientOptions } from "../client.ts";
+import { KmsProbe } from "./kms_probe.ts";
+import type { Finding, LinkName } from "./link.ts";
+import type { Machine } from "./machine.ts";
+
+/** What is examined. */
+export interface DoctorOptions {
+  /** As the client would be opened. */
+  readonly client: ClientOptions;
+  /** Reads them; throws in words when there are none. */
+  readonly credentials: () => Credentials;
+  /** Root to trust for attestation documents instead of AWS's, DER. */
+  readonly root?: Uint8Array | undefined;
+  /** A policy to load. */
+  readonly policyFile?: string | undefined;
+  /** The process and the kernel. */
+  readonly machine: Machine;
+  /** For everything but the policy, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** A document, and when it came. */
+export interface TimedDocument {
+  readonly document: AttestationDocument;
+  /** As it came. */
+  readonly bytes: Uint8Array;
+  /** By this machine's clock, milliseconds since 1970. */
+  readonly receivedAt: number;
+}
+
+/** What links share: each step is taken once, by the first link that needs it. */
+export class Patient implements AsyncDisposable {
+  /** What was asked for. */
+  readonly options: DoctorOptions;
+  /** When the examination ends. */
+  readonly endsAt: number;
+  readonly #findings: ReadonlyMap<LinkName, Promise<Finding>>;
+  readonly #once = new Map<string, Promise<unknown>>();
+  readonly #disposables: (() => void | Promise<void>)[] = [];
+
+  /**
+   * @param options What is examined
+   * @param findings Of each link, when there is one
+   */
+  constructor(options: DoctorOptions, findings: ReadonlyMap<LinkName, Promise<Finding>>) {
+    this.options = options;
+    this.#findings = findings;
+    this.endsAt = performance.now() + options.timeoutMs;
+  }
+
+  /** Milliseconds left, at least 1. */
+  get remainingMs(): number {
+    return Math.max(1, Math.floor(this.endsAt - performance.now()));
+  }
+
+  /** What was found of another link. */
+  async finding(name: LinkName): Promise<Finding> {
+    const finding = await this.#findings.get(name);
+    if (finding === undefined) throw new Error(`There is no link ${name}`);
+    return finding;
+  }
+
+  /** The Nitro Secure Module. */
+  nsm(): Promise<NsmTransport> {
+    return this.#take("nsm", async () => {
+      const given = this.options.client.nsm;
+      if (given !== undefined) return given;
+      const nsm = (await import("../../lib/nsm.ts")).openNsm();
+      this.#disposables.push(() => nsm[Symbol.dispose]());
+      return nsm;
+    });
+  }
+
+  /** A fresh attestation document, not verified. */
+  document(): Promise<TimedDocument> {
+    return this.#take("document", async () => {
+      const nsm = await this.nsm();
+      const { NsmClient } = await import("../../lib/attestation/nsm_client.ts");
+      const { decodeAttestationDocument } = await import("../../lib/attestation/document.ts");
+      const nonce = crypto.getRandomValues(new Uint8Array(32));
+      const bytes = await new NsmClient(nsm).attest({ nonce });
+      const receivedAt = Date.now();
+      return { document: decodeAttestationDocument(bytes), bytes, receivedAt };
+    });
+  }
+
+  /** A connection to KMS, and one request without a signature over it. */
+  probe(): Promise<KmsProbe> {
+    return this.#take("probe", () => {
+      const probe = KmsProbe.start(this.options.client, this.remainingMs);
+      this.#disposables.push(() => probe[Symbol.dispose]());
+      return Promise.resolve(probe);
+    });
+  }
+
+  /** A client, whose key pair takes its time: asked for early. */
+  client(): Promise<KmsClient> {
+    return this.#take("client", async () => {
+      const { KmsClient } = await import("../../lib/kms_client.ts");
+      const { client: options, credentials } = this.options;
+      const client = await KmsClient.open({
+        ...options,
+        // The C client does not say why it failed.
+        engine: options.engine === "sdk-client" ? "sdk" : options.engine,
+        credentials: credentials(),
+        timeoutMs: this.remainingMs,
+        maxAttempts: 2,
+      });
+      this.#disposables.push(() => client.close());
+      return client;
+    });
+  }
+
+  /**
+   * Has KMS make random bytes for this enclave, and opens them; they are wiped at once.
+   *
+   * @param numberOfBytes How many
+   */
+  randomBytes(numberOfBytes: number): Promise<void> {
+    return this.#take("random", async () => {
+      const client = await this.client();
+      using _random = await client.generateRandom({ numberOfBytes, timeoutMs: this.remainingMs });
+    });
+  }
+
+  /** Ends what was begun. What does not end is left behind. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const dispose of this.#disposables.reverse()) await dispose();
+  }
+
+  #take<T>(name: string, start: () => Promise<T>): Promise<T> {
+    const known = this.#once.get(name) as Promise<T> | undefined;
+    if (known !== undefined) return known;
+    const started = start();
+    started.catch(() => {});
+    this.#once.set(name, started);
+    return started;
+  }
+}

@@ -1,0 +1,96 @@
+import type { AttestationDocument } from "../lib/attestation/document.ts";
+import { encodeBase64, encodeHex } from "../lib/encoding.ts";
+import type { AttestationError } from "../lib/errors.ts";
+import type { Terminal } from "./terminal.ts";
+
+/**
+ * @param document What was read
+ * @param failure The check that failed, if one did
+ * @param terminal For colour
+ * @returns A table for people
+ */
+export function describeDocument(
+  document: AttestationDocument,
+  failure: AttestationError | undefined,
+  terminal: Terminal,
+): string {
+  const { moduleId, timestamp, digest, pcrs, cabundle, publicKey, userData, nonce } = document;
+  const verdict = failure === undefined
+    ? terminal.paint("good", "verified")
+    : terminal.paint("bad", `NOT verified: ${checkOf(failure)}`);
+  const rows: readonly (readonly [string, string])[] = [
+    ["Document", verdict],
+    ["Module", printable(moduleId)],
+    ["Made", new Date(timestamp).toISOString()],
+    ["Certificates", `${cabundle.length + 1}`],
+    ["Public key", describeBytes(publicKey)],
+    ["User data", describeBytes(userData)],
+    ["Nonce", describeBytes(nonce)],
+    ...registers(pcrs, digest),
+  ];
+  return `${rows.map(([name, value]) => `${name.padEnd(13)} ${value}`).join("\n")}\n`;
+}
+
+/**
+ * @param document What was read, if anything could be
+ * @param failure The check that failed, if one did
+ * @returns What `--json` prints
+ */
+export function documentJson(
+  document: AttestationDocument | undefined,
+  failure: AttestationError | undefined,
+): Record<string, unknown> {
+  return {
+    verified: failure === undefined,
+    ...(failure === undefined ? {} : { code: failure.code, message: failure.message, hint: failure.hint }),
+    ...(document === undefined ? {} : {
+      document: {
+        moduleId: document.moduleId,
+        timestamp: document.timestamp,
+        digest: document.digest,
+        pcrs: Object.fromEntries([...document.pcrs].map(([index, value]) => [index, encodeHex(value)])),
+        certificate: encodeBase64(document.certificate),
+        cabundle: document.cabundle.map(encodeBase64),
+        publicKey: base64OrNull(document.publicKey),
+        userData: base64OrNull(document.userData),
+        nonce: base64OrNull(document.nonce),
+      },
+    }),
+  };
+}
+
+/** One line for each register that says something; those that are all zero share one. */
+function registers(
+  pcrs: AttestationDocument["pcrs"],
+  digest: string,
+): readonly (readonly [string, string])[] {
+  const zero = [...pcrs].filter(([, value]) => value.every((byte) => byte === 0)).map(([index]) => index);
+  return [
+    ...[...pcrs].filter(([index]) => !zero.includes(index))
+      .map(([index, value]) => [`PCR${index}`, encodeHex(value)] as const),
+    ...(zero.length === 0 ? [] : [["Zero PCRs", zero.join(", ")] as const]),
+    ["Digest", digest],
+  ];
+}
+
+/** Short ones in full, and as text where they are text. */
+function describeBytes(bytes: Uint8Array | undefined): string {
+  if (bytes === undefined) return "none";
+  const shown = encodeHex(bytes.subarray(0, 24));
+  const text = new TextDecoder("latin1").decode(bytes.subarray(0, 24));
+  const quoted = /^[\x20-\x7e]+$/.test(text) ? ` ${JSON.stringify(text)}` : "";
+  return `${bytes.length} bytes, ${shown}${bytes.length > 24 ? "…" : ""}${quoted}`;
+}
+
+function base64OrNull(bytes: Uint8Array | undefined): string | null {
+  return bytes === undefined ? null : encodeBase64(bytes);
+}
+
+function checkOf({ code }: AttestationError): string {
+  return code.replace("ERR_ATTESTATION_", "");
+}
+
+/** The document's author chose it. */
+function printable(text: string): string {
+  return text.slice(0, 128).replaceAll(/[^\x20-\x7e]/g, "?");
+}

@@ -1,0 +1,61 @@
+import { AttestationError, EnclaveKmsError, KmsError, PolicyLoadError } from "../lib/errors.ts";
+import { type Command, UsageError } from "./command.ts";
+import { attestationExit, EXIT } from "./exit_codes.ts";
+
+/** Commands that end as kmstool_enclave_cli does. */
+const KMSTOOL_COMMANDS: readonly string[] = ["decrypt", "genkey", "genrandom"];
+
+/**
+ * Says what failed, in lines for standard error: message, hint and code. Never a stack trace, and of errors that
+ * are not the library's own never the message, which may hold anything.
+ *
+ * @param prefix Program and command
+ * @param error What was thrown
+ */
+export function describeFailure(prefix: string, error: unknown): readonly string[] {
+  if (error instanceof EnclaveKmsError) {
+    return [`${prefix}: ${error.message}`, `hint: ${error.hint}`, `code: ${codeOf(error)}`];
+  }
+  if (isCallersMistake(error)) return [`${prefix}: ${error.message}`];
+  const name = error instanceof Error ? error.name : typeof error;
+  return [`${prefix}: an unexpected ${name}${systemCodeOf(error)}`];
+}
+
+/**
+ * @param command What was run
+ * @param error What it threw
+ * @returns What the process ends with
+ */
+export function exitCodeOf({ name }: Command, error: unknown): number {
+  if (isCallersMistake(error)) return EXIT.usage;
+  if (KMSTOOL_COMMANDS.includes(name)) return EXIT.kmstoolFailed;
+  return error instanceof AttestationError ? attestationExit(error.code) : EXIT.failed;
+}
+
+/** @returns The stable code, and what KMS called it */
+export function codeOf(error: EnclaveKmsError): string {
+  if (error instanceof PolicyLoadError) return `${error.code}${placeOf(error)}`;
+  if (!(error instanceof KmsError)) return error.code;
+  const request = error.requestId === undefined ? "" : `, request ${error.requestId}`;
+  return `${error.code} (${error.kmsCode}${request})`;
+}
+
+function placeOf({ line, column, policyId }: PolicyLoadError): string {
+  const place = [
+    ...(line === undefined ? [] : [`line ${line}`]),
+    ...(column === undefined ? [] : [`column ${column}`]),
+    ...(policyId === undefined ? [] : [`policy ${policyId}`]),
+  ];
+  return place.length === 0 ? "" : ` (${place.join(", ")})`;
+}
+
+/** The library's checks throw these, with messages that name the field and hold no value. */
+function isCallersMistake(error: unknown): error is Error {
+  return error instanceof UsageError || error instanceof RangeError ||
+    (error instanceof TypeError && !("code" in error));
+}
+
+function systemCodeOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" && /^[A-Z_0-9]{1,40}$/.test(code) ? ` (${code})` : "";
+}

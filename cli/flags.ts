@@ -1,0 +1,61 @@
+import type { Flag } from "./command.ts";
+
+/** kmstool_enclave_cli's flags that all its commands have, and the files that spare the command line. */
+export const CREDENTIAL_FLAGS: readonly Flag[] = [
+  { name: "aws-access-key-id", short: "k", value: "ID", help: "Or AWS_ACCESS_KEY_ID" },
+  {
+    name: "aws-secret-access-key",
+    short: "s",
+    value: "SECRET",
+    isSecret: true,
+    help: "Others see it! Or AWS_SECRET_ACCESS_KEY",
+  },
+  { name: "aws-secret-access-key-file", value: "FILE", isFile: true, help: "Read it from here instead" },
+  {
+    name: "aws-session-token",
+    short: "t",
+    value: "TOKEN",
+    isSecret: true,
+    help: "Others see it! Or AWS_SESSION_TOKEN",
+  },
+  { name: "aws-session-token-file", value: "FILE", isFile: true, help: "Read it from here instead" },
+];
+
+/** The way to the keys. */
+export const REGION_FLAG: Flag = {
+  name: "region",
+  short: "r",
+  value: "REGION",
+  help: "Or AWS_REGION; default: us-east-1",
+};
+
+/** A simulator's module, for a laptop. */
+export const NSM_FLAG: Flag = {
+  name: "nsm",
+  value: "SOCKET",
+  isFile: true,
+  help: "Unix socket of a simulated NSM",
+};
+
+/** The way to KMS. */
+export const CONNECTION_FLAGS: readonly Flag[] = [
+  { name: "proxy-port", short: "x", value: "PORT", help: "Of the proxy on CID 3; default: 8000" },
+  { name: "endpoint", value: "ADDRESS", help: "vsock:CID:PORT, tcp:HOST:PORT, unix:PATH" },
+  { name: "host-name", value: "NAME", help: "KMS's, if not the region's own" },
+  { name: "trusted-certificates", value: "FILE", isFile: true, help: "PEM, instead of the usual CAs" },
+  {
+    name: "engine",
+    value: "NAME",
+    choices: ["auto", "direct", "sdk", "sdk-client"],
+    help: "One of",
+  },
+  { name: "library", value: "PATH", isFile: true, help: "libaws-nitro-enclaves-sdk-c.so" },
+  NSM_FLAG,
+  { name: "timeout-ms", value: "MS", help: "For all of it; default: 10000" },
+];
+
+/** For who reads it with a program. */
+export const JSON_FLAG: Flag = { name: "json", help: "Print JSON" };
+
+/** How bytes are given on the command line, for the help. */
+export const BYTES_NOTE = "BYTES: hex, base64:…, text:… or @FILE";

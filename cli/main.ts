@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+/**
+ * The command line: `npx enclave-kms`, or `deno run … cli/main.ts`.
+ *
+ * @module
+ */
+import process from "node:process";
+import { run } from "./run.ts";
+import { ProcessTerminal } from "./terminal.ts";
+
+// The runtimes' own reports of these print messages and stacks, which may hold anything.
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(event, () => {
+    process.stderr.write(`enclave-kms: a defect: ${event}\n`);
+    process.exit(70);
+  });
+}
+
+// Not process.exitCode: an NSM that is silent would keep the process until it answers.
+process.exit(await run(process.argv.slice(2), new ProcessTerminal()));

@@ -1,0 +1,60 @@
+import { Buffer } from "node:buffer";
+import { connect, type Socket } from "node:net";
+import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { AttestationError } from "../lib/errors.ts";
+
+const HEADER_LENGTH = 4;
+
+/** A real module's answers have at most 12288 bytes. */
+const MAX_ANSWER_LENGTH = 0x3000;
+
+/**
+ * A simulated Nitro Secure Module in another process, as `SoftwareNsm.listen` of `enclave-kms/sim` serves it: a
+ * length as an unsigned 32-bit big-endian number, then CBOR, both ways; here one connection to a request.
+ */
+export class NsmSocket implements NsmTransport {
+  readonly #path: string;
+  readonly #sockets = new Set<Socket>();
+
+  /** @param path The unix socket */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** See {@link NsmTransport.exchange}. */
+  async exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+    const socket = connect({ path: this.#path });
+    this.#sockets.add(socket);
+    try {
+      const header = Buffer.alloc(HEADER_LENGTH);
+      header.writeUInt32BE(request.length);
+      socket.write(Buffer.concat([header, request]));
+      return await readMessage(socket);
+    } catch (cause) {
+      throw new AttestationError("UNAVAILABLE", "Cannot ask the simulated NSM: its socket does not answer", {
+        hint: "Does a simulator listen on the socket that --nsm names? In an enclave, leave --nsm out",
+        cause,
+      });
+    } finally {
+      this.#sockets.delete(socket);
+      socket.destroy();
+    }
+  }
+
+  /** Breaks what runs. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+async function readMessage(socket: Socket): Promise<Uint8Array> {
+  let pending = Buffer.alloc(0);
+  for await (const chunk of socket) {
+    pending = Buffer.concat([pending, chunk as Buffer]);
+    if (pending.length < HEADER_LENGTH) continue;
+    const end = HEADER_LENGTH + pending.readUInt32BE();
+    if (end > HEADER_LENGTH + MAX_ANSWER_LENGTH) break;
+    if (pending.length >= end) return new Uint8Array(pending.subarray(HEADER_LENGTH, end));
+  }
+  throw new Error("The socket ended before the answer");
+}

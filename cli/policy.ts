@@ -1,0 +1,133 @@
+import { PolicyLoadError } from "../lib/errors.ts";
+import {
+  type AttributeTypes,
+  type CedarOptions,
+  decideSafely,
+  DEFAULT_ATTRIBUTES,
+  type FactParts,
+  loadPolicyFile,
+  makeFacts,
+  type Policy,
+} from "../lib/policy/mod.ts";
+import { decodeBase64 } from "../lib/encoding.ts";
+import type { Arguments } from "./arguments.ts";
+import { UsageError } from "./command.ts";
+import { EXIT } from "./exit_codes.ts";
+import { codeOf } from "./failure.ts";
+import type { Terminal } from "./terminal.ts";
+import { json } from "./values.ts";
+
+/** `policy check`: loads a policy as the server does, and says where it is wrong. */
+export async function check(args: Arguments, terminal: Terminal): Promise<number> {
+  const path = args.argument ?? "";
+  const warnings: string[] = [];
+  try {
+    const { name } = load(args, path, (warning) => warnings.push(warning));
+    if (args.has("json")) await printJson(terminal, { valid: true, name, warnings });
+    else await terminal.write(`${terminal.paint("good", "ok")} ${name}\n`);
+    for (const warning of warnings) terminal.note(`warning: ${warning}`);
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof PolicyLoadError)) throw error;
+    await reportBroken(args, path, error, terminal);
+    return EXIT.failed;
+  }
+}
+
+/** `policy try`: what a policy says to one request. */
+export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<number> {
+  const request = await json("request", args.require("request"), () => terminal.readInput());
+  const facts = makeFacts(partsOf(request));
+  const policy = load(args, args.argument ?? "", () => {});
+  const { allowed, reason, determining, fuelUsed } = decideSafely(policy, facts);
+  if (args.has("json")) await printJson(terminal, { allowed, reason, determining, fuelUsed });
+  else {
+    const verdict = allowed ? terminal.paint("good", "allowed") : terminal.paint("bad", "denied");
+    await terminal.write([
+      `${verdict}: ${reason}`,
+      `determining: ${determining.length === 0 ? "none" : determining.join(", ")}`,
+      `fuel: ${fuelUsed ?? "unknown"}`,
+      "",
+    ].join("\n"));
+  }
+  return allowed ? EXIT.ok : EXIT.denied;
+}
+
+function load(args: Arguments, path: string, onWarning: CedarOptions["onWarning"]): Policy {
+  // As the server: it refuses a policy that Cedar warns of.
+  const strict = args.has("allow-warnings") ? { onWarning } : {};
+  return loadPolicyFile(path, { cedar: { attributes: attributesOf(args), ...strict } });
+}
+
+/** Place first, as compilers write it, for editors to find. */
+async function reportBroken(
+  args: Arguments,
+  path: string,
+  error: PolicyLoadError,
+  terminal: Terminal,
+): Promise<void> {
+  const { message, hint, line, column, policyId } = error;
+  if (args.has("json")) {
+    return await printJson(terminal, { valid: false, message, hint, line, column, policyId });
+  }
+  const place = [path, line, column].filter((part) => part !== undefined).join(":");
+  await terminal.write(`${place}: ${terminal.paint("bad", message)}\n`);
+  terminal.note(`hint: ${hint}`);
+  terminal.note(`code: ${codeOf(error)}`);
+}
+
+/** The attributes that callers may have, beyond the server's own. */
+function attributesOf(args: Arguments): AttributeTypes {
+  const attributes: Record<string, string> = { ...DEFAULT_ATTRIBUTES };
+  for (const text of args.all("attribute")) {
+    const [, name, type] = /^(\w+)=(String|Long|Boolean|Set<String>)$/.exec(text) ?? [];
+    if (name === undefined || type === undefined) {
+      throw new UsageError("--attribute must be NAME=TYPE, of type String, Long, Boolean or Set<String>");
+    }
+    attributes[name] = type;
+  }
+  return attributes as AttributeTypes;
+}
+
+const FIELDS: readonly string[] = [
+  "action",
+  "caller",
+  "keyId",
+  "region",
+  "encryptionContext",
+  "ciphertext",
+  "pcrs",
+  "time",
+  "recentCount",
+];
+
+/** What is left out is a plain request of the parent's, now. makeFacts checks the rest. */
+function partsOf(request: unknown): FactParts {
+  if (typeof request !== "object" || request === null || Array.isArray(request)) {
+    throw new UsageError("--request must be a JSON object");
+  }
+  const unknown = Object.keys(request).find((field) => !FIELDS.includes(field));
+  if (unknown !== undefined) throw new UsageError(`--request may have the fields ${FIELDS.join(", ")}`);
+  const { caller, ciphertext, ...parts } = request as Partial<FactParts> & { ciphertext?: unknown };
+  return {
+    action: "Decrypt",
+    region: "us-east-1",
+    time: Math.floor(Date.now() / 1000),
+    recentCount: 1,
+    ...parts,
+    caller: { cid: 3, attributes: {}, ...caller },
+    ciphertext: ciphertext === undefined ? undefined : decodeCiphertext(ciphertext),
+  };
+}
+
+function decodeCiphertext(text: unknown): Uint8Array {
+  try {
+    return decodeBase64(String(text));
+  } catch {
+    throw new UsageError("--request: ciphertext must be base64");
+  }
+}
+
+async function printJson(terminal: Terminal, value: unknown): Promise<void> {
+  await terminal.write(`${JSON.stringify(value, undefined, 2)}\n`);
+}

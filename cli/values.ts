@@ -1,0 +1,168 @@
+import { readFileSync } from "node:fs";
+import { decodeBase64, decodeHex } from "../lib/encoding.ts";
+import { DEFAULT_ENDPOINT, type Endpoint } from "../lib/endpoint.ts";
+import type { Arguments } from "./arguments.ts";
+import { UsageError } from "./command.ts";
+
+/** The longest file that a flag may name, in bytes. */
+const MAX_FILE_BYTES = 1 << 20;
+
+/**
+ * @param flag Its name, for the message
+ * @param path The file
+ * @throws {UsageError} When it cannot be read, or is too long
+ */
+export function readFile(flag: string, path: string): Uint8Array<ArrayBuffer> {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`--${flag} must be a file that can be read: ${reasonOf(error)}`);
+  }
+  if (bytes.length > MAX_FILE_BYTES) throw new UsageError(`--${flag} must be a file of at most 1 MiB`);
+  const copy = new Uint8Array(new ArrayBuffer(bytes.length));
+  copy.set(bytes);
+  bytes.fill(0);
+  return copy;
+}
+
+/** @throws {UsageError} When the file cannot be read, or is not UTF-8 */
+export function readText(flag: string, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(readFile(flag, path));
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`--${flag} must be a file of UTF-8 text`);
+  }
+}
+
+/**
+ * @param args What was given
+ * @param flag Its name
+ * @param range What it may be
+ * @throws {UsageError} When it is not a whole number in the range
+ */
+export function integer(
+  args: Arguments,
+  flag: string,
+  { min, max }: { min: number; max: number },
+): number | undefined {
+  const value = args.get(flag);
+  if (value === undefined) return undefined;
+  const number = /^\d{1,16}$/.test(value) ? Number(value) : NaN;
+  if (number >= min && number <= max) return number;
+  throw new UsageError(`--${flag} must be a whole number from ${min} to ${max}`);
+}
+
+/**
+ * Bytes as hex, `base64:…`, `text:…` or `@file`.
+ *
+ * @param flag Its name, for the message
+ * @param value As it was given
+ * @throws {UsageError} When it is none of them
+ */
+export function bytes(flag: string, value: string): Uint8Array<ArrayBuffer> {
+  if (value.startsWith("@")) return readFile(flag, value.slice(1));
+  if (value.startsWith("text:")) return new TextEncoder().encode(value.slice(5));
+  try {
+    return value.startsWith("base64:") ? decodeBase64(value.slice(7)) : decodeHex(value);
+  } catch {
+    throw new UsageError(`--${flag} must be hex, base64:…, text:… or @FILE`);
+  }
+}
+
+/** @returns The bytes of a flag; undefined when it was not given */
+export function optionalBytes(args: Arguments, flag: string): Uint8Array<ArrayBuffer> | undefined {
+  const value = args.get(flag);
+  return value === undefined ? undefined : bytes(flag, value);
+}
+
+/**
+ * DER from DER or PEM.
+ *
+ * @param flag Its name, for the message
+ * @param content Of a file
+ * @param label What the PEM must hold: `CERTIFICATE`
+ * @throws {UsageError} When there is PEM, and of another kind or malformed
+ */
+export function derOf(
+  flag: string,
+  content: Uint8Array<ArrayBuffer>,
+  label: string,
+): Uint8Array<ArrayBuffer> {
+  const text = new TextDecoder("latin1").decode(content);
+  if (!text.includes("-----BEGIN ")) return content;
+  const body = new RegExp(`-----BEGIN ${label}-----([^-]+)-----END ${label}-----`).exec(text)?.[1];
+  if (body === undefined) throw new UsageError(`--${flag} must hold ${label} in PEM, or DER`);
+  try {
+    return decodeBase64(body.replaceAll(/\s/g, ""));
+  } catch {
+    throw new UsageError(`--${flag} must hold ${label} in PEM: its base64 is broken`);
+  }
+}
+
+/** JSON in words, in a file after `@`, or for `-` what `readInput` gives. */
+export async function json(
+  flag: string,
+  value: string,
+  readInput: () => Promise<Uint8Array>,
+): Promise<unknown> {
+  const text = value === "-"
+    ? new TextDecoder().decode(await readInput())
+    : value.startsWith("@")
+    ? readText(flag, value.slice(1))
+    : value;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UsageError(`--${flag} must be JSON, @FILE, or - for standard input`);
+  }
+}
+
+/**
+ * Where KMS is: `--endpoint`, or vsock CID 3 and `--proxy-port`.
+ *
+ * @throws {UsageError} When it is malformed, or both are given
+ */
+export function endpoint(args: Arguments): Endpoint {
+  const address = args.get("endpoint");
+  const port = integer(args, "proxy-port", { min: 0, max: 0xffff_ffff });
+  if (address === undefined) return { ...DEFAULT_ENDPOINT, port: port ?? DEFAULT_ENDPOINT.port };
+  if (port !== undefined) throw new UsageError("--endpoint and --proxy-port exclude each other");
+  return parseEndpoint(address);
+}
+
+/**
+ * A time: ISO 8601, or `document`.
+ *
+ * @returns Milliseconds since 1970, or `document`
+ * @throws {UsageError} When it is neither
+ */
+export function time(args: Arguments, flag: string): number | "document" | undefined {
+  const value = args.get(flag);
+  if (value === undefined || value === "document") return value;
+  const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) ? Date.parse(value) : NaN;
+  if (!Number.isNaN(at)) return at;
+  throw new UsageError(`--${flag} must be a time such as 2026-01-31T12:00:00Z, or the word document`);
+}
+
+function parseEndpoint(address: string): Endpoint {
+  const [, cid, vsockPort] = /^vsock:(\d{1,10}):(\d{1,10})$/.exec(address) ?? [];
+  if (Number(cid) <= 0xffff_ffff && Number(vsockPort) <= 0xffff_ffff) {
+    return { transport: "vsock", cid: Number(cid), port: Number(vsockPort) };
+  }
+  const path = /^unix:(.{1,107})$/.exec(address)?.[1];
+  if (path !== undefined) return { transport: "unix", path };
+  const [, host, port] = /^tcp:([^\s:]{1,253}|\[[0-9a-f:]+\]):(\d{1,5})$/i.exec(address) ?? [];
+  if (host === undefined || !(Number(port) >= 1 && Number(port) <= 65_535)) {
+    throw new UsageError("--endpoint must be vsock:CID:PORT, tcp:HOST:PORT or unix:PATH");
+  }
+  return { transport: "tcp", host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+}
+
+/** @returns Such as `ENOENT`, or what Deno calls it */
+export function reasonOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (typeof code === "string") return code;
+  return error instanceof Error && /^\w{1,40}$/.test(error.name) ? error.name : "unknown reason";
+}

@@ -1,0 +1,102 @@
+import { readFileSync } from "node:fs";
+import { type AttestationDocument, decodeAttestationDocument } from "../lib/attestation/document.ts";
+import { verifyAttestation, type VerifyAttestationOptions } from "../lib/attestation/verify.ts";
+import { decodeBase64 } from "../lib/encoding.ts";
+import { AttestationError } from "../lib/errors.ts";
+import type { Arguments } from "./arguments.ts";
+import { UsageError } from "./command.ts";
+import { describeDocument, documentJson } from "./document_report.ts";
+import { attestationExit, EXIT } from "./exit_codes.ts";
+import { describeFailure } from "./failure.ts";
+import type { Terminal } from "./terminal.ts";
+import { bytes, derOf, integer, optionalBytes, readFile, reasonOf, time } from "./values.ts";
+
+/** `verify`: checks an attestation document, and prints what it says. */
+export async function verify(args: Arguments, terminal: Terminal): Promise<number> {
+  const content = await readDocument(args.argument ?? "-", terminal);
+  const expected = expectations(args);
+  const failure = await failureOf(content, expected);
+  const document = readable(content);
+  if (args.has("json")) {
+    await terminal.write(`${JSON.stringify(documentJson(document, failure), undefined, 2)}\n`);
+  } else {
+    if (document !== undefined) await terminal.write(describeDocument(document, failure, terminal));
+    for (const line of failure === undefined ? [] : describeFailure("enclave-kms verify", failure)) {
+      terminal.note(line);
+    }
+  }
+  return failure === undefined ? EXIT.ok : attestationExit(failure.code);
+}
+
+type Expectations = Omit<VerifyAttestationOptions, "at"> & { readonly at?: number | "document" | undefined };
+
+async function failureOf(
+  content: Uint8Array,
+  { at, ...expected }: Expectations,
+): Promise<AttestationError | undefined> {
+  try {
+    const moment = at === "document" ? decodeAttestationDocument(content).timestamp : at;
+    await verifyAttestation(content, { ...expected, at: moment });
+    return undefined;
+  } catch (error) {
+    if (error instanceof AttestationError) return error;
+    throw error;
+  }
+}
+
+/** A document that fails a check still says something, as long as it can be read. */
+function readable(content: Uint8Array): AttestationDocument | undefined {
+  try {
+    return decodeAttestationDocument(content);
+  } catch {
+    return undefined;
+  }
+}
+
+function expectations(args: Arguments): Expectations {
+  const root = args.get("root");
+  const maxAge = integer(args, "max-age", { min: 0, max: 315_360_000 });
+  return {
+    nonce: optionalBytes(args, "nonce"),
+    userData: optionalBytes(args, "user-data"),
+    pcrs: expectedPcrs(args.all("pcr")),
+    maxAgeMs: maxAge === undefined ? undefined : maxAge * 1000,
+    root: root === undefined ? undefined : derOf("root", readFile("root", root), "CERTIFICATE"),
+    allowDebug: args.has("allow-debug"),
+    at: time(args, "at"),
+  };
+}
+
+/** Of several values for one register, any will do. */
+function expectedPcrs(given: readonly string[]): Record<number, Uint8Array[]> {
+  const pcrs: Record<number, Uint8Array[]> = {};
+  for (const text of given) {
+    const [, index, value] = /^(\d{1,2})=([\da-f]+)$/i.exec(text) ?? [];
+    const hex = value !== undefined && [64, 96, 128].includes(value.length) ? bytes("pcr", value) : undefined;
+    if (hex === undefined || Number(index) > 31) {
+      throw new UsageError("--pcr must be a number from 0 to 31, =, and 64, 96 or 128 hex digits");
+    }
+    (pcrs[Number(index)] ??= []).push(hex);
+  }
+  return pcrs;
+}
+
+/** As `attest` writes it: bytes, or base64. */
+async function readDocument(path: string, terminal: Terminal): Promise<Uint8Array> {
+  const content = path === "-" ? await terminal.readInput() : readContent(path);
+  const isText = content.length > 0 && content.every((byte) => byte < 0x7f);
+  if (!isText) return content;
+  try {
+    return decodeBase64(new TextDecoder().decode(content).replaceAll(/\s/g, ""));
+  } catch {
+    throw new UsageError("FILE must hold an attestation document, or its base64");
+  }
+}
+
+function readContent(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`FILE must be a file that can be read: ${reasonOf(error)}`);
+  }
+}
