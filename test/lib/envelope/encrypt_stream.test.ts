@@ -80,6 +80,21 @@ describe("encryptStream() and decryptStream()", () => {
     assert.deepEqual(kms.secrets.map(({ length }) => length), [0, 0]);
   });
 
+  test("wipe the plaintext that was read in", async () => {
+    const dispose = SecretBytes.prototype[Symbol.dispose];
+    const wiped: Uint8Array[] = [];
+    SecretBytes.prototype[Symbol.dispose] = function () {
+      if (this.length === FRAME) wiped.push(this.bytes);
+      dispose.call(this);
+    };
+    try {
+      await encrypt(pattern(3 * FRAME), { frameBytes: FRAME });
+    } finally {
+      SecretBytes.prototype[Symbol.dispose] = dispose;
+    }
+    assert.deepEqual(wiped, [new Uint8Array(FRAME)]);
+  });
+
   test("ask KMS for nothing before something reads", async () => {
     const kms = new FakeKms();
     const { writable, readable } = encryptStream(kms, { keyId: KEY_ARN });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { decryptStream, type EncryptionContext, encryptStream } from "../../../mod.ts";
+import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import { FakeKms, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
 import {
   collect,
@@ -158,11 +159,26 @@ describe("decryptStream() refuses a message", () => {
     assert.deepEqual(kms.secrets.map(({ length }) => length), [0, 0]);
   });
 
-  test("and wipes the data key whatever is wrong", async () => {
-    for (const bad of [flipped(8 * (HEADER - 1)), flipped(8 * (HEADER + 30)), message.subarray(0, HEADER)]) {
-      const kms = new FakeKms();
-      await collectUntilFailure(streamOf(bad).pipeThrough(decryptStream(kms, { keyId: KEY_ARN })));
-      assert.deepEqual(kms.secrets.map(({ length }) => length), [0]);
+  test("and wipes every key, whatever is wrong", async () => {
+    const dispose = MessageCipher.prototype[Symbol.dispose];
+    let wiped = 0;
+    MessageCipher.prototype[Symbol.dispose] = function () {
+      wiped++;
+      dispose.call(this);
+    };
+    try {
+      const [commitment, tag, frames] = [CONTENT_TYPE + 5, HEADER - 1, HEADER + 30];
+      for (
+        const bad of [...[commitment, tag, frames].map((at) => flipped(8 * at)), message.subarray(0, HEADER)]
+      ) {
+        const kms = new FakeKms();
+        wiped = 0;
+        await collectUntilFailure(streamOf(bad).pipeThrough(decryptStream(kms, { keyId: KEY_ARN })));
+        assert.deepEqual(kms.secrets.map(({ length }) => length), [0]);
+        assert.equal(wiped, 1);
+      }
+    } finally {
+      MessageCipher.prototype[Symbol.dispose] = dispose;
     }
   });
 
