@@ -67,7 +67,8 @@ export {
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./lib/endpoint.ts";
-export type { DataKeySpec, Encrypted, EncryptionAlgorithm, EngineName } from "./lib/engine/engine.ts";
+export type { DataKeySpec, Encrypted, EncryptionAlgorithm } from "./lib/checked_request.ts";
+export type { EngineName } from "./lib/engine/engine.ts";
 export { decryptStream, type DecryptStreamOptions } from "./lib/envelope/decrypt_stream.ts";
 export { decryptFile, encryptFile, type FilePaths } from "./lib/envelope/encrypt_file.ts";
 export { encryptStream, type EncryptStreamOptions } from "./lib/envelope/encrypt_stream.ts";

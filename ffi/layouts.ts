@@ -16,6 +16,9 @@ export const AWS_SOCKET_ENDPOINT = { size: 112, address: 0, addressLength: 108, 
 /** `enum aws_socket_domain` of aws-c-io. */
 export const AWS_SOCKET_DOMAIN = { IPV4: 0, IPV6: 1, LOCAL: 2, VSOCK: 3 } as const;
 
+/** `enum aws_key_spec` of aws-nitro-enclaves-sdk-c. */
+export const AWS_KEY_SPEC = { AES_256: 0, AES_128: 1 } as const;
+
 /** `enum aws_rsa_key_size` of aws-nitro-enclaves-sdk-c. */
 export const AWS_RSA_2048 = 2048;
 

@@ -113,6 +113,37 @@ export const SDK_SYMBOLS = {
     result: ["i32", "int"],
     optional: true,
   },
+  aws_kms_encrypt_blocking_with_context: {
+    parameters: [
+      CLIENT,
+      ["pointer aws_string", "const struct aws_string *key_id"],
+      ["bytes", "const struct aws_byte_buf *plaintext"],
+      ["pointer? aws_string", "const struct aws_string *encryption_context"],
+      ["bytes", "struct aws_byte_buf *ciphertext_blob"],
+    ],
+    result: ["i32", "int"],
+    optional: true,
+  },
+  aws_kms_generate_data_key_blocking: {
+    parameters: [
+      CLIENT,
+      ["pointer aws_string", "const struct aws_string *key_id"],
+      ["i32", "enum aws_key_spec key_spec"],
+      ["bytes", "struct aws_byte_buf *plaintext"],
+      ["bytes", "struct aws_byte_buf *ciphertext_blob"],
+    ],
+    result: ["i32", "int"],
+    optional: true,
+  },
+  aws_kms_generate_random_blocking: {
+    parameters: [
+      CLIENT,
+      ["u32", "uint32_t number_of_bytes"],
+      ["bytes", "struct aws_byte_buf *plaintext"],
+    ],
+    result: ["i32", "int"],
+    optional: true,
+  },
 
   // <aws/common/allocator.h>
   aws_default_allocator: { parameters: [], result: ["pointer aws_allocator", "struct aws_allocator *"] },

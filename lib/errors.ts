@@ -77,6 +77,12 @@ export class SdkKmsDecryptError extends NativeError {
   readonly code = "ERR_SDK_KMS_DECRYPT";
 }
 
+/** The C SDK's client could not do another operation than decrypt. */
+export class SdkKmsRequestError extends NativeError {
+  /** Stable code. */
+  readonly code = "ERR_SDK_KMS_REQUEST";
+}
+
 /** A system call through libc failed. */
 export class SystemCallError extends NativeError {
   /** Stable code. */

@@ -1,6 +1,7 @@
 import type { DataKey, DataKeyPair } from "./data_key.ts";
 import { Deadline } from "./deadline.ts";
-import type { Encrypted, EngineName, KmsEngine } from "./engine/engine.ts";
+import type { Encrypted } from "./checked_request.ts";
+import type { EngineName, KmsEngine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open_engine.ts";
 import { DisposedError, KmsError, ProtocolError, UnsupportedOperationError } from "./errors.ts";
 import {

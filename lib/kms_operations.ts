@@ -8,8 +8,8 @@ import type {
   CheckedRandomRequest,
   CheckedSharedSecretRequest,
   Encrypted,
-  KmsEngine,
-} from "./engine/engine.ts";
+} from "./checked_request.ts";
+import type { KmsEngine } from "./engine/engine.ts";
 import {
   checkDataKeyPairRequest,
   checkDataKeyRequest,

@@ -10,7 +10,7 @@ import type {
   CheckedSharedSecretRequest,
   DataKeySpec,
   EncryptionAlgorithm,
-} from "./engine/engine.ts";
+} from "./checked_request.ts";
 import {
   CALL_FIELDS,
   type CallOptions,

@@ -24,7 +24,7 @@ import type {
   CheckedEncryptRequest,
   CheckedRandomRequest,
   CheckedSharedSecretRequest,
-} from "../lib/engine/engine.ts";
+} from "../lib/checked_request.ts";
 import {
   type ClientOperation,
   DECRYPT,

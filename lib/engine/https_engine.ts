@@ -6,7 +6,6 @@ import { encodeBase64 } from "../encoding.ts";
 import { DisposedError } from "../errors.ts";
 import { SecretBytes } from "../secret_bytes.ts";
 import { joinBase64 } from "../secret_json.ts";
-import { DocumentCache } from "./document_cache.ts";
 import type {
   CheckedDataKeyPairRequest,
   CheckedDataKeyRequest,
@@ -15,8 +14,8 @@ import type {
   CheckedRandomRequest,
   CheckedSharedSecretRequest,
   Encrypted,
-  KmsEngine,
-} from "./engine.ts";
+} from "../checked_request.ts";
+import type { KmsEngine } from "./engine.ts";
 import { KmsClock } from "./https/clock.ts";
 import type { KmsAnswer, KmsConnection } from "./https/kms_connection.ts";
 import { isClockRefusal, isExpiryRefusal, kmsError } from "./https/kms_errors.ts";
@@ -32,20 +31,17 @@ import {
 } from "./https/operations.ts";
 import { withRetries } from "./https/retry.ts";
 import { SigV4Signer } from "./https/sigv4.ts";
-import type { Recipient } from "./recipient.ts";
+import { RecipientRotation, type RecipientRotationOptions } from "./recipient_rotation.ts";
 
-/** What the engine is made of; it owns the connection, the recipient and the credentials from then on. */
-export interface HttpsEngineOptions {
+/** What the engine is made of; it owns the connection, the recipients and the credentials from then on. */
+export interface HttpsEngineOptions extends RecipientRotationOptions {
   readonly name: "direct" | "sdk";
   readonly region: string;
   readonly hostName: string;
   readonly credentials: CredentialsSource;
   readonly connection: KmsConnection;
-  readonly recipient: Recipient;
   /** 1 to 10. */
   readonly maxAttempts: number;
-  /** In milliseconds. */
-  readonly attestationMaxAgeMs: number;
   /** The time to sign with, until KMS shows another. Default: the system's. */
   readonly now?: (() => Date) | undefined;
 }
@@ -56,7 +52,7 @@ export class HttpsEngine implements KmsEngine {
   readonly #options: HttpsEngineOptions;
   readonly #signer: SigV4Signer;
   readonly #clock: KmsClock;
-  readonly #documents: DocumentCache;
+  readonly #recipients: RecipientRotation;
   #disposed = false;
 
   /** @param options What it is made of */
@@ -65,7 +61,7 @@ export class HttpsEngine implements KmsEngine {
     this.#options = options;
     this.#signer = new SigV4Signer(options.region);
     this.#clock = new KmsClock(options.now);
-    this.#documents = new DocumentCache(options.recipient, options.attestationMaxAgeMs);
+    this.#recipients = new RecipientRotation(options);
   }
 
   /** See {@link KmsEngine.clockOffsetMs}. */
@@ -126,10 +122,11 @@ export class HttpsEngine implements KmsEngine {
     deadline: Deadline,
   ): Promise<Result> {
     if (this.#disposed) throw new DisposedError("KmsClient");
-    const document = operation.attested ? await this.#documents.get(deadline) : undefined;
+    using recipient = this.#recipients.take();
+    const document = operation.attested ? await recipient.document(deadline) : undefined;
     using body = new SecretBytes(encodeBody(operation, request, document));
     const answer = await this.#send(operation.name, body.bytes, deadline);
-    const open = (envelope: Uint8Array) => this.#options.recipient.open(envelope);
+    const open = (envelope: Uint8Array) => recipient.open(envelope);
     return operation.result(new KmsReply(operation.name, answer, open), request);
   }
 
@@ -138,7 +135,7 @@ export class HttpsEngine implements KmsEngine {
     this.#disposed = true;
     using _credentials = this.#options.credentials;
     using _signer = this.#signer;
-    using _recipient = this.#options.recipient;
+    using _recipients = this.#recipients;
     using _connection = this.#options.connection;
   }
 

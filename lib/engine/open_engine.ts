@@ -66,18 +66,38 @@ function findLibrary({ library, nsm }: Parts): SdkLibrary | undefined {
 }
 
 async function openDirect(options: Parts, deadline: Deadline): Promise<KmsEngine> {
-  const owned = options.nsm === undefined;
   const nsm = options.nsm ?? NsmDevice.open();
-  return openHttps("direct", options, await NsmRecipient.create(nsm, { owned }, deadline));
+  const shared = options.nsm === undefined ? nsm : undefined;
+  const make = (until: Deadline) => NsmRecipient.create(nsm, { owned: false }, until);
+  return await openHttps("direct", options, { make, shared }, deadline);
 }
 
 async function openSdk(options: Parts, library: SdkLibrary, deadline: Deadline): Promise<KmsEngine> {
-  using own = library;
-  return openHttps("sdk", options, await SdkRecipient.create(own, deadline));
+  const make = (until: Deadline) => SdkRecipient.create(library, until);
+  return await openHttps("sdk", options, { make, shared: library }, deadline);
 }
 
-function openHttps(name: "direct" | "sdk", options: Parts, recipient: Recipient): KmsEngine {
-  const { region, hostName, trustedCertificates, maxAttempts, attestationMaxAgeMs, endpoint } = options;
+/** How recipients are made, and what all of them use. */
+interface Recipients {
+  readonly make: (deadline: Deadline) => Promise<Recipient>;
+  readonly shared: Disposable | undefined;
+}
+
+async function openHttps(
+  name: "direct" | "sdk",
+  options: Parts,
+  { make, shared }: Recipients,
+  deadline: Deadline,
+): Promise<KmsEngine> {
+  let recipient: Recipient;
+  try {
+    recipient = await make(deadline);
+  } catch (error) {
+    shared?.[Symbol.dispose]();
+    throw error;
+  }
+  const { region, hostName, trustedCertificates, maxAttempts, endpoint } = options;
+  const { attestationMaxAgeMs, keyPairMaxAgeMs, keyPairMaxUses } = options;
   try {
     const open = (deadline: Deadline) => openTransport(endpoint, deadline);
     return new HttpsEngine({
@@ -86,12 +106,17 @@ function openHttps(name: "direct" | "sdk", options: Parts, recipient: Recipient)
       hostName,
       maxAttempts,
       attestationMaxAgeMs,
+      keyPairMaxAgeMs,
+      keyPairMaxUses,
       recipient,
+      makeRecipient: make,
+      shared,
       connection: new KmsConnection({ open, hostName, trustedCertificates }),
       credentials: options.credentials,
     });
   } catch (error) {
-    recipient[Symbol.dispose]();
+    using _shared = shared;
+    using _recipient = recipient;
     throw error;
   }
 }

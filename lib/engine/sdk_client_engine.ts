@@ -1,6 +1,7 @@
 import { isIPv6 } from "node:net";
 import type { OwnedCredentials } from "../credentials.ts";
 import type { CredentialsSource } from "../credentials_source.ts";
+import { DataKey } from "../data_key.ts";
 import type { Deadline } from "../deadline.ts";
 import type { Endpoint } from "../endpoint.ts";
 import { DisposedError, UnsupportedOperationError } from "../errors.ts";
@@ -8,9 +9,22 @@ import type { SocketDomain } from "../native/sdk_client.ts";
 import type { SdkLibrary } from "../native/sdk_library.ts";
 import { TrustStore } from "../native/trust_store.ts";
 import { allocateOffHeap, SecretBytes } from "../secret_bytes.ts";
-import type { CheckedDecryptRequest, KmsEngine } from "./engine.ts";
-import type { SdkClientJob } from "./sdk_client_job.ts";
+import type {
+  CheckedDataKeyRequest,
+  CheckedDecryptRequest,
+  CheckedEncryptRequest,
+  CheckedOptionsOfRequest,
+  CheckedRandomRequest,
+  Encrypted,
+} from "../checked_request.ts";
+import type { KmsEngine } from "./engine.ts";
+import type { SdkClientSetup, SdkClientTask } from "./sdk_client_job.ts";
 import { runOnClientThread } from "./sdk_client_thread.ts";
+
+/** What a task fills: every one fills something, the secret first. */
+type Results = readonly [Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]];
+
+const NOTHING = new Uint8Array(new ArrayBuffer(0));
 
 /** What the engine is made of; it owns the library and the credentials from then on. */
 export interface SdkClientEngineOptions {
@@ -25,7 +39,7 @@ export interface SdkClientEngineOptions {
 }
 
 /**
- * The C SDK's own client, call for call as kmstool uses it: a new client for every decrypt, destroyed
+ * The C SDK's own client, call for call as kmstool uses it: a new client for every call, destroyed
  * right after it, one at a time in the process, on one thread, under a deadline.
  *
  * Not guaranteed: that the process survives it. The C client may crash its host when KMS or the proxy
@@ -45,8 +59,64 @@ export class SdkClientEngine implements KmsEngine {
 
   /** See {@link KmsEngine.decrypt}. */
   async decrypt(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes> {
+    refuseGrantTokens("decrypt", request);
+    const { ciphertext, keyId, encryptionAlgorithm, encryptionContext } = request;
+    const [plaintext] = await this.#run(deadline, () => ({
+      operation: "decrypt",
+      ciphertext: copy(ciphertext),
+      keyId: encodeOptional(keyId),
+      encryptionAlgorithm: encodeOptional(encryptionAlgorithm),
+      encryptionContext: encodeContext(encryptionContext),
+    }));
+    return new SecretBytes(plaintext);
+  }
+
+  /** See {@link KmsEngine.encrypt}. C takes no algorithm: symmetric keys only. */
+  async encrypt(request: CheckedEncryptRequest, deadline: Deadline): Promise<Encrypted> {
+    refuseGrantTokens("encrypt", request);
+    const { plaintext, keyId, encryptionAlgorithm, encryptionContext } = request;
+    if (encryptionAlgorithm !== "SYMMETRIC_DEFAULT") throw unsupported("encrypt under an asymmetric key");
+    const [ciphertext] = await this.#run(deadline, () => ({
+      operation: "encrypt",
+      plaintext: copy(plaintext.bytes),
+      keyId: encode(keyId),
+      encryptionContext: encodeContext(encryptionContext),
+    }));
+    return { ciphertext, keyId };
+  }
+
+  /** See {@link KmsEngine.generateDataKey}. C takes no encryption context and no other length. */
+  async generateDataKey(request: CheckedDataKeyRequest, deadline: Deadline): Promise<DataKey> {
+    refuseGrantTokens("generate a data key", request);
+    const { keyId, length, encryptionContext } = request;
+    if (encryptionContext !== undefined) throw unsupported("generate a data key with an encryption context");
+    if (typeof length === "number") throw unsupported("generate a data key by numberOfBytes");
+    const [plaintext, ciphertext] = await this.#run(deadline, () => ({
+      operation: "generateDataKey",
+      keyId: encode(keyId),
+      keySpec: length,
+    }));
+    return new DataKey({ plaintext: new SecretBytes(plaintext), ciphertext: ciphertext ?? NOTHING, keyId });
+  }
+
+  /** See {@link KmsEngine.generateRandom}. */
+  async generateRandom({ numberOfBytes }: CheckedRandomRequest, deadline: Deadline): Promise<SecretBytes> {
+    const [random] = await this.#run(deadline, () => ({ operation: "generateRandom", numberOfBytes }));
+    return new SecretBytes(random);
+  }
+
+  /** Always refused. See {@link KmsEngine.generateDataKeyPair}. */
+  generateDataKeyPair(): Promise<never> {
+    return Promise.reject(unsupported("generate a data key pair"));
+  }
+
+  /** Always refused. See {@link KmsEngine.deriveSharedSecret}. */
+  deriveSharedSecret(): Promise<never> {
+    return Promise.reject(unsupported("derive a shared secret"));
+  }
+
+  async #run(deadline: Deadline, makeTask: () => SdkClientTask): Promise<Results> {
     if (this.#disposed) throw new DisposedError("KmsClient");
-    if (request.grantTokens !== undefined) throw unsupported("decrypt with grant tokens");
     const library = this.#options.library.share();
     let trustStore: TrustStore | undefined;
     const release = () => {
@@ -60,40 +130,13 @@ export class SdkClientEngine implements KmsEngine {
     const makeJob = () => {
       using owned = credentials;
       trustStore = trust(this.#options.trustedCertificates);
-      return toJob(this.#options, library, owned, request);
+      return { ...setup(this.#options, library, owned), ...makeTask() };
     };
     try {
-      return new SecretBytes(await runOnClientThread(makeJob, deadline, release));
+      return await runOnClientThread(makeJob, deadline, release) as Results;
     } finally {
       credentials[Symbol.dispose]();
     }
-  }
-
-  // kmstool's other calls exist in C, too; this engine is for comparing, so decrypting is all it does.
-
-  /** Always refused. See {@link KmsEngine.encrypt}. */
-  encrypt(): Promise<never> {
-    return Promise.reject(unsupported("encrypt"));
-  }
-
-  /** Always refused. See {@link KmsEngine.generateDataKey}. */
-  generateDataKey(): Promise<never> {
-    return Promise.reject(unsupported("generate a data key"));
-  }
-
-  /** Always refused. See {@link KmsEngine.generateRandom}. */
-  generateRandom(): Promise<never> {
-    return Promise.reject(unsupported("generate random bytes"));
-  }
-
-  /** Always refused. See {@link KmsEngine.generateDataKeyPair}. */
-  generateDataKeyPair(): Promise<never> {
-    return Promise.reject(unsupported("generate a data key pair"));
-  }
-
-  /** Always refused. See {@link KmsEngine.deriveSharedSecret}. */
-  deriveSharedSecret(): Promise<never> {
-    return Promise.reject(unsupported("derive a shared secret"));
   }
 
   /** Wipes the credentials and leaves the library, once C no longer uses it. */
@@ -107,37 +150,36 @@ export class SdkClientEngine implements KmsEngine {
   }
 }
 
+function refuseGrantTokens(what: string, { grantTokens }: CheckedOptionsOfRequest): void {
+  if (grantTokens !== undefined) throw unsupported(`${what} with grant tokens`);
+}
+
 function unsupported(what: string): UnsupportedOperationError {
-  return new UnsupportedOperationError(`Cannot ${what} on engine sdk-client: it only decrypts`, {
-    hint: "Use engine direct or sdk",
-  });
+  return new UnsupportedOperationError(
+    `Cannot ${what} on engine sdk-client: the C client has no call for it`,
+    {
+      hint: "Use engine direct or sdk",
+    },
+  );
 }
 
 function trust(pem: string | undefined): TrustStore | undefined {
   return pem === undefined ? undefined : new TrustStore(pem);
 }
 
-function toJob(
+function setup(
   options: SdkClientEngineOptions,
   library: SdkLibrary,
   credentials: OwnedCredentials,
-  request: CheckedDecryptRequest,
-): SdkClientJob {
-  const { keyId, encryptionAlgorithm, encryptionContext } = request;
+): SdkClientSetup {
   return {
     library: library.path,
     ...address(options.endpoint),
     region: encode(options.region),
-    hostName: options.hostName === undefined ? undefined : encode(options.hostName),
+    hostName: encodeOptional(options.hostName),
     accessKeyId: encode(credentials.accessKeyId),
     secretAccessKey: copy(credentials.secretAccessKey.bytes),
-    sessionToken: copy(credentials.sessionToken?.bytes ?? new Uint8Array(0)),
-    ciphertext: copy(request.ciphertext),
-    keyId: keyId === undefined ? undefined : encode(keyId),
-    encryptionAlgorithm: encryptionAlgorithm === undefined ? undefined : encode(encryptionAlgorithm),
-    encryptionContext: encryptionContext === undefined
-      ? undefined
-      : encode(JSON.stringify(encryptionContext)),
+    sessionToken: copy(credentials.sessionToken?.bytes ?? NOTHING),
   };
 }
 
@@ -160,4 +202,12 @@ function copy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 
 function encode(text: string): Uint8Array<ArrayBuffer> {
   return copy(new TextEncoder().encode(text));
+}
+
+function encodeOptional(text: string | undefined): Uint8Array<ArrayBuffer> | undefined {
+  return text === undefined ? undefined : encode(text);
+}
+
+function encodeContext(context: Readonly<Record<string, string>> | undefined) {
+  return context === undefined ? undefined : encode(JSON.stringify(context));
 }

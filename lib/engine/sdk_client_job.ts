@@ -1,7 +1,11 @@
 import type { SocketDomain } from "../native/sdk_client.ts";
+import type { DataKeySpec } from "../checked_request.ts";
 
-/** One decrypt for the C client, as it crosses to its thread. Bytes are transferred, not copied. */
-export interface SdkClientJob {
+/** One call for the C client, as it crosses to its thread. Bytes are transferred, not copied. */
+export type SdkClientJob = SdkClientSetup & SdkClientTask;
+
+/** What the client is made of. */
+export interface SdkClientSetup {
   /** Path of the C SDK, which the main thread has loaded and initialised. */
   readonly library: string;
   readonly address: string;
@@ -13,16 +17,33 @@ export interface SdkClientJob {
   readonly secretAccessKey: Uint8Array<ArrayBuffer>;
   /** Empty for none. */
   readonly sessionToken: Uint8Array<ArrayBuffer>;
-  readonly ciphertext: Uint8Array<ArrayBuffer>;
-  readonly keyId: Uint8Array<ArrayBuffer> | undefined;
-  readonly encryptionAlgorithm: Uint8Array<ArrayBuffer> | undefined;
-  /** A JSON object of strings. */
-  readonly encryptionContext: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** What comes back: the plaintext, or the parts of an error. */
+/** What the client does. Texts are UTF-8; an encryption context is a JSON object of strings. */
+export type SdkClientTask =
+  | {
+    readonly operation: "decrypt";
+    readonly ciphertext: Uint8Array<ArrayBuffer>;
+    readonly keyId: Uint8Array<ArrayBuffer> | undefined;
+    readonly encryptionAlgorithm: Uint8Array<ArrayBuffer> | undefined;
+    readonly encryptionContext: Uint8Array<ArrayBuffer> | undefined;
+  }
+  | {
+    readonly operation: "encrypt";
+    readonly plaintext: Uint8Array<ArrayBuffer>;
+    readonly keyId: Uint8Array<ArrayBuffer>;
+    readonly encryptionContext: Uint8Array<ArrayBuffer> | undefined;
+  }
+  | {
+    readonly operation: "generateDataKey";
+    readonly keyId: Uint8Array<ArrayBuffer>;
+    readonly keySpec: DataKeySpec;
+  }
+  | { readonly operation: "generateRandom"; readonly numberOfBytes: number };
+
+/** What comes back: what the client filled, the secret first, or the parts of an error. */
 export type SdkClientReply =
-  | { readonly plaintext: Uint8Array<ArrayBuffer> }
+  | { readonly results: readonly Uint8Array<ArrayBuffer>[] }
   | { readonly error: SdkClientFailure };
 
 /** An error as it crosses threads. */
@@ -53,6 +74,6 @@ export function wipeJob(job: SdkClientJob): void {
 }
 
 function jobBytes(job: SdkClientJob): Uint8Array<ArrayBuffer>[] {
-  const values: (SdkClientJob[keyof SdkClientJob])[] = Object.values(job);
-  return values.filter((value) => value instanceof Uint8Array);
+  const values: readonly unknown[] = Object.values(job);
+  return values.filter((value): value is Uint8Array<ArrayBuffer> => value instanceof Uint8Array);
 }

@@ -6,6 +6,7 @@ import {
   SdkKmsClientError,
   SdkKmsConfigError,
   SdkKmsDecryptError,
+  SdkKmsRequestError,
 } from "../errors.ts";
 import { guardExit } from "../native/blocking_calls.ts";
 import {
@@ -21,6 +22,7 @@ const FAILURES = {
   SdkKmsConfigError,
   SdkKmsClientError,
   SdkKmsDecryptError,
+  SdkKmsRequestError,
 } as const;
 
 /** The file of the worker: TypeScript in the repository and on Deno, JavaScript in the npm package. */
@@ -50,14 +52,14 @@ const isBusy = () => busy;
  * @param makeJob Called when the thread is free; its bytes are transferred
  * @param deadline When to give up
  * @param release Called when C has returned, or when the job did not begin
- * @returns The plaintext; the caller wipes it
+ * @returns What the client filled, the secret first; the caller wipes it
  * @throws {SdkKmsClientError} When an earlier job has not returned, or the thread died
  */
 export async function runOnClientThread(
   makeJob: () => SdkClientJob,
   deadline: Deadline,
   release: () => void,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<readonly Uint8Array<ArrayBuffer>[]> {
   try {
     await takeTurn(deadline);
   } catch (error) {
@@ -77,7 +79,7 @@ export async function runOnClientThread(
     return unwrap(await deadline.race(reply));
   } catch (error) {
     if (!returned) markStalled();
-    reply.then((late) => "plaintext" in late && late.plaintext.fill(0), () => {});
+    reply.then((late) => "results" in late && late.results.forEach((bytes) => bytes.fill(0)), () => {});
     throw error;
   }
 }
@@ -156,8 +158,8 @@ function workerUrl(): URL {
     : new URL(`data:text/javascript,import ${JSON.stringify(file.href)}`);
 }
 
-function unwrap(reply: SdkClientReply): Uint8Array<ArrayBuffer> {
-  if ("plaintext" in reply) return reply.plaintext;
+function unwrap(reply: SdkClientReply): readonly Uint8Array<ArrayBuffer>[] {
+  if ("results" in reply) return reply.results;
   throw revive(reply.error);
 }
 
@@ -167,7 +169,7 @@ function revive({ name, message, ...details }: SdkClientFailure): Error {
 }
 
 function refusal(): SdkKmsClientError {
-  return new SdkKmsClientError("Cannot decrypt: an earlier call into the C client has not returned", {
+  return new SdkKmsClientError("Cannot ask KMS: an earlier call into the C client has not returned", {
     cFunction: "aws_kms_decrypt_blocking",
     hint:
       "The C client cannot be cancelled and takes one call at a time: use engine direct or sdk, or restart",
@@ -175,7 +177,7 @@ function refusal(): SdkKmsClientError {
 }
 
 function threadDied(): SdkKmsClientError {
-  return new SdkKmsClientError("Cannot decrypt: the thread of the C client ended", {
+  return new SdkKmsClientError("Cannot ask KMS: the thread of the C client ended", {
     cFunction: "aws_kms_decrypt_blocking",
     hint: "Is sdk_client_worker beside the library's own file, and may it be read? A bundle needs it as well",
   });

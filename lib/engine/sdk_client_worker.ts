@@ -9,19 +9,27 @@ import { parentPort } from "node:worker_threads";
 import { NativeError, SdkInitError } from "../errors.ts";
 import { SdkByteBuffer } from "../native/sdk_byte_buffer.ts";
 import { SdkClient, SdkClientConfiguration, SdkSocketEndpoint } from "../native/sdk_client.ts";
-import { checkSdk, loadSdk } from "../native/sdk_library.ts";
+import { checkSdk, loadSdk, type Sdk } from "../native/sdk_library.ts";
 import { SdkString } from "../native/sdk_string.ts";
-import { type SdkClientFailure, type SdkClientJob, type SdkClientReply, wipeJob } from "./sdk_client_job.ts";
+import {
+  type SdkClientFailure,
+  type SdkClientJob,
+  type SdkClientReply,
+  type SdkClientTask,
+  wipeJob,
+} from "./sdk_client_job.ts";
+
+const SECRET = "secret";
 
 parentPort?.on("message", (job: SdkClientJob) => {
   const reply = run(job);
-  const memory = "plaintext" in reply ? [reply.plaintext.buffer] : [];
+  const memory = "results" in reply ? reply.results.map(({ buffer }) => buffer) : [];
   parentPort?.postMessage(reply, memory);
 });
 
 function run(job: SdkClientJob): SdkClientReply {
   try {
-    return { plaintext: decrypt(job) };
+    return { results: ask(job) };
   } catch (error) {
     return { error: describe(error) };
   } finally {
@@ -29,23 +37,20 @@ function run(job: SdkClientJob): SdkClientReply {
   }
 }
 
-function decrypt(job: SdkClientJob): Uint8Array<ArrayBuffer> {
+function ask(job: SdkClientJob): Uint8Array<ArrayBuffer>[] {
   const sdk = loadSdk(job.library);
   const allocator = checkSdk(sdk, sdk.call.aws_nitro_enclaves_get_allocator(), SdkInitError, {
     action: "use the C SDK on the client's thread",
     cFunction: "aws_nitro_enclaves_get_allocator",
     hint: "Is the enclave out of memory?",
   });
-  const create = (name: string, bytes: Uint8Array<ArrayBuffer>, secret = false) =>
-    SdkString.create(sdk, allocator, bytes, { name, secret });
-  const createOptional = (name: string, bytes: Uint8Array<ArrayBuffer> | undefined) =>
-    bytes && create(name, bytes);
+  const create = makeStrings(sdk, allocator);
 
   using region = create("region", job.region);
   using accessKeyId = create("access key id", job.accessKeyId);
-  using secretAccessKey = create("secret access key", job.secretAccessKey, true);
-  using sessionToken = create("session token", job.sessionToken, true);
-  using hostName = createOptional("host name", job.hostName);
+  using secretAccessKey = create("secret access key", job.secretAccessKey, SECRET);
+  using sessionToken = create("session token", job.sessionToken, SECRET);
+  using hostName = job.hostName && create("host name", job.hostName);
   using endpoint = SdkSocketEndpoint.create(sdk, allocator, job.address, job.port);
   using configuration = SdkClientConfiguration.create(sdk, {
     region,
@@ -57,13 +62,72 @@ function decrypt(job: SdkClientJob): Uint8Array<ArrayBuffer> {
     hostName,
   });
   using client = SdkClient.create(sdk, configuration);
-  using keyId = createOptional("key id", job.keyId);
-  using encryptionAlgorithm = createOptional("encryption algorithm", job.encryptionAlgorithm);
-  using encryptionContext = createOptional("encryption context", job.encryptionContext);
-  using ciphertext = SdkByteBuffer.copyOf(sdk, allocator, job.ciphertext);
+  return runTask(client, job, { sdk, allocator, create });
+}
+
+/** `struct aws_allocator *`; pointers have no name outside the rooms that hold them. */
+type Allocator = Parameters<typeof SdkString.create>[1];
+
+type CreateString = (name: string, bytes: Uint8Array<ArrayBuffer>, kind?: typeof SECRET) => SdkString;
+
+/** What tasks make strings and buffers with. */
+interface Tools {
+  readonly sdk: Sdk;
+  readonly allocator: Allocator;
+  readonly create: CreateString;
+}
+
+function runTask(client: SdkClient, task: SdkClientTask, tools: Tools): Uint8Array<ArrayBuffer>[] {
+  switch (task.operation) {
+    case "decrypt":
+      return decrypt(client, task, tools);
+    case "encrypt":
+      return encrypt(client, task, tools);
+    case "generateDataKey":
+      return generateDataKey(client, task, tools);
+    case "generateRandom":
+      return generateRandom(client, task, tools);
+  }
+}
+
+type Task<Operation> = Extract<SdkClientTask, { operation: Operation }>;
+
+function decrypt(client: SdkClient, task: Task<"decrypt">, { sdk, allocator, create }: Tools) {
+  using keyId = task.keyId && create("key id", task.keyId);
+  using encryptionAlgorithm = task.encryptionAlgorithm &&
+    create("encryption algorithm", task.encryptionAlgorithm);
+  using encryptionContext = task.encryptionContext && create("encryption context", task.encryptionContext);
+  using ciphertext = SdkByteBuffer.copyOf(sdk, allocator, task.ciphertext);
   using plaintext = SdkByteBuffer.empty(sdk);
   client.decrypt({ ciphertext, keyId, encryptionAlgorithm, encryptionContext }, plaintext);
-  return plaintext.copyOut();
+  return [plaintext.copyOut()];
+}
+
+function encrypt(client: SdkClient, task: Task<"encrypt">, { sdk, allocator, create }: Tools) {
+  using keyId = create("key id", task.keyId);
+  using encryptionContext = task.encryptionContext && create("encryption context", task.encryptionContext);
+  using plaintext = SdkByteBuffer.copyOf(sdk, allocator, task.plaintext);
+  using ciphertext = SdkByteBuffer.empty(sdk);
+  client.encrypt({ keyId, plaintext, encryptionContext }, ciphertext);
+  return [ciphertext.copyOut()];
+}
+
+function generateDataKey(client: SdkClient, task: Task<"generateDataKey">, { sdk, create }: Tools) {
+  using keyId = create("key id", task.keyId);
+  using plaintext = SdkByteBuffer.empty(sdk);
+  using ciphertext = SdkByteBuffer.empty(sdk);
+  client.generateDataKey(keyId, task.keySpec, plaintext, ciphertext);
+  return [plaintext.copyOut(), ciphertext.copyOut()];
+}
+
+function generateRandom(client: SdkClient, task: Task<"generateRandom">, { sdk }: Tools) {
+  using plaintext = SdkByteBuffer.empty(sdk);
+  client.generateRandom(task.numberOfBytes, plaintext);
+  return [plaintext.copyOut()];
+}
+
+function makeStrings(sdk: Sdk, allocator: Allocator): CreateString {
+  return (name, bytes, kind) => SdkString.create(sdk, allocator, bytes, { name, secret: kind === SECRET });
 }
 
 function describe(error: unknown): SdkClientFailure {

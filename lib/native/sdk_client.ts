@@ -1,6 +1,17 @@
-import { AWS_KMS_CLIENT_CONFIGURATION, AWS_SOCKET_DOMAIN, encodeSocketEndpoint } from "../../ffi/layouts.ts";
+import {
+  AWS_KEY_SPEC,
+  AWS_KMS_CLIENT_CONFIGURATION,
+  AWS_SOCKET_DOMAIN,
+  encodeSocketEndpoint,
+} from "../../ffi/layouts.ts";
 import type { Pointer } from "../../ffi/symbols.ts";
-import { SdkGenericError, SdkKmsClientError, SdkKmsConfigError, SdkKmsDecryptError } from "../errors.ts";
+import {
+  SdkGenericError,
+  SdkKmsClientError,
+  SdkKmsConfigError,
+  SdkKmsDecryptError,
+  SdkKmsRequestError,
+} from "../errors.ts";
 import { Handle } from "./handle.ts";
 import { libc } from "./libc.ts";
 import type { SdkByteBuffer } from "./sdk_byte_buffer.ts";
@@ -108,12 +119,29 @@ export interface SdkDecryptRequest {
   readonly encryptionContext: SdkString | undefined;
 }
 
+/** What the C client is asked to encrypt. */
+export interface SdkEncryptRequest {
+  readonly keyId: SdkString;
+  readonly plaintext: SdkByteBuffer;
+  /** A JSON object of strings. */
+  readonly encryptionContext: SdkString | undefined;
+}
+
+type OptionalCall =
+  | "aws_kms_encrypt_blocking_with_context"
+  | "aws_kms_generate_data_key_blocking"
+  | "aws_kms_generate_random_blocking";
+
+const NO_REASON = "The C client does not say why: use engine direct or sdk to see KMS's own error";
+
 /**
  * The C SDK's own KMS client: connects when made, and blocks. Upstream it may hang or crash; see the
  * engine that uses it.
  *
  * Corresponds to `aws_nitro_enclaves_kms_client_new`, `aws_kms_decrypt_blocking`,
- * `aws_kms_decrypt_blocking_with_context` and `aws_nitro_enclaves_kms_client_destroy`.
+ * `aws_kms_decrypt_blocking_with_context`, `aws_kms_encrypt_blocking_with_context`,
+ * `aws_kms_generate_data_key_blocking`, `aws_kms_generate_random_blocking` and
+ * `aws_nitro_enclaves_kms_client_destroy`.
  */
 export class SdkClient extends Handle<"aws_nitro_enclaves_kms_client"> {
   readonly #sdk: Sdk;
@@ -150,8 +178,77 @@ export class SdkClient extends Handle<"aws_nitro_enclaves_kms_client"> {
     checkSdk(this.#sdk, code, SdkKmsDecryptError, {
       action: "decrypt",
       cFunction,
-      hint: "The C client does not say why: use engine direct or sdk to see KMS's own error",
+      hint: NO_REASON,
     });
+  }
+
+  /**
+   * @param request What to encrypt, and under which key
+   * @param ciphertext Filled by C; the caller disposes it, after an error too
+   * @throws {SdkKmsRequestError} When KMS refuses: C does not say why
+   */
+  encrypt(request: SdkEncryptRequest, ciphertext: SdkByteBuffer): void {
+    const { keyId, plaintext, encryptionContext } = request;
+    this.#ask("encrypt", "aws_kms_encrypt_blocking_with_context", (encrypt) =>
+      encrypt(
+        this.pointer,
+        keyId.pointer,
+        plaintext.struct,
+        encryptionContext?.pointer ?? null,
+        ciphertext.struct,
+      ));
+  }
+
+  /**
+   * @param keyId The KMS key
+   * @param keySpec How long
+   * @param plaintext Filled by C; the caller disposes it, after an error too
+   * @param ciphertext The same
+   * @throws {SdkKmsRequestError} When KMS refuses: C does not say why
+   */
+  generateDataKey(
+    keyId: SdkString,
+    keySpec: keyof typeof AWS_KEY_SPEC,
+    plaintext: SdkByteBuffer,
+    ciphertext: SdkByteBuffer,
+  ): void {
+    this.#ask("generate a data key", "aws_kms_generate_data_key_blocking", (generate) =>
+      generate(
+        this.pointer,
+        keyId.pointer,
+        AWS_KEY_SPEC[keySpec],
+        plaintext.struct,
+        ciphertext.struct,
+      ));
+  }
+
+  /**
+   * @param numberOfBytes 1 to 1024
+   * @param plaintext Filled by C; the caller disposes it, after an error too
+   * @throws {SdkKmsRequestError} When KMS refuses: C does not say why
+   */
+  generateRandom(numberOfBytes: number, plaintext: SdkByteBuffer): void {
+    this.#ask(
+      "generate random bytes",
+      "aws_kms_generate_random_blocking",
+      (generate) => generate(this.pointer, numberOfBytes, plaintext.struct),
+    );
+  }
+
+  /** Calls a function that older releases of the library lack. */
+  #ask<Name extends OptionalCall>(
+    action: string,
+    cFunction: Name,
+    call: (found: NonNullable<Sdk["call"][Name]>) => number,
+  ): void {
+    const found: Sdk["call"][Name] = this.#sdk.call[cFunction];
+    if (found === undefined) {
+      throw new SdkKmsRequestError(`Cannot ${action}: the C SDK is too old`, {
+        cFunction,
+        hint: "Use aws-nitro-enclaves-sdk-c 0.4.2 or later, or engine direct or sdk",
+      });
+    }
+    checkSdk(this.#sdk, call(found), SdkKmsRequestError, { action, cFunction, hint: NO_REASON });
   }
 
   #decryptPlain(request: SdkDecryptRequest, plaintext: SdkByteBuffer): number {

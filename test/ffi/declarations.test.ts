@@ -69,7 +69,7 @@ function kindsFor(c: string): RegExp {
   if (c.includes("*")) return /^(bytes\??|pointer\?? (any|c_char|c_int|void))$/;
   if (/\b(size_t|nfds_t|unsigned long)\b/.test(c)) return c.startsWith("ssize_t") ? /^isize$/ : /^usize$/;
   if (/\bssize_t\b/.test(c)) return /^isize$/;
-  if (/\b(unsigned int|mode_t|socklen_t)\b/.test(c)) return /^u32$/;
+  if (/\b(unsigned int|uint32_t|mode_t|socklen_t)\b/.test(c)) return /^u32$/;
   if (/^(int\b|enum )/.test(c)) return /^i32$/;
   return new RegExp(`^${c}$`);
 }
@@ -171,6 +171,8 @@ describe("layouts", () => {
       equal(sizeof(((struct aws_socket_endpoint *)0)->address), ${layouts.AWS_SOCKET_ENDPOINT.addressLength});
       equal(sizeof(struct aws_nitro_enclaves_kms_client_configuration), ${CONFIGURATION.size});
       offset(aws_nitro_enclaves_kms_client_configuration, host_name, ${CONFIGURATION.host_name});
+      equal(AWS_KS_AES_256, ${layouts.AWS_KEY_SPEC.AES_256});
+      equal(AWS_KS_AES_128, ${layouts.AWS_KEY_SPEC.AES_128});
       equal(AWS_SOCKET_IPV4, ${layouts.AWS_SOCKET_DOMAIN.IPV4});
       equal(AWS_SOCKET_IPV6, ${layouts.AWS_SOCKET_DOMAIN.IPV6});
       equal(AWS_SOCKET_LOCAL, ${layouts.AWS_SOCKET_DOMAIN.LOCAL});

@@ -10,7 +10,7 @@ import type {
   CheckedRandomRequest,
   CheckedSharedSecretRequest,
   Encrypted,
-} from "../engine.ts";
+} from "../../checked_request.ts";
 import type { KmsReply } from "./kms_reply.ts";
 
 /** The members of a request, as JSON has them; undefined ones are left out. */

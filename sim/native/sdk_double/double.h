@@ -8,7 +8,7 @@
  * library.c     library_init, clean_up, get_allocator
  * crypto.c      libcrypto and libssl by dlopen; key pairs, RSA-OAEP, AES-CBC
  * attestation.c the NSM's ioctl and its CBOR
- * kms_client.c  configuration, client, decrypt
+ * kms_client.c  configuration, client, its operations
  * kms_wire.c    socket, TLS, HTTP, SigV4
  * kms_message.c JSON, base64, CMS
  */
@@ -214,7 +214,7 @@ struct aws_credentials {
     struct aws_string *access_key_id, *secret_access_key, *session_token;
 };
 /* Signs and sends one request; the status of the answer, or -1, and its body. */
-int connection_post(struct connection *connection, const char *host_name, const char *region,
+int connection_post(struct connection *connection, const char *host_name, const char *region, const char *operation,
                     const struct aws_credentials *credentials, const struct bytes *body, struct bytes *answer);
 
 /* ---- kms_message.c ---- */
@@ -225,8 +225,20 @@ struct decrypt_request {
 };
 /* False when the encryption context is not a JSON object of strings. */
 bool decrypt_request_json(const struct decrypt_request *request, const struct bytes *document, struct bytes *json);
-/* The envelope of an answer; false when the real library would turn the answer away. */
-bool decrypt_answer_envelope(const struct bytes *json, struct bytes *envelope);
+void data_key_request_json(const struct aws_string *key_id, bool is_256, const struct bytes *document,
+                           struct bytes *json);
+void random_request_json(uint32_t number_of_bytes, const struct bytes *document, struct bytes *json);
+/* False when the encryption context, which may be NULL, is not a JSON object of strings. */
+bool encrypt_request_json(const struct aws_string *key_id, const struct aws_byte_buf *plaintext,
+                          const struct aws_string *encryption_context, struct bytes *json);
+
+/* What an answer holds; whoever has it wipes both. */
+struct answer {
+    bool has_key_id;
+    struct bytes envelope, ciphertext;
+};
+/* False when the real library would turn the answer away. */
+bool answer_parse(const struct bytes *json, bool needs_key_id, struct answer *answer);
 
 struct slice {
     const uint8_t *data;

@@ -95,6 +95,9 @@ EXPORT void aws_nitro_enclaves_kms_client_config_destroy(struct aws_nitro_enclav
 
 #define RSA_BITS 2048
 
+/* enum aws_key_spec; the other is AES_128. */
+#define AWS_KS_AES_256 0
+
 struct aws_nitro_enclaves_kms_client {
     struct aws_allocator *allocator;
     struct connection *connection;
@@ -181,7 +184,7 @@ EXPORT void aws_nitro_enclaves_kms_client_destroy(struct aws_nitro_enclaves_kms_
     if (double_released(KIND_CLIENT, client, __func__, &size) == RELEASE_NOW) client_free(client);
 }
 
-/* ---- decrypt ---- */
+/* ---- requests ---- */
 
 /* False, and a line on stderr, when the envelope does not open. */
 static bool open_envelope(const struct aws_rsa_keypair *keypair, const struct bytes *envelope,
@@ -209,7 +212,38 @@ static bool is_encryption_algorithm(const struct aws_string *name)
     return false;
 }
 
-static bool make_request(struct aws_nitro_enclaves_kms_client *client, const struct decrypt_request *request,
+/* One request and its answer. */
+struct exchange {
+    const char *operation;
+    bool needs_key_id;
+    struct bytes json;
+    struct answer answer;
+};
+
+static void wipe_exchange(struct exchange *exchange)
+{
+    bytes_wipe(&exchange->json);
+    bytes_wipe(&exchange->answer.envelope);
+    bytes_wipe(&exchange->answer.ciphertext);
+}
+
+static bool ask_kms(struct aws_nitro_enclaves_kms_client *client, struct exchange *exchange)
+{
+    struct bytes body = {0};
+    pthread_mutex_lock(&client->one_request_at_a_time);
+    int status = connection_post(client->connection, client->host_name, client->region, exchange->operation,
+                                 client->credentials, &exchange->json, &body);
+    pthread_mutex_unlock(&client->one_request_at_a_time);
+    bool ok = status == 200 && answer_parse(&body, exchange->needs_key_id, &exchange->answer);
+    if (status != 200) fprintf(stderr, "Got non-200 answer from KMS: %d\n", status);
+    if (!ok) fprintf(stderr, "Could not read response from KMS\n");
+    bytes_wipe(&body);
+    return ok;
+}
+
+/* ---- decrypt ---- */
+
+static bool decrypt_json(struct aws_nitro_enclaves_kms_client *client, const struct decrypt_request *request,
                          struct bytes *json)
 {
     if (request->key_id && !is_encryption_algorithm(request->encryption_algorithm)) return false;
@@ -220,34 +254,20 @@ static bool make_request(struct aws_nitro_enclaves_kms_client *client, const str
     return ok;
 }
 
-static bool ask_kms(struct aws_nitro_enclaves_kms_client *client, const struct bytes *json, struct bytes *envelope)
-{
-    struct bytes answer = {0};
-    pthread_mutex_lock(&client->one_request_at_a_time);
-    int status = connection_post(client->connection, client->host_name, client->region, client->credentials, json,
-                                 &answer);
-    pthread_mutex_unlock(&client->one_request_at_a_time);
-    bool ok = status == 200 && decrypt_answer_envelope(&answer, envelope);
-    if (status != 200) fprintf(stderr, "Got non-200 answer from KMS: %d\n", status);
-    if (!ok) fprintf(stderr, "Could not read response from KMS\n");
-    bytes_wipe(&answer);
-    return ok;
-}
-
 static int decrypt(struct aws_nitro_enclaves_kms_client *client, const struct decrypt_request *request,
                    struct aws_byte_buf *plaintext, const char *function)
 {
     double_called(function);
     double_expect_zeroed(plaintext, function);
     if (!double_pin(KIND_CLIENT, client, function)) return double_failed(function), OP_ERR;
-    struct bytes json = {0}, envelope = {0}, opened = {0};
-    bool ok = !double_enter(function) && make_request(client, request, &json) && ask_kms(client, &json, &envelope) &&
-              open_envelope(client->keypair, &envelope, &opened);
+    struct exchange exchange = {.operation = "Decrypt", .needs_key_id = true};
+    struct bytes opened = {0};
+    bool ok = !double_enter(function) && decrypt_json(client, request, &exchange.json) && ask_kms(client, &exchange) &&
+              open_envelope(client->keypair, &exchange.answer.envelope, &opened);
     if (ok) double_fill(plaintext, client->allocator, opened.data, opened.length, function);
     else double_failed(function);
     bytes_wipe(&opened);
-    bytes_wipe(&envelope);
-    bytes_wipe(&json);
+    wipe_exchange(&exchange);
     if (double_unpin(client)) client_free(client);
     return ok ? OP_SUCCESS : OP_ERR;
 }
@@ -267,4 +287,74 @@ EXPORT int aws_kms_decrypt_blocking_with_context(
 {
     struct decrypt_request request = {key_id, encryption_algorithm, encryption_context, ciphertext};
     return decrypt(client, &request, plaintext, __func__);
+}
+
+/* ---- data keys and random bytes ---- */
+
+EXPORT int aws_kms_generate_data_key_blocking(struct aws_nitro_enclaves_kms_client *client,
+                                              const struct aws_string *key_id, int key_spec,
+                                              struct aws_byte_buf *plaintext, struct aws_byte_buf *ciphertext_blob)
+{
+    double_called(__func__);
+    double_expect_zeroed(plaintext, __func__);
+    double_expect_zeroed(ciphertext_blob, __func__);
+    if (!double_pin(KIND_CLIENT, client, __func__)) return double_failed(__func__), OP_ERR;
+    struct exchange exchange = {.operation = "GenerateDataKey", .needs_key_id = true};
+    struct bytes document = {0}, opened = {0};
+    bool ok = !double_enter(__func__) && attestation_document(client->keypair, &document);
+    if (ok) data_key_request_json(key_id, key_spec == AWS_KS_AES_256, &document, &exchange.json);
+    ok = ok && ask_kms(client, &exchange) && exchange.answer.ciphertext.data &&
+         open_envelope(client->keypair, &exchange.answer.envelope, &opened);
+    if (ok) {
+        const struct bytes *ciphertext = &exchange.answer.ciphertext;
+        double_fill(plaintext, client->allocator, opened.data, opened.length, __func__);
+        double_fill(ciphertext_blob, client->allocator, ciphertext->data, ciphertext->length, __func__);
+    } else double_failed(__func__);
+    bytes_wipe(&document);
+    bytes_wipe(&opened);
+    wipe_exchange(&exchange);
+    if (double_unpin(client)) client_free(client);
+    return ok ? OP_SUCCESS : OP_ERR;
+}
+
+EXPORT int aws_kms_generate_random_blocking(struct aws_nitro_enclaves_kms_client *client, uint32_t number_of_bytes,
+                                            struct aws_byte_buf *plaintext)
+{
+    double_called(__func__);
+    double_expect_zeroed(plaintext, __func__);
+    if (!double_pin(KIND_CLIENT, client, __func__)) return double_failed(__func__), OP_ERR;
+    struct exchange exchange = {.operation = "GenerateRandom", .needs_key_id = false};
+    struct bytes document = {0}, opened = {0};
+    bool ok = !double_enter(__func__) && attestation_document(client->keypair, &document);
+    if (ok) random_request_json(number_of_bytes, &document, &exchange.json);
+    ok = ok && ask_kms(client, &exchange) && open_envelope(client->keypair, &exchange.answer.envelope, &opened);
+    if (ok) double_fill(plaintext, client->allocator, opened.data, opened.length, __func__);
+    else double_failed(__func__);
+    bytes_wipe(&document);
+    bytes_wipe(&opened);
+    wipe_exchange(&exchange);
+    if (double_unpin(client)) client_free(client);
+    return ok ? OP_SUCCESS : OP_ERR;
+}
+
+/* ---- encrypt ---- */
+
+EXPORT int aws_kms_encrypt_blocking_with_context(struct aws_nitro_enclaves_kms_client *client,
+                                                 const struct aws_string *key_id,
+                                                 const struct aws_byte_buf *plaintext,
+                                                 const struct aws_string *encryption_context,
+                                                 struct aws_byte_buf *ciphertext_blob)
+{
+    double_called(__func__);
+    double_expect_zeroed(ciphertext_blob, __func__);
+    if (!double_pin(KIND_CLIENT, client, __func__)) return double_failed(__func__), OP_ERR;
+    struct exchange exchange = {.operation = "Encrypt", .needs_key_id = true};
+    bool ok = !double_enter(__func__) && encrypt_request_json(key_id, plaintext, encryption_context, &exchange.json) &&
+              ask_kms(client, &exchange) && exchange.answer.ciphertext.data;
+    const struct bytes *ciphertext = &exchange.answer.ciphertext;
+    if (ok) double_fill(ciphertext_blob, client->allocator, ciphertext->data, ciphertext->length, __func__);
+    else double_failed(__func__);
+    wipe_exchange(&exchange);
+    if (double_unpin(client)) client_free(client);
+    return ok ? OP_SUCCESS : OP_ERR;
 }

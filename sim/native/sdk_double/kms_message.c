@@ -181,6 +181,13 @@ static bool put_context(struct bytes *json, const struct aws_string *context)
     return true;
 }
 
+static void put_recipient(struct bytes *json, const struct bytes *document)
+{
+    bytes_text(json, ",\"Recipient\":{\"KeyEncryptionAlgorithm\":\"RSAES_OAEP_SHA_256\",\"AttestationDocument\":\"");
+    put_base64(json, document->data, document->length);
+    bytes_text(json, "\"}");
+}
+
 bool decrypt_request_json(const struct decrypt_request *request, const struct bytes *document, struct bytes *json)
 {
     bytes_text(json, "{\"CiphertextBlob\":\"");
@@ -195,18 +202,42 @@ bool decrypt_request_json(const struct decrypt_request *request, const struct by
         bytes_text(json, ",\"KeyId\":");
         put_json_string(json, request->key_id->bytes, request->key_id->len);
     }
-    bytes_text(json, ",\"Recipient\":{\"KeyEncryptionAlgorithm\":\"RSAES_OAEP_SHA_256\",\"AttestationDocument\":\"");
-    put_base64(json, document->data, document->length);
-    bytes_text(json, "\"}}");
+    put_recipient(json, document);
+    bytes_text(json, "}");
+    return true;
+}
+
+void data_key_request_json(const struct aws_string *key_id, bool is_256, const struct bytes *document,
+                           struct bytes *json)
+{
+    bytes_text(json, "{\"KeyId\":");
+    put_json_string(json, key_id->bytes, key_id->len);
+    bytes_printf(json, ",\"KeySpec\":\"%s\"", is_256 ? "AES_256" : "AES_128");
+    put_recipient(json, document);
+    bytes_text(json, "}");
+}
+
+void random_request_json(uint32_t number_of_bytes, const struct bytes *document, struct bytes *json)
+{
+    bytes_printf(json, "{\"NumberOfBytes\":%u", number_of_bytes);
+    put_recipient(json, document);
+    bytes_text(json, "}");
+}
+
+bool encrypt_request_json(const struct aws_string *key_id, const struct aws_byte_buf *plaintext,
+                          const struct aws_string *encryption_context, struct bytes *json)
+{
+    bytes_text(json, "{\"KeyId\":");
+    put_json_string(json, key_id->bytes, key_id->len);
+    bytes_text(json, ",\"Plaintext\":\"");
+    put_base64(json, plaintext->buffer, plaintext->len);
+    bytes_text(json, "\"");
+    if (encryption_context && !put_context(json, encryption_context)) return false;
+    bytes_text(json, "}");
     return true;
 }
 
 /* ---- the answer ---- */
-
-struct answer {
-    bool has_key_id;
-    struct bytes *envelope;
-};
 
 static bool is_algorithm(const struct bytes *name)
 {
@@ -216,28 +247,29 @@ static bool is_algorithm(const struct bytes *name)
     return false;
 }
 
-/* The four fields that the real library reads must be strings: "Plaintext":null is turned away. */
+/* The fields that the real library reads must be strings: "Plaintext":null is turned away. */
 static bool answer_member(const char *name, struct slice *in, void *context)
 {
     struct answer *answer = context;
     bool is_key_id = strcmp(name, "KeyId") == 0, is_envelope = strcmp(name, "CiphertextForRecipient") == 0;
+    bool is_ciphertext = strcmp(name, "CiphertextBlob") == 0;
     bool names_algorithm = strcmp(name, "EncryptionAlgorithm") == 0;
-    if (!is_key_id && !is_envelope && !names_algorithm && strcmp(name, "Plaintext") != 0)
+    if (!is_key_id && !is_envelope && !is_ciphertext && !names_algorithm && strcmp(name, "Plaintext") != 0)
         return skip_value(in, MAX_JSON_DEPTH);
     struct bytes value = {0};
     bool ok = take_json_string(in, &value);
     if (is_key_id) answer->has_key_id = true;
-    if (is_envelope) ok = ok && take_base64(&value, answer->envelope);
+    if (is_envelope) ok = ok && take_base64(&value, &answer->envelope);
+    if (is_ciphertext) ok = ok && take_base64(&value, &answer->ciphertext);
     if (names_algorithm) ok = ok && is_algorithm(&value);
     bytes_wipe(&value);
     return ok;
 }
 
-bool decrypt_answer_envelope(const struct bytes *json, struct bytes *envelope)
+bool answer_parse(const struct bytes *json, bool needs_key_id, struct answer *answer)
 {
     struct slice in = {json->data, json->length};
-    struct answer answer = {.envelope = envelope};
-    return take_object(&in, answer_member, &answer) && answer.has_key_id;
+    return take_object(&in, answer_member, answer) && (answer->has_key_id || !needs_key_id);
 }
 
 /* ---- CMS EnvelopedData ---- */

@@ -265,7 +265,6 @@ static bool receive_some(struct connection *connection, struct bytes *in)
 #define HEX_BYTES (2 * SHA256_BYTES)
 #define SIGNED_HEADERS "content-length;content-type;host;x-amz-content-sha256;x-amz-date;"
 #define CONTENT_TYPE "application/x-amz-json-1.1"
-#define TARGET "TrentService.Decrypt"
 
 static void to_hex(const uint8_t digest[SHA256_BYTES], char hex[HEX_BYTES + 1])
 {
@@ -289,7 +288,7 @@ static void hmac(uint8_t out[SHA256_BYTES], const void *key, size_t key_length, 
 
 /* The values that signature and request share. */
 struct signing {
-    const char *host_name, *region;
+    const char *host_name, *region, *operation;
     const struct aws_credentials *credentials;
     char body_hash[HEX_BYTES + 1], date[9], time[17];
     size_t body_length;
@@ -323,7 +322,7 @@ static void put_canonical_request(struct bytes *out, const struct signing *signi
         put_string(out, signing->credentials->session_token);
         bytes_text(out, "\n");
     }
-    bytes_text(out, "x-amz-target:" TARGET "\n\n");
+    bytes_printf(out, "x-amz-target:TrentService.%s\n\n", signing->operation);
     put_signed_headers(out, signing);
     bytes_printf(out, "\n%s", signing->body_hash);
 }
@@ -368,7 +367,7 @@ static void put_authorization(struct bytes *out, const struct signing *signing)
 static void put_request(struct bytes *out, const struct signing *signing, const struct bytes *body)
 {
     bytes_printf(out, "POST / HTTP/1.1\r\nhost: %s\r\n", signing->host_name);
-    bytes_text(out, "content-type: " CONTENT_TYPE "\r\nx-amz-target: " TARGET "\r\n");
+    bytes_printf(out, "content-type: " CONTENT_TYPE "\r\nx-amz-target: TrentService.%s\r\n", signing->operation);
     bytes_printf(out, "content-length: %zu\r\nuser-agent: " USER_AGENT "\r\n", body->length);
     if (has_token(signing)) {
         bytes_text(out, "X-Amz-Security-Token: ");
@@ -451,10 +450,10 @@ static int receive_answer(struct connection *connection, struct bytes *body)
     return status;
 }
 
-int connection_post(struct connection *connection, const char *host_name, const char *region,
+int connection_post(struct connection *connection, const char *host_name, const char *region, const char *operation,
                     const struct aws_credentials *credentials, const struct bytes *body, struct bytes *answer)
 {
-    struct signing signing = {host_name, region, credentials, .body_length = body->length};
+    struct signing signing = {host_name, region, operation, credentials, .body_length = body->length};
     struct tm now;
     gmtime_r(&(time_t){time(NULL)}, &now);
     strftime(signing.date, sizeof signing.date, "%Y%m%d", &now);

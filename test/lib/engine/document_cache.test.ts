@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "#test";
 import { Deadline } from "../../../lib/deadline.ts";
 import { DocumentCache } from "../../../lib/engine/document_cache.ts";
+import { MAX_SILENCE_MS, NsmLine } from "../../../lib/engine/nsm_line.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";
 import { AttestationError, TimeoutError } from "../../../lib/errors.ts";
 import type { SecretBytes } from "../../../lib/secret_bytes.ts";
@@ -33,7 +34,7 @@ const unavailable = new AttestationError("UNAVAILABLE", "gone", { hint: "none" }
 describe("DocumentCache", () => {
   test("asks once for calls at the same time, and keeps the document for its age", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 40);
+    const cache = new DocumentCache(recipient, 40, new NsmLine());
     using deadline = new Deadline("test", 5000);
     const calls = [cache.get(deadline), cache.get(deadline), cache.get(deadline)];
     recipient.answer(0);
@@ -48,7 +49,7 @@ describe("DocumentCache", () => {
 
   test("counts the age from the question, not from the answer", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 40);
+    const cache = new DocumentCache(recipient, 40, new NsmLine());
     using deadline = new Deadline("test", 5000);
     const first = cache.get(deadline);
     await sleep(60);
@@ -60,7 +61,7 @@ describe("DocumentCache", () => {
 
   test("keeps nothing when the age is zero", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 0);
+    const cache = new DocumentCache(recipient, 0, new NsmLine());
     using deadline = new Deadline("test", 5000);
     for (let i = 0; i < 3; i++) {
       const call = cache.get(deadline);
@@ -71,7 +72,7 @@ describe("DocumentCache", () => {
 
   test("lets one caller give up without failing the others", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 1000);
+    const cache = new DocumentCache(recipient, 1000, new NsmLine());
     using patient = new Deadline("test", 5000);
     using short = new Deadline("test", 20);
     const controller = new AbortController();
@@ -93,13 +94,13 @@ describe("DocumentCache", () => {
     const recipient = new SlowRecipient();
     const reason = new Error("no");
     using deadline = new Deadline("test", 5000, AbortSignal.abort(reason));
-    await assert.rejects(new DocumentCache(recipient, 1000).get(deadline), reason);
+    await assert.rejects(new DocumentCache(recipient, 1000, new NsmLine()).get(deadline), reason);
     assert.equal(recipient.asked.length, 0);
   });
 
   test("fails all who wait when the NSM fails, and asks again for the next", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 1000);
+    const cache = new DocumentCache(recipient, 1000, new NsmLine());
     using deadline = new Deadline("test", 5000);
     const calls = [cache.get(deadline), cache.get(deadline)];
     const failures = Promise.all(calls.map((call) => assert.rejects(call, unavailable)));
@@ -110,17 +111,89 @@ describe("DocumentCache", () => {
     assert.deepEqual(await next, new Uint8Array([1]));
   });
 
-  test("asks again after an NSM that fell silent, and a late failure is nobody's", async () => {
+  test("asks for the next before the old one is too old, and nobody waits", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 1000);
-    using short = new Deadline("test", 20);
-    await assert.rejects(cache.get(short), TimeoutError);
+    const cache = new DocumentCache(recipient, 10_000, new NsmLine());
     using deadline = new Deadline("test", 5000);
-    const next = cache.get(deadline);
-    recipient.answer(1);
-    assert.deepEqual(await next, new Uint8Array([1]));
-    recipient.asked[0]?.reject(unavailable);
-    await sleep(5);
-    assert.deepEqual(await cache.get(deadline), new Uint8Array([1]));
+    const first = cache.get(deadline);
+    recipient.answer(0);
+    await first;
+    await later(7_400, async () => {
+      assert.deepEqual(await cache.get(deadline), new Uint8Array([0]));
+      assert.equal(recipient.asked.length, 1);
+    });
+    await later(7_600, async () => {
+      for (let i = 0; i < 3; i++) assert.deepEqual(await cache.get(deadline), new Uint8Array([0]));
+      await turn();
+      assert.equal(recipient.asked.length, 2);
+      recipient.answer(1);
+      await turn();
+      assert.deepEqual(await cache.get(deadline), new Uint8Array([1]));
+    });
+    assert.equal(recipient.asked.length, 2);
+  });
+
+  test("keeps the old one when the next cannot be had, and asks again", async () => {
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 10_000, new NsmLine());
+    using deadline = new Deadline("test", 5000);
+    const first = cache.get(deadline);
+    recipient.answer(0);
+    await first;
+    await later(8_000, async () => {
+      for (let i = 1; i < 3; i++) {
+        assert.deepEqual(await cache.get(deadline), new Uint8Array([0]));
+        await turn();
+        recipient.asked[i]?.reject(unavailable);
+        await turn();
+      }
+      assert.equal(recipient.asked.length, 3);
+    });
+  });
+
+  test("does not ask a silent NSM a second time, until its driver must have given up", async () => {
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 300_000, new NsmLine());
+    for (let i = 0; i < 3; i++) {
+      using short = new Deadline("test", 5);
+      await assert.rejects(cache.get(short), TimeoutError);
+    }
+    assert.equal(recipient.asked.length, 1);
+    using deadline = new Deadline("test", 5000);
+    await later(MAX_SILENCE_MS, async () => {
+      const next = cache.get(deadline);
+      await turn();
+      assert.equal(recipient.asked.length, 2);
+      recipient.answer(1);
+      assert.deepEqual(await next, new Uint8Array([1]));
+      recipient.answer(0);
+      await turn();
+      assert.deepEqual(await cache.get(deadline), new Uint8Array([1]));
+    });
+  });
+
+  test("waits for the questions of another cache on the same line", async () => {
+    const line = new NsmLine();
+    const [one, other] = [new SlowRecipient(), new SlowRecipient()];
+    using deadline = new Deadline("test", 5000);
+    const calls = [one, other].map((recipient) => new DocumentCache(recipient, 1000, line).get(deadline));
+    await turn();
+    assert.deepEqual([one.asked.length, other.asked.length], [1, 0]);
+    one.asked[0]?.reject(unavailable);
+    await assert.rejects(calls[0]!, unavailable);
+    await turn();
+    other.answer(0);
+    assert.deepEqual(await calls[1], new Uint8Array([0]));
   });
 });
+
+/** Runs something as if so many milliseconds had passed. */
+async function later(ms: number, run: () => Promise<void>): Promise<void> {
+  const { now } = performance;
+  performance.now = () => now.call(performance) + ms;
+  try {
+    await run();
+  } finally {
+    performance.now = now;
+  }
+}

@@ -5,7 +5,7 @@ import type { CredentialsProvider } from "../../../lib/credentials.ts";
 import { CredentialsSource } from "../../../lib/credentials_source.ts";
 import { Deadline } from "../../../lib/deadline.ts";
 import { decodeBase64, encodeBase64 } from "../../../lib/encoding.ts";
-import type { CheckedDecryptRequest } from "../../../lib/engine/engine.ts";
+import type { CheckedDecryptRequest } from "../../../lib/checked_request.ts";
 import { HttpsEngine, type HttpsEngineOptions } from "../../../lib/engine/https_engine.ts";
 import type { KmsConnection } from "../../../lib/engine/https/kms_connection.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";

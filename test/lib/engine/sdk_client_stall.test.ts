@@ -124,7 +124,7 @@ function isTimeout(error: unknown): boolean {
 function assertRefused(decrypted: Promise<unknown>): Promise<void> {
   return assert.rejects(decrypted, (error) => {
     assert.ok(error instanceof SdkKmsClientError, String(error));
-    assert.equal(error.message, "Cannot decrypt: an earlier call into the C client has not returned");
+    assert.equal(error.message, "Cannot ask KMS: an earlier call into the C client has not returned");
     assert.match(error.hint, /engine direct or sdk/);
     return true;
   });
