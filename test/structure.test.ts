@@ -32,7 +32,7 @@ const ENTRY_POINTS: readonly string[] = ["sim/demo.ts", "sim/demo_story.ts", "si
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ["ffi"],
   "@cedar-policy/cedar-wasm": ["policy", "bench"],
-  cbor2: ["attestation", "sim", "test"],
+  cbor2: ["attestation", "sim", "test", "bench"],
   esbuild: ["tools", "test"],
   hono: ["server", "test"],
   hpke: ["attestation"],
