@@ -1,5 +1,5 @@
 /**
- * Envelope encryption: any amount of data under a data key of its own, and the data key under a KMS key.
+ * Envelope encryption of any amount of data: under a data key of its own, and the data key under a KMS key.
  *
  * A message is in version 2 of AWS's Encryption SDK format, so that AWS's libraries and command line, in every
  * language, read what this one writes, and it reads what they write with the suite
