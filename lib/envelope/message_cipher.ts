@@ -14,7 +14,7 @@ const COMMITMENT_INFO = new TextEncoder().encode("COMMITKEY");
  * it seals: 0 for the header, then the frames' numbers; the additional data says what that is.
  *
  * node:crypto, because it works in place and its keys can be wiped; WebCrypto is a quarter as fast on Node,
- * twice as fast on Deno, and copies. Not guaranteed: both runtimes keep the expanded key of each frame in
+ * more than twice as fast on Deno, and copies. Not guaranteed: both runtimes keep the expanded key of each frame in
  * native memory until the collector frees it.
  */
 export class MessageCipher implements Disposable {

@@ -1,11 +1,36 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  createReadStream,
+  createWriteStream,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable, Writable } from "node:stream";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { decryptFile, encryptFile } from "../../../mod.ts";
+import { decryptFile, decryptStream, encryptFile, encryptStream } from "../../../mod.ts";
 import { FakeKms, KEY_ARN } from "./fake_kms.ts";
 import { decrypt, pattern } from "./streams.ts";
+
+describe("encryptStream() and decryptStream(), between Node's streams,", () => {
+  test("take a file there and back", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "enclave-kms-envelope-"));
+    const [from, to] = [join(folder, "plain"), join(folder, "copy")];
+    writeFileSync(from, pattern(1_000_003));
+    const kms = new FakeKms();
+    await (Readable.toWeb(createReadStream(from)) as ReadableStream<Uint8Array>)
+      .pipeThrough(encryptStream(kms, { keyId: KEY_ARN }))
+      .pipeThrough(decryptStream(kms, { keyId: KEY_ARN }))
+      .pipeTo(Writable.toWeb(createWriteStream(to)) as WritableStream<Uint8Array>);
+    assert.deepEqual(new Uint8Array(readFileSync(to)), pattern(1_000_003));
+    rmSync(folder, { recursive: true });
+  });
+});
 
 describe("encryptFile() and decryptFile()", () => {
   let folder: string;
