@@ -33,8 +33,8 @@ export const LINKS: readonly Link[] = [
   policyLink,
 ];
 
-/** The longest that one link may take, in milliseconds: a chain of them has to end in time. */
-const LINK_MS: Readonly<Partial<Record<LinkName, number>>> = { nsm: 1500, vsock: 1000 };
+/** Of the time for everything, what a link may take that others wait for: a chain of them has to end in time. */
+const SHARES: Readonly<Partial<Record<LinkName, number>>> = { nsm: 0.4, vsock: 0.2 };
 
 /**
  * Examines every link, those that do not hang on each other at once.
@@ -67,7 +67,7 @@ async function examineLink(link: Link, patient: Patient): Promise<Verdict> {
     const { state } = await patient.finding(needed);
     if (state === "broken" || state === "untried") return untriedFor(needed);
   }
-  const timeoutMs = Math.min(LINK_MS[link.name] ?? Infinity, patient.remainingMs);
+  const timeoutMs = Math.min((SHARES[link.name] ?? 1) * patient.options.timeoutMs, patient.remainingMs);
   // Loading a policy does not wait for anything, and comes when the rest of the time may be used up.
   using deadline = new Deadline(`examine ${link.name}`, link.name === "policy" ? POLICY_MS : timeoutMs);
   try {

@@ -37,8 +37,11 @@ export class HandshakeFailure extends Error {
   }
 }
 
-/** Longer than any handshake, and short beside the whole examination, in milliseconds. */
-const HANDSHAKE_MS = 1800;
+/** Of the time for everything, what connecting and the handshake may take. */
+const HANDSHAKE_SHARE = 0.45;
+
+/** Of the time for everything, what the answer may take. */
+const ANSWER_SHARE = 0.25;
 
 /** The longest answer that is read, in bytes. */
 const MAX_ANSWER_BYTES = 65_536;
@@ -58,16 +61,16 @@ export class KmsProbe implements Disposable {
 
   private constructor(options: ClientOptions, timeoutMs: number) {
     this.hostName = options.hostName ?? kmsHostName(options.region);
-    this.#deadline = new Deadline("connect to KMS", Math.min(HANDSHAKE_MS, timeoutMs));
+    this.#deadline = new Deadline("connect to KMS", timeoutMs * HANDSHAKE_SHARE);
     this.connected = this.#connect(options);
     this.secured = this.connected.then((raw) => this.#secure(raw, options));
-    this.answer = this.secured.then((socket) => this.#ask(socket));
+    this.answer = this.secured.then((socket) => this.#ask(socket, timeoutMs));
     for (const step of [this.connected, this.secured, this.answer]) step.catch(() => {});
   }
 
   /**
    * @param options Where to, and whom to trust
-   * @param timeoutMs For all of it
+   * @param timeoutMs For the whole examination, of which the probe takes its share
    */
   static start(options: ClientOptions, timeoutMs: number): KmsProbe {
     return new KmsProbe(options, timeoutMs);
@@ -112,8 +115,8 @@ export class KmsProbe implements Disposable {
     return socket;
   }
 
-  async #ask(socket: TLSSocket): Promise<UnsignedAnswer> {
-    using deadline = new Deadline("get an answer from KMS", ANSWER_MS);
+  async #ask(socket: TLSSocket, timeoutMs: number): Promise<UnsignedAnswer> {
+    using deadline = new Deadline("get an answer from KMS", timeoutMs * ANSWER_SHARE);
     socket.write(unsignedRequest(this.hostName));
     let text = "";
     let receivedAt = 0;
@@ -132,9 +135,6 @@ export class KmsProbe implements Disposable {
     return parseAnswer(text, receivedAt);
   }
 }
-
-/** In milliseconds. */
-const ANSWER_MS = 1000;
 
 function codeOf(error: unknown): string {
   if (error instanceof Error && error.name === "TimeoutError") return "no answer in time";

@@ -91,7 +91,7 @@ export class Patient implements AsyncDisposable {
   /** A connection to KMS, and one request without a signature over it. */
   probe(): Promise<KmsProbe> {
     return this.#take("probe", () => {
-      const probe = KmsProbe.start(this.options.client, this.remainingMs);
+      const probe = KmsProbe.start(this.options.client, this.options.timeoutMs);
       this.#disposables.push(() => probe[Symbol.dispose]());
       return Promise.resolve(probe);
     });
