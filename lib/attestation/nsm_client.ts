@@ -76,7 +76,11 @@ export class NsmClient implements Disposable {
   #owned = false;
   #disposed = false;
 
-  /** @param transport The way to the module; not owned, and so not disposed with the client */
+  /**
+   * Asks a module over a way of the caller's; {@link NsmClient.open} is the enclave's own.
+   *
+   * @param transport The way to the module; not owned, and so not disposed with the client
+   */
   constructor(transport: NsmTransport) {
     this.#transport = transport;
   }
