@@ -142,20 +142,18 @@ export class Guest implements AsyncDisposable {
   }
 }
 
-/** TCG: it works on any machine, in a container too. The memory is shared because vhost-user insists on it. */
+/**
+ * TCG: it works on any machine, in a container too. The memory is shared because vhost-user insists on it.
+ *
+ * One processor, because with two QEMU (7.2) may go on running the translation of code that the other has
+ * replaced: patched_code.c sees it in most of its rounds. V8 patches its jump tables from background threads and
+ * frees what nothing should reach any more, so it died of "Check failed: it->second.Size() > offset", or of a
+ * signal.
+ */
 function emulatorArguments({ kernel }: GuestParts, folder: string): string[] {
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"],
-    ...[
-      "-machine",
-      "q35,memory-backend=memory",
-      "-accel",
-      "tcg,thread=multi",
-      "-cpu",
-      "max,-avx,-avx2",
-      "-smp",
-      "2",
-    ],
+    ...["-machine", "q35,memory-backend=memory", "-accel", "tcg", "-cpu", "max,-avx,-avx2", "-smp", "1"],
     ...["-m", MEMORY, "-object", `memory-backend-memfd,id=memory,size=${MEMORY},share=on`],
     ...["-kernel", kernel, "-initrd", join(folder, "initramfs")],
     ...["-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off"],
