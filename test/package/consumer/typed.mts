@@ -11,6 +11,15 @@ import {
   KmsError,
   type SecretBytes,
 } from "enclave-kms";
+import {
+  type AttestationDocument,
+  type PcrValue,
+  type SealOptions,
+  sealTo,
+  SessionKey,
+  verifyAttestation,
+  type VerifyAttestationOptions,
+} from "enclave-kms/attestation";
 import { attestedKeyPolicy, FAULTS, type KmsFault, SimulatedKms, startSimulator } from "enclave-kms/sim";
 
 const engine: EngineName = "direct";
@@ -30,6 +39,17 @@ const fault: KmsFault = FAULTS[0] ? { kind: "throttled" } : { kind: "hang" };
 await using client = await KmsClient.open(enclave.clientOptions);
 using again = await client.decrypt(request);
 console.log(again.bytes.length, fault.kind, enclave.kms instanceof SimulatedKms);
+
+const pcrs: Record<number, PcrValue> = { 0: enclave.nsm.pcr(0) };
+const expected: VerifyAttestationOptions = { pcrs, maxAgeMs: 60_000, root: enclave.nsm.root };
+using session: SessionKey = await SessionKey.create(enclave.nsm, { nonce: new Uint8Array(32) });
+const document: AttestationDocument = await verifyAttestation(session.document, expected);
+const sealing: SealOptions = { ...expected, pcrs };
+using opened: SecretBytes = await session.open(await sealTo(session.document, again, sealing));
+console.log(document.digest, opened.length);
+
+// @ts-expect-error: a secret is sealed to measured enclaves only
+export const toAnyone = (): Promise<Uint8Array> => sealTo(session.document, again, {});
 
 export function explain(error: unknown): string {
   if (error instanceof KmsError) return `${error.kmsCode} ${error.requestId ?? ""}`;
