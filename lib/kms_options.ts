@@ -34,6 +34,13 @@ export interface KmsClientOptions {
   readonly maxAttempts?: number | undefined;
   /** Milliseconds for which an attestation document is used again; 0 to 240000. Default: 60000. */
   readonly attestationMaxAgeMs?: number | undefined;
+  /**
+   * Milliseconds after which another key pair is made, in the background, and takes the place of the old one;
+   * 1000 to 2147483647. Default: 3600000, an hour. Not for `sdk-client`, which makes one for every call.
+   */
+  readonly keyPairMaxAgeMs?: number | undefined;
+  /** Attested requests after which another key pair is made as well; 1 to 2147483647. Default: 100000. */
+  readonly keyPairMaxUses?: number | undefined;
 }
 
 /** Options after every check, with the defaults filled in. */
@@ -51,11 +58,16 @@ export interface CheckedOptions {
   readonly timeoutMs: number;
   readonly maxAttempts: number;
   readonly attestationMaxAgeMs: number;
+  readonly keyPairMaxAgeMs: number;
+  readonly keyPairMaxUses: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_ATTEMPTS = 3;
 const DEFAULT_ATTESTATION_MAX_AGE_MS = 60_000;
+const DEFAULT_KEY_PAIR_MAX_AGE_MS = 3_600_000;
+const DEFAULT_KEY_PAIR_MAX_USES = 100_000;
+const MAX_KEY_PAIR_LIMIT = 2 ** 31 - 1;
 
 /** KMS takes documents of up to five minutes; a minute is left for the way. */
 const MAX_ATTESTATION_MAX_AGE_MS = 240_000;
@@ -75,6 +87,8 @@ export const OPTION_FIELDS: readonly string[] = [
   "timeoutMs",
   "maxAttempts",
   "attestationMaxAgeMs",
+  "keyPairMaxAgeMs",
+  "keyPairMaxUses",
 ];
 
 /**
@@ -109,6 +123,16 @@ export function checkOptions(options: KmsClientOptions): CheckedOptions {
       min: 0,
       max: MAX_ATTESTATION_MAX_AGE_MS,
       default: DEFAULT_ATTESTATION_MAX_AGE_MS,
+    }),
+    keyPairMaxAgeMs: checkInteger("keyPairMaxAgeMs", options.keyPairMaxAgeMs, {
+      min: 1000,
+      max: MAX_KEY_PAIR_LIMIT,
+      default: DEFAULT_KEY_PAIR_MAX_AGE_MS,
+    }),
+    keyPairMaxUses: checkInteger("keyPairMaxUses", options.keyPairMaxUses, {
+      min: 1,
+      max: MAX_KEY_PAIR_LIMIT,
+      default: DEFAULT_KEY_PAIR_MAX_USES,
     }),
   };
 }

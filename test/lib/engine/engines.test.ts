@@ -276,7 +276,7 @@ function suite(engineCase: EngineCase): void {
         return true;
       });
       // A question that runs is not asked again, for the driver would not serve it: another client is not held up.
-      const isHeldUp = fault.kind === "silent" && speaksHttps;
+      const isHeldUp: boolean = fault.kind === "silent" && speaksHttps;
       await using next = await KmsClient.open(enclave.optionsFor(engineCase));
       using decrypted = await (isHeldUp ? next : other).decrypt({ ciphertext });
       assert.equal(decrypted.length, 1);
