@@ -1,4 +1,4 @@
-import { KmsClient, type KmsClientOptions, type SecretBytes } from "../mod.ts";
+import { decodeBase64, KmsClient, type KmsClientOptions, type SecretBytes } from "../mod.ts";
 import { joinBase64 } from "../lib/secret_json.ts";
 import type { Arguments } from "./arguments.ts";
 import { clientOptions, simulatedNsm } from "./client.ts";
@@ -12,7 +12,7 @@ import { integer } from "./values.ts";
 export async function decrypt(args: Arguments, terminal: Terminal): Promise<number> {
   return await withClient(args, terminal, {
     read: () => ({
-      ciphertext: args.require("ciphertext"),
+      ciphertext: ciphertext(args),
       keyId: args.get("key-id"),
       encryptionAlgorithm: args.get("encryption-algorithm") as Algorithm | undefined,
       encryptionContext: encryptionContext(args),
@@ -88,6 +88,15 @@ async function printSecret(terminal: Terminal, secret: SecretBytes): Promise<voi
     await terminal.write(line);
   } finally {
     line.fill(0);
+  }
+}
+
+function ciphertext(args: Arguments): Uint8Array {
+  try {
+    return decodeBase64(args.require("ciphertext"));
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError("--ciphertext must be base64, with its padding");
   }
 }
 

@@ -118,21 +118,9 @@ export class KmsProbe implements Disposable {
   async #ask(socket: TLSSocket, timeoutMs: number): Promise<UnsignedAnswer> {
     using deadline = new Deadline("get an answer from KMS", timeoutMs * ANSWER_SHARE);
     socket.write(unsignedRequest(this.hostName));
-    let text = "";
-    let receivedAt = 0;
-    const read = async () => {
-      try {
-        for await (const chunk of socket as AsyncIterable<Uint8Array>) {
-          if (text === "") receivedAt = Date.now();
-          text += new TextDecoder("latin1").decode(chunk);
-          if (isWhole(text) || text.length > MAX_ANSWER_BYTES) return;
-        }
-      } catch {
-        // What came before the connection broke decides.
-      }
-    };
-    await deadline.race(read());
-    return parseAnswer(text, receivedAt);
+    const answer = { text: "", receivedAt: 0 };
+    await deadline.race(readWhole(socket, answer));
+    return parseAnswer(answer);
   }
 }
 
@@ -155,6 +143,18 @@ function unsignedRequest(hostName: string): string {
   ].join("\r\n");
 }
 
+/** Resolves when the answer is whole or the connection ends, however it does: what came until then decides. */
+function readWhole(socket: TLSSocket, answer: { text: string; receivedAt: number }): Promise<void> {
+  return new Promise((resolve) => {
+    socket.on("data", (chunk: Uint8Array) => {
+      if (answer.text === "") answer.receivedAt = Date.now();
+      answer.text += new TextDecoder("latin1").decode(chunk);
+      if (isWhole(answer.text) || answer.text.length > MAX_ANSWER_BYTES) resolve();
+    });
+    for (const event of ["end", "error", "close"]) socket.once(event, () => resolve());
+  });
+}
+
 /** Head and body, where the head gives the body's length. */
 function isWhole(text: string): boolean {
   const end = text.indexOf("\r\n\r\n");
@@ -162,7 +162,7 @@ function isWhole(text: string): boolean {
   return end >= 0 && length !== undefined && text.length >= end + 4 + Number(length);
 }
 
-function parseAnswer(text: string, receivedAt: number): UnsignedAnswer {
+function parseAnswer({ text, receivedAt }: { text: string; receivedAt: number }): UnsignedAnswer {
   const status = /^HTTP\/1\.[01] (\d{3})\b/.exec(text)?.[1];
   const end = text.indexOf("\r\n\r\n");
   const length = headerOf(text, "content-length");

@@ -1,0 +1,227 @@
+import assert from "node:assert/strict";
+import { afterAll, beforeAll, describe, test } from "#test";
+import { decodeBase64, encodeBase64 } from "../../mod.ts";
+import { Laptop, runChild } from "./child.ts";
+import { type Outcome, runHere } from "./terminal_double.ts";
+
+const PLAINTEXT = "attack at dawn";
+const PLAINTEXT_LINE = `PLAINTEXT: ${encodeBase64(new TextEncoder().encode(PLAINTEXT))}\n`;
+
+describe("enclave-kms against the simulator", () => {
+  let laptop: Laptop;
+  let keyId: string;
+  let ciphertext: string;
+
+  beforeAll(async () => {
+    laptop = await Laptop.start();
+    ({ keyId } = await laptop.simulator.createKey());
+    ciphertext = encodeBase64(await laptop.simulator.encrypt({ keyId, plaintext: PLAINTEXT }));
+  });
+  afterAll(() => laptop[Symbol.asyncDispose]());
+
+  const decrypt = (...more: readonly string[]) => [
+    "decrypt",
+    ...laptop.connection,
+    "--ciphertext",
+    ciphertext,
+    ...more,
+  ];
+
+  describe("in a process of its own", () => {
+    test("decrypt prints what kmstool_enclave_cli prints, and nothing else", async () => {
+      const outcome = await runChild(decrypt("--region", "us-east-1"), { env: laptop.env });
+      assert.deepEqual(outcome, { code: 0, stdout: PLAINTEXT_LINE, stderr: "" });
+    });
+
+    test("genkey prints ciphertext and plaintext of one key", async () => {
+      for (const [spec, length] of [["AES-256", 32], ["AES-128", 16]] as const) {
+        const { code, stdout, stderr } = await runChild(
+          ["genkey", ...laptop.connection, "--key-id", keyId, "--key-spec", spec],
+          { env: laptop.env },
+        );
+        assert.equal(code, 0, stderr);
+        const [, sealed = "", plain = ""] =
+          /^CIPHERTEXT: ([A-Za-z0-9+/=]+)\nPLAINTEXT: ([A-Za-z0-9+/=]+)\n$/.exec(stdout) ?? [];
+        assert.equal(decodeBase64(plain).length, length);
+        const opened = await runHere(
+          ["decrypt", ...laptop.connection, "--ciphertext", sealed],
+          laptop.env,
+        );
+        assert.equal(opened.stdout, `PLAINTEXT: ${plain}\n`);
+      }
+    });
+
+    test("genrandom prints as many bytes as it is asked for", async () => {
+      const { code, stdout } = await runChild(["genrandom", ...laptop.connection, "--length", "48"], {
+        env: laptop.env,
+      });
+      assert.equal(code, 0);
+      assert.equal(decodeBase64(/^PLAINTEXT: (\S+)\n$/.exec(stdout)?.[1] ?? "").length, 48);
+    });
+
+    test("doctor finds nothing broken, and prints JSON", async () => {
+      const words = ["doctor", ...laptop.connection, "--root", `${laptop.folder}/root.der`, "--json"];
+      const { code, stdout } = await runChild(words, { env: laptop.env });
+      const { healthy, firstBroken, links } = JSON.parse(stdout);
+      assert.deepEqual([code, healthy, firstBroken, links.length], [0, true, null, 13], stdout);
+    });
+
+    test("doctor ends, though the NSM is silent, and names it", async () => {
+      laptop.simulator.nsm.injectFault({ kind: "silent" });
+      try {
+        const words = ["doctor", ...laptop.connection, "--root", `${laptop.folder}/root.der`];
+        const { code, stdout } = await runChild(words, { env: laptop.env });
+        assert.equal(code, 4);
+        assert.match(stdout, /^First broken link: nsm: the NSM does not answer\nTo mend it: \S/m);
+      } finally {
+        laptop.simulator.nsm.clearFaults();
+      }
+    });
+
+    test("a refusal is three lines on standard error, and kmstool's exit code", async () => {
+      const { simulator } = laptop;
+      const expired = simulator.kms.issueCredentials();
+      simulator.kms.expireCredentials(expired);
+      const { code, stdout, stderr } = await runChild(decrypt(), {
+        env: {
+          AWS_ACCESS_KEY_ID: expired.accessKeyId,
+          AWS_SECRET_ACCESS_KEY: expired.secretAccessKey,
+          AWS_SESSION_TOKEN: expired.sessionToken,
+        },
+      });
+      assert.equal(code, 255);
+      assert.equal(stdout, "");
+      assert.match(
+        stderr,
+        /^enclave-kms decrypt: Cannot decrypt: .*\nhint: .+\ncode: ERR_KMS \(ExpiredTokenException, request [\w-]+\)\n$/,
+      );
+    });
+
+    test("says what it waits for, once that has taken a second", async () => {
+      laptop.simulator.nsm.injectFault({ kind: "latency", ms: 2500 }, { times: 1 });
+      const { code, stdout, stderr } = await runChild(decrypt(), { env: laptop.env });
+      assert.deepEqual(
+        { code, stdout, stderr },
+        { code: 0, stdout: PLAINTEXT_LINE, stderr: "enclave-kms: waiting for KMS\n" },
+      );
+    });
+
+    test("a reader that goes away is no failure to talk about", async () => {
+      const { stderr } = await runChild(["--help"], {
+        command: ["sh", "-c", 'exec 3>&1; "$@" | true', "sh", ...nodeOrDeno()],
+      });
+      assert.equal(stderr, "");
+    });
+  });
+
+  describe("credentials", () => {
+    test("from files, without the end of line", async () => {
+      const { secretAccessKey, sessionToken, accessKeyId } = laptop.simulator.credentials;
+      const outcome = await runHere(decrypt(
+        "--aws-access-key-id",
+        accessKeyId,
+        "--aws-secret-access-key-file",
+        laptop.file("secret", `${secretAccessKey}\n`),
+        "--aws-session-token-file",
+        laptop.file("token", `${sessionToken}\r\n`),
+      ));
+      assert.deepEqual(outcome, { code: 0, stdout: PLAINTEXT_LINE, stderr: "" });
+    });
+
+    test("from flags, as kmstool takes them, with a warning for each secret", async () => {
+      const { secretAccessKey, sessionToken, accessKeyId } = laptop.simulator.credentials;
+      const { code, stdout, stderr } = await runHere(
+        decrypt("-k", accessKeyId, "-s", secretAccessKey, "-t", sessionToken),
+      );
+      assert.equal(code, 0);
+      assert.equal(stdout, PLAINTEXT_LINE);
+      assert.deepEqual(stderr.split("\n").map((line) => line.slice(0, 34)), [
+        "warning: --aws-secret-access-key i",
+        "warning: --aws-session-token is on",
+        "",
+      ]);
+      assert.ok(!stderr.includes(secretAccessKey) && !stderr.includes(sessionToken));
+    });
+
+    test("a flag goes before the environment", async () => {
+      const { code } = await runHere(decrypt("--aws-access-key-id", "AKIAIOSFODNN7EXAMPLE"), laptop.env);
+      assert.equal(code, 255);
+    });
+
+    test("what is missing is named, with the better way to give it", async () => {
+      const { AWS_ACCESS_KEY_ID = "" } = laptop.env;
+      await assertUsage([decrypt()], /--aws-access-key-id must be set, or AWS_ACCESS_KEY_ID/);
+      await assertUsage(
+        [decrypt(), { AWS_ACCESS_KEY_ID }],
+        /--aws-secret-access-key must be set: better AWS_SECRET_ACCESS_KEY, or --aws-secret-access-key-file/,
+      );
+    });
+
+    test("a secret from two places, an empty file and one that is not there are refused", async () => {
+      const file = (path: string) => decrypt("--aws-secret-access-key-file", path);
+      await assertUsage([[...file("x"), "-s", "y"], laptop.env], /exclude each other/);
+      await assertUsage([file(laptop.file("empty", "\n")), laptop.env], /must be a file that is not empty/);
+      await assertUsage(
+        [file(`${laptop.folder}/none`), laptop.env],
+        /must be a file that can be read: ENOENT/,
+      );
+    });
+  });
+
+  describe("values", () => {
+    test("an encryption context is part of the request", async () => {
+      const bytes = await laptop.simulator.encrypt({
+        keyId,
+        plaintext: "x",
+        encryptionContext: { tenant: "a" },
+      });
+      const words = ["decrypt", ...laptop.connection, "--ciphertext", encodeBase64(bytes)];
+      assert.equal((await runHere([...words, "--encryption-context", '{"tenant":"a"}'], laptop.env)).code, 0);
+      assert.equal(
+        (await runHere([...words, "--encryption-context", '{"tenant":"b"}'], laptop.env)).code,
+        255,
+      );
+    });
+
+    for (
+      const [name, words, message] of [
+        ["no ciphertext", ["decrypt"], /--ciphertext must be set/],
+        ["a ciphertext that is no base64", ["decrypt", "-c", "?"], /--ciphertext must be base64/],
+        ["no length", ["genrandom"], /--length must be set/],
+        ["a length of nothing", ["genrandom", "-l", "0"], /--length must be a whole number from 1 to 1024/],
+        ["a length that is too long", ["genrandom", "-l", "1025"], /from 1 to 1024/],
+        ["no key", ["genkey", "--key-spec", "AES-256"], /--key-id must be set/],
+        ["no key spec", ["genkey", "--key-id", "k"], /--key-spec must be set/],
+        ["a port of nothing", ["decrypt", "-c", "AA==", "-x", "x"], /--proxy-port must be a whole number/],
+        ["two ways out", ["decrypt", "-c", "AA==", "-x", "1", "--endpoint", "unix:/x"], /exclude each other/],
+        [
+          "an endpoint of another kind",
+          ["decrypt", "-c", "AA==", "--endpoint", "http://x"],
+          /vsock:CID:PORT/,
+        ],
+        [
+          "a context of numbers",
+          ["decrypt", "-c", "AA==", "--encryption-context", '{"a":1}'],
+          /JSON object of str/,
+        ],
+        ["a library by a relative path", ["decrypt", "-c", "AA==", "--library", "x.so"], /absolute path/],
+        ["a region that is none", ["decrypt", "-c", "AA==", "--region", "Mars", "--nsm", "/x"], /region/],
+      ] as const
+    ) {
+      test(`${name}: exit code 1, and what was expected`, () => assertUsage([words, laptop.env], message));
+    }
+  });
+
+  async function assertUsage(
+    [words, env]: readonly [readonly string[], Readonly<Record<string, string>>?],
+    message: RegExp,
+  ): Promise<void> {
+    const { code, stdout, stderr }: Outcome = await runHere(words, env);
+    assert.match(stderr, message);
+    assert.deepEqual([code, stdout], [1, ""]);
+  }
+});
+
+function nodeOrDeno(): readonly string[] {
+  return "Deno" in globalThis ? ["deno", "run", "--quiet", "-A", "--no-check"] : ["node"];
+}

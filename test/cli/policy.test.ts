@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, test } from "#test";
+import { decodeBase64 } from "../../mod.ts";
+import { runChild } from "./child.ts";
+import { runHere } from "./terminal_double.ts";
+
+const POLICY = `@id("tenants")
+permit(principal, action == Action::"Decrypt", resource)
+when {
+  principal has tenant && context.encryptionContext.hasTag("tenant") &&
+  context.encryptionContext.getTag("tenant") == principal.tenant
+};
+@id("small")
+forbid(principal, action, resource) when { context.ciphertextLength > 3 };
+`;
+
+/** Permits everything: the example of wasmPolicy(). */
+const YES_MODULE = "AGFzbQEAAAABEANgAAF/YAF/AX9gAn9/AX8DBAMAAQIFAwEAAgc2BApwb2xpY3lfYWJpAAAMcG9s" +
+  "aWN5X2FsbG9jAAENcG9saWN5X2RlY2lkZQACBm1lbW9yeQIAChEDBABBAQsFAEGACAsEAEEBCw==";
+
+describe("policy", () => {
+  let folder: string;
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "enclave-kms-policy-"));
+    const files: Readonly<Record<string, string | Uint8Array>> = {
+      "good.cedar": POLICY,
+      "bad.cedar": "permit(principal, action, resource);\n\n  forbid(principal action, resource);\n",
+      "odd.cedar": "permit(principal, action, resource) when { context.tenant };\n",
+      "tier.cedar":
+        "permit(principal, action, resource) when { principal has tier && principal.tier > 2 };\n",
+      "never.cedar":
+        `permit(principal, action, resource);\npermit(principal, action, resource) when { false };\n`,
+      "yes.wasm": decodeBase64(YES_MODULE),
+      "not.wasm": "no module",
+      "request.json": JSON.stringify({ action: "Decrypt" }),
+    };
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const check = (name: string, ...more: readonly string[]) =>
+    runHere(["policy", "check", join(folder, name), ...more]);
+  const tryOut = (name: string, request: unknown, ...more: readonly string[]) =>
+    runHere(["policy", "try", join(folder, name), "--request", JSON.stringify(request), ...more]);
+
+  describe("check", () => {
+    test("says ok of Cedar's policies and of plug-ins", async () => {
+      assert.deepEqual(await check("good.cedar"), { code: 0, stdout: "ok good.cedar\n", stderr: "" });
+      assert.deepEqual(await check("yes.wasm"), { code: 0, stdout: "ok yes.wasm\n", stderr: "" });
+      assert.equal((await runHere(["policy", "check", "policies/example.cedar"])).code, 0);
+    });
+
+    test("says where a policy is wrong, as compilers do", async () => {
+      const { code, stdout, stderr } = await check("bad.cedar");
+      assert.equal(code, 2);
+      assert.ok(stdout.startsWith(`${join(folder, "bad.cedar")}:3:20: `), stdout);
+      assert.match(stderr, /^hint: .+\ncode: ERR_POLICY_LOAD \(line 3, column 20/m);
+    });
+
+    test("--json has line and column", async () => {
+      const { code, stdout } = await check("bad.cedar", "--json");
+      const { valid, line, column } = JSON.parse(stdout);
+      assert.deepEqual([code, valid, line, column], [2, false, 3, 20]);
+      assert.equal(JSON.parse((await check("good.cedar", "--json")).stdout).valid, true);
+    });
+
+    test("refuses what does not fit the schema, is no module, or is not there", async () => {
+      for (const name of ["odd.cedar", "not.wasm", "none.cedar", "request.json"]) {
+        assert.equal((await check(name)).code, 2, name);
+      }
+    });
+
+    test("knows the attributes that it is told of", async () => {
+      assert.equal((await check("tier.cedar")).code, 2);
+      assert.equal((await check("tier.cedar", "--attribute", "tier=Long")).code, 0);
+      const { code, stderr } = await check("tier.cedar", "--attribute", "tier=Number");
+      assert.equal(code, 1);
+      assert.match(stderr, /--attribute must be NAME=TYPE, of type String, Long, Boolean or Set<String>/);
+    });
+
+    test("refuses what Cedar warns of, as the server does, unless told otherwise", async () => {
+      assert.equal((await check("never.cedar")).code, 2);
+      const { code, stderr } = await check("never.cedar", "--allow-warnings");
+      assert.equal(code, 0);
+      assert.match(stderr, /^warning: .+/);
+    });
+  });
+
+  describe("try", () => {
+    const caller = { cid: 7, attributes: { tenant: "red" } };
+    const request = { action: "Decrypt", caller, encryptionContext: { tenant: "red" }, ciphertext: "AQID" };
+
+    test("says which policies determined the decision", async () => {
+      const allowed = await tryOut("good.cedar", request);
+      assert.equal(allowed.code, 0);
+      assert.match(allowed.stdout, /^allowed: Permitted by tenants\ndetermining: tenants\nfuel: \d+\n$/);
+      const forbidden = await tryOut("good.cedar", { ...request, ciphertext: "AQIDBA==" });
+      assert.equal(forbidden.code, 3);
+      assert.match(forbidden.stdout, /^denied: Forbidden by small\ndetermining: small\n/);
+      const unmatched = await tryOut("good.cedar", { ...request, encryptionContext: { tenant: "blue" } });
+      assert.equal(unmatched.code, 3);
+      assert.match(unmatched.stdout, /^denied: No policy permits it\ndetermining: none\n/);
+    });
+
+    test("--json has the decision", async () => {
+      const { stdout } = await tryOut("good.cedar", request, "--json");
+      const { allowed, determining } = JSON.parse(stdout);
+      assert.deepEqual([allowed, determining], [true, ["tenants"]]);
+    });
+
+    test("tries a plug-in", async () => {
+      assert.match((await tryOut("yes.wasm", {})).stdout, /^allowed: Permitted by yes.wasm\n/);
+    });
+
+    test("reads the request from a file and from standard input, in a process of its own", async () => {
+      const file = ["policy", "try", join(folder, "yes.wasm"), "--request"];
+      assert.equal((await runHere([...file, `@${join(folder, "request.json")}`])).code, 0);
+      const outcome = await runChild([...file, "-"], { input: JSON.stringify(request) });
+      assert.equal(outcome.code, 0, outcome.stderr);
+    });
+
+    test("names what is wrong with a request, or with the policy", async () => {
+      for (
+        const [wrong, message] of [
+          [[], /--request must be a JSON object/],
+          [{ acton: "Decrypt" }, /--request may have the fields action, caller/],
+          [{ action: "Burn" }, /action must be one of/],
+          [{ caller: { cid: -1 } }, /cid must be an integer/],
+          [{ ciphertext: "?" }, /ciphertext must be base64/],
+        ] as const
+      ) {
+        const { code, stderr } = await tryOut("good.cedar", wrong);
+        assert.equal(code, 1, stderr);
+        assert.match(stderr, message);
+      }
+      assert.equal((await tryOut("bad.cedar", request)).code, 2);
+      const none = await runHere(["policy", "try", join(folder, "good.cedar")]);
+      assert.match(none.stderr, /--request must be set/);
+    });
+  });
+});

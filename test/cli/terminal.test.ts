@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { describe, test } from "#test";
+import { colour, wantsColour } from "../../cli/terminal.ts";
+
+const SAMPLE = ["policy", "check", "policies/example.cedar"];
+const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
+const RUNTIME = "Deno" in globalThis ? "deno run --quiet --no-check --allow-all" : "node";
+
+const hasScript = spawnSync("script", ["--version"]).status === 0;
+const REASON = hasScript ? "" : " (skipped: there is no script(1) to make a terminal)";
+
+describe("colour", () => {
+  test("only on a terminal, and never against NO_COLOR or a dumb one", () => {
+    const env = (values: Readonly<Record<string, string>>) => (name: string) => values[name];
+    assert.equal(wantsColour({ isTTY: true }, env({})), true);
+    assert.equal(wantsColour({ isTTY: true }, env({ TERM: "xterm-256color" })), true);
+    assert.equal(wantsColour({ isTTY: true }, env({ NO_COLOR: "1" })), false);
+    assert.equal(wantsColour({ isTTY: true }, env({ TERM: "dumb" })), false);
+    assert.equal(wantsColour({}, env({})), false);
+    assert.equal(colour("good", "ok"), "\x1b[32mok\x1b[0m");
+  });
+
+  test.skipIf(!hasScript)(`a terminal gets it, a pipe does not${REASON}`, () => {
+    const { NO_COLOR: _, ...others }: NodeJS.ProcessEnv = process.env;
+    const env = { ...others, TERM: "xterm" };
+    const command = `${RUNTIME} ${MAIN} ${SAMPLE.join(" ")}`;
+    const terminal = spawnSync("script", ["-qec", command, "/dev/null"], { env, encoding: "utf8" });
+    assert.equal(terminal.stdout.trim(), "\x1b[32mok\x1b[0m example.cedar");
+    const quiet = spawnSync("script", ["-qec", command, "/dev/null"], {
+      env: { ...env, NO_COLOR: "1" },
+      encoding: "utf8",
+    });
+    assert.equal(quiet.stdout.trim(), "ok example.cedar");
+    const pipe = spawnSync("sh", ["-c", command], { env, encoding: "utf8" });
+    assert.equal(pipe.stdout, "ok example.cedar\n");
+  });
+});

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, test } from "#test";
+import { ATTESTATION_EXIT } from "../../cli/exit_codes.ts";
+import { type AttestationCheck, decodeAttestationDocument, encodeBase64 } from "../../mod.ts";
+import { HAS_VECTORS, readVector, SKIPPED } from "../lib/attestation/vectors.ts";
+import { Laptop, runChild } from "./child.ts";
+import { runHere } from "./terminal_double.ts";
+
+describe("attest and verify", () => {
+  let laptop: Laptop;
+  let path: string;
+  let root: readonly string[];
+
+  beforeAll(async () => {
+    laptop = await Laptop.start();
+    root = ["--root", join(laptop.folder, "root.der")];
+    path = laptop.file(
+      "document",
+      await laptop.simulator.nsm.attest({ nonce: new Uint8Array([1, 2, 3, 4]) }),
+    );
+  });
+  afterAll(() => laptop[Symbol.asyncDispose]());
+
+  const verify = (...more: readonly string[]) => runHere(["verify", path, ...root, ...more]);
+
+  test("a document goes from one process to the other, through a pipe", async () => {
+    const made = await runChild([
+      "attest",
+      ...laptop.nsm,
+      "--nonce",
+      "text:hello",
+      "--user-data",
+      "base64:AQI=",
+    ]);
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(made.stdout, /^[A-Za-z0-9+/]+={0,2}\n$/);
+    const checked = await runChild(["verify", "-", ...root, "--nonce", "68656c6c6f", "--max-age", "600"], {
+      input: made.stdout,
+    });
+    assert.equal(checked.code, 0, checked.stderr);
+    assert.match(checked.stdout, /^Document +verified$/m);
+    assert.match(checked.stdout, /^User data +2 bytes, 0102$/m);
+    assert.match(checked.stdout, /^Nonce +5 bytes, 68656c6c6f "hello"$/m);
+    assert.match(checked.stdout, new RegExp(`^PCR0 +${laptop.simulator.nsm.pcr(0)}$`, "m"));
+    assert.match(checked.stdout, /^Zero PCRs +5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15$/m);
+  });
+
+  test("attest writes the document itself to a file, and reads a public key in PEM", async () => {
+    const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const pem = laptop.file("key.pem", publicKey.export({ type: "spki", format: "pem" }) as string);
+    const out = join(laptop.folder, "out");
+    const { code, stdout } = await runHere([
+      "attest",
+      ...laptop.nsm,
+      "--public-key",
+      `@${pem}`,
+      "--out",
+      out,
+    ]);
+    assert.deepEqual([code, stdout], [0, ""]);
+    const der = publicKey.export({ type: "spki", format: "der" });
+    assert.deepEqual(Buffer.from(decodeAttestationDocument(readFileSync(out)).publicKey ?? []), der);
+  });
+
+  test("attest ends with the code of what is wrong", async () => {
+    const gone = await runHere(["attest", "--nsm", join(laptop.folder, "none.sock")]);
+    assert.equal(gone.code, ATTESTATION_EXIT.UNAVAILABLE);
+    assert.match(gone.stderr, /hint: Does a simulator listen/);
+    laptop.simulator.nsm.injectFault({ kind: "refuse", errorName: "InternalError" }, { times: 1 });
+    assert.equal((await runHere(["attest", ...laptop.nsm])).code, ATTESTATION_EXIT.REFUSED);
+    laptop.simulator.nsm.injectFault({ kind: "silent" }, { times: 1 });
+    const silent = await runHere(["attest", ...laptop.nsm, "--timeout-ms", "100"]);
+    assert.equal(silent.code, 2);
+    assert.match(silent.stderr, /code: ERR_TIMEOUT/);
+  });
+
+  test("verify reads DER and PEM roots, bytes and base64, files and standard input", async () => {
+    const bytes = readFileSync(path);
+    const pem = laptop.file(
+      "root.pem",
+      `-----BEGIN CERTIFICATE-----\n${encodeBase64(laptop.simulator.nsm.root)}\n-----END CERTIFICATE-----\n`,
+    );
+    assert.equal((await verify()).code, 0);
+    assert.equal((await runHere(["verify", path, "--root", pem])).code, 0);
+    assert.equal((await runHere(["verify", "-", ...root], {}, bytes)).code, 0);
+    const folded = bytes.toString("base64").replaceAll(/.{76}/g, "$&\n");
+    assert.equal((await runHere(["verify", "-", ...root], {}, folded)).code, 0);
+  });
+
+  test("--json has the fields, whether it is verified or not", async () => {
+    const good = JSON.parse((await verify("--json")).stdout);
+    assert.equal(good.verified, true);
+    assert.equal(good.document.moduleId, laptop.simulator.nsm.moduleId);
+    assert.equal(good.document.pcrs["1"], laptop.simulator.nsm.pcr(1));
+    assert.equal(good.document.nonce, "AQIDBA==");
+    assert.equal(good.document.userData, null);
+    const { code, stdout } = await verify("--json", "--nonce", "00");
+    const bad = JSON.parse(stdout);
+    assert.equal(code, ATTESTATION_EXIT.NONCE);
+    assert.equal(bad.verified, false);
+    assert.equal(bad.code, "ERR_ATTESTATION_NONCE");
+    assert.equal(bad.document.nonce, "AQIDBA==");
+  });
+
+  describe("the exit code names the check that failed:", () => {
+    const cases: readonly (readonly [AttestationCheck, () => Promise<{ code: number; stderr: string }>])[] = [
+      ["NONCE", () => verify("--nonce", "01020305")],
+      ["USER_DATA", () => verify("--user-data", "00")],
+      ["PCR", () => verify("--pcr", `0=${"ab".repeat(48)}`)],
+      ["ROOT", () => runHere(["verify", path])],
+      ["EXPIRED", () => verify("--at", "2050-01-01T00:00:00Z")],
+      ["NOT_YET_VALID", () => verify("--at", "2020-01-01T00:00:00Z")],
+      ["STALE", () => verify("--max-age", "60", "--at", new Date(Date.now() + 1_200_000).toISOString())],
+      ["DEBUG", () => verifyFaulty({ kind: "debug" })],
+      ["SIGNATURE", () => verifyFaulty({ kind: "wrongKey" })],
+      ["CBOR", () => verifyBytes(new Uint8Array([0x84, 0xff]))],
+      ["TOO_LARGE", () => verifyBytes(new Uint8Array(100_000).fill(0x84))],
+    ];
+    for (const [check, run] of cases) {
+      test(check, async () => {
+        const { code, stderr } = await run();
+        assert.equal(code, ATTESTATION_EXIT[check], stderr);
+        assert.match(stderr, new RegExp(`^hint: .+\ncode: ERR_ATTESTATION_${check}$`, "m"));
+      });
+    }
+
+    async function verifyFaulty(fault: { readonly kind: "debug" | "wrongKey" }) {
+      laptop.simulator.nsm.injectFault(fault, { times: 1 });
+      return await verifyBytes(await laptop.simulator.nsm.attest());
+    }
+
+    function verifyBytes(bytes: Uint8Array) {
+      return runHere(["verify", "-", ...root], {}, bytes);
+    }
+  });
+
+  test("a register may have one of several values, and debug mode can be accepted", async () => {
+    const right = laptop.simulator.nsm.pcr(0);
+    assert.equal(
+      (await verify("--pcr", `0=${"ab".repeat(48)}`, "--pcr", `0=${right.toUpperCase()}`)).code,
+      0,
+    );
+    laptop.simulator.nsm.injectFault({ kind: "debug" }, { times: 1 });
+    const document = await laptop.simulator.nsm.attest();
+    assert.equal((await runHere(["verify", "-", ...root, "--allow-debug"], {}, document)).code, 0);
+  });
+
+  test.skipIf(!HAS_VECTORS)(
+    `a genuine document of AWS's verifies at its own time, and not now${SKIPPED}`,
+    async () => {
+      const genuine = readVector("attestation-production.cbor");
+      assert.equal((await runHere(["verify", "-", "--at", "document"], {}, genuine)).code, 0);
+      assert.equal((await runHere(["verify", "-"], {}, genuine)).code, ATTESTATION_EXIT.EXPIRED);
+    },
+  );
+
+  test("malformed values are named", async () => {
+    for (
+      const [words, message] of [
+        [["--pcr", "0=00"], /--pcr must be a number from 0 to 31/],
+        [["--pcr", `32=${"00".repeat(48)}`], /--pcr must be a number from 0 to 31/],
+        [["--nonce", "xyz"], /--nonce must be hex/],
+        [["--at", "yesterday"], /--at must be a time such as/],
+        [["--max-age", "-1"], /--max-age must be a whole number/],
+      ] as const
+    ) {
+      const { code, stderr } = await verify(...words);
+      assert.equal(code, 1);
+      assert.match(stderr, message);
+    }
+    assert.match((await runHere(["verify", "-"], {}, "no base64!")).stderr, /FILE must hold an attestation/);
+    assert.match((await runHere(["verify", "/nonexistent"])).stderr, /FILE must be a file that can be read/);
+  });
+});
