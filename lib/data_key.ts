@@ -12,7 +12,11 @@ export class DataKey implements Disposable {
   /** The KMS key's ARN; on engine `sdk-client` the `keyId` of the request, for C does not return it. */
   readonly keyId: string;
 
-  /** @param parts What KMS answered, opened; the plaintext is owned from here on */
+  /**
+   * Puts the parts together.
+   *
+   * @param parts What KMS answered, opened; the plaintext is owned from here on
+   */
   constructor(
     parts: {
       readonly plaintext: SecretBytes;
@@ -59,7 +63,11 @@ export class DataKeyPair implements Disposable {
   /** The KMS key's ARN. */
   readonly keyId: string;
 
-  /** @param parts What KMS answered, opened; the private key is owned from here on */
+  /**
+   * Puts the parts together.
+   *
+   * @param parts What KMS answered, opened; the private key is owned from here on
+   */
   constructor(
     parts: {
       readonly privateKey: SecretBytes;
