@@ -193,6 +193,15 @@ const BAD_OPTIONS: readonly (readonly [
     RangeError,
     /^attestationMaxAgeMs/,
   ],
+  ["a key pair for moments", () => options({ keyPairMaxAgeMs: 999 }), RangeError, /^keyPairMaxAgeMs/],
+  ["a key pair for no use", () => options({ keyPairMaxUses: 0 }), RangeError, /^keyPairMaxUses/],
+  [
+    "an expiration in seconds",
+    () =>
+      options({ credentials: { accessKeyId: "AKIA", secretAccessKey: CANARY, expiration: 1_794_000_000 } }),
+    TypeError,
+    /credentials\.expiration: expected .* milliseconds/,
+  ],
   ["an NSM that is none", () => options({ nsm: {} }), TypeError, /^nsm must be/],
   ["no credentials", () => options({ credentials: undefined }), TypeError, /credentials/],
   [
