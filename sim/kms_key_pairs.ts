@@ -14,7 +14,11 @@ export type KeyPairSpec =
   | "ECC_SECG_P256K1"
   | "ECC_NIST_EDWARDS25519";
 
-/** Both halves of a key pair. */
+/**
+ * Both halves of a key pair.
+ *
+ * @internal
+ */
 export interface KeyPair {
   /** The public half. */
   readonly publicKey: KeyObject;

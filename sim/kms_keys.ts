@@ -184,7 +184,11 @@ export class SimulatedKey {
   }
 }
 
-/** What a key is made of. */
+/**
+ * What a key is made of.
+ *
+ * @internal
+ */
 export type KeyMaterial =
   | { readonly type: "aes"; readonly key: Uint8Array }
   | ({ readonly type: "pair" } & KeyPair);
@@ -193,6 +197,7 @@ export type KeyMaterial =
  * @param options What kind of key
  * @returns Fresh material for it
  * @throws {TypeError} When KMS has no such key
+ * @internal
  */
 export async function makeMaterial(options: CreateKeyOptions): Promise<KeyMaterial> {
   const { spec = "SYMMETRIC_DEFAULT", usage = usualUsage(spec) } = options;
