@@ -15,6 +15,11 @@ const RUNTIMES: readonly Runtime[] = ["node", "deno"];
 
 const OUT = "dist/npm";
 
+/** What npm links as `enclave-kms`: the command line of the runtime that runs it. */
+const LAUNCHER = `#!/usr/bin/env node
+await import("Deno" in globalThis ? "./deno/cli.js" : "./node/cli.js");
+`;
+
 const out = process.argv[2] ?? OUT;
 
 if (out === OUT) rmSync(OUT, { recursive: true, force: true });
@@ -22,6 +27,7 @@ mkdirSync(out, { recursive: true });
 for (const file of ["README.md", "LICENSE", "CHANGELOG.md"]) copyFileSync(file, `${out}/${file}`);
 cpSync("policies", `${out}/policies`, { recursive: true });
 writeFileSync(`${out}/package.json`, `${JSON.stringify(manifest(), null, 2)}\n`);
+writeFileSync(`${out}/cli.js`, LAUNCHER, { mode: 0o755 });
 for (const runtime of RUNTIMES) {
   const { outputs } = await bundle(runtime, `${out}/${runtime}`);
   for (const [path, { bytes, inputs }] of Object.entries(outputs)) {
@@ -57,6 +63,7 @@ function manifest(): Record<string, unknown> {
       "./sim": entry("sim", "sim/mod"),
       "./package.json": "./package.json",
     },
+    bin: { "enclave-kms": "./cli.js" },
     dependencies,
   };
 }

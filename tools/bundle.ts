@@ -9,6 +9,7 @@ export const ENTRIES: Readonly<Record<string, string>> = {
   attestation: "lib/attestation/mod.ts",
   policy: "lib/policy/mod.ts",
   sim: "sim/mod.ts",
+  cli: "cli/main.ts",
   sdk_client_worker: "lib/engine/sdk_client_worker.ts",
 };
 
@@ -25,6 +26,9 @@ const LIBRARY = /^(mod\.ts$|ffi\/|lib\/(?!policy\/))/;
 
 /** Not the instruments, which need their C sources, nor the demo. */
 const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
+
+/** The command line, over the library and policies, without the servers. */
+const COMMAND_LINE = /^(mod\.ts$|cli\/|ffi\/|lib\/)/;
 
 /** Policies, over the leaves of the library. */
 const POLICY = /^lib\/(policy\/|[^/]+\.ts$)/;
@@ -73,6 +77,7 @@ export async function bundle(
 
 function contentOf(name: string, runtime: Runtime): Content {
   if (name === "sim") return { allowed: SIMULATOR, packages: ["cbor2"] };
+  if (name === "cli") return { allowed: COMMAND_LINE, packages: LIBRARY_PACKAGES[runtime] };
   // Cedar's module is found in its package at run time, and not imported.
   if (name === "policy") return { allowed: POLICY, packages: [] };
   if (name === "attestation") {

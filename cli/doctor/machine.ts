@@ -36,7 +36,7 @@ interface NodePermission {
   has(scope: string): boolean;
 }
 
-const deno = (globalThis as { readonly Deno?: DenoNamespace }).Deno;
+const deno = (globalThis as unknown as { readonly Deno?: DenoNamespace }).Deno;
 
 /** This one. */
 export const thisMachine: Machine = {

@@ -117,6 +117,7 @@ async function checkRuntimes(): Promise<void> {
     if (runtime === undefined) continue;
     await check(`${runtime.name}: the example policy`, () => consume(runtime, "policy.mjs"));
     await check(`${runtime.name}: attestation`, () => consume(runtime, "attestation.mjs"));
+    await check(`${runtime.name}: the command line`, () => consume(runtime, "cli.mjs"));
     await check(`${runtime.name}: engine direct`, () => consume(runtime, "decrypt.mjs", "direct"));
     for (const engine of ["sdk", "sdk-client"]) {
       await check(`${runtime.name}: engine ${engine}`, () => {
