@@ -69,7 +69,7 @@ export const COMMANDS: readonly Command[] = [
     summary: "checks an attestation document (- is input)",
     argument: FILE_ARGUMENT,
     flags: [
-      { name: "pcr", value: "N=HEX", isMany: true, help: "Expected; several for one N: any of them" },
+      { name: "pcr", value: "N=HEX", isMany: true, help: "Expected; of several for one N, one" },
       { name: "nonce", value: "BYTES", help: "Expected; hex, base64:…, text:… or @FILE" },
       { name: "user-data", value: "BYTES", help: "Expected" },
       { name: "max-age", value: "SECONDS", help: "How old it may be" },
