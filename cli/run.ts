@@ -37,7 +37,7 @@ function findCommand(words: readonly string[]): Command | undefined {
 
 /** No command, or none that is known: what there is. */
 async function runNone([first, second]: readonly string[], terminal: Terminal): Promise<number> {
-  if (first === "--help" || first === "-h" || first === "help") {
+  if ([first, second].some((word) => word === "--help" || word === "-h") || first === "help") {
     const command = findCommand([second ?? ""]);
     await terminal.write(command === undefined ? overview() : helpOf(command));
     return EXIT.ok;
