@@ -25,7 +25,8 @@ async function roomWith(
 ): Promise<typeof import("../../../lib/policy/cedar_module.ts")> {
   const room = join(folder, name);
   cpSync(join(LIB, "policy"), join(room, "policy"), { recursive: true });
-  for (const leaf of ["errors.ts", "checks.ts"]) copyFileSync(join(LIB, leaf), join(room, leaf));
+  const leaves = ["error_base.ts", "attestation_error.ts", "errors.ts", "checks.ts"];
+  for (const leaf of leaves) copyFileSync(join(LIB, leaf), join(room, leaf));
   writeFileSync(join(room, "policy", CEDAR_WASM_FILE), wasm);
   return await import(pathToFileURL(join(room, "policy/cedar_module.ts")).href);
 }
