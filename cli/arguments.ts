@@ -101,14 +101,14 @@ function checkValue({ name, value: expected, choices }: Flag, value: string | un
 }
 
 function checkArgument(command: Command, loose: readonly string[], isHelp: boolean): string | undefined {
-  const { name, argument } = command;
+  const { argument } = command;
   if (argument === undefined) {
     if (loose.length === 0) return undefined;
-    throw new UsageError(`${name} takes flags only: a word without a flag was given`);
+    throw new UsageError("Only flags are expected: there is a word without one");
   }
-  if (loose.length > 1) throw new UsageError(`${name} takes one ${argument.name}, and not ${loose.length}`);
+  if (loose.length > 1) throw new UsageError(`One ${argument.name} is expected, and not ${loose.length}`);
   const [value] = loose;
-  if (value === undefined && !isHelp) throw new UsageError(`${name} needs a ${argument.name}`);
+  if (value === undefined && !isHelp) throw new UsageError(`A ${argument.name} is expected`);
   if (value === undefined || argument.choices?.includes(value) !== false) return value;
   throw new UsageError(`${argument.name} must be one of ${argument.choices.join(", ")}`);
 }
@@ -118,7 +118,7 @@ function unknownFlag(command: Command, rawName: string): UsageError {
   const shown = /^-(?:[a-zA-Z]|-[a-z][a-z-]{0,30})$/.test(rawName) ? ` ${rawName}` : " of that name";
   const close = closest(rawName.replace(/^-+/, ""), command.flags.map(({ name }) => name));
   const meant = close === undefined ? "" : `; is --${close} meant?`;
-  return new UsageError(`${command.name} has no flag${shown}${meant}`);
+  return new UsageError(`There is no flag${shown}${meant}`);
 }
 
 function closest(given: string, names: readonly string[]): string | undefined {

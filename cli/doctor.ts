@@ -1,3 +1,4 @@
+import type { Credentials } from "../lib/credentials.ts";
 import type { Arguments } from "./arguments.ts";
 import { clientOptions, simulatedNsm } from "./client.ts";
 import { GivenCredentials } from "./credentials.ts";
@@ -15,11 +16,11 @@ const EXAMINATION_MS = 4000;
 export async function doctor(args: Arguments, terminal: Terminal): Promise<number> {
   using nsm = simulatedNsm(args);
   const root = args.get("root");
-  using cleanup = new Cleanup();
+  using given = new LateCredentials(() => GivenCredentials.read(args, terminal));
   using _progress = terminal.progress("enclave-kms: examining");
   const findings = await examine({
     client: clientOptions(args, terminal, nsm),
-    credentials: () => cleanup.keep(GivenCredentials.read(args, terminal)).value,
+    credentials: () => given.value,
     root: root === undefined ? undefined : derOf("root", readFile("root", root), "CERTIFICATE"),
     policyFile: args.get("policy"),
     machine: thisMachine,
@@ -33,16 +34,20 @@ export async function doctor(args: Arguments, terminal: Terminal): Promise<numbe
   return isBroken(findings) ? EXIT.broken : EXIT.ok;
 }
 
-/** Disposes what a callback made. */
-class Cleanup implements Disposable {
-  readonly #kept: Disposable[] = [];
+/** Read when they are first asked for, so that what is missing is a finding, and only once. */
+class LateCredentials implements Disposable {
+  readonly #read: () => GivenCredentials;
+  #given: GivenCredentials | undefined;
 
-  keep<T extends Disposable>(thing: T): T {
-    this.#kept.push(thing);
-    return thing;
+  constructor(read: () => GivenCredentials) {
+    this.#read = read;
+  }
+
+  get value(): Credentials {
+    return (this.#given ??= this.#read()).value;
   }
 
   [Symbol.dispose](): void {
-    for (const thing of this.#kept) thing[Symbol.dispose]();
+    this.#given?.[Symbol.dispose]();
   }
 }

@@ -160,9 +160,13 @@ function parseEndpoint(address: string): Endpoint {
   return { transport: "tcp", host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
 }
 
-/** @returns Such as `ENOENT`, or what Deno calls it */
+/** @returns Such as `ENOENT`, what Deno calls it, or the right that is missing */
 export function reasonOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ERR_ACCESS_DENIED") return "Node.js wants --allow-fs-read, or --allow-fs-write";
   if (typeof code === "string") return code;
+  if (error instanceof Error && error.name === "NotCapable") {
+    return "Deno wants --allow-read, or --allow-write";
+  }
   return error instanceof Error && /^\w{1,40}$/.test(error.name) ? error.name : "unknown reason";
 }

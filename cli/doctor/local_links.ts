@@ -72,8 +72,22 @@ async function denoPermissions(patient: Patient): Promise<Verdict> {
       return broken("Deno's vsock is switched off", "Run deno with --unstable-vsock");
     }
   }
+  if (machine.allows("env", "AWS_SECRET_ACCESS_KEY") === false && !hasCredentials(patient)) {
+    return broken(
+      "Deno may not read the credentials' variables, and no flag has them",
+      "Run deno with --allow-env=AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY,AWS_SESSION_TOKEN",
+    );
+  }
   const ffi = machine.allows("ffi") === false ? await ffiRefusal(patient) : undefined;
   return ffi ?? ok("FFI and the network are allowed");
+}
+
+function hasCredentials({ options }: Patient): boolean {
+  try {
+    return options.credentials() !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** Deno cannot be asked about all libraries of a list, but tried with the one that is needed. */

@@ -11,7 +11,7 @@ import type { Machine } from "./machine.ts";
 export interface DoctorOptions {
   /** As the client would be opened. */
   readonly client: ClientOptions;
-  /** Reads them; throws in words when there are none. */
+  /** Reads them, any number of times; throws in words when there are none. */
   readonly credentials: () => Credentials;
   /** Root to trust for attestation documents instead of AWS's, DER. */
   readonly root?: Uint8Array | undefined;

@@ -51,14 +51,14 @@ describe("parseArguments()", () => {
 
   for (
     const [name, words, message] of [
-      ["an unknown flag", ["f", "--regoin", "x"], /^sample has no flag --regoin; is --region meant\?$/],
-      ["one that is like none", ["f", "--zzzzzzzzz"], /^sample has no flag --zzzzzzzzz$/],
-      ["a secret in a flag's place", ["f", "--wJalrXUtnFEMI"], /^sample has no flag of that name$/],
+      ["an unknown flag", ["f", "--regoin", "x"], /^There is no flag --regoin; is --region meant\?$/],
+      ["one that is like none", ["f", "--zzzzzzzzz"], /^There is no flag --zzzzzzzzz$/],
+      ["a secret in a flag's place", ["f", "--wJalrXUtnFEMI"], /^There is no flag of that name$/],
       ["a missing value", ["f", "--region"], /^--region needs a value: REGION$/],
       ["a value for a switch", ["f", "--json=1"], /^--json takes no value$/],
       ["another choice", ["f", "--engine", "steam"], /^--engine must be one of sdk, direct$/],
-      ["no argument", [], /^sample needs a FILE$/],
-      ["two arguments", ["a", "b"], /^sample takes one FILE, and not 2$/],
+      ["no argument", [], /^A FILE is expected$/],
+      ["two arguments", ["a", "b"], /^One FILE is expected, and not 2$/],
     ] as const
   ) {
     test(`names ${name}`, () => {

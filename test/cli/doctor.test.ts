@@ -153,6 +153,12 @@ describe("doctor", () => {
       ["Node's rule against native code", () => machine(nodeWithout("addon")), "permissions"],
       ["Node's rule against the network", () => machine(nodeWithout("net")), "permissions"],
       ["Deno's rule against the network", () => machine(denoWithout("net")), "permissions"],
+      ["Deno's rule against variables", () => ({
+        ...machine(denoWithout("env")),
+        credentials: () => {
+          throw new UsageError("--aws-access-key-id must be set");
+        },
+      }), "permissions"],
       ["Deno's vsock that is switched off", () => ({
         ...machine(DENO),
         client: { endpoint: { transport: "vsock", cid: 3, port: 8000 } },

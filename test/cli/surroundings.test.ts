@@ -26,6 +26,7 @@ describe("doctor in a process with too few rights", () => {
   const denoCases: readonly (readonly [string, readonly string[], string])[] = [
     ["Deno without --allow-ffi", [...DENO, "--allow-read", "--allow-env", "--allow-net"], "--allow-ffi"],
     ["Deno without --allow-net", [...DENO, "--allow-read", "--allow-env", "--allow-ffi"], "--allow-net="],
+    ["Deno without --allow-env", [...DENO, "--allow-read", "--allow-net", "--allow-ffi"], "--allow-env="],
     ["Deno with neither", [...DENO, "--allow-read", "--allow-env"], "--allow-net="],
   ];
   for (const [name, command, mending] of onDeno ? denoCases : nodeCases) {
@@ -36,6 +37,12 @@ describe("doctor in a process with too few rights", () => {
       assert.match(stdout, new RegExp(`^To mend it: Run (node|deno) with ${mending}`, "m"));
     });
   }
+
+  test.skipIf(!onDeno)("a file that Deno may not read is named, with the flag", async () => {
+    const { code, stderr } = await runChild(["verify", "package.json"], { command: DENO });
+    assert.equal(code, 1);
+    assert.match(stderr, /FILE must be a file that can be read: Deno wants --allow-read/);
+  });
 
   test.skipIf(!onDeno)(
     "Deno without --unstable-vsock is told of before it would end the process",
