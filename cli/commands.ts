@@ -131,9 +131,10 @@ export const COMMANDS: readonly Command[] = [
       ...CONNECTION_FLAGS.filter(({ name }) => name !== "timeout-ms"),
       { name: "policy", value: "FILE", isFile: true, help: "A policy to load, too" },
       { name: "root", value: "FILE", isFile: true, help: "Attestation root, instead of AWS's" },
+      { name: "timeout-ms", value: "MS", help: "For all but the policy; default: 4000" },
       JSON_FLAG,
     ],
-    notes: ["Exit: 0 nothing broken, 1 usage, 4 broken. Takes less than five seconds."],
+    notes: ["Exit: 0 nothing broken, 1 usage, 4 broken"],
     load: async () => (await import("./doctor.ts")).doctor,
   },
   {

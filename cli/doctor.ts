@@ -7,7 +7,7 @@ import { thisMachine } from "./doctor/machine.ts";
 import { findingsJson, isBroken, report } from "./doctor/report.ts";
 import { EXIT } from "./exit_codes.ts";
 import type { Terminal } from "./terminal.ts";
-import { derOf, readFile } from "./values.ts";
+import { derOf, integer, readFile } from "./values.ts";
 
 /** For all links but the policy, in milliseconds: with start-up and the policy it stays below five seconds. */
 const EXAMINATION_MS = 4000;
@@ -24,7 +24,7 @@ export async function doctor(args: Arguments, terminal: Terminal): Promise<numbe
     root: root === undefined ? undefined : derOf("root", readFile("root", root), "CERTIFICATE"),
     policyFile: args.get("policy"),
     machine: thisMachine,
-    timeoutMs: EXAMINATION_MS,
+    timeoutMs: integer(args, "timeout-ms", { min: 100, max: 600_000 }) ?? EXAMINATION_MS,
   });
   await terminal.write(
     args.has("json")

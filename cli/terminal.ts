@@ -22,7 +22,7 @@ export interface Terminal {
    * Says on standard error what is waited for, once it has taken a second.
    *
    * @param what Such as `waiting for KMS`
-   * @returns What ends it
+   * @returns What ends it; whatever is written ends it, too
    */
   progress(what: string): Disposable;
   /** Everything on standard input, at most 1 MiB. */
@@ -70,6 +70,7 @@ const SEQUENCES: Readonly<Record<Style, string>> = {
 /** This process's own. */
 export class ProcessTerminal implements Terminal {
   readonly #coloured: boolean;
+  #progress: Disposable | undefined;
 
   /** Decides on colour once. */
   constructor() {
@@ -89,6 +90,7 @@ export class ProcessTerminal implements Terminal {
 
   /** See {@link Terminal.write}. */
   async write(data: string | Uint8Array): Promise<void> {
+    this.#endProgress();
     await new Promise<void>((resolve, reject) => {
       process.stdout.write(data, (error) => error ? reject(error) : resolve());
     });
@@ -96,6 +98,7 @@ export class ProcessTerminal implements Terminal {
 
   /** See {@link Terminal.note}. */
   note(line: string): void {
+    this.#endProgress();
     process.stderr.write(`${line}\n`);
   }
 
@@ -106,7 +109,13 @@ export class ProcessTerminal implements Terminal {
 
   /** See {@link Terminal.progress}. */
   progress(what: string): Disposable {
-    return showProgress(what, process.stderr);
+    return this.#progress = showProgress(what, process.stderr);
+  }
+
+  /** Both may be the same terminal: what comes must not stand behind what was waited for. */
+  #endProgress(): void {
+    this.#progress?.[Symbol.dispose]();
+    this.#progress = undefined;
   }
 
   /** See {@link Terminal.readInput}. */
@@ -140,6 +149,7 @@ function showProgress(what: string, output: Output & { write(text: string): unkn
     [Symbol.dispose]() {
       clearInterval(timer);
       if (shown && output.isTTY) output.write("\r\x1b[K");
+      shown = false;
     },
   };
 }

@@ -53,6 +53,11 @@ export function runChild(words: readonly string[], options: ChildOptions = {}): 
   });
 }
 
+/** Without what a machine that is slow enough makes the command say. */
+export function withoutProgress(stderr: string): string {
+  return stderr.replace(/^enclave-kms: (waiting for KMS|waiting for the NSM|examining)\n/gm, "");
+}
+
 /** A simulated enclave that other processes reach: KMS over TCP, the NSM on a unix socket. */
 export class Laptop implements AsyncDisposable {
   readonly simulator: Simulator;

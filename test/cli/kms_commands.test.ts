@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { decodeBase64, encodeBase64 } from "../../mod.ts";
-import { Laptop, runChild } from "./child.ts";
+import { Laptop, runChild, withoutProgress } from "./child.ts";
 import { type Outcome, runHere } from "./terminal_double.ts";
 
 const PLAINTEXT = "attack at dawn";
 const PLAINTEXT_LINE = `PLAINTEXT: ${encodeBase64(new TextEncoder().encode(PLAINTEXT))}\n`;
+
+/** More than the command gives itself: a busy machine must not look like a broken link. */
+const PATIENT = ["--timeout-ms", "30000"];
+
+const hasScript = spawnSync("script", ["--version"]).status === 0;
+const REASON = hasScript ? "" : " (skipped: there is no script(1) to make a terminal)";
 
 describe("enclave-kms against the simulator", () => {
   let laptop: Laptop;
@@ -29,8 +36,8 @@ describe("enclave-kms against the simulator", () => {
 
   describe("in a process of its own", () => {
     test("decrypt prints what kmstool_enclave_cli prints, and nothing else", async () => {
-      const outcome = await runChild(decrypt("--region", "us-east-1"), { env: laptop.env });
-      assert.deepEqual(outcome, { code: 0, stdout: PLAINTEXT_LINE, stderr: "" });
+      const { code, stdout, stderr } = await runChild(decrypt("--region", "us-east-1"), { env: laptop.env });
+      assert.deepEqual([code, stdout, withoutProgress(stderr)], [0, PLAINTEXT_LINE, ""]);
     });
 
     test("genkey prints ciphertext and plaintext of one key", async () => {
@@ -60,7 +67,14 @@ describe("enclave-kms against the simulator", () => {
     });
 
     test("doctor finds nothing broken, and prints JSON", async () => {
-      const words = ["doctor", ...laptop.connection, "--root", `${laptop.folder}/root.der`, "--json"];
+      const words = [
+        "doctor",
+        ...laptop.connection,
+        "--root",
+        `${laptop.folder}/root.der`,
+        ...PATIENT,
+        "--json",
+      ];
       const { code, stdout } = await runChild(words, { env: laptop.env });
       const { healthy, firstBroken, links } = JSON.parse(stdout);
       assert.deepEqual([code, healthy, firstBroken, links.length], [0, true, null, 13], stdout);
@@ -92,7 +106,7 @@ describe("enclave-kms against the simulator", () => {
       assert.equal(code, 255);
       assert.equal(stdout, "");
       assert.match(
-        stderr,
+        withoutProgress(stderr),
         /^enclave-kms decrypt: Cannot decrypt: .*\nhint: .+\ncode: ERR_KMS \(ExpiredTokenException, request [\w-]+\)\n$/,
       );
     });
@@ -105,6 +119,21 @@ describe("enclave-kms against the simulator", () => {
         { code: 0, stdout: PLAINTEXT_LINE, stderr: "enclave-kms: waiting for KMS\n" },
       );
     });
+
+    test.skipIf(!hasScript)(
+      `on a terminal it counts the seconds, and takes the line away${REASON}`,
+      async () => {
+        laptop.simulator.nsm.injectFault({ kind: "latency", ms: 2500 }, { times: 1 });
+        const { code, stdout } = await runChild(decrypt(), {
+          env: laptop.env,
+          command: ["sh", "-c", 'exec script -qec "$*" /dev/null', "sh", ...nodeOrDeno()],
+        });
+        assert.equal(code, 0);
+        assert.match(stdout, /\renclave-kms: waiting for KMS \(1 s\) /);
+        assert.ok(stdout.includes(PLAINTEXT_LINE.trim()), stdout);
+        assert.ok(stdout.endsWith("\r\x1b[K"), JSON.stringify(stdout.slice(-40)));
+      },
+    );
 
     test("a reader that goes away is no failure to talk about", async () => {
       const { stderr } = await runChild(["--help"], {

@@ -108,7 +108,14 @@ describe.skipIf(REASON !== "")(`the command line over /dev/nsm and the C SDK's d
 
   test("doctor finds the device and the library", async () => {
     const root = ["--root", join(laptop.folder, "root.der")];
-    const { code, stdout } = await run(["doctor", "--library", doublePath ?? "", ...root]);
+    const { code, stdout } = await run([
+      "doctor",
+      "--timeout-ms",
+      "30000",
+      "--library",
+      doublePath ?? "",
+      ...root,
+    ]);
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^ok +library +the C SDK loads from \//m);
     assert.match(stdout, /^ok +nsm +i-\w+-enc\w+ attests$/m);

@@ -45,7 +45,7 @@ try {
   const policy = "node_modules/enclave-kms/policies/example.cedar";
   assert.equal(await run(["policy", "check", policy]), "ok example.cedar\n");
   const diagnosis = await run([
-    ...["doctor", "--json", ...flags],
+    ...["doctor", "--json", "--timeout-ms", "30000", ...flags],
     ...["--root", join(folder, "root.der"), "--policy", policy],
   ], env);
   assert.equal(JSON.parse(diagnosis).firstBroken, null);
