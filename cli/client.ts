@@ -24,6 +24,9 @@ export function clientOptions(
   nsm: NsmTransport | undefined,
 ): ClientOptions {
   const trusted = args.get("trusted-certificates");
+  if (nsm !== undefined && (args.get("library") !== undefined || args.get("engine")?.startsWith("sdk"))) {
+    throw new UsageError("--nsm goes with engine direct: the C SDK asks /dev/nsm and nothing else");
+  }
   return {
     region: args.get("region") ?? terminal.env("AWS_REGION") ?? DEFAULT_REGION,
     endpoint: endpoint(args),

@@ -1,4 +1,4 @@
-import { CredentialsError, EnclaveKmsError, KmsError } from "../../lib/errors.ts";
+import { CredentialsError, EnclaveKmsError, KmsError, ProtocolError } from "../../lib/errors.ts";
 import { UsageError } from "../command.ts";
 import { codeOf } from "../failure.ts";
 import { broken, type Link, ok, untried, type Verdict, warning } from "./link.ts";
@@ -46,6 +46,9 @@ export const credentialsLink: Link = {
     if (failure instanceof KmsError && CREDENTIAL_CODES.includes(failure.kmsCode)) {
       return broken(failure.message, HINTS[failure.kmsCode] ?? failure.hint, codeOf(failure));
     }
+    // It may have failed on the way, which the round trip tells.
+    const wasAnswered = [KmsError, ProtocolError].some((kind) => failure instanceof kind);
+    if (failure !== undefined && !wasAnswered) return untried("the signed request was not answered");
     return ok("KMS takes the signature");
   },
 };
@@ -53,12 +56,13 @@ export const credentialsLink: Link = {
 /** Whether the answer, sealed for this enclave, can be opened. */
 export const roundTripLink: Link = {
   name: "round-trip",
-  needs: ["credentials"],
+  needs: ["permissions", "library", "nsm", "kms"],
   silence: {
     what: "the signed request is not answered",
     hint: "Is KMS, or this machine, overloaded? Try again",
   },
   async examine(patient): Promise<Verdict> {
+    if ((await patient.finding("credentials")).state === "broken") return untried("needs credentials");
     const failure = await signedCall(patient);
     if (failure === undefined) return ok("KMS sealed random bytes for this enclave, and they were opened");
     if (failure instanceof KmsError && failure.kmsCode === "AccessDeniedException") {

@@ -232,6 +232,17 @@ describe("doctor", () => {
     }
   });
 
+  test("does not vouch for credentials that KMS never saw", async () => {
+    await enclave.kms.injectFault({ kind: "truncate", byte: 400 });
+    try {
+      const findings = await examine(optionsOf(enclave));
+      assertFirst(findings, "round-trip");
+      assert.equal(stateOf(findings, "credentials"), "untried");
+    } finally {
+      await enclave.kms.clearFaults();
+    }
+  });
+
   describe("of two broken links names the first:", () => {
     test("the proxy before credentials", async () => {
       await enclave.kms.injectFault({ kind: "refuse" });

@@ -232,6 +232,11 @@ describe("enclave-kms against the simulator", () => {
           ["decrypt", "-c", "AA==", "--encryption-context", '{"a":1}'],
           /JSON object of str/,
         ],
+        [
+          "a simulated NSM for the C SDK",
+          ["decrypt", "-c", "AA==", "--nsm", "/x", "--engine", "sdk"],
+          /--nsm goes with/,
+        ],
         ["a library by a relative path", ["decrypt", "-c", "AA==", "--library", "x.so"], /absolute path/],
         ["a region that is none", ["decrypt", "-c", "AA==", "--region", "Mars", "--nsm", "/x"], /region/],
       ] as const
