@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { decodeBase64, decodeHex } from "../lib/encoding.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "../lib/endpoint.ts";
+import { parseEndpoint } from "../lib/endpoint_text.ts";
 import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./command.ts";
 
@@ -129,7 +130,9 @@ export function endpoint(args: Arguments): Endpoint {
   const port = integer(args, "proxy-port", { min: 0, max: 0xffff_ffff });
   if (address === undefined) return { ...DEFAULT_ENDPOINT, port: port ?? DEFAULT_ENDPOINT.port };
   if (port !== undefined) throw new UsageError("--endpoint and --proxy-port exclude each other");
-  return parseEndpoint(address);
+  const parsed = parseEndpoint(address);
+  if (parsed !== undefined) return parsed;
+  throw new UsageError("--endpoint must be vsock:CID:PORT, tcp:HOST:PORT or unix:PATH");
 }
 
 /**
@@ -144,20 +147,6 @@ export function time(args: Arguments, flag: string): number | "document" | undef
   const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) ? Date.parse(value) : NaN;
   if (!Number.isNaN(at)) return at;
   throw new UsageError(`--${flag} must be a time such as 2026-01-31T12:00:00Z, or the word document`);
-}
-
-function parseEndpoint(address: string): Endpoint {
-  const [, cid, vsockPort] = /^vsock:(\d{1,10}):(\d{1,10})$/.exec(address) ?? [];
-  if (Number(cid) <= 0xffff_ffff && Number(vsockPort) <= 0xffff_ffff) {
-    return { transport: "vsock", cid: Number(cid), port: Number(vsockPort) };
-  }
-  const path = /^unix:(.{1,107})$/.exec(address)?.[1];
-  if (path !== undefined) return { transport: "unix", path };
-  const [, host, port] = /^tcp:([^\s:]{1,253}|\[[0-9a-f:]+\]):(\d{1,5})$/i.exec(address) ?? [];
-  if (host === undefined || !(Number(port) >= 1 && Number(port) <= 65_535)) {
-    throw new UsageError("--endpoint must be vsock:CID:PORT, tcp:HOST:PORT or unix:PATH");
-  }
-  return { transport: "tcp", host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
 }
 
 /** @returns Such as `ENOENT`, what Deno calls it, or the right that is missing */

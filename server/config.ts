@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as v from "valibot";
-import { DEFAULT_ENDPOINT, type Endpoint } from "../lib/endpoint.ts";
+import type { Endpoint } from "../lib/endpoint.ts";
+import { parseEndpoint } from "../lib/endpoint_text.ts";
 import type { AttributeValue } from "../lib/policy/facts.ts";
 import { checkHostName, checkRegion } from "../lib/region.ts";
 import { ANY_CID } from "../lib/vsock/listen.ts";
@@ -141,7 +142,10 @@ const schema: v.GenericSchema<unknown, Config> = v.strictObject({
   region: v.optional(text("a region such as eu-central-1", checkRegion)),
   http: v.optional(text(LISTEN, readListen), "vsock:8080"),
   kmstool: v.optional(text(LISTEN, readListen), "vsock:3000"),
-  kms: v.optional(text("vsock:<cid>:<port>, tcp:<host>:<port> or unix:<path>", readEndpoint), "vsock:3:8000"),
+  kms: v.optional(
+    text("vsock:<cid>:<port>, tcp:<host>:<port> or unix:<path>", parseEndpoint),
+    "vsock:3:8000",
+  ),
   hostName: v.optional(text("a DNS name", checkHostName)),
   engine: v.optional(v.picklist(["auto", "direct", "sdk", "sdk-client"]), "auto"),
   library: v.optional(path),
@@ -221,28 +225,7 @@ function describe(issue: v.BaseIssue<unknown>): string {
 }
 
 /** `off` is no endpoint, which a check would take for a failure: null stands for it until the end. */
-function readListen(value: string): Endpoint | null {
+function readListen(value: string): Endpoint | null | undefined {
   if (value === "off") return null;
-  const port = /^vsock:(\d{1,10})$/.exec(value)?.[1];
-  return port === undefined ? readSocket(value) : { transport: "vsock", cid: ANY_CID, port: u32(port) };
-}
-
-function readEndpoint(value: string): Endpoint {
-  const [, cid, port] = /^vsock:(\d{1,10}):(\d{1,10})$/.exec(value) ?? [];
-  if (cid === undefined || port === undefined) return readSocket(value);
-  return { ...DEFAULT_ENDPOINT, cid: u32(cid), port: u32(port) };
-}
-
-function readSocket(value: string): Endpoint {
-  const path = /^unix:(.{1,107})$/.exec(value)?.[1];
-  if (path !== undefined) return { transport: "unix", path };
-  const [, host, port] = /^tcp:([^\s:]{1,253}|\[[0-9a-f:]+\]):(\d{1,5})$/i.exec(value) ?? [];
-  if (host === undefined || Number(port) > 65_535) throw new TypeError("No endpoint");
-  return { transport: "tcp", host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
-}
-
-function u32(digits: string): number {
-  const value = Number(digits);
-  if (value > 0xffff_ffff) throw new RangeError("No 32-bit number");
-  return value;
+  return parseEndpoint(value.replace(/^vsock:/, `vsock:${ANY_CID}:`), 0);
 }

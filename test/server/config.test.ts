@@ -71,6 +71,20 @@ describe("readConfig()", () => {
     assert.doesNotMatch(problems.join("\n"), /HUSH/);
   });
 
+  test("listens on a port of vsock for anyone, not on a CID, and on any port of TCP", () => {
+    const { http } = read({ ENCLAVE_KMS_REGION: "eu-west-1", ENCLAVE_KMS_HTTP: "tcp:localhost:0" });
+    assert.deepEqual(http, { transport: "tcp", host: "localhost", port: 0 });
+    const problem = /^http \(ENCLAVE_KMS_HTTP\): expected vsock:<port>/;
+    for (const value of ["vsock:3:80", "vsock:4294967296", "off "]) {
+      const problems = problemsOf({ ENCLAVE_KMS_REGION: "eu-west-1", ENCLAVE_KMS_HTTP: value });
+      assert.match(problems.join("\n"), problem);
+    }
+    assert.equal(
+      problemsOf({ ENCLAVE_KMS_REGION: "eu-west-1", ENCLAVE_KMS_KMS: "tcp:localhost:0" }).length,
+      1,
+    );
+  });
+
   test("checks settings against each other", () => {
     assert.deepEqual(problemsOf({}), ["region: has to be there for HTTP"]);
     assert.deepEqual(problemsOf({ ENCLAVE_KMS_HTTP: "off" }), []);
