@@ -35,17 +35,21 @@ export class DataKey implements Disposable {
   }
 }
 
+/** Every kind of data key pair that KMS makes. */
+export const KEY_PAIR_SPECS = [
+  "RSA_2048",
+  "RSA_3072",
+  "RSA_4096",
+  "ECC_NIST_P256",
+  "ECC_NIST_P384",
+  "ECC_NIST_P521",
+  "ECC_SECG_P256K1",
+  "ECC_NIST_EDWARDS25519",
+  "SM2",
+] as const;
+
 /** What kind of key pair KMS makes. */
-export type DataKeyPairSpec =
-  | "RSA_2048"
-  | "RSA_3072"
-  | "RSA_4096"
-  | "ECC_NIST_P256"
-  | "ECC_NIST_P384"
-  | "ECC_NIST_P521"
-  | "ECC_SECG_P256K1"
-  | "ECC_NIST_EDWARDS25519"
-  | "SM2";
+export type DataKeyPairSpec = typeof KEY_PAIR_SPECS[number];
 
 /**
  * A data key pair: the private key in clear for this enclave and encrypted under the KMS key, and the public

@@ -1,5 +1,5 @@
 import { checkFields, checkInteger, checkOneOf } from "./checks.ts";
-import type { DataKeyPairSpec } from "./data_key.ts";
+import { type DataKeyPairSpec, KEY_PAIR_SPECS } from "./data_key.ts";
 import type {
   CheckedDataKeyPairRequest,
   CheckedDataKeyRequest,
@@ -114,19 +114,6 @@ const ALGORITHMS: readonly EncryptionAlgorithm[] = [
 ];
 
 const KEY_SPECS: readonly DataKeySpec[] = ["AES_128", "AES_256"];
-
-/** Every kind of data key pair. */
-export const KEY_PAIR_SPECS: readonly DataKeyPairSpec[] = [
-  "RSA_2048",
-  "RSA_3072",
-  "RSA_4096",
-  "ECC_NIST_P256",
-  "ECC_NIST_P384",
-  "ECC_NIST_P521",
-  "ECC_SECG_P256K1",
-  "ECC_NIST_EDWARDS25519",
-  "SM2",
-];
 
 /** The fields of a decrypt request that say what to decrypt. */
 export const REQUEST_FIELDS: readonly string[] = [

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { KEY_PAIR_SPECS, MAX_GENERATED_BYTES } from "../lib/kms_request.ts";
+import { KEY_PAIR_SPECS } from "../lib/data_key.ts";
+import { MAX_GENERATED_BYTES } from "../lib/kms_request.ts";
 
 /** Any JSON object of the document. */
 export type JsonObject = { [name: string]: JsonValue };

@@ -1,8 +1,8 @@
 import * as v from "valibot";
+import { KEY_PAIR_SPECS } from "../lib/data_key.ts";
 import type { DataKeyPairSpec, DataKeySpec, EncryptionAlgorithm } from "../mod.ts";
 import { decodeBase64, decodeHex } from "../lib/encoding.ts";
 import {
-  KEY_PAIR_SPECS,
   MAX_CIPHERTEXT_BYTES,
   MAX_GENERATED_BYTES,
   MAX_PLAINTEXT_BYTES,

@@ -1,18 +1,11 @@
 import { generateKeyPair, type KeyObject } from "node:crypto";
 import process from "node:process";
 import { promisify } from "node:util";
+import type { DataKeyPairSpec } from "../lib/data_key.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 
 /** The kinds of key pairs that the simulator makes. KMS has SM2 as well, in the regions of China. */
-export type KeyPairSpec =
-  | "RSA_2048"
-  | "RSA_3072"
-  | "RSA_4096"
-  | "ECC_NIST_P256"
-  | "ECC_NIST_P384"
-  | "ECC_NIST_P521"
-  | "ECC_SECG_P256K1"
-  | "ECC_NIST_EDWARDS25519";
+export type KeyPairSpec = Exclude<DataKeyPairSpec, "SM2">;
 
 /**
  * Both halves of a key pair.

@@ -1,15 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
+import type { NsmErrorCode } from "../lib/attestation_error.ts";
 
 /** The error names of a Nitro Secure Module. */
-export type NsmErrorName =
-  | "InvalidArgument"
-  | "InvalidIndex"
-  | "InvalidResponse"
-  | "ReadOnlyIndex"
-  | "InvalidOperation"
-  | "BufferTooSmall"
-  | "InputTooLarge"
-  | "InternalError";
+export type NsmErrorName = NsmErrorCode;
 
 /** A request that the module refuses. */
 export class NsmRefusal extends Error {
