@@ -24,9 +24,7 @@ function suite(engineCase: EngineCase): void {
 
   beforeAll(async () => {
     enclave = await startEnclave();
-    const { keyId } = await enclave.simulator.createKey();
-    const bytes = await enclave.simulator.encrypt({ keyId, plaintext: "hello" });
-    ciphertext = Buffer.from(bytes).toString("base64");
+    ciphertext = Buffer.from(await enclave.encryptUnderNewKey("hello")).toString("base64");
   });
   afterAll(() => enclave[Symbol.asyncDispose]());
 

@@ -21,9 +21,7 @@ describe.skipIf(onNode)(`Deno with the rights it needs and no more${REASON}`, ()
 
   beforeAll(async () => {
     enclave = await startEnclave();
-    const { keyId } = await enclave.simulator.createKey();
-    const bytes = await enclave.simulator.encrypt({ keyId, plaintext: "hello" });
-    ciphertext = Buffer.from(bytes).toString("base64");
+    ciphertext = Buffer.from(await enclave.encryptUnderNewKey("hello")).toString("base64");
   });
   afterAll(() => enclave[Symbol.asyncDispose]());
 

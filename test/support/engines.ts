@@ -62,6 +62,12 @@ export class Enclave implements AsyncDisposable {
     return { ...common, ...options, engine, ...(inProcess ? { nsm } : {}) };
   }
 
+  /** A ciphertext under a key of its own, for tests to which the key does not matter. */
+  async encryptUnderNewKey(plaintext: string | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    const { keyId } = await this.simulator.createKey();
+    return await this.simulator.encrypt({ keyId, plaintext });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#device?.[Symbol.asyncDispose]();
     await this.simulator[Symbol.asyncDispose]();

@@ -19,8 +19,7 @@ function suite(engineCase: EngineCase): void {
 
   beforeAll(async () => {
     enclave = await startEnclave();
-    const { keyId } = await enclave.simulator.createKey();
-    ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "hello" });
+    ciphertext = await enclave.encryptUnderNewKey("hello");
   });
   afterAll(() => enclave[Symbol.asyncDispose]());
 

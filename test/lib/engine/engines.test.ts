@@ -110,8 +110,7 @@ function suite(engineCase: EngineCase): void {
   for (const length of [1, 32, 4096]) {
     test(`decrypts ${length} bytes, more than once`, async () => {
       const plaintext = random(length);
-      const { keyId } = await enclave.simulator.createKey();
-      const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext });
+      const ciphertext = await enclave.encryptUnderNewKey(plaintext);
       for (let round = 0; round < 3; round++) {
         using decrypted = await client.decrypt({ ciphertext });
         assert.deepEqual(decrypted.bytes, plaintext);
@@ -173,16 +172,14 @@ function suite(engineCase: EngineCase): void {
   }
 
   test("an empty encryption context is none", async () => {
-    const { keyId } = await enclave.simulator.createKey();
-    const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "x" });
+    const ciphertext = await enclave.encryptUnderNewKey("x");
     using decrypted = await client.decrypt({ ciphertext, encryptionContext: {} });
     assert.equal(decrypted.length, 1);
   });
 
   test("asks a provider of credentials before every request", async () => {
     let asked = 0;
-    const { keyId } = await enclave.simulator.createKey();
-    const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "x" });
+    const ciphertext = await enclave.encryptUnderNewKey("x");
     const credentials = () => {
       asked++;
       return Promise.resolve(enclave.simulator.credentials);
@@ -202,15 +199,13 @@ function suite(engineCase: EngineCase): void {
       secretAccessKey: encode(secretAccessKey),
       sessionToken: encode(sessionToken),
     };
-    const { keyId } = await enclave.simulator.createKey();
-    const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "x" });
+    const ciphertext = await enclave.encryptUnderNewKey("x");
     using decrypted = await kmsDecrypt({ ...enclave.optionsFor(engineCase), credentials, ciphertext });
     assert.equal(decrypted.length, 1);
   });
 
   test("aborts with the signal's reason, before and during the call", async () => {
-    const { keyId } = await enclave.simulator.createKey();
-    const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "x" });
+    const ciphertext = await enclave.encryptUnderNewKey("x");
     const reason = new Error("changed my mind");
     const rejectsWithReason = (error: unknown) => error === reason;
     await assert.rejects(
@@ -247,8 +242,7 @@ function suite(engineCase: EngineCase): void {
   if (!speaksHttps) return;
 
   test("survives throttling, internal errors and broken connections that end", async () => {
-    const { keyId } = await enclave.simulator.createKey();
-    const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "x" });
+    const ciphertext = await enclave.encryptUnderNewKey("x");
     for (const kind of ["throttled", "internalError", "unavailable"] as const) {
       await enclave.simulator.kms.injectFault({ kind }, { times: 2 });
       using decrypted = await client.decrypt({ ciphertext });
@@ -257,8 +251,7 @@ function suite(engineCase: EngineCase): void {
   });
 
   test("a silent NSM is a TimeoutError, an absent one an AttestationError", async () => {
-    const { keyId } = await enclave.simulator.createKey();
-    const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "x" });
+    const ciphertext = await enclave.encryptUnderNewKey("x");
     for (
       const [fault, code] of [
         [{ kind: "silent" }, "ERR_TIMEOUT"],

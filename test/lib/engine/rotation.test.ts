@@ -11,8 +11,7 @@ for (const engineCase of ENGINE_CASES.filter(({ speaksHttps }) => speaksHttps)) 
     test("are replaced while calls run, and none of them fails", async () => {
       await using enclave = await startEnclave();
       const { nsm, kms } = enclave.simulator;
-      const { keyId } = await enclave.simulator.createKey();
-      const ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "hello" });
+      const ciphertext = await enclave.encryptUnderNewKey("hello");
       await using client = await KmsClient.open({
         ...enclave.optionsFor(engineCase),
         keyPairMaxUses: 3,

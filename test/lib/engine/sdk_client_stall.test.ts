@@ -30,8 +30,7 @@ function suite(engineCase: EngineCase): void {
     double = new SdkDouble(doublePath ?? "");
     enclave = await startEnclave();
     options = enclave.optionsFor(engineCase);
-    const { keyId } = await enclave.simulator.createKey();
-    ciphertext = await enclave.simulator.encrypt({ keyId, plaintext: "hello" });
+    ciphertext = await enclave.encryptUnderNewKey("hello");
   });
   beforeEach(() => double.reset());
   afterAll(async () => {
