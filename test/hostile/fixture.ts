@@ -1,0 +1,205 @@
+/** What a hostile parent has in these tests: the wire between enclave and KMS, and certificates of its own. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { createServer, type TLSSocket } from "node:tls";
+import { inspect } from "node:util";
+import type { TcpEndpoint } from "../../lib/endpoint.ts";
+import { EnclaveKmsError, KmsClient, type KmsClientOptions } from "../../mod.ts";
+import {
+  type CertificateRequest,
+  type Identity,
+  issueCertificate,
+  type Name,
+  pem,
+  privateKeyPem,
+} from "../../sim/certificates.ts";
+import type { ServerCertificate } from "../../sim/mod.ts";
+import { type Enclave, type EngineCase, startEnclave } from "../support/engines.ts";
+import { Relay } from "../support/relay.ts";
+
+/** What nobody but the enclave may learn. */
+export const PLAINTEXT = "attack at dawn, tenant red";
+
+/** The lives of certificates in these tests. */
+export const VALIDITY: Pick<CertificateRequest, "notBefore" | "notAfter"> = {
+  notBefore: Date.now() - 86_400_000,
+  notAfter: Date.now() + 86_400_000,
+};
+
+/** An enclave whose only way to KMS leads through a relay that belongs to the parent. */
+export class Besieged implements AsyncDisposable {
+  readonly enclave: Enclave;
+  readonly relay: Relay;
+  readonly options: KmsClientOptions;
+  readonly client: KmsClient;
+  readonly keyId: string;
+  readonly ciphertext: Uint8Array<ArrayBuffer>;
+
+  private constructor(
+    parts: Pick<Besieged, "enclave" | "relay" | "options" | "client">,
+    keyId: string,
+    ciphertext: Uint8Array<ArrayBuffer>,
+  ) {
+    this.enclave = parts.enclave;
+    this.relay = parts.relay;
+    this.options = parts.options;
+    this.client = parts.client;
+    this.keyId = keyId;
+    this.ciphertext = ciphertext;
+  }
+
+  /** @param trusted More authorities that the client trusts, PEM */
+  static async start(engineCase: EngineCase, ...trusted: readonly string[]): Promise<Besieged> {
+    const enclave = await startEnclave();
+    const { simulator } = enclave;
+    const relay = await Relay.start(simulator.endpoint);
+    const options: KmsClientOptions = {
+      ...enclave.optionsFor(engineCase),
+      endpoint: relay.endpoint,
+      trustedCertificates: [simulator.trustedCertificates, ...trusted],
+      // What is refused may not be tried again; and what is tried again must not make up for it here.
+      maxAttempts: 1,
+      timeoutMs: 5000,
+    };
+    const { arn } = await simulator.createKey();
+    const ciphertext = await simulator.encrypt({ keyId: arn, plaintext: PLAINTEXT });
+    const client = await KmsClient.open(options);
+    return new Besieged({ enclave, relay, options, client }, arn, ciphertext);
+  }
+
+  /** One decrypt, as the parent lets it happen. */
+  async decrypt(client = this.client, timeoutMs = 5000): Promise<string> {
+    using plaintext = await client.decrypt({ ciphertext: this.ciphertext, keyId: this.keyId, timeoutMs });
+    return new TextDecoder().decode(plaintext.bytes);
+  }
+
+  /** Asserts that the same client is served once the parent behaves. */
+  async expectServed(): Promise<void> {
+    this.relay.clear();
+    this.relay.redirect(this.enclave.simulator.endpoint);
+    assert.equal(await this.decrypt(), PLAINTEXT);
+  }
+
+  /** Asserts that a call fails with one of the codes, in an error that has nothing secret in it. */
+  async expectRefused(call: Promise<unknown>, ...codes: readonly string[]): Promise<EnclaveKmsError> {
+    const error = await rejection(call);
+    assert.ok(error instanceof EnclaveKmsError, String(error));
+    assert.ok(codes.includes(error.code), `${error.code}: ${error.message}`);
+    assert.notEqual(error.hint, "");
+    const { secretAccessKey, sessionToken } = this.enclave.simulator.credentials;
+    assertNothingOf(
+      inspect(error, { depth: Infinity, showHidden: true }),
+      PLAINTEXT,
+      secretAccessKey,
+      sessionToken,
+    );
+    return error;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client.close();
+    await this.relay[Symbol.asyncDispose]();
+    await this.enclave[Symbol.asyncDispose]();
+  }
+}
+
+/** Asserts that a text holds none of the secrets: neither as they are nor in base64, hex or a list of numbers. */
+export function assertNothingOf(text: string, ...secrets: readonly string[]): void {
+  for (const secret of secrets) {
+    const bytes = Buffer.from(secret);
+    for (const form of [secret, bytes.toString("base64"), bytes.toString("hex"), bytes.join(", ")]) {
+      assert.ok(!text.includes(form), "a secret is in it");
+    }
+  }
+}
+
+/** What a promise is rejected with. */
+export async function rejection(call: Promise<unknown>): Promise<unknown> {
+  try {
+    await call;
+  } catch (error) {
+    return error;
+  }
+  return assert.fail("it was not refused");
+}
+
+/** What an impostor answers: success, and nothing. */
+const NOTHING = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
+/** A TLS server of the parent's, which keeps what it gets to read. */
+export class Impostor implements AsyncDisposable {
+  readonly endpoint: TcpEndpoint;
+  readonly #close: () => Promise<void>;
+  #connections = 0;
+  #heard = "";
+
+  private constructor(endpoint: TcpEndpoint, close: () => Promise<void>) {
+    this.endpoint = endpoint;
+    this.#close = close;
+  }
+
+  static async start(certificate: ServerCertificate): Promise<Impostor> {
+    const sockets = new Set<TLSSocket>();
+    const server = createServer({ ...certificate });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const impostor = new Impostor({ transport: "tcp", host: "127.0.0.1", port }, async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    });
+    server.on("connection", () => impostor.#connections++);
+    server.on("tlsClientError", () => {});
+    server.on("secureConnection", (socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("data", (chunk) => {
+        impostor.#heard += String(chunk);
+        if (impostor.#heard.endsWith("}")) socket.write(NOTHING);
+      });
+    });
+    return impostor;
+  }
+
+  /** How many connections came. */
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** What it read, after TLS. */
+  get heard(): string {
+    return this.#heard;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close();
+  }
+}
+
+/** A certificate authority. */
+export function makeAuthority(name: string, issuer?: Identity): Promise<Identity> {
+  return issueCertificate({
+    subject: commonName(name),
+    curve: "P-256",
+    ...VALIDITY,
+    pathLength: issuer ? 0 : 1,
+  }, issuer);
+}
+
+/** @param name Its common name */
+export function commonName(name: string): Name {
+  return [["O", "a hostile parent"], ["CN", name]];
+}
+
+/** A TLS server's certificate with its key. */
+export async function serverCertificate(
+  request: Partial<CertificateRequest>,
+  ...issuers: readonly Identity[]
+): Promise<ServerCertificate> {
+  const subject = commonName(request.dnsNames?.[0] ?? "a server");
+  const server = await issueCertificate({ subject, curve: "P-256", ...VALIDITY, ...request }, issuers[0]);
+  const chain = [server, ...issuers].map(({ certificate }) => pem("CERTIFICATE", certificate));
+  return { cert: chain.join(""), key: await privateKeyPem(server) };
+}
