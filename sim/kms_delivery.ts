@@ -51,6 +51,8 @@ export function deliveryOf(good: HttpAnswer, fault: KmsFault | undefined, stamp:
       return { answer: good, cut: { atByte: fault.byte, how: "end" } };
     case "closeWhenIdle":
       return { answer: good, closeAfterMs: fault.afterMs ?? 0 };
+    case "answer":
+      return { answer: answer(fault.status, fault.body, stamp) };
     case "garbage":
       return { answer: answer(200, "<html><body>Welcome</body></html>", stamp) };
     case "unavailable":

@@ -23,6 +23,8 @@ export type KmsFault =
   | { readonly kind: "unavailable" }
   /** Refuses with any exception. */
   | { readonly kind: "refusal"; readonly kmsCode: KmsExceptionName }
+  /** Answers any status and body, as AWS's front door or another server does. */
+  | { readonly kind: "answer"; readonly status: number; readonly body: string }
   /** Answers status 200 with something that is not JSON. */
   | { readonly kind: "garbage" }
   /** Answers with bytes that are not HTTP. */
@@ -63,7 +65,7 @@ export function faultScope(fault: KmsFault): "listener" | "connection" | "reques
   return fault.kind === "certificate" || fault.kind === "tlsSilence" ? "connection" : "request";
 }
 
-const CERTIFICATE_KINDS = ["expired", "wrongName", "unknownCa"] as const;
+const CERTIFICATE_KINDS = ["expired", "notYetValid", "wrongName", "unknownCa"] as const;
 
 /**
  * Every kind of fault with typical numbers, for tests that try them all.
@@ -96,6 +98,7 @@ export const FAULTS: readonly NamedFault[] = [
   { name: "fails internally", fault: { kind: "internalError" } },
   { name: "is unavailable", fault: { kind: "unavailable" } },
   { name: "times out on a dependency", fault: { kind: "refusal", kmsCode: "DependencyTimeoutException" } },
+  { name: "answers status 403", fault: { kind: "answer", status: 403, body: "Forbidden" } },
   { name: "answers something that is not JSON", fault: { kind: "garbage" } },
   { name: "answers something that is not HTTP", fault: { kind: "notHttp" } },
   { name: "answers 8 MB", fault: { kind: "oversized", bytes: 8_000_000 } },

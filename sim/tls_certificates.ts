@@ -1,7 +1,7 @@
 import { type Identity, issueCertificate, type Name, pem, privateKeyPem } from "./certificates.ts";
 
 /** Which certificate the simulated KMS shows: a good one, or one that a client has to refuse. */
-export type CertificateKind = "valid" | "expired" | "wrongName" | "unknownCa";
+export type CertificateKind = "valid" | "expired" | "notYetValid" | "wrongName" | "unknownCa";
 
 /** What a TLS server needs, PEM. */
 export interface ServerCertificate {
@@ -56,7 +56,7 @@ export class TlsAuthority {
     const server = await issueCertificate({
       subject: [["O", "enclave-kms simulator"], ["CN", dnsName]],
       curve: "P-256",
-      notBefore: now - 30 * DAY_MS,
+      notBefore: kind === "notYetValid" ? now + DAY_MS : now - 30 * DAY_MS,
       notAfter: kind === "expired" ? now - DAY_MS : now + 30 * DAY_MS,
       dnsNames: [dnsName],
     }, kind === "unknownCa" ? await makeAuthority(now) : this.#authority);

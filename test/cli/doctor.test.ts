@@ -324,6 +324,7 @@ function brokenByKms(fault: KmsFault): Expected {
       return fault.byte < 200 ? "kms" : "round-trip";
     case "hang":
     case "unavailable":
+    case "answer":
     case "garbage":
     case "notHttp":
     case "oversized":

@@ -32,6 +32,7 @@ describe("TlsAuthority", () => {
   const expected: Readonly<Record<CertificateKind, RegExp>> = {
     valid: /^cert: OK/,
     expired: /certificate has expired/,
+    notYetValid: /certificate is not yet valid/,
     wrongName: /hostname mismatch/i,
     unknownCa: /unable to get local issuer certificate|certificate signature failure/,
   };

@@ -68,6 +68,9 @@ const SYMPTOMS: Readonly<Record<KmsFaultKind, Symptom>> = {
   throttled: refuses(400, "ThrottlingException"),
   internalError: refuses(500, "KMSInternalException"),
   refusal: refuses(500, "DependencyTimeoutException"),
+  answer: answers(({ status, text }, fault) => {
+    if (fault.kind === "answer") assert.deepEqual([status, text], [fault.status, fault.body]);
+  }),
   unavailable: answers(({ status, members }) => assert.deepEqual([status, members], [503, {}])),
   garbage: answers(({ status, text, members }) => {
     assert.equal(status, 200);
@@ -109,9 +112,10 @@ const SYMPTOMS: Readonly<Record<KmsFaultKind, Symptom>> = {
   refuse: breaks,
 };
 
-/** In the words of Node and of Deno, which calls an expired certificate one whose signature it cannot verify. */
+/** In the words of Node and of Deno, which says of wrong dates that it cannot verify a signature. */
 const CERTIFICATE_ERRORS = {
   expired: /CERT_HAS_EXPIRED|UNABLE_TO_VERIFY_LEAF_SIGNATURE/,
+  notYetValid: /CERT_NOT_YET_VALID|UNABLE_TO_VERIFY_LEAF_SIGNATURE/,
   wrongName: /ERR_TLS_CERT_ALTNAME_INVALID|NotValidForName|not valid for/i,
   unknownCa: /SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO|UnknownIssuer|BadSignature|CERT_SIGNATURE_FAILURE/i,
 } as const;

@@ -15,6 +15,7 @@ const OUTCOME: Readonly<Record<KmsFaultKind, string>> = {
   internalError: "KMSInternalException",
   unavailable: "503",
   refusal: "DependencyTimeoutException",
+  answer: "403",
   garbage: "ERR_PROTOCOL",
   notHttp: "ERR_PROTOCOL",
   oversized: "ERR_PROTOCOL",
