@@ -93,3 +93,10 @@ export type {
 export type { CallOptions } from "./lib/request_fields.ts";
 export { kmsHostName, type KmsHostNameOptions } from "./lib/region.ts";
 export { SecretBytes } from "./lib/secret_bytes.ts";
+export {
+  type KernelEntropy,
+  type KernelEntropyOutcome,
+  type RandomSource,
+  seedKernelEntropy,
+  type SeedKernelEntropyOptions,
+} from "./lib/seed_kernel_entropy.ts";

@@ -55,6 +55,15 @@ export const NSM_REQUEST_MAX_BYTES = 0x1000;
 /** The driver fills a response buffer of at most this many bytes. */
 export const NSM_RESPONSE_MAX_BYTES = 0x3000;
 
+/** `struct rand_pool_info` of <linux/random.h>; the bytes follow it. */
+export const RAND_POOL_INFO = { size: 8, entropy_count: 0, buf_size: 4, buf: 8 } as const;
+
+/** `_IOW('R', 3, int[2])` of <linux/random.h>: takes a `struct rand_pool_info`. */
+export const RNDADDENTROPY = 0x40085203;
+
+/** `_IO('R', 7)` of <linux/random.h>, from Linux 4.17 on. */
+export const RNDRESEEDCRNG = 0x5207;
+
 /** Constants of libc on Linux, the same on x86-64 and arm64. */
 export const AF_UNIX = 1;
 /** <linux/socket.h> */
@@ -76,9 +85,15 @@ export const SO_VM_SOCKETS_CONNECT_TIMEOUT = 6;
 /** <bits/poll.h> */
 export const POLLOUT = 4;
 /** <fcntl.h> */
+export const O_RDONLY = 0;
+/** <fcntl.h> */
+export const O_WRONLY = 1;
+/** <fcntl.h> */
 export const O_RDWR = 2;
 /** <fcntl.h> */
 export const O_CLOEXEC = 0o2000000;
+/** <asm-generic/errno-base.h> */
+export const EPERM = 1;
 /** <asm-generic/errno.h> */
 export const EINPROGRESS = 115;
 /** <asm-generic/errno.h> */
@@ -187,6 +202,20 @@ export function encodeNsmMessage(
  */
 export function readNsmResponseLength(struct: Uint8Array<ArrayBuffer>): number {
   return Number(viewOf(struct).getBigUint64(NSM_MESSAGE.responseLength, true));
+}
+
+/**
+ * A `struct rand_pool_info` with its bytes, all of whose bits count.
+ *
+ * @param bytes Random ones
+ * @returns 8 bytes more than those; the caller wipes them
+ */
+export function encodeRandPoolInfo(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const struct = new Uint8Array(new ArrayBuffer(RAND_POOL_INFO.size + bytes.length));
+  viewOf(struct).setInt32(RAND_POOL_INFO.entropy_count, bytes.length * 8, true);
+  viewOf(struct).setInt32(RAND_POOL_INFO.buf_size, bytes.length, true);
+  struct.set(bytes, RAND_POOL_INFO.buf);
+  return struct;
 }
 
 /**

@@ -50,6 +50,10 @@ export const LIBC_SYMBOLS = {
     variadic: true,
   },
   close: { parameters: [["i32", "int fd"]], result: ["i32", "int"] },
+  read: {
+    parameters: [["i32", "int fd"], ["bytes", "void *buf"], ["usize", "size_t count"]],
+    result: ["isize", "ssize_t"],
+  },
   write: {
     parameters: [["i32", "int fd"], ["bytes", "const void *buf"], ["usize", "size_t count"]],
     result: ["isize", "ssize_t"],

@@ -3,6 +3,9 @@ import { TimeoutError } from "./errors.ts";
 /** The longest time-out, in milliseconds: what a timer can hold (2^31 - 1). */
 export const MAX_TIMEOUT_MS = 2_147_483_647;
 
+const KMS_HINT =
+  "Is the proxy on the parent running and reaching KMS? A longer timeoutMs helps only a slow one";
+
 /**
  * One call's time budget together with the caller's AbortSignal. Dispose it to stop its timer.
  *
@@ -18,11 +21,12 @@ export class Deadline implements Disposable {
    * @param what The operation, for the message: "decrypt"
    * @param timeoutMs Milliseconds from now, 1 to {@link MAX_TIMEOUT_MS}
    * @param signal The caller's signal, if there is one
+   * @param hint Why there may be no answer. Default: of KMS
    */
-  constructor(what: string, timeoutMs: number, signal?: AbortSignal) {
+  constructor(what: string, timeoutMs: number, signal?: AbortSignal, hint: string = KMS_HINT) {
     const timer = new AbortController();
     this.#endsAt = performance.now() + timeoutMs;
-    this.#timer = setTimeout(() => timer.abort(timedOut(what, timeoutMs)), timeoutMs);
+    this.#timer = setTimeout(() => timer.abort(timedOut(what, timeoutMs, hint)), timeoutMs);
     this.signal = signal === undefined ? timer.signal : AbortSignal.any([timer.signal, signal]);
   }
 
@@ -74,8 +78,6 @@ export class Deadline implements Disposable {
   }
 }
 
-function timedOut(what: string, timeoutMs: number): TimeoutError {
-  return new TimeoutError(`Cannot ${what}: no answer within ${timeoutMs} ms`, {
-    hint: "Is the proxy on the parent running and reaching KMS? A longer timeoutMs helps only a slow one",
-  });
+function timedOut(what: string, timeoutMs: number, hint: string): TimeoutError {
+  return new TimeoutError(`Cannot ${what}: no answer within ${timeoutMs} ms`, { hint });
 }

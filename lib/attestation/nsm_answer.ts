@@ -61,6 +61,14 @@ export class NsmAnswer<Operation extends NsmOperation> {
     throw malformed();
   }
 
+  /** A byte string that is not empty, as the only copy: what was answered has zeros in its place. */
+  take(name: MemberOf<Operation>): Uint8Array<ArrayBuffer> {
+    const value = this.#members.get(name);
+    const copy = this.bytes(name);
+    if (value instanceof Uint8Array) value.fill(0); // cbor2 decodes byte strings as views of the answer
+    return copy;
+  }
+
   /** A text that is not empty. */
   text(name: MemberOf<Operation>): string {
     const value = this.#members.get(name);

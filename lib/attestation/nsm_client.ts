@@ -196,11 +196,11 @@ export class NsmClient implements Disposable {
   /**
    * Draws random bytes from the module.
    *
-   * @returns As many as the module gives at once: 256 of a genuine one
+   * @returns As many as the module gives at once: 256 of a genuine one. What was answered is wiped
    * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
    */
   async getRandom(): Promise<Uint8Array<ArrayBuffer>> {
-    return (await this.#ask("GetRandom")).bytes("random");
+    return (await this.#ask("GetRandom")).take("random");
   }
 
   /** Closes the module if the client opened it. Disposing twice is harmless. */

@@ -7,7 +7,7 @@ export interface NsmTransport extends Disposable {
    * Sends one request to the module and waits for its answer.
    *
    * @param request CBOR, at most 4096 bytes
-   * @returns CBOR, at most 12288 bytes
+   * @returns CBOR, at most 12288 bytes; the caller's own, who may wipe it
    * @throws {AttestationError} When there is no NSM or the call fails
    */
   exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array>;

@@ -42,9 +42,14 @@ function loadLibc(): Libc {
  * @param action What failed: "open /dev/nsm"
  * @param cFunction The C function
  * @param hint The likeliest cause
+ * @param nativeCode `errno` where it was read already
  */
-export function systemCallError(action: string, cFunction: string, hint: string): SystemCallError {
-  const nativeCode = errno();
+export function systemCallError(
+  action: string,
+  cFunction: string,
+  hint: string,
+  nativeCode: number = errno(),
+): SystemCallError {
   return new SystemCallError(`Cannot ${action}: ${cFunction} failed with ${errnoName(nativeCode)}`, {
     cFunction,
     nativeCode,

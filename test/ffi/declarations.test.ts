@@ -29,6 +29,7 @@ const LIBC_HEADERS = `
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include <linux/random.h>
 #include <linux/vm_sockets.h>
 #define offset(type, field, value) _Static_assert(offsetof(type, field) == (value), #type "." #field)
 #define equal(a, b) _Static_assert((a) == (b), #a)
@@ -103,7 +104,7 @@ describe("symbol tables", () => {
 
 describe("layouts", () => {
   test.skipIf(withoutCompiler)(`libc's structs and constants are those of its headers${CC_REASON}`, () => {
-    const { SOCKADDR_VM, POLLFD, TIMEVAL } = layouts;
+    const { SOCKADDR_VM, POLLFD, RAND_POOL_INFO, TIMEVAL } = layouts;
     checkSource(
       `${LIBC_HEADERS}
       equal(sizeof(struct sockaddr_vm), ${SOCKADDR_VM.size});
@@ -123,6 +124,12 @@ describe("layouts", () => {
       offset(struct nsm_raw, response.address, ${layouts.NSM_MESSAGE.responseAddress});
       offset(struct nsm_raw, response.length, ${layouts.NSM_MESSAGE.responseLength});
       equal(_IOWR(0x0A, 0, struct nsm_raw), ${layouts.NSM_IOCTL}u);
+      equal(sizeof(struct rand_pool_info), ${RAND_POOL_INFO.size});
+      offset(struct rand_pool_info, entropy_count, ${RAND_POOL_INFO.entropy_count});
+      offset(struct rand_pool_info, buf_size, ${RAND_POOL_INFO.buf_size});
+      offset(struct rand_pool_info, buf, ${RAND_POOL_INFO.buf});
+      equal(RNDADDENTROPY, ${layouts.RNDADDENTROPY}u);
+      equal(RNDRESEEDCRNG, ${layouts.RNDRESEEDCRNG}u);
       ${
         ([
           "AF_UNIX",
@@ -140,8 +147,11 @@ describe("layouts", () => {
       ${
         ([
           "POLLOUT",
+          "O_RDONLY",
+          "O_WRONLY",
           "O_RDWR",
           "O_CLOEXEC",
+          "EPERM",
           "EINPROGRESS",
           "ETIMEDOUT",
           "MFD_CLOEXEC",
@@ -183,6 +193,12 @@ describe("layouts", () => {
       );
     },
   );
+
+  test("encodeRandPoolInfo() has every bit of the bytes count", () => {
+    const struct = layouts.encodeRandPoolInfo(new Uint8Array(256).fill(7));
+    assert.deepEqual([...struct.subarray(0, 8)], [0, 8, 0, 0, 0, 1, 0, 0]);
+    assert.deepEqual(struct.subarray(8), new Uint8Array(256).fill(7));
+  });
 
   test("encodeSocketEndpoint() is right for a port of 16 and of 32 bits", () => {
     const struct = layouts.encodeSocketEndpoint("3", 8000);

@@ -232,6 +232,13 @@ const OPERATIONS = {
 >;
 
 describe("NsmClient", () => {
+  test("getRandom() leaves zeros in what the module answered", async () => {
+    const answer = encode(OPERATIONS.getRandom.answer);
+    const random = await new NsmClient(new FakeNsm(answer)).getRandom();
+    assert.deepEqual(random, OPERATIONS.getRandom.result);
+    assert.equal(answer.includes(5), false);
+  });
+
   for (const [name, { call, request, answer, result }] of Object.entries(OPERATIONS)) {
     test(`${name}() asks as the nsm-api crate does, and reads the answer`, async () => {
       const nsm = new FakeNsm(answer);

@@ -1,0 +1,159 @@
+import { checkFields, checkInteger, checkText } from "./checks.ts";
+import { Deadline } from "./deadline.ts";
+import { AttestationError } from "./errors.ts";
+import {
+  HARDWARE_SOURCE_PATH,
+  KernelRandom,
+  RANDOM_DEVICE_PATH,
+  readHardwareSource,
+} from "./native/kernel_random.ts";
+import { CALL_FIELDS, type CallOptions, checkCall } from "./request_fields.ts";
+
+/** What gives random bytes: NsmClient in an enclave. */
+export interface RandomSource {
+  /**
+   * Draws random bytes.
+   *
+   * @returns At least one, which whoever asked owns and may wipe
+   */
+  getRandom(): Promise<Uint8Array>;
+}
+
+/** How to seed the kernel. */
+export interface SeedKernelEntropyOptions extends CallOptions {
+  /**
+   * How many bytes to give to the kernel, 32 to 4096. Default: 512, which fills the largest pool that a kernel
+   * has had: 4096 bits before Linux 5.18, and 256 bits since.
+   */
+  readonly byteLength?: number | undefined;
+  /** Milliseconds for all of it, 1 to 2147483647. Default: 10000. */
+  readonly timeoutMs?: number | undefined;
+  /** The kernel's device. Default: `/dev/random`. */
+  readonly devicePath?: string | undefined;
+  /** Where the kernel names its own source. Default: `/sys/class/misc/hw_random/rng_current`. */
+  readonly sourcePath?: string | undefined;
+}
+
+/**
+ * What was found and done.
+ *
+ * - `nsm-source`: nothing; the kernel draws from the NSM by itself
+ * - `credited`: the kernel was given bytes, and counts all their bits
+ * - `mixed`: the kernel was given bytes and uses them, but counts none of them: this process lacks CAP_SYS_ADMIN
+ * - `no-nsm`: nothing; the kernel has no NSM to draw from, and neither has the caller
+ */
+export type KernelEntropyOutcome = "nsm-source" | "credited" | "mixed" | "no-nsm";
+
+/** Where the kernel's random numbers come from, once {@link seedKernelEntropy} is done. */
+export interface KernelEntropy {
+  /** What was found and done. */
+  readonly outcome: KernelEntropyOutcome;
+  /** The hardware that the kernel draws from by itself; undefined when there is none, or it cannot be read. */
+  readonly source: string | undefined;
+  /** How many bytes of the NSM's the kernel was given. */
+  readonly byteLength: number;
+  /** Whether the kernel draws from them already; otherwise within a minute, or five before Linux 5.18. */
+  readonly reseeded: boolean;
+}
+
+/** How the kernel names the NSM where it draws from it by itself. */
+const NSM_HARDWARE_SOURCE = "nsm-hwrng";
+
+const DEFAULT_BYTE_LENGTH = 512;
+const MIN_BYTE_LENGTH = 32;
+const MAX_BYTE_LENGTH = 4096;
+const MAX_PATH_LENGTH = 4095;
+const DEFAULT_TIMEOUT_MS = 10_000;
+const FIELDS: readonly string[] = [...CALL_FIELDS, "byteLength", "devicePath", "sourcePath"];
+
+/**
+ * Seeds the kernel's random numbers from the Nitro Secure Module, where the kernel does not draw from it by
+ * itself. An enclave has little else to draw from. The server calls it when it starts; `KmsClient` does not:
+ * call it before anything makes a key.
+ *
+ * The bytes are asked for on another thread, given to the kernel and wiped. Where they count, the kernel
+ * draws from them at once.
+ *
+ * Not guaranteed: that generators in user space notice. Node.js seeds OpenSSL from the kernel as it starts,
+ * before any program of ours runs, and OpenSSL asks the kernel again by its own rules. To be sure of those
+ * too, call this in a process of its own, before the one that makes keys.
+ *
+ * @param nsm The module; not owned. Undefined where there is none
+ * @param options How much, and how long to wait
+ * @returns What was found and done
+ * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
+ * @throws {SystemCallError} When the kernel's device cannot be opened, or is none
+ * @throws {LibraryLoadError} When this is not Linux, or FFI is not permitted
+ * @throws {TimeoutError} When the time is up
+ * @throws {TypeError} When an option is of a wrong type, or there is no such option
+ * @throws {RangeError} When an option is out of range
+ * @see https://man7.org/linux/man-pages/man4/random.4.html
+ * @example
+ * ```ts
+ * import { NsmClient, seedKernelEntropy } from "enclave-kms";
+ * import { SoftwareNsm } from "enclave-kms/sim";
+ *
+ * using nsm = new NsmClient(await SoftwareNsm.create()); // in an enclave: NsmClient.open()
+ * const { outcome, byteLength } = await seedKernelEntropy(nsm);
+ * outcome === "credited" || outcome === "mixed"; // true
+ * byteLength; // 512
+ * ```
+ */
+export async function seedKernelEntropy(
+  nsm: RandomSource | undefined,
+  options: SeedKernelEntropyOptions = {},
+): Promise<KernelEntropy> {
+  const { byteLength, devicePath, sourcePath, signal, timeoutMs } = checkOptions(options);
+  const source = readHardwareSource(sourcePath);
+  if (source === NSM_HARDWARE_SOURCE) return nothingDone("nsm-source", source);
+  if (nsm === undefined) return nothingDone("no-nsm", source);
+  const hint = "The driver may take up to 120 s: do other programs of this enclave ask the module, too?";
+  using deadline = new Deadline("seed the kernel", timeoutMs, signal, hint);
+  using kernel = KernelRandom.open(devicePath);
+  let counts = true;
+  for (let given = 0; given < byteLength;) {
+    const bytes = await drawBytes(nsm, deadline);
+    try {
+      const wanted = bytes.subarray(0, byteLength - given);
+      if (!kernel.add(wanted)) counts = false;
+      given += wanted.length;
+    } finally {
+      bytes.fill(0);
+    }
+  }
+  return { outcome: counts ? "credited" : "mixed", source, byteLength, reseeded: kernel.reseed() };
+}
+
+function checkOptions(options: SeedKernelEntropyOptions) {
+  checkFields("seedKernelEntropy options", options, FIELDS);
+  const { devicePath = RANDOM_DEVICE_PATH, sourcePath = HARDWARE_SOURCE_PATH } = options;
+  return {
+    ...checkCall(options, DEFAULT_TIMEOUT_MS),
+    byteLength: checkInteger("byteLength", options.byteLength, {
+      min: MIN_BYTE_LENGTH,
+      max: MAX_BYTE_LENGTH,
+      default: DEFAULT_BYTE_LENGTH,
+    }),
+    devicePath: checkText("devicePath", devicePath, MAX_PATH_LENGTH),
+    sourcePath: checkText("sourcePath", sourcePath, MAX_PATH_LENGTH),
+  };
+}
+
+function nothingDone(outcome: KernelEntropyOutcome, source: string | undefined): KernelEntropy {
+  return { outcome, source, byteLength: 0, reseeded: false };
+}
+
+/** Bytes that come too late are wiped, too. */
+async function drawBytes(nsm: RandomSource, deadline: Deadline): Promise<Uint8Array> {
+  const drawing = nsm.getRandom();
+  try {
+    const bytes = await deadline.race(drawing);
+    if (bytes instanceof Uint8Array && bytes.length > 0) return bytes;
+  } catch (error) {
+    drawing.then((bytes) => bytes.fill(0), () => {});
+    throw error;
+  }
+  throw new AttestationError("ANSWER", "Cannot seed the kernel: the NSM gave no random bytes", {
+    hint: "Is what answers really a Nitro Secure Module?",
+  });
+}
