@@ -30,8 +30,23 @@ export interface KmsClientOptions {
   readonly nsm?: NsmTransport | undefined;
   /** Milliseconds for opening and for each call, retries included; 1 to 2147483647. Default: 10000. */
   readonly timeoutMs?: number | undefined;
-  /** How often a request is sent at most when KMS throttles or a connection breaks; 1 to 10. Default: 3. */
+  /**
+   * How often a request is sent at most when KMS throttles or a connection breaks; 1 to 10. Default: 3. While the
+   * proxy does not answer, nothing is sent: connecting is tried again, after waits that grow to a second, until
+   * `timeoutMs` has passed. With 1, nothing is tried again. Not for `sdk-client`, which tries once.
+   */
   readonly maxAttempts?: number | undefined;
+  /**
+   * How many connections to KMS there are at most, and so requests at once: the others wait in line, within their
+   * `timeoutMs`; 1 to 1024. Default: 16. Not for `sdk-client`, which has one at a time in the process.
+   */
+  readonly maxConnections?: number | undefined;
+  /**
+   * Milliseconds for which a connection that nobody uses is kept; 1 to 2147483647. Default: 30000. Choose less than
+   * what the proxy and KMS allow. One that they close first costs nothing but a new connection. Not for
+   * `sdk-client`, which keeps none.
+   */
+  readonly connectionMaxIdleMs?: number | undefined;
   /** Milliseconds for which an attestation document is used again; 0 to 240000. Default: 60000. */
   readonly attestationMaxAgeMs?: number | undefined;
   /**
@@ -57,6 +72,8 @@ export interface CheckedOptions {
   readonly nsm: NsmTransport | undefined;
   readonly timeoutMs: number;
   readonly maxAttempts: number;
+  readonly maxConnections: number;
+  readonly connectionMaxIdleMs: number;
   readonly attestationMaxAgeMs: number;
   readonly keyPairMaxAgeMs: number;
   readonly keyPairMaxUses: number;
@@ -64,10 +81,12 @@ export interface CheckedOptions {
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_ATTEMPTS = 3;
+const DEFAULT_MAX_CONNECTIONS = 16;
+const DEFAULT_CONNECTION_MAX_IDLE_MS = 30_000;
 const DEFAULT_ATTESTATION_MAX_AGE_MS = 60_000;
 const DEFAULT_KEY_PAIR_MAX_AGE_MS = 3_600_000;
 const DEFAULT_KEY_PAIR_MAX_USES = 100_000;
-const MAX_KEY_PAIR_LIMIT = 2 ** 31 - 1;
+const MAX_LIMIT = 2 ** 31 - 1;
 
 /** KMS takes documents of up to five minutes; a minute is left for the way. */
 const MAX_ATTESTATION_MAX_AGE_MS = 240_000;
@@ -86,6 +105,8 @@ export const OPTION_FIELDS: readonly string[] = [
   "nsm",
   "timeoutMs",
   "maxAttempts",
+  "maxConnections",
+  "connectionMaxIdleMs",
   "attestationMaxAgeMs",
   "keyPairMaxAgeMs",
   "keyPairMaxUses",
@@ -119,6 +140,16 @@ export function checkOptions(options: KmsClientOptions): CheckedOptions {
       max: 10,
       default: DEFAULT_MAX_ATTEMPTS,
     }),
+    maxConnections: checkInteger("maxConnections", options.maxConnections, {
+      min: 1,
+      max: 1024,
+      default: DEFAULT_MAX_CONNECTIONS,
+    }),
+    connectionMaxIdleMs: checkInteger("connectionMaxIdleMs", options.connectionMaxIdleMs, {
+      min: 1,
+      max: MAX_LIMIT,
+      default: DEFAULT_CONNECTION_MAX_IDLE_MS,
+    }),
     attestationMaxAgeMs: checkInteger("attestationMaxAgeMs", options.attestationMaxAgeMs, {
       min: 0,
       max: MAX_ATTESTATION_MAX_AGE_MS,
@@ -126,12 +157,12 @@ export function checkOptions(options: KmsClientOptions): CheckedOptions {
     }),
     keyPairMaxAgeMs: checkInteger("keyPairMaxAgeMs", options.keyPairMaxAgeMs, {
       min: 1000,
-      max: MAX_KEY_PAIR_LIMIT,
+      max: MAX_LIMIT,
       default: DEFAULT_KEY_PAIR_MAX_AGE_MS,
     }),
     keyPairMaxUses: checkInteger("keyPairMaxUses", options.keyPairMaxUses, {
       min: 1,
-      max: MAX_KEY_PAIR_LIMIT,
+      max: MAX_LIMIT,
       default: DEFAULT_KEY_PAIR_MAX_USES,
     }),
   };

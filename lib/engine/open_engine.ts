@@ -97,7 +97,8 @@ async function openHttps(
     throw error;
   }
   const { region, hostName, trustedCertificates, maxAttempts, endpoint } = options;
-  const { attestationMaxAgeMs, keyPairMaxAgeMs, keyPairMaxUses } = options;
+  const { attestationMaxAgeMs, keyPairMaxAgeMs, keyPairMaxUses, maxConnections, connectionMaxIdleMs } =
+    options;
   try {
     const open = (deadline: Deadline) => openTransport(endpoint, deadline);
     return new HttpsEngine({
@@ -111,7 +112,13 @@ async function openHttps(
       recipient,
       makeRecipient: make,
       shared,
-      connection: new KmsConnection({ open, hostName, trustedCertificates }),
+      connection: new KmsConnection({
+        open,
+        hostName,
+        trustedCertificates,
+        maxConnections,
+        maxIdleMs: connectionMaxIdleMs,
+      }),
       credentials: options.credentials,
     });
   } catch (error) {

@@ -187,6 +187,8 @@ const BAD_OPTIONS: readonly (readonly [
   ],
   ["a host name with a port", () => options({ hostName: "kms.example.com:443" }), TypeError, /host/i],
   ["no attempts", () => options({ maxAttempts: 0 }), RangeError, /^maxAttempts/],
+  ["no connections", () => options({ maxConnections: 0 }), RangeError, /^maxConnections/],
+  ["no idle time", () => options({ connectionMaxIdleMs: 0 }), RangeError, /^connectionMaxIdleMs/],
   [
     "an attestation age of a day",
     () => options({ attestationMaxAgeMs: 86_400_000 }),

@@ -60,7 +60,7 @@ describe("failures, as callers see them", () => {
   });
 
   test("without credentials, without an NSM, without KMS", async () => {
-    await using fixture = await Fixture.start({ withoutNsm: true });
+    await using fixture = await Fixture.start({ withoutNsm: true, timeoutMs: 1500 });
     const code = async (answer: Response) => [answer.status, (await answer.json() as { code: string }).code];
     assert.deepEqual(await code(await fixture.call("/v1/decrypt", fixture.decryptBody)), [
       503,

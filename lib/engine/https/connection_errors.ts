@@ -1,6 +1,26 @@
 import { CertificateError, ConnectionError, EnclaveKmsError, ProtocolError } from "../../errors.ts";
 
 /**
+ * No connection came about, so nothing was sent, for a reason that may pass: a proxy that restarts, or one that
+ * cannot reach KMS just now.
+ */
+export class UnreachableError extends ConnectionError {
+  /** To callers it is no kind of its own. */
+  override readonly name = "ConnectionError";
+}
+
+/**
+ * Says whether a stream that could not be opened may be there soon.
+ *
+ * @param error What was thrown by who opens it
+ * @returns An {@link UnreachableError} if so, else the same error
+ */
+export function openError(error: unknown): unknown {
+  if (!(error instanceof ConnectionError) || !PASSING_CODES.test(openCodeOf(error))) return error;
+  return new UnreachableError(error.message, error);
+}
+
+/**
  * Says what a failed TLS handshake means.
  *
  * @param error What the runtime reported
@@ -15,7 +35,8 @@ export function handshakeError(error: unknown, hostName: string): EnclaveKmsErro
       cause: error,
     });
   }
-  return new ConnectionError(`Cannot connect to KMS: the TLS handshake failed${suffix(code)}`, {
+  const Kind = code === "" || PASSING_CODES.test(code) ? UnreachableError : ConnectionError;
+  return new Kind(`Cannot connect to KMS: the TLS handshake failed${suffix(code)}`, {
     hint:
       "Does the endpoint lead to KMS itself? TLS ends inside the enclave: the proxy has to pass bytes through",
     cause: error,
@@ -42,6 +63,10 @@ export function requestError(error: unknown): EnclaveKmsError {
 }
 
 // UNSPECIFIED is Node's word for the reasons that it has no name for, such as an issuer that may not sign.
+/** Nobody listens, or who does closes at once. By Deno's names, too. */
+const PASSING_CODES =
+  /^(?:ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ENOENT|EAGAIN|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ConnectionRefused|ConnectionReset)$/;
+
 const CERTIFICATE_CODES = new RegExp(
   "^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|" +
     "PATH_LENGTH_EXCEEDED|CRL_|ERROR_IN_CERT_|ERR_TLS_CERT_|ERR_SSL_CERTIFICATE_|ERR_SSL_INVALID_PURPOSE|" +
@@ -63,6 +88,11 @@ const CERTIFICATE_HINTS: Readonly<Record<string, (hostName: string) => string>> 
 
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}
+
+/** Over vsock the code is only in the message, at its end. */
+function openCodeOf(error: ConnectionError): string {
+  return codeOf(error.cause) || (/: (\w+)$/.exec(error.message)?.[1] ?? "");
 }
 
 function suffix(code: string): string {

@@ -23,10 +23,10 @@ export interface KmsConnectionOptions {
   readonly hostName: string;
   /** Certificate authorities in PEM that may vouch for KMS, instead of the runtime's own. */
   readonly trustedCertificates?: string | readonly string[] | undefined;
-  /** How many requests, and so connections, there are at once; the others wait in line. Default: 16. */
-  readonly maxConnections?: number | undefined;
-  /** How long a connection may be idle, in milliseconds. Default: 30000. */
-  readonly maxIdleMs?: number | undefined;
+  /** How many requests, and so connections, there are at once; the others wait in line. */
+  readonly maxConnections: number;
+  /** How long a connection may be idle, in milliseconds. */
+  readonly maxIdleMs: number;
 }
 
 /** What KMS answered. */
@@ -59,7 +59,7 @@ export class KmsConnection implements Disposable {
    * @throws {TypeError} If `trustedCertificates` cannot be read
    */
   constructor(options: KmsConnectionOptions) {
-    const { open, hostName, trustedCertificates, maxConnections = 16, maxIdleMs = 30_000 } = options;
+    const { open, hostName, trustedCertificates, maxConnections, maxIdleMs } = options;
     this.#agent = new TlsAgent({ open, hostName, trustedCertificates, maxIdle: maxConnections, maxIdleMs });
     this.#slots = new Slots(maxConnections);
   }

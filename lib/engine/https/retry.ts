@@ -1,5 +1,6 @@
 import type { Deadline } from "../../deadline.ts";
 import { ConnectionError, KmsError } from "../../errors.ts";
+import { UnreachableError } from "./connection_errors.ts";
 
 /** The first wait is at most this long, in milliseconds; each next one at most twice as long. */
 export const BASE_DELAY_MS = 50;
@@ -12,8 +13,12 @@ export const MAX_DELAY_MS = 1000;
  * on its side, and when the connection cannot be made or breaks. Nothing else is tried again: not a
  * certificate that is refused, an answer that KMS would not give, another refusal, or an abort.
  *
+ * As long as no connection comes about, nothing is sent, and these tries do not count: they go on until the
+ * deadline, which a proxy that restarts needs. All operations may be sent twice: what a first answer that was lost
+ * held, nobody has seen.
+ *
  * @param attempt What to do; it keeps the deadline itself
- * @param maxAttempts 1 for no second try
+ * @param maxAttempts How often something is sent at most; 1 for no second try of any kind
  * @param deadline When to give up. If the wait would outlast it, the failure itself is reported
  * @param random From 0 to below 1
  * @returns What the first attempt that succeeds returns
@@ -25,12 +30,13 @@ export async function withRetries<T>(
   deadline: Deadline,
   random: () => number = Math.random,
 ): Promise<T> {
-  for (let failures = 1;; failures++) {
+  for (let failures = 1, sent = 0;; failures++) {
     try {
       return await attempt();
     } catch (error) {
+      if (maxAttempts === 1 || !(error instanceof UnreachableError)) sent++;
       const delayMs = random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** (failures - 1));
-      if (failures >= maxAttempts || !canRetryHelp(error) || delayMs >= deadline.remainingMs) throw error;
+      if (sent >= maxAttempts || !canRetryHelp(error) || delayMs >= deadline.remainingMs) throw error;
       await deadline.sleep(delayMs);
     }
   }

@@ -3,7 +3,7 @@ import { Agent, type RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import type { Deadline } from "../../deadline.ts";
-import { handshakeError } from "./connection_errors.ts";
+import { handshakeError, openError } from "./connection_errors.ts";
 import { checkTrustedCertificates } from "./trusted_certificates.ts";
 
 // What of a socket decides whether the process may exit. Under TLS, Deno does not pass it on to a stream.
@@ -104,8 +104,16 @@ export class TlsAgent extends Agent {
     for (const socket of Object.values(this.freeSockets).flat()) socket?.destroy();
   }
 
+  async #openRaw(deadline: Deadline, signal: AbortSignal): Promise<Duplex> {
+    try {
+      return await unlessAborted(this.#open(deadline), signal, (late) => late.destroy());
+    } catch (error) {
+      throw signal.aborted ? signal.reason : openError(error);
+    }
+  }
+
   async #connect({ deadline, signal }: TlsCall): Promise<TLSSocket> {
-    const raw = await unlessAborted(this.#open(deadline), signal, (late) => late.destroy());
+    const raw = await this.#openRaw(deadline, signal);
     raw.on("error", ignore);
     const socket = connect({
       socket: raw,

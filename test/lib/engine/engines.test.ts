@@ -281,7 +281,7 @@ function suite(engineCase: EngineCase): void {
       ...enclave.optionsFor(engineCase),
       endpoint: { transport: "tcp", host: "127.0.0.1", port: 1 },
     });
-    await assert.rejects(other.decrypt({ ciphertext: random(100) }), (error) => {
+    await assert.rejects(other.decrypt({ ciphertext: random(100), timeoutMs: 500 }), (error) => {
       assert.ok(error instanceof EnclaveKmsError);
       assert.equal(error.code, "ERR_CONNECTION");
       assert.match(error.hint, /proxy/);

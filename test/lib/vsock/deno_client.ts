@@ -15,7 +15,13 @@ const [port, trustedCertificates] = process.argv.slice(2);
 const deno = (globalThis as unknown as { Deno: DenoTcp }).Deno;
 const hostName = "kms.eu-central-1.amazonaws.com";
 const open = async () => new ConnStream(await deno.connect({ hostname: "127.0.0.1", port: Number(port) }));
-const connection = new KmsConnection({ open, hostName, trustedCertificates });
+const connection = new KmsConnection({
+  open,
+  hostName,
+  trustedCertificates,
+  maxConnections: 1,
+  maxIdleMs: 30_000,
+});
 using deadline = new Deadline("test", 5000);
 const body = new Uint8Array(9000);
 for (let i = 0; i < 3; i++) await connection.request({ host: hostName }, body, deadline);

@@ -8,7 +8,13 @@ const [endpointJson, trustedCertificates] = process.argv.slice(2);
 const endpoint = JSON.parse(endpointJson ?? "");
 const hostName = "kms.eu-central-1.amazonaws.com";
 const open = (deadline: Deadline) => openTransport(endpoint, deadline);
-const connection = new KmsConnection({ open, hostName, trustedCertificates });
+const connection = new KmsConnection({
+  open,
+  hostName,
+  trustedCertificates,
+  maxConnections: 1,
+  maxIdleMs: 30_000,
+});
 using deadline = new Deadline("test", 5000);
 const { status } = await connection.request({ host: hostName }, new Uint8Array(1), deadline);
 console.log(status === 200 ? "answered" : status);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { Deadline } from "../../../../lib/deadline.ts";
+import { openError, UnreachableError } from "../../../../lib/engine/https/connection_errors.ts";
 import { MAX_DELAY_MS, withRetries } from "../../../../lib/engine/https/retry.ts";
 import {
   CertificateError,
@@ -72,11 +73,46 @@ describe("withRetries()", () => {
     assert.equal(calls(), 1);
   });
 
+  test("does not count tries for which no connection came about, unless there is to be only one", async () => {
+    using deadline = new Deadline("test", 5000);
+    const absent = new UnreachableError("absent", { hint });
+    assert.equal(await withRetries(failing(absent, 9).attempt, 2, deadline, () => 0), 10);
+    const { attempt, calls } = failing(absent, 9);
+    await assert.rejects(withRetries(attempt, 1, deadline, () => 0), absent);
+    assert.equal(calls(), 1);
+  });
+
   test("stops waiting when the caller aborts", async () => {
     const controller = new AbortController();
     using deadline = new Deadline("test", 5000, controller.signal);
     const reason = new Error("enough");
     setTimeout(() => controller.abort(reason), 5);
     await assert.rejects(withRetries(failing(broken, 9).attempt, 9, deadline, () => 0.99), reason);
+  });
+});
+
+describe("openError()", () => {
+  const failure = (message: string, code?: string) =>
+    new ConnectionError(message, { hint, cause: code && Object.assign(new Error("no"), { code }) });
+
+  test("tells a proxy that may come back from what will not", () => {
+    const passing = [
+      failure("Cannot connect to KMS: 127.0.0.1:8000 does not answer (ECONNREFUSED)", "ECONNREFUSED"),
+      failure("Cannot connect to KMS: the unix socket does not answer (ENOENT)", "ENOENT"),
+      failure("Cannot connect to vsock 3:8000: ECONNRESET"),
+      failure("Cannot connect to vsock 3:8000: ConnectionReset"),
+    ];
+    for (const error of passing) {
+      const opened = openError(error);
+      assert.ok(opened instanceof UnreachableError, error.message);
+      assert.deepEqual([opened.name, opened.message, opened.hint], ["ConnectionError", error.message, hint]);
+    }
+    const lasting = [
+      failure("Cannot connect to KMS: kms.invalid:443 does not answer (ENOTFOUND)", "ENOTFOUND"),
+      failure("Cannot connect to vsock 3:8000: EAFNOSUPPORT"),
+      failure("Cannot connect to vsock 3:8000: NotCapable"),
+      new TimeoutError("no", { hint }),
+    ];
+    for (const error of lasting) assert.equal(openError(error), error);
   });
 });

@@ -57,6 +57,8 @@ export function connectionTo(
     open: (deadline) => openTransport(server.endpoint, deadline),
     hostName: HOST,
     trustedCertificates: authority.trustedCertificates,
+    maxConnections: 16,
+    maxIdleMs: 30_000,
     ...options,
   });
 }
