@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { NsmClient } from "../lib/attestation/nsm_client.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import type { Endpoint } from "../lib/endpoint.ts";
 import { openNsm } from "../lib/nsm.ts";
@@ -9,6 +10,7 @@ import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { ClientPool } from "./client_pool.ts";
 import type { Config } from "./config.ts";
+import { seedEntropy } from "./entropy.ts";
 import { Gate, parentOnly } from "./gate.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "./http_listener.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "./kmstool_listener.ts";
@@ -21,7 +23,7 @@ import { EnclaveService } from "./service.ts";
 export interface ServerParts {
   /** Default: JSON lines on the standard output. */
   readonly logger?: Logger | undefined;
-  /** Default: `/dev/nsm`. */
+  /** Default: `/dev/nsm`, from which the kernel is seeded. With another one it is not: that may be simulated. */
   readonly nsm?: NsmTransport | undefined;
   /** PEM. Default: what the configuration names, or the runtime's own. */
   readonly trustedCertificates?: string | undefined;
@@ -66,6 +68,7 @@ export class Server implements AsyncDisposable {
   readonly #metrics = new Metrics();
   readonly #service: EnclaveService;
   readonly #served: Served[] = [];
+  readonly #seedKernel: () => Promise<void>;
   #httpEndpoint: Endpoint | undefined;
   #kmstoolEndpoint: Endpoint | undefined;
   #closing: Promise<void> | undefined;
@@ -75,12 +78,18 @@ export class Server implements AsyncDisposable {
     this.#config = config;
     this.#logger = parts.logger;
     this.#policy = policy;
+    const nsm = parts.nsm ?? this.#openNsm();
+    this.#seedKernel = async () => {
+      if (parts.nsm !== undefined) return;
+      const client = nsm === undefined ? undefined : new NsmClient(nsm);
+      await seedEntropy(client, parts.logger, { timeoutMs: config.requestTimeoutMs });
+    };
     const admission = new Admission(config.maxConcurrent, config.maxWaiting);
     this.#service = new EnclaveService({
       region: config.region ?? "us-east-1",
       gate: this.#makeGate(),
       clients: new ClientPool(clientOptions(config, parts)),
-      nsm: parts.nsm ?? this.#openNsm(),
+      nsm,
       admission,
       timeoutMs: config.requestTimeoutMs,
       hasPolicy: () => policy.isLoaded,
@@ -103,6 +112,7 @@ export class Server implements AsyncDisposable {
 
   /** @internal */
   async start(): Promise<void> {
+    await this.#seedKernel(); // before readiness: a client that opens makes a key pair
     const ready = await this.#service.readiness();
     try {
       this.#httpEndpoint = await this.#serveHttp();

@@ -10,6 +10,7 @@ import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import { bundleServers, MAX_BUNDLE_BYTES, type ServerBundle } from "../../tools/bundle_server.ts";
+import { isSysAdmin } from "../support/capabilities.ts";
 import { type Enclave, startEnclave } from "../support/engines.ts";
 import { until } from "./fixture.ts";
 
@@ -67,6 +68,7 @@ describe("the bundled server", () => {
         const bundle = bundles.find((one) => one.runtime === runtime);
         assert.ok(bundle !== undefined);
         await using server = await Running.start(COMMANDS[runtime], bundle, settings());
+        assertSeeded(server.output);
         await tryHttp(server);
         await tryKmstool(server);
         assert.equal(await server.stop(), 0);
@@ -178,6 +180,14 @@ class Running implements AsyncDisposable {
     this.signal("SIGKILL");
     return Promise.resolve();
   }
+}
+
+/** Before anything else: the line about the kernel's entropy is the first one. */
+function assertSeeded(output: string): void {
+  const { level, entropy } = JSON.parse(output.split("\n")[0] ?? "{}");
+  const counts = isSysAdmin();
+  assert.equal(level, counts ? "info" : "warn");
+  assert.deepEqual([entropy.outcome, entropy.byteLength], [counts ? "credited" : "mixed", 512]);
 }
 
 function base64(text: string): string {
