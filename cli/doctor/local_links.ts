@@ -147,15 +147,15 @@ export const entropyLink: Link = {
     if (!(Number(available) >= ENOUGH_ENTROPY)) {
       return broken(
         `the kernel has ${Number(available) || 0} bits of entropy`,
-        "Load the kernel module nsm, or seed /dev/random from the NSM before anything makes a key",
+        "Load the kernel module nsm, or call seedKernelEntropy() as root before anything makes a key",
       );
     }
     const source = machine.readKernel(RNG_CURRENT);
     const inEnclave = client.nsm === undefined && (await patient.finding("nsm")).state !== "broken";
     if (inEnclave && source !== "nsm-hwrng") {
       return warning(
-        `${available} bits, and not from the NSM`,
-        "In an enclave load the kernel module nsm, whose source is nsm-hwrng",
+        `${available} bits, and the kernel does not draw from the NSM by itself`,
+        "Load the kernel module nsm, whose source is nsm-hwrng, or call seedKernelEntropy() as the server does",
       );
     }
     return ok(`${available} bits${source === undefined ? "" : `, from ${source.slice(0, 40)}`}`);
