@@ -47,7 +47,11 @@ export interface KmsClientOptions {
    * `sdk-client`, which keeps none.
    */
   readonly connectionMaxIdleMs?: number | undefined;
-  /** Milliseconds for which an attestation document is used again; 0 to 240000. Default: 60000. */
+  /**
+   * Milliseconds for which an attestation document is used again; 0 to 240000. Default: 60000. The next one is
+   * asked for ahead of time, in the background, as long as the last call is less than ten times as long ago.
+   * Not for `sdk-client`, which asks for one with every call.
+   */
   readonly attestationMaxAgeMs?: number | undefined;
   /**
    * Milliseconds after which another key pair is made, in the background, and takes the place of the old one;

@@ -77,9 +77,9 @@ export class RecipientRotation implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     using _shared = this.#options.shared;
-    const recipients = [...this.#alive].map(({ recipient }) => recipient);
+    const parts = [...this.#alive].flatMap(({ documents, recipient }) => [documents, recipient]);
     this.#alive.clear();
-    disposeAll(recipients);
+    disposeAll(parts);
   }
 
   #begin(recipient: Recipient): Tenure {
@@ -100,6 +100,7 @@ export class RecipientRotation implements Disposable {
       const next = await this.#makeNext();
       const old = this.#current;
       this.#current = next;
+      old.documents[Symbol.dispose]();
       this.#releaseIfUnused(old);
     } catch {
       // The old one serves: a failure that lasts shows when its document is too old.
@@ -112,14 +113,14 @@ export class RecipientRotation implements Disposable {
   async #makeNext(): Promise<Tenure> {
     using deadline = new Deadline("make a key pair", MAKING_TIMEOUT_MS);
     const recipient = await this.#options.makeRecipient!(deadline);
+    const next = this.#begin(recipient);
     try {
-      const next = this.#begin(recipient);
       if (!this.#disposed) await next.documents.get(deadline);
       if (this.#disposed) throw new DisposedError("KmsClient");
       this.#alive.add(next);
       return next;
     } catch (error) {
-      recipient[Symbol.dispose]();
+      disposeAll([next.documents, recipient]);
       throw error;
     }
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "#test";
 import { Deadline } from "../../../lib/deadline.ts";
-import { DocumentCache } from "../../../lib/engine/document_cache.ts";
+import { DocumentCache, KEPT_FRESH_LIFETIMES, type Schedule } from "../../../lib/engine/document_cache.ts";
 import { MAX_SILENCE_MS, NsmLine } from "../../../lib/engine/nsm_line.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";
 import { AttestationError, TimeoutError } from "../../../lib/errors.ts";
@@ -184,6 +184,141 @@ describe("DocumentCache", () => {
     await turn();
     other.answer(0);
     assert.deepEqual(await calls[1], new Uint8Array([0]));
+  });
+});
+
+/** Timers that go off when the test wants. */
+class TestTimers {
+  readonly pending: { readonly delayMs: number; readonly run: () => void }[] = [];
+  readonly schedule: Schedule = (delayMs, run) => {
+    const timer = { delayMs, run };
+    this.pending.push(timer);
+    return { [Symbol.dispose]: () => void this.pending.splice(this.pending.indexOf(timer), 1) };
+  };
+
+  /** The one timer goes off. */
+  async fire(): Promise<void> {
+    assert.equal(this.pending.length, 1);
+    this.pending.shift()?.run();
+    await turn();
+  }
+}
+
+describe("DocumentCache asks ahead of time", () => {
+  const MAX_AGE_MS = 10_000;
+  const setUp = async () => {
+    const recipient = new SlowRecipient();
+    const timers = new TestTimers();
+    const line = new NsmLine();
+    const cache = new DocumentCache(recipient, MAX_AGE_MS, line, timers.schedule);
+    using deadline = new Deadline("test", 5000);
+    const first = cache.get(deadline);
+    await turn();
+    assert.equal(timers.pending.length, 0);
+    recipient.answer(0);
+    await first;
+    return { recipient, timers, line, cache };
+  };
+  const getNow = async (cache: DocumentCache) => {
+    using deadline = new Deadline("test", 5000);
+    return await cache.get(deadline);
+  };
+
+  test("so that the first call after a pause finds a document that is good", async () => {
+    const { recipient, timers, cache } = await setUp();
+    const [timer] = timers.pending;
+    assert.ok(timer !== undefined && timer.delayMs <= 7_500 && timer.delayMs > 5_000, `${timer?.delayMs}`);
+    await later(7_500, async () => {
+      await timers.fire();
+      assert.equal(recipient.asked.length, 2);
+      recipient.answer(1);
+      await turn();
+    });
+    await later(14_000, async () => assert.deepEqual(await getNow(cache), new Uint8Array([1])));
+    assert.equal(recipient.asked.length, 2);
+  });
+
+  test("and still hands out none that is too old", async () => {
+    const { recipient, timers, cache } = await setUp();
+    await later(MAX_AGE_MS, async () => {
+      await timers.fire();
+      const next = getNow(cache);
+      await turn();
+      recipient.answer(1);
+      assert.deepEqual(await next, new Uint8Array([1]));
+      assert.equal(recipient.asked.length, 2);
+    });
+  });
+
+  test("for a while after the last call, and again after the next", async () => {
+    const { recipient, timers, cache } = await setUp();
+    let asked = 1;
+    for (; timers.pending.length > 0 && asked < 100; asked = recipient.asked.length) {
+      await later(asked * 7_500, async () => {
+        await timers.fire();
+        recipient.answer(asked);
+        await turn();
+      });
+    }
+    // The last question before ten lifetimes have passed since the call.
+    assert.equal(asked, Math.ceil(KEPT_FRESH_LIFETIMES / 0.75));
+    await later(1_000_000, async () => {
+      const next = getNow(cache);
+      await turn();
+      recipient.answer(asked);
+      assert.deepEqual(await next, new Uint8Array([asked]));
+      assert.equal(timers.pending.length, 1);
+    });
+  });
+
+  test("and again soon when there was no answer, which is nobody's failure", async () => {
+    const { recipient, timers, cache } = await setUp();
+    await later(7_500, async () => {
+      await timers.fire();
+      recipient.asked[1]?.reject(unavailable);
+      await turn();
+      assert.equal(timers.pending[0]?.delayMs, MAX_AGE_MS / 4);
+      assert.deepEqual(await getNow(cache), new Uint8Array([0]));
+    });
+  });
+
+  test("in line with the questions of others, and of nobody twice", async () => {
+    const { recipient, timers, line, cache } = await setUp();
+    const other = Promise.withResolvers<void>();
+    const running = line.run(() => other.promise);
+    await later(7_500, async () => {
+      await timers.fire();
+      assert.deepEqual(await getNow(cache), new Uint8Array([0]));
+      await turn();
+      assert.equal(recipient.asked.length, 1);
+      other.resolve();
+      await running;
+      await turn();
+      assert.equal(recipient.asked.length, 2);
+    });
+  });
+
+  test("not when it keeps none, and not after dispose", async () => {
+    const { recipient, timers, cache } = await setUp();
+    await later(7_500, async () => {
+      await timers.fire();
+      cache[Symbol.dispose]();
+      recipient.answer(1);
+      await turn();
+      assert.equal(timers.pending.length, 0);
+      // A call that began before.
+      assert.deepEqual(await getNow(cache), new Uint8Array([1]));
+    });
+    const disposed = await setUp();
+    disposed.cache[Symbol.dispose]();
+    disposed.cache[Symbol.dispose]();
+    assert.equal(disposed.timers.pending.length, 0);
+    const none = new DocumentCache(recipient, 0, new NsmLine(), timers.schedule);
+    const only = getNow(none);
+    await turn();
+    recipient.answer(2);
+    await only;
+    assert.equal(timers.pending.length, 0);
   });
 });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, test } from "#test";
 import { Deadline } from "../../../lib/deadline.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";
@@ -11,10 +11,12 @@ import { SecretBytes } from "../../../lib/secret_bytes.ts";
 class NumberedRecipient implements Recipient {
   readonly number: number;
   disposed = 0;
+  asked = 0;
   constructor(number: number) {
     this.number = number;
   }
   attestationDocument(): Promise<Uint8Array> {
+    this.asked++;
     return Promise.resolve(new Uint8Array([this.number]));
   }
   open(): SecretBytes {
@@ -36,7 +38,11 @@ describe("RecipientRotation", () => {
     disposals = [];
   });
 
-  function rotate(keyPairMaxUses: number, keyPairMaxAgeMs?: number): RecipientRotation {
+  function rotate(
+    keyPairMaxUses: number,
+    keyPairMaxAgeMs?: number,
+    attestationMaxAgeMs = 1000,
+  ): RecipientRotation {
     return new RecipientRotation({
       recipient: first,
       makeRecipient: () => {
@@ -46,7 +52,7 @@ describe("RecipientRotation", () => {
       shared: { [Symbol.dispose]: () => void disposals.push(`shared after ${first.disposed}`) },
       keyPairMaxUses,
       keyPairMaxAgeMs,
-      attestationMaxAgeMs: 1000,
+      attestationMaxAgeMs,
     });
   }
 
@@ -137,5 +143,22 @@ describe("RecipientRotation", () => {
     making[1]?.resolve(late);
     await turn();
     assert.equal(late.disposed, 1);
+  });
+
+  test("asks for documents ahead of time, but not for a key pair that is replaced or disposed", async () => {
+    const rotation = rotate(1, undefined, 200);
+    await use(rotation);
+    while (first.asked < 2) await sleep(5);
+    using _lease = rotation.take();
+    const second = new NumberedRecipient(1);
+    making[0]?.resolve(second);
+    await turn();
+    const { asked } = first;
+    while (second.asked < 2) await sleep(5);
+    assert.deepEqual([first.asked, first.disposed], [asked, 0]);
+    rotation[Symbol.dispose]();
+    const afterwards = second.asked;
+    await sleep(400);
+    assert.deepEqual([first.asked, second.asked], [asked, afterwards]);
   });
 });
