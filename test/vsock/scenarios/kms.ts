@@ -14,6 +14,9 @@ import { LOOPBACK_CID, PARENT } from "../guest_addresses.ts";
 const PLAINTEXT = "attack at dawn";
 const encryptionContext = { tenant: "a" };
 
+/** How long a call goes on while there is no proxy. */
+const ABSENCE_MS = 5000;
+
 await using enclave = await startEnclave();
 const { simulator } = enclave;
 const { keyId } = await simulator.createKey({ policy: attestedKeyPolicy({ 0: simulator.nsm.pcr(0) }) });
@@ -48,14 +51,15 @@ await check("a client outlives its proxy, and says so while there is none", asyn
   await using client = await KmsClient.open({ ...options, engine: "direct" });
   using first = await client.decrypt({ ciphertext, encryptionContext });
   await proxy[Symbol.asyncDispose]();
-  const error = await client.decrypt({ ciphertext, encryptionContext }).then(
+  const error = await client.decrypt({ ciphertext, encryptionContext, timeoutMs: ABSENCE_MS }).then(
     () => assert.fail("decrypted"),
     (error: ConnectionError) => error,
   );
   assert.ok(error instanceof ConnectionError, String(error));
   assert.match(error.hint, /is the proxy running on the parent\?$/);
+  const waiting = client.decrypt({ ciphertext, encryptionContext });
   proxy = await startProxy();
-  using second = await client.decrypt({ ciphertext, encryptionContext });
+  using second = await waiting;
   assert.deepEqual(second.bytes, first.bytes);
   return error.message;
 });

@@ -74,6 +74,12 @@ const started = performance.now();
 await using server = await ServerProcess.start(settings());
 console.log(`     the server listens after ${(performance.now() - started).toFixed(0)} ms`);
 
+await check("seeds the kernel from /dev/nsm before anything else", () => {
+  const { entropy } = JSON.parse(server.output.split("\n")[0] ?? "{}");
+  assert.deepEqual([entropy.outcome, entropy.byteLength, entropy.reseeded], ["credited", 512, true]);
+  return Promise.resolve(`rng_current: ${entropy.source ?? "none"}`);
+});
+
 await check("listens on vsock, with an NSM and a policy, and asks for credentials", async () => {
   assertProblem(await decrypt(), 503, "ERR_CREDENTIALS");
   const { status, body } = await get("/readyz");
@@ -145,16 +151,16 @@ await check(`${BURST} requests at once, of which ${ROOM} have room`, async () =>
   assertPlaintext(await decrypt());
 });
 
-await check("says so while KMS is away, and goes on when it is back", async () => {
+await check("waits while the proxy to KMS restarts, and goes on when it is back", async () => {
   using client = await KmstoolClient.connect(KMSTOOL_PORT);
   assert.deepEqual(await client.ask(setClient), { Status: "Ok" });
   await proxy[Symbol.asyncDispose]();
-  assertProblem(await decrypt(), 502, "ERR_CONNECTION");
-  assert.deepEqual(await client.ask(kmstoolDecrypt), failed("Could not decrypt ciphertext"));
+  const answers = Promise.all([decrypt(), client.ask(kmstoolDecrypt)]);
   assert.equal((await get("/healthz")).status, 200);
   proxy = await startProxy();
-  assertPlaintext(await decrypt());
-  assert.deepEqual(await client.ask(kmstoolDecrypt), { Status: "Ok", Message: PLAINTEXT_BASE64 });
+  const [http, kmstool] = await answers;
+  assertPlaintext(http);
+  assert.deepEqual(kmstool, { Status: "Ok", Message: PLAINTEXT_BASE64 });
 });
 
 await check("SIGTERM under load: what runs is finished, and nobody else is let in", async () => {
