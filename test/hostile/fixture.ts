@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import { createServer as createHttpsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
+import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import type { TcpEndpoint } from "../../lib/endpoint.ts";
 import { EnclaveKmsError, KmsClient, type KmsClientOptions } from "../../mod.ts";
@@ -15,7 +17,7 @@ import {
   pem,
   privateKeyPem,
 } from "../../sim/certificates.ts";
-import type { ServerCertificate } from "../../sim/mod.ts";
+import type { ServerCertificate, Simulator } from "../../sim/mod.ts";
 import { type Enclave, type EngineCase, startEnclave } from "../support/engines.ts";
 import { Relay } from "../support/relay.ts";
 
@@ -171,6 +173,62 @@ export class Impostor implements AsyncDisposable {
   /** What it read, after TLS. */
   get heard(): string {
     return this.#heard;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close();
+  }
+}
+
+/** The simulated KMS behind a front of our own, whose answers come in two TLS records. */
+export class PartedKms implements AsyncDisposable {
+  readonly endpoint: TcpEndpoint;
+  readonly #close: () => Promise<void>;
+  #requestCount = 0;
+  #answerCount = 0;
+
+  private constructor(endpoint: TcpEndpoint, close: () => Promise<void>) {
+    this.endpoint = endpoint;
+    this.#close = close;
+  }
+
+  static async start({ kms }: Simulator, certificate: ServerCertificate): Promise<PartedKms> {
+    const sockets = new Set<Socket>();
+    const server = createHttpsServer({ ...certificate }, async (request, response) => {
+      parted.#requestCount++;
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of request) chunks.push(chunk as Uint8Array);
+      const operation = String(request.headers["x-amz-target"]).replace("TrentService.", "");
+      const answer = JSON.stringify(await kms.call(operation, JSON.parse(Buffer.concat(chunks).toString())));
+      // What TLS still had to say after its handshake has gone through the relay by then.
+      await sleep(5);
+      parted.#answerCount++;
+      response.writeHead(200, { "content-length": answer.length });
+      response.write(answer.slice(0, 100), () => void setTimeout(() => response.end(answer.slice(100)), 5));
+    });
+    server.on("connection", (socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+    });
+    server.on("tlsClientError", () => {});
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const parted = new PartedKms({ transport: "tcp", host: "127.0.0.1", port }, async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    });
+    return parted;
+  }
+
+  /** How many requests came through TLS. */
+  get requestCount(): number {
+    return this.#requestCount;
+  }
+
+  /** How many answers have begun. */
+  get answerCount(): number {
+    return this.#answerCount;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
