@@ -18,7 +18,10 @@ export interface Credentials {
 /**
  * Credentials, or a function that returns them.
  *
- * Credentials with an `expiration` fail with a {@link CredentialsError} from then on, and nothing is sent.
+ * Credentials with an `expiration` fail with a {@link CredentialsError} from then on, and nothing is sent. Whether
+ * it is then is judged by KMS's clock, which its last answer showed. If there was none yet, KMS is asked for the
+ * time first, without a signature: a clock that is far ahead makes good credentials look expired. Engine
+ * `sdk-client` knows this machine's clock only.
  *
  * A function whose answer has no `expiration` is asked before every request. One whose answer has is asked again
  * five minutes before, or when a tenth of the time is left if that is later, while requests go on with what there

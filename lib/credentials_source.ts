@@ -6,6 +6,14 @@ import { CredentialsError, DisposedError } from "./errors.ts";
 export interface Clock {
   /** The time. */
   now(): Date;
+  /** Whose it is, and what is known of it, for "By … it is 12 o'clock". */
+  name(): string;
+}
+
+/** Credentials that have expired, by a clock that may be wrong. */
+export class ExpiredCredentialsError extends CredentialsError {
+  /** To callers it is no kind of its own. */
+  override readonly name = "CredentialsError";
 }
 
 /** Credentials are refreshed this long before they expire, in milliseconds, if they last long enough. */
@@ -41,7 +49,8 @@ export class CredentialsSource implements Disposable {
    * @param deadline When to stop waiting for the provider
    * @param clock By which they expire. Default: the system's
    * @returns A copy for one request; the caller disposes it
-   * @throws {CredentialsError} If they expired, or the provider fails or returns something malformed
+   * @throws {ExpiredCredentialsError} If they expired by that clock
+   * @throws {CredentialsError} If the provider fails or returns something malformed
    * @throws {DisposedError} After dispose
    */
   async get(deadline: Deadline, clock: Clock = SYSTEM_CLOCK): Promise<OwnedCredentials> {
@@ -173,12 +182,13 @@ interface Refresh {
   readonly done: Promise<void>;
 }
 
-const SYSTEM_CLOCK: Clock = { now: () => new Date() };
+const SYSTEM_CLOCK: Clock = {
+  now: () => new Date(),
+  name: () => "this machine's clock, which KMS has not confirmed,",
+};
 
-const GIVEN_HINT =
-  "Give a function as `credentials`, so that fresh ones are used. If these are fresh, is the " +
-  "enclave's clock right?";
-const PROVIDED_HINT = "Does the provider return fresh ones? If it does, is the enclave's clock right?";
+const GIVEN_HINT = "Give a function as `credentials`, so that fresh ones are used.";
+const PROVIDED_HINT = "Does the provider return fresh ones?";
 
 function isExpired({ expiresAtMs }: OwnedCredentials, clock: Clock): boolean {
   return expiresAtMs !== undefined && expiresAtMs <= clock.now().getTime();
@@ -187,7 +197,9 @@ function isExpired({ expiresAtMs }: OwnedCredentials, clock: Clock): boolean {
 function copyUnlessExpired(credentials: OwnedCredentials, clock: Clock, hint: string): OwnedCredentials {
   if (!isExpired(credentials, clock)) return credentials.clone();
   const at = new Date(credentials.expiresAtMs ?? 0).toISOString();
-  throw new CredentialsError(`Cannot sign the request: the credentials expired at ${at}`, { hint });
+  throw new ExpiredCredentialsError(`Cannot sign the request: the credentials expired at ${at}`, {
+    hint: `${hint} By ${clock.name()} it is ${clock.now().toISOString()}`,
+  });
 }
 
 function copyOfAnswer(answer: Credentials, clock: Clock): OwnedCredentials {

@@ -1,7 +1,7 @@
 import type { OwnedCredentials } from "../credentials.ts";
-import type { CredentialsSource } from "../credentials_source.ts";
+import { type CredentialsSource, ExpiredCredentialsError } from "../credentials_source.ts";
 import type { DataKey, DataKeyPair } from "../data_key.ts";
-import type { Deadline } from "../deadline.ts";
+import { Deadline } from "../deadline.ts";
 import { encodeBase64 } from "../encoding.ts";
 import { DisposedError } from "../errors.ts";
 import { SecretBytes } from "../secret_bytes.ts";
@@ -30,7 +30,7 @@ import {
   type WireOperation,
 } from "./https/operations.ts";
 import { withRetries } from "./https/retry.ts";
-import { SigV4Signer } from "./https/sigv4.ts";
+import { SigV4Signer, unsignedHeaders } from "./https/sigv4.ts";
 import { RecipientRotation, type RecipientRotationOptions } from "./recipient_rotation.ts";
 
 /** What the engine is made of; it owns the connection, the recipients and the credentials from then on. */
@@ -45,6 +45,9 @@ export interface HttpsEngineOptions extends RecipientRotationOptions {
   /** The time to sign with, until KMS shows another. Default: the system's. */
   readonly now?: (() => Date) | undefined;
 }
+
+/** How long KMS may take to say what time it is, in milliseconds. */
+const TIME_QUESTION_MS = 2000;
 
 /** Our own HTTPS to KMS, over either recipient. */
 export class HttpsEngine implements KmsEngine {
@@ -146,11 +149,11 @@ export class HttpsEngine implements KmsEngine {
   ): Promise<Uint8Array> {
     const { credentials } = this.#options;
     const send = (owned: OwnedCredentials) => this.#sendOnce(operation, body, owned, deadline);
-    using owned = await credentials.get(deadline, this.#clock);
+    using owned = await this.#getCredentials(deadline);
     let answer = await send(owned);
     if (isClockRefusal(answer) && this.#clock.correct(answer.dateMs)) answer = await send(owned);
     if (isExpiryRefusal(answer)) {
-      using other = await credentials.getOther(owned, deadline, this.#clock);
+      using other = await credentials.getOther(owned, deadline, this.#clock.ofLastAnswer);
       if (other !== undefined) answer = await send(other);
     }
     if (answer.status !== 200) throw kmsError(operation, answer);
@@ -165,7 +168,38 @@ export class HttpsEngine implements KmsEngine {
   ): Promise<KmsAnswer> {
     const { connection, hostName } = this.#options;
     const headers = this.#signer.sign({ hostName, operation, body }, owned, this.#clock.now());
-    return await connection.request(headers, body, deadline);
+    const answer = await connection.request(headers, body, deadline);
+    this.#clock.compare(answer.dateMs);
+    return answer;
+  }
+
+  // By a clock that is far ahead, good credentials look expired, and KMS would never be asked anything that shows
+  // its time. So it is asked, once: credentials that did expire fail at once from then on.
+  async #getCredentials(deadline: Deadline): Promise<OwnedCredentials> {
+    const { credentials } = this.#options;
+    try {
+      return await credentials.get(deadline, this.#clock.ofLastAnswer);
+    } catch (error) {
+      if (!(error instanceof ExpiredCredentialsError) || this.#clock.isCompared) throw error;
+      await this.#askTime(deadline);
+      if (!this.#clock.isCompared) throw error;
+      return await credentials.get(deadline, this.#clock.ofLastAnswer);
+    }
+  }
+
+  /** Without a signature and so without a secret: KMS refuses it, and says what time it is. */
+  async #askTime(deadline: Deadline): Promise<void> {
+    const { connection, hostName } = this.#options;
+    const timeoutMs = Math.max(1, Math.min(TIME_QUESTION_MS, deadline.remainingMs / 2));
+    using limit = new Deadline("ask KMS for the time", timeoutMs, deadline.signal);
+    const headers = unsignedHeaders({ hostName, operation: GENERATE_RANDOM.name });
+    try {
+      const { dateMs } = await connection.request(headers, new TextEncoder().encode("{}"), limit);
+      this.#clock.compare(dateMs);
+    } catch {
+      // What is reported is that the credentials expired, unless nobody waits for it any more.
+      deadline.throwIfPassed();
+    }
   }
 }
 

@@ -80,6 +80,16 @@ export class SigV4Signer implements Disposable {
   }
 }
 
+/**
+ * @param request What is asked
+ * @returns The headers of a request that nobody signed, with names in lowercase
+ */
+export function unsignedHeaders(
+  { hostName, operation }: Omit<SignableRequest, "body">,
+): Record<string, string> {
+  return { "content-type": KMS_CONTENT_TYPE, "host": hostName, "x-amz-target": `TrentService.${operation}` };
+}
+
 // In the order of their names, as the canonical request wants them.
 function signedHeaders(
   { hostName, operation }: SignableRequest,

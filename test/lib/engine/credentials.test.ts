@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from "#test";
 import { type Credentials, type CredentialsProvider, KmsClient } from "../../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
 
 const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
 
 for (const engineCase of ENGINE_CASES) {
   describe.skipIf(engineCase.skip)(`credentials of engine ${engineCase.label}`, () => suite(engineCase));
@@ -50,20 +51,65 @@ function suite(engineCase: EngineCase): void {
     }
   });
 
-  test("sends nothing with credentials that expired", async () => {
+  test("signs nothing with credentials that expired, and asks KMS for the time no more than once", async () => {
     const { kms } = enclave.simulator;
-    const expiration = new Date(Date.now() - 1000);
+    const expiration = new Date(Date.now() - MINUTE_MS);
     const { accessKeyId, secretAccessKey, sessionToken } = kms.issueCredentials();
     const expired = { accessKeyId, secretAccessKey, sessionToken, expiration };
     for (const credentials of [expired, () => expired]) {
       await using client = await open(credentials);
       const { requestCount } = kms;
-      await assert.rejects(decrypt(client), {
-        name: "CredentialsError",
-        message: `Cannot sign the request: the credentials expired at ${expiration.toISOString()}`,
-      });
-      assert.equal(kms.requestCount, requestCount);
+      for (let round = 0; round < 2; round++) {
+        await assert.rejects(decrypt(client), {
+          name: "CredentialsError",
+          message: `Cannot sign the request: the credentials expired at ${expiration.toISOString()}`,
+          hint: engineCase.speaksHttps ? /By KMS's clock it is / : /By this machine's clock, .* it is /,
+        });
+      }
+      assert.equal(kms.requestCount - requestCount, engineCase.speaksHttps ? 1 : 0);
+      if (engineCase.speaksHttps) {
+        assert.equal(kms.requests.at(-1)?.refusedWith, "MissingAuthenticationTokenException");
+      }
     }
+  });
+
+  describe.skipIf(!engineCase.speaksHttps)("by a clock that is two hours ahead", () => {
+    beforeEach(() => {
+      enclave.simulator.kms.clockOffsetMs = -2 * HOUR_MS;
+    });
+    afterEach(() => {
+      enclave.simulator.kms.clockOffsetMs = 0;
+    });
+
+    function issue(expiresInMs: number): Credentials {
+      const { accessKeyId, secretAccessKey, sessionToken } = enclave.simulator.kms.issueCredentials();
+      return { accessKeyId, secretAccessKey, sessionToken, expiration: Date.now() + expiresInMs };
+    }
+
+    test("uses good ones that look expired, once KMS has shown its time", async () => {
+      const good = issue(-HOUR_MS);
+      for (const credentials of [good, () => good]) {
+        await using client = await open(credentials);
+        const { requestCount } = enclave.simulator.kms;
+        await decrypt(client);
+        assert.equal(enclave.simulator.kms.requestCount - requestCount, 3);
+        await decrypt(client);
+        assert.equal(enclave.simulator.kms.requestCount - requestCount, 4);
+      }
+    });
+
+    test("refuses those that expired by KMS's clock, and at once when that is known", async () => {
+      const { kms } = enclave.simulator;
+      const first = issue(-HOUR_MS);
+      let current = first;
+      await using client = await open(() => ({ ...current }));
+      await decrypt(client);
+      current = issue(-3 * HOUR_MS);
+      kms.expireCredentials({ accessKeyId: String(first.accessKeyId) });
+      const { requestCount } = kms;
+      await assert.rejects(decrypt(client), { name: "CredentialsError", hint: /By KMS's clock it is / });
+      assert.ok(kms.requestCount - requestCount <= 1);
+    });
   });
 
   test.skipIf(!engineCase.speaksHttps)("gets others when KMS ends credentials early", async () => {

@@ -337,6 +337,85 @@ describe("HttpsEngine", () => {
     assert.equal(kms.received.length, 2);
   });
 
+  describe("asks KMS for the time when credentials look expired and nothing was heard of KMS yet", () => {
+    const missing = { __type: "MissingAuthenticationTokenException" };
+    const looksExpired = (expiration = "2026-11-05T11:00:00Z") => ({
+      accessKeyId: "AKIA",
+      secretAccessKey: "secret",
+      sessionToken: "token",
+      expiration,
+    });
+
+    test("without a signature, a token or a document, and goes by it", async () => {
+      const kms = new FakeKms([400, missing, "Thu, 05 Nov 2026 10:00:00 GMT"], [200, GOOD]);
+      await using server = await serveTls(kms.answer);
+      await using engine = engineFor(connectionTo(server), { now }, looksExpired());
+      using deadline = new Deadline("decrypt", 5000);
+      (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+      const [question] = kms.received;
+      assert.deepEqual(Object.keys(question?.headers ?? {}).filter((name) => /auth|token/.test(name)), []);
+      assert.deepEqual(question?.body, {});
+      assert.equal(ids(kms)[1], "AKIA");
+    });
+
+    const unhelpful: readonly (readonly [name: string, answer: Answer, RegExp])[] = [
+      ["agrees", [400, missing, "Thu, 05 Nov 2026 12:00:00 GMT"], /By KMS's clock it is 2026-11-05T12:00/],
+      [
+        "shows none",
+        [400, missing],
+        /By this machine's clock, which KMS has not confirmed, it is 2026-11-05T12/,
+      ],
+      [
+        "shows one that is too far away",
+        [400, missing, "Tue, 03 Nov 2026 10:00:00 GMT"],
+        /By this machine's clock, which is more than a day off KMS's, it is 2026-11-05T12/,
+      ],
+    ];
+    for (const [name, answer, hint] of unhelpful) {
+      test(`and reports that they expired when it ${name}`, async () => {
+        const kms = new FakeKms(answer);
+        await using server = await serveTls(kms.answer);
+        await using engine = engineFor(connectionTo(server), { now }, looksExpired());
+        using deadline = new Deadline("decrypt", 5000);
+        const expected = {
+          name: "CredentialsError",
+          message: "Cannot sign the request: the credentials expired at 2026-11-05T11:00:00.000Z",
+          hint,
+        };
+        await assert.rejects(engine.decrypt(REQUEST, deadline), expected);
+        assert.equal(kms.received.length, 1);
+      });
+    }
+
+    test("and reports that they expired when there is no answer, unless the caller aborts", async () => {
+      await using server = await serveTls((request) => void request.socket.destroy());
+      await using engine = engineFor(connectionTo(server), { now }, looksExpired());
+      using deadline = new Deadline("decrypt", 5000);
+      await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "CredentialsError" });
+      assert.equal(server.sockets.length, 1);
+
+      await using silent = await serveTls(() => controller.abort(reason));
+      const controller = new AbortController();
+      const reason = new Error("enough");
+      await using waiting = engineFor(connectionTo(silent), { now }, looksExpired());
+      using aborted = new Deadline("decrypt", 5000, controller.signal);
+      await assert.rejects(waiting.decrypt(REQUEST, aborted), reason);
+    });
+
+    test("but not when an answer has shown it before", async () => {
+      const kms = new FakeKms([200, GOOD, "Thu, 05 Nov 2026 12:03:00 GMT"]);
+      await using server = await serveTls(kms.answer);
+      await using engine = engineFor(connectionTo(server), { now }, looksExpired("2026-11-05T12:02:00Z"));
+      using deadline = new Deadline("decrypt", 5000);
+      (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+      await assert.rejects(engine.decrypt(REQUEST, deadline), {
+        name: "CredentialsError",
+        hint: /By KMS's clock it is 2026-11-05T12:03/,
+      });
+      assert.deepEqual([kms.received.length, engine.clockOffsetMs], [1, 0]);
+    });
+  });
+
   test("gives up after maxAttempts", async () => {
     await using server = await serveTls((request) => void request.socket.destroy());
     await using engine = engineFor(connectionTo(server), { maxAttempts: 2 });
