@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { createServer, type TLSSocket } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
@@ -193,7 +194,7 @@ export class PartedKms implements AsyncDisposable {
   }
 
   static async start({ kms }: Simulator, certificate: ServerCertificate): Promise<PartedKms> {
-    const sockets = new Set<Socket>();
+    const sockets = new Set<Duplex>();
     const server = createHttpsServer({ ...certificate }, async (request, response) => {
       parted.#requestCount++;
       const chunks: Uint8Array[] = [];
