@@ -64,7 +64,7 @@ export class Besieged implements AsyncDisposable {
       trustedCertificates: [simulator.trustedCertificates, ...trusted],
       // What is refused may not be tried again; and what is tried again must not make up for it here.
       maxAttempts: 1,
-      timeoutMs: 5000,
+      timeoutMs: 20_000,
     };
     const { arn } = await simulator.createKey();
     const ciphertext = await simulator.encrypt({ keyId: arn, plaintext: PLAINTEXT });
@@ -73,7 +73,7 @@ export class Besieged implements AsyncDisposable {
   }
 
   /** One decrypt, as the parent lets it happen. */
-  async decrypt(client = this.client, timeoutMs = 5000): Promise<string> {
+  async decrypt(client = this.client, timeoutMs = 20_000): Promise<string> {
     using plaintext = await client.decrypt({ ciphertext: this.ciphertext, keyId: this.keyId, timeoutMs });
     return new TextDecoder().decode(plaintext.bytes);
   }
