@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+import { createInterface } from "node:readline";
+
+/** A process of ours that answers each line with a line of JSON. */
+export class Child implements AsyncDisposable {
+  readonly #process: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #ended: Promise<void>;
+  #errors = "";
+
+  /**
+   * Starts it.
+   *
+   * @param command Program and arguments
+   * @param env Over this process's own
+   */
+  constructor(command: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const [program = "", ...args] = command;
+    const child = spawn(program, args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, NO_COLOR: "1", ...env },
+    });
+    child.stdin.on("error", () => {});
+    child.stderr.on("data", (text) => this.#errors = (this.#errors + text).slice(-MAX_ERROR_LENGTH));
+    this.#process = child;
+    this.#ended = new Promise((resolve) => {
+      child.on("close", () => resolve());
+      child.on("error", () => resolve());
+    });
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /**
+   * @returns What the next line of its output says
+   * @throws {ChildDied} When it ended instead
+   * @throws {Error} When the line is a {@link Complaint}
+   */
+  async read<T>(): Promise<T> {
+    const { value, done } = await this.#lines.next();
+    if (done) {
+      await this.#ended;
+      throw new ChildDied(this.#errors);
+    }
+    const answer = JSON.parse(value) as T | Complaint;
+    if (isComplaint(answer)) throw new Error(answer.complaint);
+    return answer;
+  }
+
+  /**
+   * @param question Becomes one line of its input
+   * @returns The answer
+   * @throws {ChildDied} When it ended instead
+   */
+  async ask<T>(question: unknown): Promise<T> {
+    this.#process.stdin?.write(`${JSON.stringify(question)}\n`);
+    return await this.read<T>();
+  }
+
+  /** Ends it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.stdin?.end();
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), GRACE_MS);
+    await this.#ended;
+    clearTimeout(timer);
+  }
+}
+
+/** What a process says when it cannot go on and the benchmark should not. */
+export interface Complaint {
+  readonly complaint: string;
+}
+
+function isComplaint(answer: unknown): answer is Complaint {
+  return typeof answer === "object" && answer !== null && "complaint" in answer;
+}
+
+const MAX_ERROR_LENGTH = 2000;
+
+/** How long a process may take to end. */
+const GRACE_MS = 2000;
+
+/** A process ended without an answer: what it measured took it along. */
+export class ChildDied extends Error {
+  /** @param errors The end of what it wrote to its standard error */
+  constructor(errors: string) {
+    super(`The process ended without an answer. ${errors}`);
+    this.name = "ChildDied";
+  }
+}

@@ -1,0 +1,106 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { compileInstrument, supervise } from "../sim/instruments.ts";
+import { CC } from "../test/support/c_compiler.ts";
+import { Child } from "./child.ts";
+import { commandOf, type Runtime } from "./runtimes.ts";
+import type { Counts, Parts, Setting } from "./setting.ts";
+
+const VSOCK_REDIRECT = fileURLToPath(new URL("./native/vsock_redirect.c", import.meta.url));
+
+/** The simulated KMS in its own process, and what is needed to start others that decrypt with it. */
+export class Lab implements AsyncDisposable {
+  readonly setting: Setting;
+  readonly parts: Parts;
+  readonly #folder: string;
+  readonly #kms: Child;
+
+  private constructor(folder: string, kms: Child, setting: Setting, parts: Parts) {
+    this.#folder = folder;
+    this.#kms = kms;
+    this.setting = setting;
+    this.parts = parts;
+  }
+
+  /** Compiles what has to be compiled, and starts KMS. */
+  static async open(): Promise<Lab> {
+    const folder = await mkdtemp(join(tmpdir(), "enclave-kms-bench-"));
+    const kms = new Child(commandOf("Node", "kms_process.ts", [folder, String(process.pid)]));
+    try {
+      const parts = await findParts(folder);
+      return new Lab(folder, kms, await kms.read<Setting>(), parts);
+    } catch (error) {
+      await kms[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * @param runtime Which
+   * @param script Beside this file
+   * @param args For the script
+   * @param flags For the runtime
+   * @returns A command line whose process has a `/dev/nsm`, if that can be had
+   */
+  command(
+    runtime: Runtime,
+    script: string,
+    args: readonly string[] = [],
+    flags: readonly string[] = [],
+  ): string[] {
+    const command = commandOf(runtime, script, args, flags);
+    return this.parts.hasDevice ? supervise(command, this.#folder) : command;
+  }
+
+  /** @returns A running process that has been told where KMS is */
+  async start(
+    runtime: Runtime,
+    script: string,
+    args: readonly string[] = [],
+    flags: readonly string[] = [],
+  ): Promise<Child> {
+    const child = new Child(this.command(runtime, script, args, flags));
+    await child.ask<boolean>({ setting: this.setting, parts: this.parts });
+    return child;
+  }
+
+  /** What KMS and the NSM have counted. */
+  counts(): Promise<Counts> {
+    return this.#kms.ask<Counts>({});
+  }
+
+  /** Ends KMS. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#kms[Symbol.asyncDispose]();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function findParts(folder: string): Promise<Parts> {
+  const hasDevice = await compileInstrument("nsm-supervisor") !== undefined;
+  const kmstool = process.env["KMSTOOL_ENCLAVE_CLI"] || undefined;
+  return {
+    hasDevice,
+    sdkLibrary: process.env["ENCLAVE_KMS_SDK_LIBRARY"] || await compileInstrument("sdk-double"),
+    kmstool,
+    vsockRedirect: kmstool === undefined ? undefined : await compileRedirect(folder, kmstool),
+  };
+}
+
+/** A tool that would not take the redirection would connect to whatever vsock this machine has. */
+async function compileRedirect(folder: string, kmstool: string): Promise<string> {
+  const library = join(folder, "vsock_redirect.so");
+  const run = promisify(execFile);
+  await run(CC, ["-std=c11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-o", library, VSOCK_REDIRECT]);
+  const env = { ...process.env, LD_PRELOAD: library, ENCLAVE_KMS_BENCH_PROBE: "1" };
+  const { stdout } = await run(kmstool, [], { env, timeout: 5000 }).catch(() => ({ stdout: "" }));
+  if (stdout === "redirected\n") return library;
+  throw new Error(
+    `Cannot use ${kmstool}: its vsock connections cannot be redirected; is it linked statically?`,
+  );
+}

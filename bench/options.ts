@@ -1,0 +1,52 @@
+import { parseArgs } from "node:util";
+import { type Runtime, RUNTIMES } from "./runtimes.ts";
+
+/** What the command line says. */
+export interface Options {
+  /** Within a minute, and less sure. */
+  readonly isQuick: boolean;
+  /** Only the checks that do not depend on the machine's speed. */
+  readonly isGate: boolean;
+  /** Where JSON and chart go. */
+  readonly out: string;
+  readonly runtimes: readonly Runtime[];
+  /** Of the order in which things are measured. */
+  readonly seed: number;
+}
+
+/** What `--help` prints. */
+export const USAGE = `npm run bench -- [--quick | --gate] [--out FOLDER] [--runtime Node|Deno] [--seed NUMBER]
+
+  --quick    within a minute: fewer rounds, no concurrency of 64, no round trip of 20 ms
+  --gate     only the checks for CI, which do not depend on the machine's speed
+  --out      where results.json and chart.svg go; default: build/bench
+  --runtime  one runtime only
+
+KMSTOOL_ENCLAVE_CLI=PATH      a real kmstool_enclave_cli, unmodified, to compare with
+ENCLAVE_KMS_SDK_LIBRARY=PATH  a real C SDK in place of its double
+`;
+
+/**
+ * @param args Of the command line
+ * @throws {TypeError} When they are not as {@link USAGE} says
+ */
+export function readOptions(args: readonly string[]): Options | "help" {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: "boolean", default: false },
+      gate: { type: "boolean", default: false },
+      out: { type: "string", default: "build/bench" },
+      runtime: { type: "string" },
+      seed: { type: "string", default: "1" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) return "help";
+  const { quick, gate, out, runtime } = values;
+  const seed = Number(values.seed);
+  if (!Number.isSafeInteger(seed)) throw new TypeError("--seed must be a whole number");
+  const runtimes = RUNTIMES.filter((name) => runtime === undefined || name === runtime);
+  if (runtimes.length === 0) throw new TypeError("--runtime must be Node or Deno");
+  return { isQuick: quick, isGate: gate, out, runtimes, seed };
+}

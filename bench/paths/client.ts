@@ -1,0 +1,47 @@
+import { type EngineName, KmsClient, type KmsClientOptions } from "../../mod.ts";
+import { NsmSocket } from "../../cli/nsm_socket.ts";
+import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
+import type { Path } from "./path.ts";
+import { isRight } from "./plaintext.ts";
+
+/** Long enough that only what hangs runs into it. */
+const TIMEOUT_MS = 60_000;
+
+/** A client that stays, as a service has it. `sdk-client` makes everything anew for each call even so. */
+export async function openClient(
+  engine: EngineName,
+  setting: Setting,
+  parts: Parts,
+  roundTripMs: RoundTripMs,
+): Promise<Path> {
+  const client = await KmsClient.open(clientOptions(engine, setting, parts, roundTripMs));
+  return {
+    async decrypt(sample: Sample) {
+      using plaintext = await client.decrypt({ ciphertext: sample.ciphertext });
+      return isRight(plaintext.bytes, sample);
+    },
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  };
+}
+
+/** What every client of this library is opened with. */
+export function clientOptions(
+  engine: EngineName,
+  { region, credentials, kms, trustedCertificates, nsmSocket }: Setting,
+  { sdkLibrary, hasDevice }: Parts,
+  roundTripMs: RoundTripMs,
+): KmsClientOptions {
+  return {
+    region,
+    credentials,
+    engine,
+    endpoint: kms[roundTripMs],
+    trustedCertificates,
+    timeoutMs: engine === "sdk-client" ? SDK_CLIENT_TIMEOUT_MS : TIMEOUT_MS,
+    ...(engine === "direct" ? {} : { library: sdkLibrary }),
+    ...(hasDevice ? {} : { nsm: new NsmSocket(nsmSocket) }),
+  };
+}
+
+/** The real C client may hang for good. */
+const SDK_CLIENT_TIMEOUT_MS = 15_000;

@@ -1,0 +1,77 @@
+import { pathKind, type PathName, PATHS } from "./paths/path.ts";
+import type { Runtime } from "./runtimes.ts";
+import { ROUND_TRIPS_MS, type RoundTripMs } from "./setting.ts";
+
+/** One line of the comparison: a path on a runtime, over a network, so many at once. */
+export interface Cell {
+  readonly path: PathName;
+  readonly runtime: Runtime;
+  readonly roundTripMs: RoundTripMs;
+  readonly atOnce: number;
+  /** Measured to watch the event loop, and nothing else. */
+  readonly watchesLoop: boolean;
+}
+
+/** What is measured, and how long. */
+export interface Plan {
+  readonly cells: readonly Cell[];
+  readonly rounds: number;
+  /** How long one cell is measured in one round, in milliseconds; what is slow takes longer. */
+  readonly forMs: number;
+  readonly slowForMs: number;
+  /** How long each process is warmed up. */
+  readonly warmUpMs: number;
+  /** How often processes are started to see how long that takes. */
+  readonly starts: number;
+}
+
+const AT_ONCE = [1, 16, 64];
+
+/** Those whose loop stays this process's own while decrypts run. */
+const WATCHED: readonly PathName[] = ["direct", "sdk", "aws-sdk", "floor"];
+const WATCHED_AT_ONCE = 16;
+
+/**
+ * @param isQuick Whether it has to end within a minute
+ * @param runtimes Which to measure
+ */
+export function makePlan(isQuick: boolean, runtimes: readonly Runtime[]): Plan {
+  const cells = runtimes.flatMap((runtime) => [...comparisons(runtime), ...watches(runtime)]);
+  return isQuick
+    ? {
+      cells: cells.filter(isWorthAMinute),
+      rounds: 3,
+      forMs: 150,
+      slowForMs: 200,
+      warmUpMs: 400,
+      starts: 2,
+    }
+    : { cells, rounds: 5, forMs: 500, slowForMs: 1000, warmUpMs: 1500, starts: 7 };
+}
+
+function comparisons(runtime: Runtime): Cell[] {
+  const all = (Object.keys(PATHS) as PathName[]).flatMap((path) =>
+    ROUND_TRIPS_MS.flatMap((roundTripMs) =>
+      AT_ONCE.map((atOnce) => ({ path, runtime, roundTripMs, atOnce, watchesLoop: false }))
+    )
+  );
+  return all.filter(isMeasurable);
+}
+
+/** 64 key pairs at once take both cores of a small machine half a minute on Deno: once, without a network. */
+function isMeasurable({ path, roundTripMs, atOnce }: Cell): boolean {
+  return !(pathKind(path).isSlow && atOnce === 64 && roundTripMs > 0);
+}
+
+function watches(runtime: Runtime): Cell[] {
+  const watched = WATCHED.map((path) => ({ path, atOnce: WATCHED_AT_ONCE }));
+  return [...watched, { path: "direct" as const, atOnce: 0 }]
+    .map((cell) => ({ ...cell, runtime, roundTripMs: 0, watchesLoop: true }));
+}
+
+function isWorthAMinute({ path, runtime, roundTripMs, atOnce, watchesLoop }: Cell): boolean {
+  if (watchesLoop) return true;
+  if (atOnce === 64 || roundTripMs === 20) return false;
+  if (roundTripMs === 5) return !pathKind(path).isSlow && path !== "server" && atOnce === 16;
+  return atOnce === 1 || !pathKind(path).isSlow || (path === "subprocess" && runtime === "Node");
+}

@@ -1,0 +1,53 @@
+/**
+ * The server as it runs in an enclave, behind 100 policies, on a unix socket. Reads a {@link ServerOrder} as one
+ * line of JSON, prints `true` when it listens, and ends with its input.
+ *
+ * @module
+ */
+import { writeFile } from "node:fs/promises";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { NsmSocket } from "../cli/nsm_socket.ts";
+import { readConfig } from "../server/config.ts";
+import { createLogger } from "../server/log.ts";
+import { startServer } from "../server/server.ts";
+import { manyPolicies } from "../test/lib/policy/requests.ts";
+import type { Parts, RoundTripMs, Setting } from "./setting.ts";
+
+/** What the process is told. */
+export interface ServerOrder {
+  readonly setting: Setting;
+  readonly parts: Parts;
+  readonly roundTripMs: RoundTripMs;
+  /** Where to listen; the policy file lies beside it. */
+  readonly socket: string;
+}
+
+const OTHER_POLICIES = 99;
+const OWN_POLICY = `@id("own")
+permit(principal == Caller::"3", action == Action::"Decrypt", resource);
+`;
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const { value } = await lines.next();
+const { setting, parts, roundTripMs, socket } = JSON.parse(String(value)) as ServerOrder;
+
+const policyFile = `${socket}.cedar`;
+await writeFile(policyFile, manyPolicies(OTHER_POLICIES) + OWN_POLICY);
+const settings = readConfig({
+  ENCLAVE_KMS_HTTP: `unix:${socket}`,
+  ENCLAVE_KMS_REGION: setting.region,
+  ENCLAVE_KMS_POLICY_FILE: policyFile,
+  ENCLAVE_KMS_DEVELOPMENT_CID: "3",
+  ENCLAVE_KMS_LOG_LEVEL: "error",
+});
+const kms = setting.kms[roundTripMs];
+const config = { ...settings, kms, kmstool: undefined, engine: "direct" } as const;
+await using _server = await startServer(config, {
+  logger: createLogger("error", () => {}),
+  trustedCertificates: setting.trustedCertificates,
+  ...(parts.hasDevice ? {} : { nsm: new NsmSocket(setting.nsmSocket) }),
+});
+console.log("true");
+await lines.next();
+process.exit(0);

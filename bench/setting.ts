@@ -1,0 +1,60 @@
+import type { TcpEndpoint } from "../lib/endpoint.ts";
+import type { SimulatedCredentials } from "../sim/kms_credentials.ts";
+
+/** The round trips over which everything is measured, in milliseconds. */
+export const ROUND_TRIPS_MS = [0, 5, 20] as const;
+
+/** One of {@link ROUND_TRIPS_MS}. */
+export type RoundTripMs = (typeof ROUND_TRIPS_MS)[number];
+
+/** One ciphertext and what is in it, base64. */
+export interface Sample {
+  readonly ciphertext: string;
+  readonly plaintext: string;
+}
+
+/** Something that listens, once for each round trip. */
+export type Reachable = Readonly<Record<RoundTripMs, TcpEndpoint>>;
+
+/** What every measured process is told: the simulated KMS and where it is. */
+export interface Setting {
+  readonly region: string;
+  readonly credentials: SimulatedCredentials;
+  readonly kms: Reachable;
+  /** PEM of the simulator's authority, and the file it is in. */
+  readonly trustedCertificates: string;
+  readonly trustedCertificatesFile: string;
+  /** Where the software NSM listens; processes under the supervisor have it as `/dev/nsm`. */
+  readonly nsmSocket: string;
+  readonly samples: readonly Sample[];
+  readonly floor: FloorSetting;
+}
+
+/** The other end of the floor's TLS connections. */
+export interface FloorSetting {
+  readonly peer: Reachable;
+  /** PEM. */
+  readonly trustedCertificates: string;
+  /** How much a warm decrypt sends and receives. */
+  readonly requestBytes: number;
+  readonly answerBytes: number;
+}
+
+/** What the processes of the simulated KMS have counted so far. */
+export interface Counts {
+  readonly requests: number;
+  readonly connections: number;
+  readonly documents: number;
+}
+
+/** The parts that can be chosen, and come from the environment: what is not there is `undefined`. */
+export interface Parts {
+  /** A kmstool_enclave_cli; without it the command line of this project takes its place. */
+  readonly kmstool: string | undefined;
+  /** What sends its AF_VSOCK connections to TCP. */
+  readonly vsockRedirect: string | undefined;
+  /** The C SDK, or its double. */
+  readonly sdkLibrary: string | undefined;
+  /** Whether the processes have a `/dev/nsm`. */
+  readonly hasDevice: boolean;
+}
