@@ -135,6 +135,8 @@ const MALFORMED: Readonly<Record<string, readonly [check: AttestationCheck, make
   ],
   "a byte string of 2^63 bytes": ["CBOR", () => Uint8Array.of(0x84, 0x5b, 0x80, 0, 0, 0, 0, 0, 0, 0)],
   "nested 10,000 deep": ["CBOR", () => new Uint8Array(10_000).fill(0x81)],
+  "nested 4,000 deep, and complete": ["CBOR", () => new Uint8Array(4001).fill(0x81).fill(0, 4000)],
+  "nested 30 deep, and complete": ["TOO_DEEP", () => new Uint8Array(31).fill(0x81).fill(0, 30)],
   "nested five deep, and complete": ["TOO_DEEP", () => document({ nonce: [[[[[1]]]]] })],
   "a COSE_Sign1 in nine arrays": [
     "TOO_DEEP",
