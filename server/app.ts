@@ -41,6 +41,8 @@ export interface HttpEnv {
   Bindings: {
     /** Of the caller. */
     cid: number;
+    /** Aborts when the caller goes away. */
+    gone?: AbortSignal;
   };
   /** Set on the way. */
   Variables: {
@@ -236,7 +238,7 @@ function secretAnswer<Answer>(
 /** One line of the log for each request, also for those that no route takes. */
 function keepRecord(journal: Journal): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const record = new RequestRecord("http", c.env?.cid ?? NOBODY_CID);
+    const record = new RequestRecord("http", c.env?.cid ?? NOBODY_CID, c.env?.gone);
     c.set("record", record);
     await next();
     c.header("x-request-id", record.id);

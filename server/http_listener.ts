@@ -5,6 +5,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
 import { MAX_BODY_BYTES } from "./schemas.ts";
+import { CallerGoneError } from "./service_errors.ts";
 
 /** How patient the server is, in milliseconds. */
 export interface HttpTimeouts {
@@ -26,10 +27,18 @@ export const DEFAULT_HTTP_TIMEOUTS: HttpTimeouts = {
   idleMs: 60_000,
 };
 
+/** What the listener knows of who sent a request. */
+export interface Caller {
+  /** Of the caller. */
+  cid: number;
+  /** Aborts when the connection ends before the answer. */
+  gone: AbortSignal;
+}
+
 /** What the listener is made of. */
 export interface HttpListenerParts extends Journal {
   /** The app, with what the listener knows of the caller beside the request. */
-  readonly fetch: (request: Request, env: { cid: number }) => Response | Promise<Response>;
+  readonly fetch: (request: Request, env: Caller) => Response | Promise<Response>;
   /** How patient to be. */
   readonly timeouts: HttpTimeouts;
 }
@@ -154,7 +163,7 @@ export class HttpListener {
   }
 
   async #answer(
-    { cid }: Connection,
+    { cid, stream }: Connection,
     request: IncomingMessage,
     response: ServerResponse,
     body: Uint8Array<ArrayBuffer>,
@@ -166,9 +175,14 @@ export class HttpListener {
     } catch {
       return this.#refuse({ cid }, response, 400, "ERR_BAD_REQUEST");
     }
+    const caller = new AbortController();
+    const leave = () => caller.abort(new CallerGoneError());
+    stream.once("close", leave);
+    if (stream.destroyed) leave();
     try {
-      await send(await fetch(translated, { cid }), response, this.#closing);
+      await send(await fetch(translated, { cid, gone: caller.signal }), { response, stream }, this.#closing);
     } finally {
+      stream.off("close", leave);
       body.fill(0);
     }
   }
@@ -243,19 +257,39 @@ function translate(
   return new Request(`http://enclave${url}`, { method, headers: passed, body: bodyless ? null : body });
 }
 
-async function send(answer: Response, response: ServerResponse, last: boolean): Promise<void> {
-  const headers = Object.fromEntries(answer.headers);
+async function send(answer: Response, to: Recipient, last: boolean): Promise<void> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of answer.body ?? []) chunks.push(chunk);
+  try {
+    if (!to.stream.destroyed) await write(answer, chunks, to, last);
+  } finally {
+    // A plaintext may be among them, and nobody else holds these bytes.
+    for (const chunk of chunks) chunk.fill(0);
+  }
+}
+
+/** Where an answer goes. */
+interface Recipient {
+  readonly response: ServerResponse;
+  readonly stream: Duplex;
+}
+
+async function write(
+  answer: Response,
+  chunks: readonly Uint8Array[],
+  { response, stream }: Recipient,
+  last: boolean,
+): Promise<void> {
+  const headers = Object.fromEntries(answer.headers);
   const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   if (answer.status !== 204) headers["content-length"] = String(length);
   if (last) headers["connection"] = "close";
   response.writeHead(answer.status, headers);
   for (const chunk of chunks) response.write(chunk);
-  await new Promise<void>((resolve) => {
-    response.once("close", resolve);
-    response.end();
-  });
-  // A plaintext may be among them, and nobody else holds these bytes.
-  for (const chunk of chunks) chunk.fill(0);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  response.once("close", resolve);
+  stream.once("close", resolve);
+  response.end();
+  await promise;
+  stream.off("close", resolve);
 }

@@ -5,6 +5,7 @@ import { KmstoolSession } from "./kmstool_session.ts";
 import { outcomeOf } from "./problem.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
 import type { EnclaveService } from "./service.ts";
+import { CallerGoneError } from "./service_errors.ts";
 
 /** How patient the server is, in milliseconds. */
 export interface KmstoolTimeouts {
@@ -44,7 +45,13 @@ interface Connection {
   busy: boolean;
 }
 
-/** The kmstool protocol over any stream: one reply for each message, in order; many connections at once. */
+/**
+ * The kmstool protocol over any stream: one reply for each message, in order; many connections at once.
+ *
+ * When a connection breaks, what runs for it is broken off. That its peer sends no more is no sign of it: a client
+ * may end its own direction (`nc -N` and socat do) and wait for the reply, and a connection that was closed
+ * altogether looks the same from here. Such a call runs to its end.
+ */
 export class KmstoolListener {
   readonly #parts: KmstoolListenerParts;
   readonly #connections = new Map<Connection, Promise<void>>();
@@ -133,7 +140,10 @@ export class KmstoolListener {
   }
 
   async #answer(connection: Connection, session: KmstoolSession, message: Uint8Array): Promise<void> {
-    const record = new RequestRecord("kmstool", connection.cid);
+    const caller = new AbortController();
+    const leave = () => caller.abort(new CallerGoneError());
+    const record = new RequestRecord("kmstool", connection.cid, caller.signal);
+    connection.stream.once("close", leave);
     connection.busy = true;
     connection.allow(this.#parts.timeouts.answerMs);
     try {
@@ -141,9 +151,9 @@ export class KmstoolListener {
       record.finish(this.#parts, "ok", "Ok");
       await write(connection.stream, answer);
     } catch (error) {
-      if (connection.stream.destroyed) throw error;
       await this.#refuse(connection, record, error);
     } finally {
+      connection.stream.off("close", leave);
       connection.busy = false;
     }
   }

@@ -21,7 +21,7 @@ export type Operation =
 export type Protocol = "http" | "kmstool";
 
 /** How it ended. */
-export type Outcome = "ok" | "refused" | "denied" | "busy" | "timeout" | "failed";
+export type Outcome = "ok" | "refused" | "denied" | "busy" | "timeout" | "gone" | "failed";
 
 /** Upper bounds of the histogram, in seconds. */
 const BUCKETS: readonly number[] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

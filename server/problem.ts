@@ -36,6 +36,7 @@ const TITLES: Readonly<Record<number, string>> = {
   413: "Content Too Large",
   415: "Unsupported Media Type",
   431: "Request Header Fields Too Large",
+  499: "Client Closed Request",
   500: "Internal Server Error",
   501: "Not Implemented",
   502: "Bad Gateway",
@@ -48,6 +49,8 @@ const STATUSES: Readonly<Record<string, number>> = {
   ERR_BAD_REQUEST: 400,
   ERR_POLICY_DENIED: 403,
   ERR_OVERLOADED: 503,
+  // Nobody gets it; as nginx logs it.
+  ERR_CALLER_GONE: 499,
   ERR_CREDENTIALS: 503,
   ERR_LIBRARY_LOAD: 503,
   ERR_ATTESTATION_UNAVAILABLE: 503,
@@ -129,6 +132,7 @@ export function outcomeOf(failure: unknown): Outcome {
   const code = codeOf(failure);
   if (code === "ERR_POLICY_DENIED") return "denied";
   if (code === "ERR_OVERLOADED") return "busy";
+  if (code === "ERR_CALLER_GONE") return "gone";
   const status = statusOf(failure);
   if (status === 504) return "timeout";
   return status >= 500 ? "failed" : "refused";

@@ -37,6 +37,8 @@ export class RequestRecord {
   readonly protocol: Protocol;
   /** Of the caller. */
   readonly cid: number;
+  /** Aborts when the caller goes away before the answer, where that can be known. */
+  readonly gone: AbortSignal | undefined;
   /** What was asked for. */
   operation: Operation = "Other";
   /** The key that was named, if one was. */
@@ -54,10 +56,12 @@ export class RequestRecord {
   /**
    * @param protocol Over which it came
    * @param cid Of the caller
+   * @param gone Aborts when the caller goes away
    */
-  constructor(protocol: Protocol, cid: number) {
+  constructor(protocol: Protocol, cid: number, gone?: AbortSignal) {
     this.protocol = protocol;
     this.cid = cid;
+    this.gone = gone;
   }
 
   /** Notes how long the policy took, in milliseconds. */

@@ -91,6 +91,7 @@ export class EnclaveService implements AsyncDisposable {
    * @throws {OverloadedError} When too many requests wait already
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {TimeoutError} When the time is up
+   * @throws {CallerGoneError} When the caller goes away: the call to KMS is broken off, and its turn is free
    * @throws What `KmsClient`'s own method throws
    */
   run<Request extends CallOptions, Checked extends object, Result>(
@@ -146,7 +147,7 @@ export class EnclaveService implements AsyncDisposable {
    * @throws {AttestationError} When there is no NSM, or it refuses
    */
   async attest(nonce: Uint8Array, record: RequestRecord): Promise<Uint8Array> {
-    using deadline = new Deadline("attest", this.#parts.timeoutMs);
+    using deadline = new Deadline("attest", this.#parts.timeoutMs, record.gone);
     using _turn = await this.#parts.admission.enter(deadline.signal);
     this.#parts.gate.check("GetAttestation", { region: this.scope.region }, record);
     if (this.#nsm === undefined) throw noNsm();
@@ -197,7 +198,7 @@ export class EnclaveService implements AsyncDisposable {
       const { timeoutMs, admission, gate, clients } = this.#parts;
       const own = facts(checked);
       note(own, record);
-      using deadline = new Deadline(operation.what, timeoutMs);
+      using deadline = new Deadline(operation.what, timeoutMs, record.gone);
       using _turn = await admission.enter(deadline.signal);
       gate.check(action, { ...own, region: scope.region }, record);
       if (!scope.credentials.isSet) throw notSet();

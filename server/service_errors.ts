@@ -24,6 +24,19 @@ export interface FieldProblem {
   readonly expected: string;
 }
 
+/** The caller closed the connection before there was an answer: what was done for him is broken off. */
+export class CallerGoneError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_CALLER_GONE";
+
+  /** Says so. */
+  constructor() {
+    super("Cannot answer the request: the caller is gone", {
+      hint: "Is the caller less patient than requestTimeoutMs, or did it restart?",
+    });
+  }
+}
+
 /** More requests than the server takes at once. */
 export class OverloadedError extends EnclaveKmsError {
   /** Stable code. */

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Endpoint } from "../../lib/endpoint.ts";
 import type { Policy, PolicyDecision } from "../../lib/policy/policy.ts";
 import type { PolicyFacts } from "../../lib/policy/facts.ts";
 import { Admission } from "../../server/admission.ts";
@@ -27,6 +28,8 @@ export interface FixtureOptions {
   readonly maxWaiting?: number;
   readonly timeoutMs?: number;
   readonly withoutNsm?: boolean;
+  /** Gets where KMS listens, and returns where to look for it. */
+  readonly through?: (endpoint: Endpoint) => Promise<Endpoint>;
 }
 
 /** Permits the tenant everything but credentials, and keeps what it was asked. */
@@ -53,13 +56,19 @@ export class Fixture implements AsyncDisposable {
   readonly keyId: string;
   readonly ciphertext: string;
 
-  private constructor(simulator: Simulator, keyId: string, ciphertext: string, options: FixtureOptions) {
+  private constructor(
+    simulator: Simulator,
+    endpoint: Endpoint,
+    keyId: string,
+    ciphertext: string,
+    options: FixtureOptions,
+  ) {
     this.simulator = simulator;
     this.keyId = keyId;
     this.ciphertext = ciphertext;
     const { policy = new RecordingPolicy(), maxConcurrent = 64, maxWaiting = 512, timeoutMs = 5000 } =
       options;
-    const { nsm, endpoint, trustedCertificates, region } = simulator.clientOptions;
+    const { nsm, trustedCertificates, region } = simulator.clientOptions;
     const gate = new Gate({
       policy,
       credentialPolicy: parentOnly,
@@ -92,7 +101,8 @@ export class Fixture implements AsyncDisposable {
       plaintext: PLAINTEXT,
       encryptionContext: ENCRYPTION_CONTEXT,
     });
-    const fixture = new Fixture(simulator, keyId, Buffer.from(bytes).toString("base64"), options);
+    const endpoint = await options.through?.(simulator.endpoint) ?? simulator.endpoint;
+    const fixture = new Fixture(simulator, endpoint, keyId, Buffer.from(bytes).toString("base64"), options);
     await fixture.service.checkNsm();
     return fixture;
   }

@@ -1,76 +1,14 @@
 import assert from "node:assert/strict";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
-import { type Endpoint, KmsClient, type KmsClientOptions } from "../../../mod.ts";
+import { KmsClient, type KmsClientOptions } from "../../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
+import { Proxy } from "../../support/proxy.ts";
 
 /** A key pair takes Deno up to a second, and longer on a busy machine. */
 const PATIENCE_MS = 30_000;
 
 /** Longer than all waits of three tries together. */
 const ABSENCE_MS = 300;
-
-/** A proxy to KMS that can go away and come back at the same address. */
-class Proxy implements AsyncDisposable {
-  /** Connections so far. */
-  accepted = 0;
-  /** Closes what it accepts, as a proxy does that cannot reach KMS. */
-  isCutOff = false;
-  readonly #target: Endpoint;
-  readonly #sockets = new Set<Socket>();
-  #server: Server | undefined;
-  #comeback: ReturnType<typeof setTimeout> | undefined;
-  #port = 0;
-
-  constructor(target: Endpoint) {
-    this.#target = target;
-  }
-
-  get endpoint(): Endpoint {
-    return { transport: "tcp", host: "127.0.0.1", port: this.#port };
-  }
-
-  async start(): Promise<void> {
-    const server = createServer((socket) => this.#relay(socket));
-    await new Promise<void>((resolve) => server.listen(this.#port, "127.0.0.1", resolve));
-    this.#port = (server.address() as AddressInfo).port;
-    this.#server = server;
-  }
-
-  async stop(): Promise<void> {
-    clearTimeout(this.#comeback);
-    const server = this.#server;
-    if (server === undefined) return;
-    this.#server = undefined;
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
-  }
-
-  /** Goes away now, and comes back after a while. */
-  async restart(): Promise<void> {
-    await this.stop();
-    this.#comeback = setTimeout(() => void this.start(), ABSENCE_MS);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-
-  #relay(socket: Socket): void {
-    this.accepted++;
-    if (this.isCutOff || this.#target.transport !== "tcp") return void socket.destroy();
-    const onward = connect({ host: this.#target.host, port: this.#target.port });
-    for (const [one, other] of [[socket, onward], [onward, socket]] as const) {
-      this.#sockets.add(one);
-      one.on("error", () => {});
-      one.once("close", () => {
-        this.#sockets.delete(one);
-        other.destroy();
-      });
-      one.pipe(other);
-    }
-  }
-}
 
 for (const engineCase of ENGINE_CASES.filter(({ speaksHttps }) => speaksHttps)) {
   describe.skipIf(engineCase.skip)(`connections of engine ${engineCase.label}`, () => suite(engineCase));
@@ -124,14 +62,14 @@ function suite(engineCase: EngineCase): void {
   ];
   for (const [name, run] of operations) {
     test(`${name} waits for a proxy that is away for ${ABSENCE_MS} ms`, async () => {
-      await proxy.restart();
+      await proxy.restart(ABSENCE_MS);
       using _result = await run();
     });
   }
 
   test("come back after a restart that broke the idle ones, for all calls at once", async () => {
     await Promise.all(Array.from({ length: 4 }, () => decrypt()));
-    await proxy.restart();
+    await proxy.restart(ABSENCE_MS);
     await Promise.all(Array.from({ length: 4 }, () => decrypt()));
   });
 
