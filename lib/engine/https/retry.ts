@@ -1,5 +1,5 @@
 import type { Deadline } from "../../deadline.ts";
-import { ConnectionError, KmsError } from "../../errors.ts";
+import { ConnectionError, KmsError, TimeoutError } from "../../errors.ts";
 import { UnreachableError } from "./connection_errors.ts";
 
 /** The first wait is at most this long, in milliseconds; each next one at most twice as long. */
@@ -19,7 +19,8 @@ export const MAX_DELAY_MS = 1000;
  *
  * @param attempt What to do; it keeps the deadline itself
  * @param maxAttempts How often something is sent at most; 1 for no second try of any kind
- * @param deadline When to give up. If the wait would outlast it, the failure itself is reported
+ * @param deadline When to give up. If the wait would outlast it, the failure itself is reported; so is the last
+ *   one if the time is up while the next connection is tried
  * @param random From 0 to below 1
  * @returns What the first attempt that succeeds returns
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -30,16 +31,24 @@ export async function withRetries<T>(
   deadline: Deadline,
   random: () => number = Math.random,
 ): Promise<T> {
+  let absence: UnreachableError | undefined;
   for (let failures = 1, sent = 0;; failures++) {
     try {
       return await attempt();
     } catch (error) {
-      if (maxAttempts === 1 || !(error instanceof UnreachableError)) sent++;
+      if (absence !== undefined && isTimeUp(error, deadline)) throw absence;
+      absence = error instanceof UnreachableError ? error : undefined;
+      if (maxAttempts === 1 || absence === undefined) sent++;
       const delayMs = random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** (failures - 1));
       if (sent >= maxAttempts || !canRetryHelp(error) || delayMs >= deadline.remainingMs) throw error;
       await deadline.sleep(delayMs);
     }
   }
+}
+
+/** Not so if the caller aborted. */
+function isTimeUp(error: unknown, { signal }: Deadline): boolean {
+  return error instanceof TimeoutError && error === signal.reason;
 }
 
 function canRetryHelp(error: unknown): boolean {

@@ -82,6 +82,23 @@ describe("withRetries()", () => {
     assert.equal(calls(), 1);
   });
 
+  test("says that no connection came about, if the time is up during the next try; not if the caller aborts", async () => {
+    const absent = new UnreachableError("absent", { hint });
+    const hangAfter = (failure: unknown, deadline: Deadline) => {
+      let calls = 0;
+      return () => ++calls === 1 ? Promise.reject(failure) : deadline.race(new Promise<number>(() => {}));
+    };
+    for (const [failure, expected] of [[absent, absent], [broken, { code: "ERR_TIMEOUT" }]] as const) {
+      using deadline = new Deadline("test", 30);
+      await assert.rejects(withRetries(hangAfter(failure, deadline), 9, deadline, () => 0), expected);
+    }
+    const reason = new Error("enough");
+    const controller = new AbortController();
+    using deadline = new Deadline("test", 5000, controller.signal);
+    setTimeout(() => controller.abort(reason), 5);
+    await assert.rejects(withRetries(hangAfter(absent, deadline), 9, deadline, () => 0), reason);
+  });
+
   test("stops waiting when the caller aborts", async () => {
     const controller = new AbortController();
     using deadline = new Deadline("test", 5000, controller.signal);
