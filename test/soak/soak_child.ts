@@ -1,0 +1,145 @@
+/**
+ * The process under test: one client, many calls, and measurements between them. KMS is in another process, so
+ * that what it holds does not count. Takes the path of a {@link SoakTask}, prints a {@link Footprint} a line.
+ *
+ * @module
+ */
+import { openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { setImmediate } from "node:timers";
+import { setTimeout as sleep } from "node:timers/promises";
+import process from "node:process";
+import { Buffer } from "node:buffer";
+import { KmsClient, KmsError, SdkKmsDecryptError } from "../../mod.ts";
+import { doublePath, SdkDouble } from "../support/sdk_double.ts";
+import { MemoryProbe } from "./memory_probe.ts";
+import type { Footprint, Outcomes, Sabotage, SoakRequest, SoakTask } from "./soak_task.ts";
+
+/** How long credentials are said to last: they are replaced many times in a run. */
+const CREDENTIALS_MS = 5000;
+
+/** What an abandoned call ends with. */
+const ABANDONED = new Error("the caller gave up");
+
+const task = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as SoakTask;
+const requests = task.requests.map(({ ciphertext, plaintext, ...request }) => ({
+  ...request,
+  ciphertext: Buffer.from(ciphertext, "base64"),
+  plaintext: plaintext === undefined ? undefined : Buffer.from(plaintext, "base64"),
+}));
+const probe = new MemoryProbe(task.probe);
+const double = task.options.library !== undefined && task.options.library === doublePath
+  ? new SdkDouble(doublePath)
+  : undefined;
+const outcomes: { -readonly [Name in keyof Outcomes]: Outcomes[Name] } = {
+  decrypted: 0,
+  refused: 0,
+  abandoned: 0,
+  wrong: 0,
+};
+const kept: number[][] = [];
+let calls = 0;
+let credentialsGiven = 0;
+
+await using client = await KmsClient.open({ ...task.options, credentials: nextCredentials });
+await run(task.warmUp);
+await report();
+for (let sample = 0; sample < task.samples; sample++) {
+  await run(Math.round(task.calls * (sample + 1) / task.samples) - (calls - task.warmUp));
+  await report();
+}
+
+/** So many calls, some of them side by side. */
+async function run(times: number): Promise<void> {
+  const end = calls + times;
+  const lane = async () => {
+    while (calls < end) await callOnce(calls++);
+  };
+  await Promise.all(Array.from({ length: task.concurrency }, lane));
+}
+
+async function callOnce(index: number): Promise<void> {
+  const request = requests[index % requests.length]!;
+  const isAbandoned = task.abandonEvery > 0 && index % task.abandonEvery === 0;
+  const { plaintext, kmsCode, ...decrypt } = request;
+  if (task.sabotage !== undefined) sabotage(task.sabotage);
+  try {
+    using secret = await start(decrypt, isAbandoned);
+    const expected = task.sabotage?.crossedCall === index ? requests.at(index - 1)!.plaintext : plaintext;
+    if (expected !== undefined && expected.equals(secret.bytes)) outcomes.decrypted++;
+    else note(index, `${secret.length} bytes that are not the plaintext`);
+  } catch (error) {
+    if (isAbandoned && error === ABANDONED) outcomes.abandoned++;
+    else if (kmsCode !== undefined && isRefusal(error, kmsCode)) outcomes.refused++;
+    else note(index, String(error));
+  }
+}
+
+function start(request: Omit<SoakRequest, "ciphertext"> & { ciphertext: Uint8Array }, isAbandoned: boolean) {
+  if (!isAbandoned) return client.decrypt(request);
+  const controller = new AbortController();
+  const promise = client.decrypt({ ...request, signal: controller.signal });
+  setImmediate(() => controller.abort(ABANDONED));
+  return promise;
+}
+
+/** The C client does not say why KMS refused. */
+function isRefusal(error: unknown, kmsCode: string): boolean {
+  if (client.engine === "sdk-client") return error instanceof SdkKmsDecryptError;
+  return error instanceof KmsError && error.kmsCode === kmsCode;
+}
+
+function note(index: number, what: string): void {
+  outcomes.wrong++;
+  outcomes.firstWrong ??= `call ${index}: ${what}`;
+}
+
+function nextCredentials() {
+  const { accessKeyId, secretAccessKey, sessionToken } = task
+    .credentials[credentialsGiven++ % task.credentials.length]!;
+  return { accessKeyId, secretAccessKey, sessionToken, expiration: Date.now() + CREDENTIALS_MS };
+}
+
+function sabotage({ nativeBytes, heapBytes, descriptorEvery }: Sabotage): void {
+  probe.leak(nativeBytes);
+  kept.push(new Array(heapBytes >> 3).fill(0));
+  if (calls % descriptorEvery === 0) openSync("/dev/null", "r");
+}
+
+async function report(): Promise<void> {
+  await settle();
+  const heapBytes = process.memoryUsage().heapUsed;
+  const nativeBytes = probe.nativeBytes();
+  const descriptors = readdirSync("/proc/self/fd").map(describeDescriptor);
+  const sockets = descriptors.filter((target) => target.startsWith("socket:")).length;
+  const resident = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  const footprint: Footprint = {
+    calls: calls - task.warmUp,
+    heapBytes,
+    nativeBytes,
+    residentBytes: Number(resident) * 1024,
+    threads: readdirSync("/proc/self/task").length,
+    sockets,
+    files: descriptors.length - sockets,
+    outcomes,
+  };
+  console.log(JSON.stringify(footprint));
+}
+
+/** What is only waiting to be collected goes: some of it in two rounds, with finalizers between. */
+async function settle(): Promise<void> {
+  // Its journal grows with every call.
+  double?.reset();
+  for (let round = 0; round < 3; round++) {
+    (globalThis as { gc?: () => void }).gc?.();
+    await sleep(20);
+  }
+}
+
+function describeDescriptor(descriptor: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    // The one that listed the others is closed by now.
+    return "";
+  }
+}
