@@ -53,7 +53,11 @@ export class Lab implements AsyncDisposable {
     args: readonly string[] = [],
     flags: readonly string[] = [],
   ): string[] {
-    const command = commandOf(runtime, script, args, flags);
+    return this.supervise(commandOf(runtime, script, args, flags));
+  }
+
+  /** @returns The same command, whose process has a `/dev/nsm`, if that can be had */
+  supervise(command: string[]): string[] {
     return this.parts.hasDevice ? supervise(command, this.#folder) : command;
   }
 

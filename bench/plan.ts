@@ -1,3 +1,5 @@
+import type { MicroPart } from "./micro.ts";
+import type { Turns } from "./micro/turns.ts";
 import { pathKind, type PathName, PATHS } from "./paths/path.ts";
 import type { Runtime } from "./runtimes.ts";
 import { ROUND_TRIPS_MS, type RoundTripMs } from "./setting.ts";
@@ -23,6 +25,10 @@ export interface Plan {
   readonly warmUpMs: number;
   /** How often processes are started to see how long that takes. */
   readonly starts: number;
+  /** How often parts are measured by themselves. */
+  readonly turns: Readonly<Record<MicroPart, Turns>>;
+  /** After so many milliseconds no round begins, however busy the machine is. */
+  readonly latestRoundMs: number;
 }
 
 const AT_ONCE = [1, 16, 64];
@@ -37,17 +43,38 @@ const WATCHED_AT_ONCE = 16;
  */
 export function makePlan(isQuick: boolean, runtimes: readonly Runtime[]): Plan {
   const cells = runtimes.flatMap((runtime) => [...comparisons(runtime), ...watches(runtime)]);
-  return isQuick
-    ? {
-      cells: cells.filter(isWorthAMinute),
-      rounds: 3,
-      forMs: 150,
-      slowForMs: 200,
-      warmUpMs: 400,
-      starts: 2,
-    }
-    : { cells, rounds: 5, forMs: 500, slowForMs: 1000, warmUpMs: 1500, starts: 7 };
+  return isQuick ? { ...QUICK, cells: cells.filter(isWorthAMinute) } : { ...FULL, cells };
 }
+
+type Lengths = Omit<Plan, "cells">;
+
+const QUICK: Lengths = {
+  rounds: 3,
+  forMs: 120,
+  slowForMs: 120,
+  warmUpMs: 250,
+  starts: 1,
+  turns: {
+    ffi: { warmUp: 10, rounds: 20 },
+    policy: { warmUp: 50, rounds: 100 },
+    attestation: { warmUp: 10, rounds: 20 },
+  },
+  latestRoundMs: 40_000,
+};
+
+const FULL: Lengths = {
+  rounds: 5,
+  forMs: 500,
+  slowForMs: 1000,
+  warmUpMs: 1500,
+  starts: 7,
+  turns: {
+    ffi: { warmUp: 50, rounds: 200 },
+    policy: { warmUp: 500, rounds: 2000 },
+    attestation: { warmUp: 100, rounds: 500 },
+  },
+  latestRoundMs: Infinity,
+};
 
 function comparisons(runtime: Runtime): Cell[] {
   const all = (Object.keys(PATHS) as PathName[]).flatMap((path) =>

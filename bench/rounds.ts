@@ -28,20 +28,21 @@ export async function runRounds(
   plan: Plan,
   random: () => number,
   progress: (text: string) => void,
-): Promise<Measured[]> {
+): Promise<{ measured: Measured[]; rounds: number }> {
   await using workers = new Workers(lab);
   const cells = plan.cells.filter(({ path }) => pathKind(path).missing?.(lab.parts) === undefined);
   const found = new Map(cells.map((cell) => [cell, [] as Slice[]]));
   progress("warming up");
   for (const cell of cells.filter(isFirstOfItsKind)) await workers.measure(cell, plan.warmUpMs);
-  for (let round = 1; round <= plan.rounds; round++) {
-    progress(`round ${round} of ${plan.rounds}`);
+  let rounds = 0;
+  while (rounds < plan.rounds && (rounds === 0 || performance.now() < plan.latestRoundMs)) {
+    progress(`round ${++rounds} of ${plan.rounds}`);
     for (const cell of shuffle(cells, random)) {
       const forMs = pathKind(cell.path).isSlow ? plan.slowForMs : plan.forMs;
       found.get(cell)?.push(await workers.measure(cell, forMs));
     }
   }
-  return [...found].map(([cell, slices]) => ({ cell, slices }));
+  return { rounds, measured: [...found].map(([cell, slices]) => ({ cell, slices })) };
 }
 
 /** Each process is warmed up once for each network, with 16 at once if it is so measured. */

@@ -4,19 +4,23 @@
  *
  * @module
  */
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import process from "node:process";
+import { Child } from "./child.ts";
+import { formatGoals, judge } from "./goals.ts";
+import { importRows } from "./imports.ts";
 import { Lab } from "./lab.ts";
+import { type MicroOrder, PARTS } from "./micro.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
-import { makePlan } from "./plan.ts";
+import { makePlan, type Plan } from "./plan.ts";
+import { describeMachine, formatMachine, writeReport } from "./report.ts";
 import { makeResults } from "./results.ts";
 import { runRounds } from "./rounds.ts";
 import { comparisonRows, loopRows } from "./rows.ts";
+import { commandOf } from "./runtimes.ts";
+import { allocationRows, startRows } from "./starts.ts";
 import { seededRandom } from "./statistics.ts";
-import { formatTable } from "./table.ts";
+import { formatTable, type Row } from "./table.ts";
 
-const startedAt = performance.now();
 const options = readOptions(process.argv.slice(2));
 if (options === "help") console.log(USAGE);
 else await bench(options);
@@ -25,15 +29,37 @@ async function bench(options: Options): Promise<void> {
   const plan = makePlan(options.isQuick, options.runtimes);
   const random = seededRandom(options.seed);
   await using lab = await Lab.open();
-  const measured = await runRounds(lab, plan, random, progress);
+  const machine = await describeMachine(lab.parts);
+  progress("cold start, memory, imports");
+  const rows = [
+    ...await startRows(lab, plan, options.runtimes, random),
+    ...await allocationRows(lab, options.runtimes),
+    ...await importRows(plan.starts, options.runtimes, random),
+    ...await microRows(plan, options),
+  ];
+  const { measured, rounds } = await runRounds(lab, plan, random, progress);
   const results = makeResults(measured, lab.parts);
-  const rows = [...comparisonRows(results), ...loopRows(results)];
-  console.log(formatTable(rows));
-  await mkdir(options.out, { recursive: true });
-  await writeFile(join(options.out, "results.json"), JSON.stringify({ results, rows }, undefined, 2));
-  progress("done");
+  const goals = judge({ measured, results, parts: lab.parts });
+  const table = [...comparisonRows(results), ...loopRows(results), ...rows];
+  console.log(`${formatMachine(machine)}\n\n${formatTable(table)}\n\n${formatGoals(goals)}`);
+  const command = `npm run bench${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(" ")}` : ""}`;
+  const report = { machine, command, seed: options.seed, rounds, goals, rows: table, results, measured };
+  progress(`wrote ${(await writeReport(options.out, report)).join(", ")}`);
+}
+
+/** What parts of the library cost by themselves, on each runtime in turn. */
+async function microRows({ turns }: Plan, { runtimes }: Options): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const part of PARTS) {
+    for (const runtime of runtimes) {
+      progress(`${part} on ${runtime}`);
+      await using child = new Child(commandOf(runtime, "micro.ts"));
+      rows.push(...await child.ask<Row[]>({ part, ...turns[part] } satisfies MicroOrder));
+    }
+  }
+  return rows;
 }
 
 function progress(text: string): void {
-  console.error(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+  console.error(`${(performance.now() / 1000).toFixed(1).padStart(6)} s  ${text}`);
 }
