@@ -14,8 +14,8 @@ export interface Cell {
   readonly watchesLoop: boolean;
 }
 
-/** What is measured, and how long. */
-export interface Plan {
+/** What is measured in rounds, and how long. */
+export interface RoundPlan {
   readonly cells: readonly Cell[];
   readonly rounds: number;
   /** How long one cell is measured in one round, in milliseconds; what is slow takes longer. */
@@ -23,12 +23,16 @@ export interface Plan {
   readonly slowForMs: number;
   /** How long each process is warmed up. */
   readonly warmUpMs: number;
+  /** After so many milliseconds no round begins, however busy the machine is. */
+  readonly latestRoundMs: number;
+}
+
+/** The same, and what is measured beside the rounds. */
+export interface Plan extends RoundPlan {
   /** How often processes are started to see how long that takes. */
   readonly starts: number;
   /** How often parts are measured by themselves. */
   readonly turns: Readonly<Record<MicroPart, Turns>>;
-  /** After so many milliseconds no round begins, however busy the machine is. */
-  readonly latestRoundMs: number;
 }
 
 const AT_ONCE = [1, 16, 64];

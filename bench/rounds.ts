@@ -1,7 +1,7 @@
 import { type Child, ChildDied } from "./child.ts";
 import type { Lab } from "./lab.ts";
 import { pathKind, type PathName } from "./paths/path.ts";
-import type { Cell, Plan } from "./plan.ts";
+import type { Cell, RoundPlan } from "./plan.ts";
 import type { Runtime } from "./runtimes.ts";
 import type { Slice, SliceOrder } from "./slice.ts";
 import { shuffle } from "./statistics.ts";
@@ -25,7 +25,7 @@ const NOTHING: Slice = { latenciesMs: [], perSecond: 0, cpuMs: 0, failures: {}, 
  */
 export async function runRounds(
   lab: Lab,
-  plan: Plan,
+  plan: RoundPlan,
   random: () => number,
   progress: (text: string) => void,
 ): Promise<{ measured: Measured[]; rounds: number }> {

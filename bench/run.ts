@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { Child } from "./child.ts";
+import { formatGate, isHeld, runGate } from "./gate.ts";
 import { formatGoals, judge } from "./goals.ts";
 import { importRows } from "./imports.ts";
 import { Lab } from "./lab.ts";
@@ -23,7 +24,15 @@ import { formatTable, type Row } from "./table.ts";
 
 const options = readOptions(process.argv.slice(2));
 if (options === "help") console.log(USAGE);
+else if (options.isGate) await gate();
 else await bench(options);
+
+async function gate(): Promise<void> {
+  await using lab = await Lab.open();
+  const checks = await runGate(lab, progress);
+  console.log(formatGate(checks));
+  if (!checks.every(isHeld)) process.exitCode = 1;
+}
 
 async function bench(options: Options): Promise<void> {
   const plan = makePlan(options.isQuick, options.runtimes);
