@@ -52,7 +52,10 @@ export interface KernelEntropy {
   readonly source: string | undefined;
   /** How many bytes of the NSM's the kernel was given. */
   readonly byteLength: number;
-  /** Whether the kernel draws from them already; otherwise within a minute, or five before Linux 5.18. */
+  /**
+   * Whether the kernel draws from them already, as it says: before Linux 5.12 it may say so in error. Otherwise
+   * it does within a minute, or five before Linux 5.18.
+   */
   readonly reseeded: boolean;
 }
 
@@ -71,12 +74,14 @@ const FIELDS: readonly string[] = [...CALL_FIELDS, "byteLength", "devicePath", "
  * itself. An enclave has little else to draw from. The server calls it when it starts; `KmsClient` does not:
  * call it before anything makes a key.
  *
- * The bytes are asked for on another thread, given to the kernel and wiped. Where they count, the kernel
- * draws from them at once.
+ * The bytes are asked for on another thread, given to the kernel and wiped. Where they count, the kernel is
+ * told to draw from them at once.
  *
- * Not guaranteed: that generators in user space notice. Node.js seeds OpenSSL from the kernel as it starts,
- * before any program of ours runs, and OpenSSL asks the kernel again by its own rules. To be sure of those
- * too, call this in a process of its own, before the one that makes keys.
+ * Not guaranteed: that generators in user space notice. Node.js draws from the kernel as it starts, for
+ * OpenSSL's generator, before any program of ours runs; OpenSSL asks the kernel again by its own rules. To be
+ * sure of that one too, call this in a process of its own, before the one that makes keys.
+ *
+ * In the C SDK: `aws_nitro_enclaves_library_seed_entropy`, which does not look for the kernel's own source.
  *
  * @param nsm The module; not owned. Undefined where there is none
  * @param options How much, and how long to wait

@@ -71,7 +71,8 @@ export class KernelRandom implements Disposable {
    * Has the kernel draw from its pool now, and not when it would have next: up to a minute later, or five
    * before Linux 5.18.
    *
-   * @returns Whether it did; not without CAP_SYS_ADMIN, before Linux 4.17, and while the pool is not full
+   * @returns Whether it says so; not without CAP_SYS_ADMIN, before Linux 4.17, and while the pool is not full.
+   *   Before Linux 5.12, and its stable releases' copies of that mend, it says so and only stirs what it had
    */
   reseed(): boolean {
     using unread = NativeMemory.create(1);
