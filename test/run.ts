@@ -16,7 +16,21 @@ interface Outcome {
   readonly output: string;
 }
 
-const DENO_FLAGS = ["--allow-all", "--no-prompt", "--unstable-vsock"];
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+const DENO_TEST = [
+  "deno",
+  "test",
+  "--quiet",
+  "--no-check",
+  "--allow-all",
+  "--no-prompt",
+  "--unstable-vsock",
+];
 
 const CHECKS: Readonly<Record<string, readonly string[]>> = {
   "types (tsc)": ["tsc", "-p", "."],
@@ -28,59 +42,89 @@ const CHECKS: Readonly<Record<string, readonly string[]>> = {
 const sockets = mkdtempSync(join(tmpdir(), "enclave-kms-nsm-"));
 process.on("exit", () => rmSync(sockets, { recursive: true, force: true }));
 
-const failed = [...await runChecks(), ...await runTests()];
+const SUMMARIES = { Node: /^\s*Tests\s.*$/m, Deno: /^.*\d+ passed.*failed.*$/m };
+
+/**
+ * Processes at once of what is not Node's, which has as many (vitest.config.ts). A test waits for a third of its
+ * time, for a time-out or a child: so many keep two cores busy.
+ */
+const AT_ONCE = 2;
+
+/** Test files to one process on Deno: few, and the last processes end together; many, and few start up. */
+const DENO_BATCH = 10;
+
+const failed = await runAll();
 if (failed.length > 0) {
   console.error(`\nFailed: ${failed.join(", ")}`);
   process.exitCode = 1;
 }
 
-async function runChecks(): Promise<string[]> {
-  const failures: string[] = [];
-  for (const [name, command] of Object.entries(CHECKS)) {
-    const started = performance.now();
-    const { code, output } = await run(command);
-    console.log(`${code === 0 ? "ok  " : "FAIL"} ${name} (${seconds(started)} s)`);
-    if (code === 0) continue;
-    console.error(output);
-    failures.push(name);
-  }
-  return failures;
-}
-
-async function runTests(): Promise<string[]> {
+/** @returns The names of what failed */
+async function runAll(): Promise<string[]> {
   const supervised = (await compileInstrument("nsm-supervisor")) !== undefined;
   if (!supervised) {
     console.log("No C compiler: what needs the NSM device or the double of the C SDK is skipped");
   }
   const wrap = (command: string[]) => supervised ? supervise(command, sockets) : command;
   const filters = process.argv.slice(2);
-  const denoPaths = filters.length > 0 ? matching(filters) : ["test"];
-  const denoCommand = ["deno", "test", "--quiet", "--no-check", ...DENO_FLAGS, ...denoPaths];
-  // Side by side, one to a core.
-  const [node, deno] = await Promise.all([
-    runRuntime("Node", wrap(["vitest", "run", ...filters]), /^\s*Tests\s.*$/m),
-    runRuntime("Deno", wrap(denoCommand), /^.*\d+ passed.*failed.*$/m),
+  const limit = limitTo(AT_ONCE);
+  const checks = Object.entries(CHECKS).map(([name, command]) => limit(() => runCheck(name, command)));
+  const batches = inBatches(matching(filters)).map((paths) => wrap([...DENO_TEST, ...paths]));
+  const runs = await Promise.all([
+    runTests("Node", [run(wrap(["vitest", "run", ...filters]))]),
+    runTests("Deno", batches.map((command) => limit(() => run(command)))),
   ]);
-  for (const { name, code, output, took } of [node, deno]) {
+  for (const { name, code, output, took } of runs) {
     console.log(
       `\n--- tests on ${name}\n${output}--- ${name}: ${code === 0 ? "ok" : `exit code ${code}`} (${took} s)`,
     );
   }
-  const total = (word: "passed" | "failed" | "skipped") => node.counts[word] + deno.counts[word];
+  const total = (word: keyof Counts) => sum(runs.map(({ counts }) => counts[word]));
   console.log(`\ntests: ${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
-  return [node, deno].filter(({ code }) => code !== 0).map(({ name }) => `tests on ${name}`);
+  const failedRuns = runs.filter(({ code }) => code !== 0).map(({ name }) => `tests on ${name}`);
+  return [...(await Promise.all(checks)).flat(), ...failedRuns];
 }
 
-async function runRuntime(name: string, command: string[], summary: RegExp) {
+async function runCheck(name: string, command: readonly string[]): Promise<string[]> {
   const started = performance.now();
   const { code, output } = await run(command);
+  console.log(`${code === 0 ? "ok  " : "FAIL"} ${name} (${seconds(started)} s)`);
+  if (code === 0) return [];
+  console.error(output);
+  return [name];
+}
+
+async function runTests(name: keyof typeof SUMMARIES, processes: readonly Promise<Outcome>[]) {
+  const started = performance.now();
+  const outcomes = await Promise.all(processes);
   const took = seconds(started);
+  const code = outcomes.find((outcome) => outcome.code !== 0)?.code ?? 0;
   console.log(`${code === 0 ? "ok  " : "FAIL"} tests on ${name} (${took} s)`);
-  return { name, code, output, took, counts: count(output.match(summary)?.[0] ?? "") };
+  const counted = outcomes.map(({ output }) => count(output.match(SUMMARIES[name])?.[0] ?? ""));
+  const total = (word: keyof Counts) => sum(counted.map((counts) => counts[word]));
+  const counts: Counts = { passed: total("passed"), failed: total("failed"), skipped: total("skipped") };
+  return { name, code, output: outcomes.map(({ output }) => output).join(""), took, counts };
+}
+
+/** So many run at a time, in the order in which they come. */
+function limitTo(most: number): <T>(start: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (start) => {
+    if (running === most) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      return await start();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next();
+    }
+  };
 }
 
 /** Vitest's summary counts tests; on Deno a file's groups are tests, and the tests are their steps. */
-function count(summary: string): { passed: number; failed: number; skipped: number } {
+function count(summary: string): Counts {
   const steps = (word: string) => Number(new RegExp(`${word} \\((\\d+) steps?\\)`).exec(summary)?.[1] ?? 0);
   const tests = (word: string) => Number(new RegExp(`(\\d+) ${word}`).exec(summary)?.[1] ?? 0);
   const number = summary.includes("step") ? steps : tests;
@@ -114,10 +158,16 @@ function sourceFiles(): string[] {
   return ["mod.ts", ...rooms.flatMap(listTypeScript)];
 }
 
-/** What vitest makes of its filters: every test file whose path has one of them in it. */
+/** What vitest makes of its filters: every test file whose path has one of them in it; all without a filter. */
 function matching(filters: readonly string[]): string[] {
   const tests = listTypeScript("test").filter((path) => path.endsWith(".test.ts"));
-  return tests.filter((path) => filters.some((filter) => path.includes(filter)));
+  return tests.filter((path) => filters.length === 0 || filters.some((filter) => path.includes(filter)));
+}
+
+/** Dealt out like cards: neighbours, which take alike, come into different batches. */
+function inBatches(paths: readonly string[]): string[][] {
+  const count = Math.ceil(paths.length / DENO_BATCH);
+  return Array.from({ length: count }, (_, batch) => paths.filter((_, index) => index % count === batch));
 }
 
 function listTypeScript(folder: string): string[] {
@@ -128,6 +178,10 @@ function listTypeScript(folder: string): string[] {
   } catch {
     return [];
   }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((left, right) => left + right, 0);
 }
 
 function seconds(started: number): string {
