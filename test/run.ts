@@ -40,7 +40,11 @@ const CHECKS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const sockets = mkdtempSync(join(tmpdir(), "enclave-kms-nsm-"));
-process.on("exit", () => rmSync(sockets, { recursive: true, force: true }));
+/** What Node has compiled, for the many child processes that load the library anew; Deno always keeps it. */
+const compiled = mkdtempSync(join(tmpdir(), "enclave-kms-compiled-"));
+process.on("exit", () => {
+  for (const folder of [sockets, compiled]) rmSync(folder, { recursive: true, force: true });
+});
 
 const SUMMARIES = { Node: /^\s*Tests\s.*$/m, Deno: /^.*\d+ passed.*failed.*$/m };
 
@@ -140,7 +144,7 @@ function run(command: readonly string[]): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1" },
+      env: { NODE_COMPILE_CACHE: compiled, ...process.env, NO_COLOR: "1" },
     });
     let output = "";
     const collect = (chunk: Uint8Array) => {

@@ -39,7 +39,7 @@ export function runChild(words: readonly string[], options: ChildOptions = {}): 
   const [program = "", ...args] = options.command ?? COMMAND;
   const child = spawn(program, [...args, MAIN, ...words], {
     stdio: ["pipe", "pipe", "pipe"],
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], NO_COLOR: "1", ...options.env },
+    env: { ...pick(["PATH", "HOME", "NODE_COMPILE_CACHE"]), NO_COLOR: "1", ...options.env },
   });
   let stdout = "";
   let stderr = "";
@@ -51,6 +51,11 @@ export function runChild(words: readonly string[], options: ChildOptions = {}): 
     child.on("error", reject);
     child.on("close", (code) => resolve({ code: code ?? -1, stdout, stderr }));
   });
+}
+
+function pick(names: readonly string[]): Record<string, string> {
+  const own = names.map((name) => [name, process.env[name]] as const);
+  return Object.fromEntries(own.flatMap(([name, value]) => value === undefined ? [] : [[name, value]]));
 }
 
 /** Without what a machine that is slow enough makes the command say. */
