@@ -135,7 +135,7 @@ export class ConnectionError extends EnclaveKmsError {
   readonly code = "ERR_CONNECTION";
 }
 
-/** The peer's certificate was not accepted. Never retried. */
+/** The peer's certificate was not accepted, or there is nothing to judge it by. Never retried. */
 export class CertificateError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_CERTIFICATE";

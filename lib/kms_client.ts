@@ -64,6 +64,7 @@ export class KmsClient implements AsyncDisposable {
    * @throws {RangeError} When an option is out of range
    * @throws {LibraryLoadError} When the engine needs a library that does not load
    * @throws {AttestationError} When engine `direct` finds no NSM
+   * @throws {CertificateError} When there are no certificate authorities to trust KMS by
    * @throws {TimeoutError} When it takes longer than `timeoutMs`
    */
   static async open(options: KmsClientOptions): Promise<KmsClient> {

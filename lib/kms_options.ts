@@ -2,6 +2,7 @@ import process from "node:process";
 import { checkFields, checkInteger, checkOneOf, checkText } from "./checks.ts";
 import type { CredentialsProvider } from "./credentials.ts";
 import type { EngineName } from "./engine/engine.ts";
+import { checkTrustedCertificates } from "./engine/https/trusted_certificates.ts";
 import type { NsmTransport } from "./attestation/nsm_transport.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "./endpoint.ts";
 import { checkHostName, checkRegion, kmsHostName } from "./region.ts";
@@ -22,7 +23,13 @@ export interface KmsClientOptions {
   readonly endpoint?: Endpoint | undefined;
   /** KMS's name, as its certificate has it. Default: from the region. */
   readonly hostName?: string | undefined;
-  /** Certificate authorities that may vouch for KMS, PEM. Default: those of the runtime or the system. */
+  /**
+   * Certificate authorities that may vouch for KMS, PEM; at most 1 MiB, and no others count then. Default on
+   * `direct` and `sdk`: the runtime's, which Node and Deno bring along, so that an image needs no `/etc/ssl`, and
+   * those that its own settings add (`NODE_EXTRA_CA_CERTS`, `--use-openssl-ca`, `DENO_TLS_CA_STORE`, `DENO_CERT`).
+   * Default on `sdk-client`: the system's bundle in `/etc/ssl` or `/etc/pki`, or what `SSL_CERT_FILE` names.
+   * Opening fails with a {@link CertificateError} when there are none.
+   */
   readonly trustedCertificates?: string | readonly string[] | undefined;
   /** Absolute path of `libaws-nitro-enclaves-sdk-c.so`. Default: the system's library folders. */
   readonly library?: string | undefined;
@@ -135,7 +142,7 @@ export function checkOptions(options: KmsClientOptions): CheckedOptions {
     endpoint: checkEndpoint(options.endpoint ?? DEFAULT_ENDPOINT),
     hostName: options.hostName === undefined ? kmsHostName(region) : checkHostName(options.hostName),
     hostNameGiven: options.hostName !== undefined,
-    trustedCertificates: joinCertificates(options.trustedCertificates),
+    trustedCertificates: checkCertificates(options.trustedCertificates),
     library: options.library === undefined ? undefined : checkLibrary(options.library),
     nsm,
     timeoutMs: checkTimeout(options.timeoutMs, DEFAULT_TIMEOUT_MS),
@@ -206,10 +213,9 @@ function checkLibrary(path: unknown): string {
   throw new TypeError(`library must be an absolute path, for this process began in ${process.cwd()}`);
 }
 
-function joinCertificates(pem: unknown): string | undefined {
+function checkCertificates(pem: unknown): string | undefined {
   if (pem === undefined) return undefined;
-  const joined = Array.isArray(pem) ? pem.join("\n") : pem;
-  const text = checkText("trustedCertificates", joined, 1 << 20);
-  if (/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(text)) return text;
-  throw new TypeError("trustedCertificates must be certificates in PEM");
+  const texts: readonly string[] = Array.isArray(pem) ? pem : [pem];
+  if (texts.length > 0) checkText("trustedCertificates", texts.join("\n"), 1 << 20);
+  return checkTrustedCertificates(texts).join("\n");
 }

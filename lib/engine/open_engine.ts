@@ -4,9 +4,11 @@ import { LibraryLoadError } from "../errors.ts";
 import type { CheckedOptions } from "../kms_options.ts";
 import { NsmDevice } from "../native/nsm_device.ts";
 import { SdkLibrary } from "../native/sdk_library.ts";
+import { checkSystemTrust } from "../native/trust_store.ts";
 import { openTransport } from "../transport.ts";
 import type { KmsEngine } from "./engine.ts";
 import { KmsConnection } from "./https/kms_connection.ts";
+import { checkRuntimeTrust } from "./https/trusted_certificates.ts";
 import { HttpsEngine } from "./https_engine.ts";
 import { NsmRecipient } from "./nsm_recipient.ts";
 import type { Recipient } from "./recipient.ts";
@@ -23,6 +25,7 @@ import { SdkRecipient } from "./sdk_recipient.ts";
  * @param deadline When to give up
  * @throws {LibraryLoadError} When the engine needs a library that does not load
  * @throws {AttestationError} When there is no NSM
+ * @throws {CertificateError} When there are no certificate authorities to trust KMS by
  */
 export async function openEngine(options: CheckedOptions, deadline: Deadline): Promise<KmsEngine> {
   const credentials = new CredentialsSource(options.credentials);
@@ -44,6 +47,7 @@ async function chooseEngine(options: Parts, deadline: Deadline): Promise<KmsEngi
     case "sdk":
       return await openSdk(options, SdkLibrary.acquire(options.library), deadline);
     case "sdk-client":
+      if (options.trustedCertificates === undefined) checkSystemTrust();
       return openSdkClient(options, SdkLibrary.acquire(options.library));
     case "auto": {
       const library = findLibrary(options);
@@ -91,6 +95,7 @@ async function openHttps(
 ): Promise<KmsEngine> {
   let recipient: Recipient;
   try {
+    if (options.trustedCertificates === undefined) checkRuntimeTrust();
     recipient = await make(deadline);
   } catch (error) {
     shared?.[Symbol.dispose]();

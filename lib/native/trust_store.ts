@@ -1,4 +1,7 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { Pointer } from "../../ffi/symbols.ts";
+import { CertificateError } from "../errors.ts";
+import { isGranted } from "./deno_rights.ts";
 import { Descriptor } from "./descriptor.ts";
 import { cString, libc, readCString } from "./libc.ts";
 
@@ -20,7 +23,7 @@ export class TrustStore implements Disposable {
    */
   constructor(pem: string) {
     this.#file = Descriptor.memoryFile("certificates", new TextEncoder().encode(pem));
-    this.#before = readVariable();
+    this.#before = readVariable(VARIABLE);
     libc().call.setenv(cString(VARIABLE), cString(`/proc/self/fd/${this.#file.fd}`), 1);
   }
 
@@ -32,7 +35,83 @@ export class TrustStore implements Disposable {
   }
 }
 
-function readVariable(): string | undefined {
-  const value: Pointer<"c_char"> | null = libc().call.getenv(cString(VARIABLE));
+/** Where C libraries look for certificate authorities. */
+export interface TrustPlaces {
+  /** What `SSL_CERT_FILE` names, if it is set. */
+  readonly namedFile: string | undefined;
+  /** Other files. One that is there is enough. */
+  readonly files: readonly string[];
+  /** Folders with a file for each certificate. One that is not empty is enough. */
+  readonly folders: readonly string[];
+}
+
+/**
+ * Checks that C libraries find certificate authorities, since without them they try for half a minute and do not
+ * say why they fail. What Deno may not read is taken to be there.
+ *
+ * @param places Default: those of AWS-LC and aws-c-io
+ * @throws {CertificateError} When there are none, or `SSL_CERT_FILE` names a file without any
+ */
+export function checkSystemTrust(places: TrustPlaces = systemPlaces()): void {
+  const { namedFile, files, folders } = places;
+  if (namedFile !== undefined) {
+    const problem = problemOf(namedFile);
+    if (problem !== undefined) throw noAuthorities(`${VARIABLE} names ${namedFile}, which ${problem}`);
+  } else if (!files.some(isThere) && !folders.some(hasEntries)) {
+    throw noAuthorities(`no CA bundle at ${files.join(", ")}`);
+  }
+}
+
+/** aws-c-io's list, and AWS-LC's own. */
+function systemPlaces(): TrustPlaces {
+  const folder = readVariable("SSL_CERT_DIR") || undefined;
+  return {
+    // Images set a variable to nothing to unset it.
+    namedFile: readVariable(VARIABLE) || undefined,
+    files: [
+      "/etc/ssl/certs/ca-certificates.crt",
+      "/etc/pki/tls/certs/ca-bundle.crt",
+      "/etc/ssl/ca-bundle.pem",
+      "/etc/pki/tls/cacert.pem",
+      "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+      "/etc/ssl/cert.pem",
+    ],
+    folders: ["/etc/ssl/certs", "/etc/pki/tls/certs", ...(folder === undefined ? [] : [folder])],
+  };
+}
+
+function problemOf(path: string): string | undefined {
+  if (!isGranted({ name: "read", path })) return undefined;
+  try {
+    const text = readFileSync(path, "latin1");
+    return /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/.test(text) ? undefined : "holds no certificate";
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? ` (${error.code})` : "";
+    return `cannot be read${code}`;
+  }
+}
+
+function isThere(path: string): boolean {
+  if (!isGranted({ name: "read", path })) return true;
+  return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0;
+}
+
+function hasEntries(path: string): boolean {
+  if (!isGranted({ name: "read", path })) return true;
+  try {
+    return readdirSync(path).length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function noAuthorities(reason: string): CertificateError {
+  return new CertificateError(`Cannot trust KMS: the C client has no certificate authorities: ${reason}`, {
+    hint: "Put a CA bundle into the image, name it in SSL_CERT_FILE, or give trustedCertificates",
+  });
+}
+
+function readVariable(name: string): string | undefined {
+  const value: Pointer<"c_char"> | null = libc().call.getenv(cString(name));
   return value === null ? undefined : readCString(value);
 }

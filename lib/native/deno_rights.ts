@@ -1,0 +1,15 @@
+/** What Deno knows of a right, as far as it is needed here; Node has no such object. */
+interface DenoPermissions {
+  querySync(right: Readonly<Record<string, string>>): { readonly state: string };
+}
+
+/**
+ * Says whether something may be done without Deno's asking whoever sits at the terminal.
+ *
+ * @param rights Deno's descriptors of what it takes
+ * @returns Whether this is Node, or Deno has granted all of them
+ */
+export function isGranted(...rights: readonly Readonly<Record<string, string>>[]): boolean {
+  const deno = (globalThis as { readonly Deno?: { readonly permissions: DenoPermissions } }).Deno;
+  return deno === undefined || rights.every((right) => deno.permissions.querySync(right).state === "granted");
+}
