@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Credentials, EngineName, KmsClientOptions } from "../mod.ts";
+import type { EngineName, KmsClientOptions } from "../mod.ts";
 import { KmsClient } from "../mod.ts";
-import type { CredentialStore } from "./credential_store.ts";
+import type { CredentialStore, PushedCredentials } from "./credential_store.ts";
 import { notSet } from "./credential_store.ts";
 
 /** The options that the clients of all regions share. */
@@ -75,7 +75,7 @@ export class ClientPool implements AsyncDisposable {
     return opening;
   }
 
-  #currentCredentials(): Credentials {
+  #currentCredentials(): PushedCredentials {
     const store = this.#credentials.getStore();
     if (store === undefined) throw notSet();
     return store.get();

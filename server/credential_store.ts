@@ -1,10 +1,36 @@
 import { setImmediate } from "node:timers";
-import type { Credentials, OwnedCredentials } from "../lib/credentials.ts";
+import { type Credentials, OwnedCredentials } from "../lib/credentials.ts";
 import { CredentialsError } from "../lib/errors.ts";
+
+/**
+ * Credentials of a caller, who does not say when they expire: KMS does, when they have, and the caller sends others.
+ *
+ * With an `expiration` a client would keep them, and sign the requests of other callers with them.
+ */
+export type PushedCredentials = Omit<Credentials, "expiration"> & { readonly expiration?: undefined };
+
+/** A checked copy of them. */
+export type OwnedPushedCredentials = OwnedCredentials & { readonly expiresAtMs: undefined };
+
+/**
+ * @param credentials What a caller sent
+ * @returns A copy, for the caller to put into a store
+ * @throws {TypeError} When a part is missing or malformed, or they say when they expire
+ */
+export function copyPushed(credentials: PushedCredentials): OwnedPushedCredentials {
+  const owned = OwnedCredentials.copyOf(credentials);
+  if (isPushed(owned)) return owned;
+  owned[Symbol.dispose]();
+  throw new TypeError("Cannot use credentials.expiration: expected none");
+}
+
+function isPushed(owned: OwnedCredentials): owned is OwnedPushedCredentials {
+  return owned.expiresAtMs === undefined;
+}
 
 /** The credentials of one scope, the server's or one connection's: set, replaced, and wiped in the end. */
 export class CredentialStore implements Disposable {
-  #current: OwnedCredentials | undefined;
+  #current: OwnedPushedCredentials | undefined;
 
   /** Whether there are any. */
   get isSet(): boolean {
@@ -16,7 +42,7 @@ export class CredentialStore implements Disposable {
    *
    * @param credentials Owned from now on
    */
-  set(credentials: OwnedCredentials): void {
+  set(credentials: OwnedPushedCredentials): void {
     this.#wipe();
     this.#current = credentials;
   }
@@ -25,7 +51,7 @@ export class CredentialStore implements Disposable {
    * @returns The credentials, for a request to copy before the event loop turns
    * @throws {CredentialsError} When none are set
    */
-  get(): Credentials {
+  get(): PushedCredentials {
     const current = this.#current;
     if (current === undefined) throw notSet();
     return {

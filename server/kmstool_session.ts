@@ -1,7 +1,6 @@
-import type { Credentials } from "../lib/credentials.ts";
 import { decodeBase64 } from "../lib/encoding.ts";
 import { checkRegion } from "../lib/region.ts";
-import { CredentialStore } from "./credential_store.ts";
+import { CredentialStore, type PushedCredentials } from "./credential_store.ts";
 import {
   field,
   KMSTOOL_ERRORS,
@@ -114,7 +113,7 @@ export class KmstoolSession implements Disposable {
   }
 }
 
-function readCredentials(message: KmstoolMessage): Credentials {
+function readCredentials(message: KmstoolMessage): PushedCredentials {
   const accessKeyId = field(message, "AwsAccessKeyId");
   const secretAccessKey = field(message, "AwsSecretAccessKey");
   const sessionToken = field(message, "AwsSessionToken");

@@ -1,7 +1,6 @@
 import { decodeAttestationDocument } from "../lib/attestation/document.ts";
 import { NsmClient } from "../lib/attestation/nsm_client.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
-import { type Credentials, OwnedCredentials } from "../lib/credentials.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { encodeHex } from "../lib/encoding.ts";
 import { AttestationError } from "../lib/errors.ts";
@@ -10,7 +9,13 @@ import type { KmsClient } from "../mod.ts";
 import { createHash } from "node:crypto";
 import type { Admission } from "./admission.ts";
 import type { ClientPool } from "./client_pool.ts";
-import { CredentialStore, notSet } from "./credential_store.ts";
+import {
+  copyPushed,
+  CredentialStore,
+  notSet,
+  type OwnedPushedCredentials,
+  type PushedCredentials,
+} from "./credential_store.ts";
 import type { Gate, RequestFacts } from "./gate.ts";
 import type { ServedOperation } from "./operations.ts";
 import type { RequestRecord } from "./request_record.ts";
@@ -134,9 +139,13 @@ export class EnclaveService implements AsyncDisposable {
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {BadRequestError} When they are wrong in form
    */
-  acceptCredentials(credentials: Credentials, region: string, record: RequestRecord): OwnedCredentials {
+  acceptCredentials(
+    credentials: PushedCredentials,
+    region: string,
+    record: RequestRecord,
+  ): OwnedPushedCredentials {
     this.#parts.gate.check("SetCredentials", { region }, record);
-    return check(() => OwnedCredentials.copyOf(credentials));
+    return check(() => copyPushed(credentials));
   }
 
   /**

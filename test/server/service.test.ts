@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { setImmediate } from "node:timers/promises";
 import { describe, test } from "#test";
-import { OwnedCredentials } from "../../lib/credentials.ts";
 import { Admission } from "../../server/admission.ts";
-import { CredentialStore } from "../../server/credential_store.ts";
+import { copyPushed, CredentialStore } from "../../server/credential_store.ts";
 import { createLogger } from "../../server/log.ts";
 import { OverloadedError } from "../../server/service_errors.ts";
 import { Fixture, STRANGER, until } from "./fixture.ts";
@@ -161,8 +160,7 @@ describe("the log", () => {
 });
 
 describe("CredentialStore", () => {
-  const make = () =>
-    OwnedCredentials.copyOf({ accessKeyId: "AKIA", secretAccessKey: "s", sessionToken: "t" });
+  const make = () => copyPushed({ accessKeyId: "AKIA", secretAccessKey: "s", sessionToken: "t" });
 
   test("wipes what is replaced, and what is left, once nobody can be about to copy it", async () => {
     const store = new CredentialStore();
@@ -179,6 +177,19 @@ describe("CredentialStore", () => {
     await until(() => second.secretAccessKey.length === 0);
     assert.equal(second.secretAccessKey.length, 0);
     assert.throws(() => store.get(), /no credentials are set/);
+  });
+
+  test("takes none that say when they expire: a client would keep them for other callers", async () => {
+    const part = { accessKeyId: "AKIA", secretAccessKey: "s" };
+    const expiration = new Date(Date.now() + 3_600_000);
+    assert.throws(
+      // @ts-expect-error -- The type says so, too
+      () => copyPushed({ ...part, expiration }),
+      { name: "TypeError", message: "Cannot use credentials.expiration: expected none" },
+    );
+    await using fixture = await Fixture.start();
+    const answer = await fixture.call("/v1/credentials", { ...part, expiration }, 3);
+    assert.deepEqual([answer.status, fixture.service.scope.credentials.isSet], [400, false]);
   });
 
   test("is wiped when the service closes", async () => {
