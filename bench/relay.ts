@@ -11,6 +11,9 @@ export interface Passed {
   bytesDown: number;
 }
 
+/** One side may end while the other still sends. */
+const SOCKETS = { noDelay: true, allowHalfOpen: true } as const;
+
 /**
  * A network with a delay, between loopback and loopback. All of the round trip is added on the way up, where it
  * delays the answer as much; a new connection costs one more, as TCP's own handshake would.
@@ -25,7 +28,7 @@ export class Relay implements AsyncDisposable {
   private constructor(target: TcpEndpoint, roundTripMs: number) {
     this.#target = target;
     this.#roundTripMs = roundTripMs;
-    this.#server = createServer({ noDelay: true }, (client) => this.#accept(client));
+    this.#server = createServer(SOCKETS, (client) => this.#accept(client));
   }
 
   /**
@@ -54,35 +57,51 @@ export class Relay implements AsyncDisposable {
 
   #accept(client: Socket): void {
     this.passed.connections++;
-    const server = connect({ host: this.#target.host, port: this.#target.port, noDelay: true });
-    const openAt = performance.now() + this.#roundTripMs;
-    const up = (send: () => void) => later(send, Math.max(openAt - performance.now(), 0) + this.#roundTripMs);
+    const server = connect({ host: this.#target.host, port: this.#target.port, ...SOCKETS });
+    const line = new DelayLine(this.#roundTripMs);
     client.on("data", (chunk) => {
       this.passed.bytesUp += chunk.length;
-      up(() => server.write(chunk));
+      line.pass(() => server.write(chunk));
     });
-    client.on("end", () => up(() => server.end()));
+    client.on("end", () => line.pass(() => server.end()));
     server.on("data", (chunk) => {
       this.passed.bytesDown += chunk.length;
       client.write(chunk);
     });
     server.on("end", () => client.end());
-    this.#pair(client, server);
-    this.#pair(server, client);
-  }
-
-  #pair(socket: Socket, other: Socket): void {
-    this.#sockets.add(socket);
-    socket.on("error", () => {});
-    socket.on("close", () => {
-      this.#sockets.delete(socket);
-      later(() => other.destroy(), this.#roundTripMs * 2 + 1);
-    });
+    server.on("close", () => client.destroy());
+    client.on("close", () => line.pass(() => server.destroy()));
+    for (const socket of [client, server]) {
+      this.#sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => this.#sockets.delete(socket));
+    }
   }
 }
 
-/** Timers of the same length fire in the order in which they were set, so bytes stay in order. */
-function later(action: () => void, ms: number): void {
-  if (ms === 0) action();
-  else setTimeout(action, ms);
+/** Does everything a round trip later, in order. Nothing passes before the connection has taken its own. */
+class DelayLine {
+  readonly #roundTripMs: number;
+  readonly #openAt: number;
+  readonly #waiting: { readonly action: () => void; readonly dueAt: number }[] = [];
+
+  constructor(roundTripMs: number) {
+    this.#roundTripMs = roundTripMs;
+    this.#openAt = performance.now() + roundTripMs;
+  }
+
+  pass(action: () => void): void {
+    const dueAt = Math.max(performance.now(), this.#openAt) + this.#roundTripMs;
+    this.#waiting.push({ action, dueAt });
+    if (this.#waiting.length === 1) this.#drain();
+  }
+
+  #drain(): void {
+    for (let [next] = this.#waiting; next !== undefined; [next] = this.#waiting) {
+      const waitMs = this.#roundTripMs === 0 ? 0 : next.dueAt - performance.now();
+      if (waitMs > 0) return void setTimeout(() => this.#drain(), Math.ceil(waitMs));
+      this.#waiting.shift();
+      next.action();
+    }
+  }
 }

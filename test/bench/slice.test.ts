@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Path } from "../../bench/paths/path.ts";
+import type { Sample } from "../../bench/setting.ts";
+import { measureSlice, type SliceOrder } from "../../bench/slice.ts";
+import { describe, test } from "#test";
+
+const SAMPLES: readonly Sample[] = [{ ciphertext: "QQ==", plaintext: "Qg==" }, {
+  ciphertext: "Qw==",
+  plaintext: "RA==",
+}];
+const ORDER: SliceOrder = { roundTripMs: 0, atOnce: 3, forMs: 30, isWarm: false };
+
+const pathOf = (decrypt: Path["decrypt"]): Path => ({
+  decrypt,
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+});
+
+describe("slice", () => {
+  test("measureSlice() keeps as many calls in flight as it is told, over all samples in turn", async () => {
+    let [running, most, calls] = [0, 0, 0];
+    const seen = new Set<Sample>();
+    const path = pathOf(async (sample) => {
+      seen.add(sample);
+      calls++;
+      most = Math.max(most, ++running);
+      await sleep(2);
+      running--;
+      return true;
+    });
+    const slice = await measureSlice(path, SAMPLES, ORDER);
+    assert.equal(most, 3);
+    assert.equal(seen.size, SAMPLES.length);
+    assert.equal(slice.latenciesMs.length, calls);
+    assert.ok(slice.latenciesMs.every((latency) => latency >= 1));
+    assert.ok(slice.perSecond > 0 && slice.perSecond <= 3 / 0.001, String(slice.perSecond));
+  });
+
+  test("measureSlice() makes each lane call once, however short the time", async () => {
+    const slice = await measureSlice(pathOf(() => Promise.resolve(true)), SAMPLES, { ...ORDER, forMs: 0 });
+    assert.equal(slice.latenciesMs.length, 3);
+  });
+
+  test("measureSlice() does not count what it warms up with", async () => {
+    let calls = 0;
+    const path = pathOf(() => Promise.resolve(++calls > 0));
+    const slice = await measureSlice(path, SAMPLES, { ...ORDER, forMs: 0, isWarm: true });
+    assert.equal(calls, 6);
+    assert.equal(slice.latenciesMs.length, 3);
+  });
+
+  test("measureSlice() counts failures by code or signal, and leaves their time out", async () => {
+    let calls = 0;
+    const path = pathOf(async () => {
+      if (calls++ % 2 === 0) {
+        await sleep(20);
+        throw Object.assign(new Error("no"), calls % 4 === 1 ? { code: "ERR_KMS" } : { signal: "SIGSEGV" });
+      }
+      return true;
+    });
+    const slice = await measureSlice(path, SAMPLES, { ...ORDER, atOnce: 1, forMs: 100 });
+    assert.deepEqual(Object.keys(slice.failures).toSorted(), ["ERR_KMS", "SIGSEGV"]);
+    // Two thirds of the time went into failures: counted, they would keep it under 50 a second.
+    assert.ok(slice.perSecond > 1000, String(slice.perSecond));
+  });
+
+  test("measureSlice() ends the benchmark over a wrong plaintext", async () => {
+    const path = pathOf((sample) => Promise.resolve(sample !== SAMPLES[1]));
+    await assert.rejects(measureSlice(path, SAMPLES, ORDER), /wrong plaintext/);
+  });
+
+  test("measureSlice() sees how late the event loop is", async () => {
+    const path = pathOf(async () => {
+      await sleep(1);
+      const end = performance.now() + 15;
+      while (performance.now() < end);
+      return true;
+    });
+    const order = { ...ORDER, atOnce: 1, forMs: 100, watchesLoop: true };
+    const { loopDelaysMs } = await measureSlice(path, SAMPLES, order);
+    assert.ok(Math.max(...loopDelaysMs) >= 13, String(loopDelaysMs));
+    const none = await measureSlice(path, SAMPLES, { ...order, watchesLoop: false });
+    assert.deepEqual(none.loopDelaysMs, []);
+  });
+
+  test("measureSlice() counts this process's processor time", async () => {
+    const path = pathOf(() => {
+      const end = performance.now() + 60;
+      while (performance.now() < end);
+      return Promise.resolve(true);
+    });
+    const { cpuMs } = await measureSlice(path, SAMPLES, { ...ORDER, atOnce: 1, forMs: 0 });
+    assert.ok(cpuMs > 0, String(cpuMs));
+  });
+});
