@@ -152,8 +152,10 @@ function suite(engineCase: EngineCase): void {
   for (const { name, kmsCode, hint, arrange } of REFUSED) {
     test(`does not decrypt with ${name}`, async () => {
       const { ciphertext, request, options } = await arrange(enclave);
-      await using other = await KmsClient.open({ ...enclave.optionsFor(engineCase), ...options });
-      await assert.rejects(other.decrypt({ ciphertext, ...request }), (error) => {
+      await using own = options === undefined
+        ? undefined
+        : await KmsClient.open({ ...enclave.optionsFor(engineCase), ...options });
+      await assert.rejects((own ?? client).decrypt({ ciphertext, ...request }), (error) => {
         if (!speaksHttps) {
           assert.ok(error instanceof SdkKmsDecryptError, String(error));
           assert.equal(error.code, "ERR_SDK_KMS_DECRYPT");
@@ -270,8 +272,8 @@ function suite(engineCase: EngineCase): void {
       });
       // A question that runs is not asked again, for the driver would not serve it: another client is not held up.
       const isHeldUp: boolean = fault.kind === "silent" && speaksHttps;
-      await using next = await KmsClient.open(enclave.optionsFor(engineCase));
-      using decrypted = await (isHeldUp ? next : other).decrypt({ ciphertext });
+      await using next = isHeldUp ? await KmsClient.open(enclave.optionsFor(engineCase)) : undefined;
+      using decrypted = await (next ?? other).decrypt({ ciphertext });
       assert.equal(decrypted.length, 1);
     }
   });
