@@ -10,6 +10,9 @@ interface DenoPermissions {
  * @returns Whether this is Node, or Deno has granted all of them
  */
 export function isGranted(...rights: readonly Readonly<Record<string, string>>[]): boolean {
-  const deno = (globalThis as { readonly Deno?: { readonly permissions: DenoPermissions } }).Deno;
+  // Of two type checkers that see this file, only one knows Deno.
+  const { Deno: deno } = globalThis as unknown as {
+    readonly Deno?: { readonly permissions: DenoPermissions };
+  };
   return deno === undefined || rights.every((right) => deno.permissions.querySync(right).state === "granted");
 }
