@@ -42,6 +42,15 @@ describe("encodeBase64() and decodeBase64()", () => {
     });
   }
 
+  test("refuse what is no string, and name what it is not", () => {
+    for (const text of [undefined, null, 7, ["AAAA"], { length: 4 }]) {
+      assert.throws(() => decodeBase64(text as unknown as string), {
+        name: "TypeError",
+        message: "Cannot decode text: not canonical base64",
+      });
+    }
+  });
+
   test("decode into the caller's buffer and return the filled part", () => {
     const into = new Uint8Array(5);
     const part = decodeBase64("AQID", { into });
@@ -76,10 +85,22 @@ describe("encodeHex() and decodeHex()", () => {
     });
   }
 
+  test("refuse what is no string", () => {
+    for (const text of [undefined, null, 7, ["00"], { length: 2 }]) {
+      assert.throws(() => decodeHex(text as unknown as string), {
+        name: "TypeError",
+        message: "Cannot decode text: not hex",
+      });
+    }
+  });
+
   test("decode into the caller's buffer", () => {
     const into = new Uint8Array(2);
     decodeHex("ff01", { into });
     assert.deepEqual(into, new Uint8Array([255, 1]));
-    assert.throws(() => decodeHex("ff01", { into: new Uint8Array(1) }), RangeError);
+    assert.throws(() => decodeHex("ff01", { into: new Uint8Array(1) }), {
+      name: "RangeError",
+      message: "Cannot decode text: 2 bytes do not fit into 1",
+    });
   });
 });

@@ -22,6 +22,11 @@ const BAD_REGIONS = [
   "eu-central-1 ",
   "eu-central-1\n",
   "eu-central-1.x",
+  "\neu-central-1",
+  "1eu-central-1",
+  "eu-central-0",
+  "eu-central-123",
+  `us-${"a".repeat(16)}-${"b".repeat(10)}-12`,
 ];
 const BAD_HOSTS = [
   "",
@@ -34,6 +39,8 @@ const BAD_HOSTS = [
   "::1",
   "a b",
   "a\n",
+  "\na",
+  "a.b-",
   "a/b",
   "a:443",
   "é.x",
@@ -56,6 +63,12 @@ describe("kmsHostName()", () => {
     }
   });
 
+  test("takes a region of 32 characters", () => {
+    const region = `us-${"a".repeat(16)}-${"b".repeat(9)}-12`;
+    assert.equal(region.length, 32);
+    assert.equal(checkRegion(region), region);
+  });
+
   test("refuses a region that is no string", () => {
     assert.throws(() => checkRegion(JSON.parse('["eu-central-1"]')), TypeError);
   });
@@ -67,12 +80,21 @@ describe("checkHostName()", () => {
       checkHostName("VPCE-0a1.kms.eu-west-1.vpce.amazonaws.com"),
       "vpce-0a1.kms.eu-west-1.vpce.amazonaws.com",
     );
-    assert.equal(checkHostName("localhost"), "localhost");
+    for (const name of ["localhost", "a.b", `${"a".repeat(63)}.${"b".repeat(63)}`, `${"a.".repeat(126)}a`]) {
+      assert.equal(checkHostName(name), name);
+    }
+  });
+
+  test("refuses a name that is no string", () => {
+    assert.throws(() => checkHostName(JSON.parse('["localhost"]')), TypeError);
   });
 
   test("refuses everything else", () => {
     for (const name of [...BAD_HOSTS, `${"a".repeat(64)}.x`, "a.".repeat(127) + "ab"]) {
-      assert.throws(() => checkHostName(name), TypeError, JSON.stringify(name));
+      assert.throws(() => checkHostName(name), {
+        name: "TypeError",
+        message: "Cannot use hostName: expected a DNS name such as kms.eu-central-1.amazonaws.com",
+      }, JSON.stringify(name));
     }
   });
 });

@@ -19,13 +19,24 @@ describe("SecretBytes", () => {
     const secret = SecretBytes.copyOf(new Uint8Array([1]));
     secret[Symbol.dispose]();
     secret[Symbol.dispose]();
-    assert.throws(() => secret.bytes, DisposedError);
+    assert.throws(
+      () => secret.bytes,
+      (error) => error instanceof DisposedError && /SecretBytes/.test(error.message),
+    );
   });
 
   test("copyOf() leaves the original alone", () => {
     const original = new Uint8Array([1, 2, 3]);
     SecretBytes.copyOf(original)[Symbol.dispose]();
     assert.deepEqual(original, new Uint8Array([1, 2, 3]));
+  });
+
+  test("copyOf() has the same bytes, in memory of their own", () => {
+    const all = new Uint8Array([9, 1, 2, 3]);
+    using secret = SecretBytes.copyOf(all.subarray(1));
+    assert.deepEqual(secret.bytes, new Uint8Array([1, 2, 3]));
+    assert.equal(secret.bytes.buffer.byteLength, 3);
+    assert.equal(secret.length, 3);
   });
 
   test("prints as [redacted] wherever it is printed", () => {
@@ -38,6 +49,10 @@ describe("SecretBytes", () => {
       JSON.stringify(holder),
       inspect(holder, { showHidden: true, depth: 9 }),
       inspect(secret),
+      secret.toString(),
+      // What each runtime's console.log shows, on either.
+      shownBy(secret, "nodejs.util.inspect.custom"),
+      shownBy(secret, "Deno.customInspect"),
     ];
     for (const print of prints) {
       assert.match(print, /\[redacted\]/);
@@ -50,3 +65,7 @@ describe("SecretBytes", () => {
     assert.deepEqual(Object.keys(structuredClone({ secret }).secret), []);
   });
 });
+
+function shownBy(secret: SecretBytes, hook: string): string {
+  return (secret as unknown as Record<symbol, () => string>)[Symbol.for(hook)]!();
+}

@@ -88,6 +88,7 @@ describe("NsmClient.attest()", () => {
       });
     }
     assert.equal(hints.size, REASONS.length + 1);
+    for (const hint of hints) assert.match(hint, /^[A-Z].{20,}/);
   });
 
   test("refuses parts that are too long or no bytes, and asks nothing", async () => {
@@ -95,7 +96,10 @@ describe("NsmClient.attest()", () => {
     const client = new NsmClient(nsm);
     const limits = { publicKey: 1024, userData: 512, nonce: 512 };
     for (const [part, limit] of Object.entries(limits)) {
-      await assert.rejects(client.attest({ [part]: new Uint8Array(limit + 1) }), RangeError);
+      await assert.rejects(client.attest({ [part]: new Uint8Array(limit + 1) }), {
+        name: "RangeError",
+        message: `${part} must have at most ${limit} bytes`,
+      });
       await assert.rejects(client.attest({ [part]: "x" }), new RegExp(`TypeError: ${part} must be`));
     }
     assert.deepEqual(nsm.requests, []);
@@ -147,6 +151,8 @@ describe("NsmClient.attest()", () => {
       await assert.rejects(new NsmClient(new FakeNsm(answer)).attest({}), {
         name: "AttestationError",
         code: "ERR_ATTESTATION_ANSWER",
+        message: "Cannot read the NSM's answer: not the CBOR it should be",
+        hint: "Is what answers really a Nitro Secure Module?",
       });
     });
   }
@@ -266,15 +272,18 @@ describe("NsmClient", () => {
     const nsm = new FakeNsm({});
     const client = new NsmClient(nsm);
     for (const index of [-1, 32, 1.5, NaN, 65_536]) {
-      await assert.rejects(client.describePcr(index), RangeError);
+      await assert.rejects(client.describePcr(index), /^RangeError: index must be/);
       await assert.rejects(client.extendPcr(index, DOCUMENT), RangeError);
       await assert.rejects(client.lockPcr(index), RangeError);
     }
-    for (const range of [-1, 0, 33, 1.5, NaN]) await assert.rejects(client.lockPcrs(range), RangeError);
+    for (const range of [-1, 0, 33, 1.5, NaN]) {
+      await assert.rejects(client.lockPcrs(range), /^RangeError: range must be/);
+    }
     await assert.rejects(client.lockPcr("1" as unknown as number), TypeError);
-    await assert.rejects(client.extendPcr(16, new Uint8Array()), RangeError);
-    await assert.rejects(client.extendPcr(16, new Uint8Array(MAX_EXTENSION_LENGTH + 1)), RangeError);
-    await assert.rejects(client.extendPcr(16, "x" as unknown as Uint8Array), TypeError);
+    await assert.rejects(client.extendPcr(16, new Uint8Array()), /^RangeError: data must not be empty$/);
+    const tooLong = new Uint8Array(MAX_EXTENSION_LENGTH + 1);
+    await assert.rejects(client.extendPcr(16, tooLong), /^RangeError: data must have at most 4068 bytes$/);
+    await assert.rejects(client.extendPcr(16, "x" as unknown as Uint8Array), /^TypeError: data must be/);
     assert.deepEqual(nsm.requests, []);
   });
 
@@ -290,7 +299,10 @@ describe("NsmClient", () => {
     client[Symbol.dispose]();
     client[Symbol.dispose]();
     assert.equal(nsm.disposals, 0);
-    await assert.rejects(client.attest(), DisposedError);
+    await assert.rejects(
+      client.attest(),
+      (error) => error instanceof DisposedError && /NsmClient/.test(error.message),
+    );
     assert.throws(() => NsmClient.open("/dev/no-such-nsm"), { code: "ERR_ATTESTATION_UNAVAILABLE" });
   });
 });

@@ -56,7 +56,10 @@ describe("SessionKey", () => {
       assert.ok(Buffer.from(opened.bytes).equals(secret.bytes));
     }
     const tooLong = new Uint8Array(MAX_SECRET_LENGTH + 1);
-    await assert.rejects(sealTo(session.document, tooLong, expected), RangeError);
+    await assert.rejects(
+      sealTo(session.document, tooLong, expected),
+      /^RangeError: The secret must have at most 1048576 bytes$/,
+    );
     await assert.rejects(
       session.open(new Uint8Array(MAX_SECRET_LENGTH + SEAL_OVERHEAD + 1).fill(1)),
       ProtocolError,
@@ -134,8 +137,16 @@ describe("SessionKey", () => {
     }
     (await session.open(sealed, { context }))[Symbol.dispose]();
     const long = new Uint8Array(MAX_CONTEXT_LENGTH + 1);
-    await assert.rejects(session.open(sealed, { context: long }), RangeError);
-    await assert.rejects(sealTo(session.document, SECRET, { ...expected, context: long }), RangeError);
+    const message = /^RangeError: context must have at most \d+ bytes$/;
+    await assert.rejects(session.open(sealed, { context: long }), message);
+    await assert.rejects(sealTo(session.document, SECRET, { ...expected, context: long }), message);
+  });
+
+  test("takes the longest context", async () => {
+    using session = await SessionKey.create(nsm);
+    const context = new Uint8Array(MAX_CONTEXT_LENGTH).fill(3);
+    const sealed = await sealTo(session.document, SECRET, { ...expected, context });
+    (await session.open(sealed, { context }))[Symbol.dispose]();
   });
 
   test("refuses what was changed in any bit, cut or prolonged, always in the same words", async () => {
@@ -148,7 +159,10 @@ describe("SessionKey", () => {
     for (let length = 0; length < sealed.length; length += 9) wrong.push(sealed.slice(0, length));
     wrong.push(Uint8Array.of(...sealed, 0), new Uint8Array(SEAL_OVERHEAD), new Uint8Array(200).fill(1));
     for (const message of wrong) await assertNotForIt(session.open(message));
-    await assert.rejects(session.open("x" as unknown as Uint8Array), TypeError);
+    await assert.rejects(
+      session.open("x" as unknown as Uint8Array),
+      /^TypeError: The sealed message must be a Uint8Array$/,
+    );
   });
 
   test("opens nothing after dispose", async () => {
@@ -156,7 +170,10 @@ describe("SessionKey", () => {
     const sealed = await sealTo(session.document, SECRET, expected);
     session[Symbol.dispose]();
     session[Symbol.dispose]();
-    await assert.rejects(session.open(sealed), DisposedError);
+    await assert.rejects(
+      session.open(sealed),
+      (error) => error instanceof DisposedError && /SessionKey/.test(error.message),
+    );
   });
 
   test("passes on why there is no document", async () => {
@@ -217,16 +234,26 @@ describe("sealTo()", () => {
       const document = await nsm.attest(
         publicKey === undefined ? {} : { publicKey: Uint8Array.from(publicKey) },
       );
+      const why = publicKey === undefined
+        ? /it holds no public key/
+        : /its public key is not one of a session/;
       await assertFails("PUBLIC_KEY", sealTo(document, SECRET, expected));
+      await assert.rejects(sealTo(document, SECRET, expected), why);
     }
   });
 
   test("refuses arguments of a wrong type, and options that are not known", async () => {
     using session = await SessionKey.create(nsm);
     const { document } = session;
-    await assert.rejects(sealTo(document, "x" as unknown as Uint8Array, expected), TypeError);
+    await assert.rejects(
+      sealTo(document, "x" as unknown as Uint8Array, expected),
+      /^TypeError: The secret must be a Uint8Array or SecretBytes$/,
+    );
     const context = "x" as unknown as Uint8Array;
-    await assert.rejects(sealTo(document, SECRET, { ...expected, context }), TypeError);
+    await assert.rejects(
+      sealTo(document, SECRET, { ...expected, context }),
+      /^TypeError: context must be a Uint8Array$/,
+    );
     const misspelt = { ...expected, maxAge: 1 };
     await assert.rejects(sealTo(document, SECRET, misspelt), TypeError);
   });
@@ -236,6 +263,7 @@ async function assertNotForIt(work: Promise<unknown>): Promise<void> {
   await assert.rejects(work, (error) => {
     assert.ok(error instanceof ProtocolError, String(error));
     assert.equal(error.message, "Cannot open sealed message: it is not for this session key and context");
+    assert.match(error.hint, /this key's own document, with the same context/);
     assert.equal(error.cause, undefined);
     return true;
   });

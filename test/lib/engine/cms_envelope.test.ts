@@ -27,10 +27,18 @@ function someFields(blocks: number): Envelope {
   return { wrappedKey: random(256), iv: random(16), ciphertext: random(blocks * 16) };
 }
 
+/** With the headers of its segments. */
+function contentLength(bytes: number, segmentBytes: number): number {
+  const header = (length: number) => length === 0 ? 0 : length < 0x80 ? 2 : length < 0x100 ? 3 : 4;
+  const last = bytes % segmentBytes;
+  return bytes + Math.floor(bytes / segmentBytes) * header(segmentBytes) + header(last);
+}
+
 function refuses(bytes: Uint8Array, why: string): void {
   assert.throws(() => readEnvelope(bytes), (error: unknown) => {
     assert.ok(error instanceof ProtocolError, why);
     assert.equal(error.message, MESSAGE);
+    assert.match(error.hint, /older attestation document, or by something that is not KMS/);
     assert.equal(error.cause, undefined);
     return true;
   }, why);
@@ -147,6 +155,33 @@ describe("readEnvelope()", () => {
     refuses(header(0x04, 0x81, 0x10), "one length byte too many");
     refuses(header(0x04, 0x82, 0x00, 0x10), "two length bytes too many");
     refuses(header(0x04, 0x84, 0xff, 0xff, 0xff, 0xff), "four gigabytes");
+  });
+
+  test("refuses lengths in any form but the three", () => {
+    const short = writeEnvelope(someFields(8), { segmentBytes: 128 });
+    const at = short.spans[3]!.start - 3;
+    assert.deepEqual([...short.bytes.subarray(at, at + 3)], [0x04, 0x81, 0x80]);
+    refuses(concat([short.bytes.subarray(0, at + 1), short.bytes.subarray(at + 2)]), "indefinite");
+    const { bytes, spans } = writeEnvelope(someFields(16), { segmentBytes: 256 });
+    const form = spans[3]!.start - 3;
+    assert.equal(bytes[form], 0x82);
+    for (const other of [0x80, 0x83, 0x84, 0xff]) refuses(bytes.with(form, other), other.toString(16));
+  });
+
+  test("reads one of exactly the longest length", () => {
+    const empty = { ...someFields(1), ciphertext: new Uint8Array() };
+    const frame = writeEnvelope(empty, { segmentBytes: 16 }).bytes.length;
+    const sizes = Array.from({ length: 400 }, (_, more) => 16 + more);
+    const longest = sizes.flatMap((segmentBytes) =>
+      Array.from({ length: 400 }, (_, less) => ({ segmentBytes, blocks: 1000 - less }))
+    ).find(({ segmentBytes, blocks }) =>
+      frame + contentLength(blocks * 16, segmentBytes) === MAX_ENVELOPE_BYTES
+    );
+    assert.ok(longest);
+    const fields = someFields(longest.blocks);
+    const { bytes } = writeEnvelope(fields, { segmentBytes: longest.segmentBytes });
+    assert.equal(bytes.length, MAX_ENVELOPE_BYTES);
+    assert.deepEqual(readEnvelope(bytes), fields);
   });
 
   test("refuses what is longer than the cap", () => {

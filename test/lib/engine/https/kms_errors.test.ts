@@ -2,8 +2,26 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { kmsError } from "../../../../lib/engine/https/kms_errors.ts";
+import { isClockRefusal, isExpiryRefusal, kmsError } from "../../../../lib/engine/https/kms_errors.ts";
 import type { KmsError } from "../../../../lib/errors.ts";
+
+/** Their texts name principals, keys and times, and nothing else. */
+const SHOWN = [
+  "AccessDeniedException",
+  "DependencyTimeoutException",
+  "DisabledException",
+  "ExpiredTokenException",
+  "IncorrectKeyException",
+  "InvalidKeyUsageException",
+  "KMSInternalException",
+  "KMSInvalidStateException",
+  "KeyUnavailableException",
+  "LimitExceededException",
+  "NotFoundException",
+  "OptInRequired",
+  "ThrottlingException",
+  "UnrecognizedClientException",
+];
 
 function refuse(body: unknown, status = 400, requestId: string | undefined = "4f1c-1"): KmsError {
   const text = typeof body === "string" ? body : JSON.stringify(body);
@@ -11,7 +29,17 @@ function refuse(body: unknown, status = 400, requestId: string | undefined = "4f
 }
 
 const HINTS: readonly (readonly [code: string, hint: RegExp])[] = [
-  ["AccessDeniedException", /key policy .*kms:RecipientAttestation/],
+  ["AccessDeniedException", /key policy .*kms:RecipientAttestation.*debug mode/],
+  ["DependencyTimeoutException", /^KMS failed on its side/],
+  ["IncompleteSignatureException", /credentials that STS/],
+  ["InvalidGrantTokenException", /grant/],
+  ["InvalidKeyUsageException", /not for ENCRYPT_DECRYPT/],
+  ["KeyUnavailableException", /^KMS failed on its side/],
+  ["LimitExceededException", /quota/],
+  ["MissingAuthenticationTokenException", /credentials that STS/],
+  ["SignatureDoesNotMatch", /secret access key/],
+  ["InternalFailure", /^KMS failed on its side/],
+  ["NobodyKnowsThis", /endpoint lead to KMS/],
   ["ExpiredTokenException", /ran out/],
   ["InvalidCiphertextException", /encryption context .*region/],
   ["IncorrectKeyException", /another key than `keyId`/],
@@ -76,6 +104,27 @@ describe("kmsError()", () => {
     }
   });
 
+  test("shows the texts of these exceptions, and of no other", () => {
+    for (const code of SHOWN) {
+      const { message } = refuse({ __type: code, message: "It is so" });
+      assert.equal(message, `Cannot decrypt: KMS answered ${code}: It is so`);
+    }
+  });
+
+  test("takes one full stop off the end, and none from within", () => {
+    const { message } = refuse({ __type: "NotFoundException", message: " Key v1.2 of a.b is not. " });
+    assert.equal(message, "Cannot decrypt: KMS answered NotFoundException: Key v1.2 of a.b is not");
+  });
+
+  test("takes a text that is no string for none", () => {
+    for (const message of [7, null, {}]) {
+      assert.equal(
+        refuse({ __type: "NotFoundException", message }).message,
+        "Cannot decrypt: KMS answered NotFoundException",
+      );
+    }
+  });
+
   test("shows nothing of texts that repeat the request", () => {
     const text = "The Canonical String should have been 'POST x-amz-security-token:canary'";
     const codes = [
@@ -96,8 +145,11 @@ describe("kmsError()", () => {
         "Signature not yet current: 2026",
       ]
     ) {
-      assert.match(refuse({ __type: "InvalidSignatureException", message: text }).hint, /clock/);
+      const { hint } = refuse({ __type: "InvalidSignatureException", message: text });
+      assert.match(hint, /clock right\? .* less than a day off$/);
     }
+    const other = refuse({ __type: "InvalidSignatureException", message: "No Signature expired" });
+    assert.doesNotMatch(other.hint, /clock/);
   });
 
   test("strips, cuts and redacts the text it shows", () => {
@@ -135,5 +187,34 @@ describe("kmsError()", () => {
         assert.doesNotMatch(error.message, /\p{Cc}/u);
       }
     }));
+  });
+});
+
+describe("isClockRefusal() and isExpiryRefusal()", () => {
+  const answer = (body: unknown, status = 400) => ({
+    status,
+    requestId: undefined,
+    dateMs: undefined,
+    body: new TextEncoder().encode(JSON.stringify(body)),
+  });
+  const message = "Signature expired: 20261105T120000Z is now earlier than";
+
+  test("tell a signature refused for its time from all else", () => {
+    for (const __type of ["InvalidSignatureException", "SignatureDoesNotMatch"]) {
+      assert.equal(isClockRefusal(answer({ __type, message })), true);
+      assert.equal(isClockRefusal(answer({ __type, message }, 200)), false);
+      assert.equal(isClockRefusal(answer({ __type, message: "The signature does not match" })), false);
+    }
+    for (
+      const __type of ["AccessDeniedException", "NotInvalidSignatureException", "SignatureDoesNotMatchEver"]
+    ) {
+      assert.equal(isClockRefusal(answer({ __type, message })), false);
+    }
+  });
+
+  test("tell credentials that expired from all else", () => {
+    assert.equal(isExpiryRefusal(answer({ __type: "ExpiredTokenException" })), true);
+    assert.equal(isExpiryRefusal(answer({ __type: "ExpiredTokenException" }, 200)), false);
+    assert.equal(isExpiryRefusal(answer({ __type: "AccessDeniedException" })), false);
   });
 });

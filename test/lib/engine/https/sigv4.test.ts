@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { AwsV4Signer } from "aws4fetch";
 import fc from "fast-check";
 import { describe, test } from "#test";
 import { type Credentials, OwnedCredentials } from "../../../../lib/credentials.ts";
-import { KMS_CONTENT_TYPE, SigV4Signer } from "../../../../lib/engine/https/sigv4.ts";
+import { KMS_CONTENT_TYPE, SigV4Signer, unsignedHeaders } from "../../../../lib/engine/https/sigv4.ts";
 import { DisposedError } from "../../../../lib/errors.ts";
 import { kmsHostName } from "../../../../lib/region.ts";
 
@@ -37,6 +38,20 @@ interface Case extends Credentials {
   readonly operation: string;
   readonly body: Uint8Array<ArrayBuffer>;
   readonly date: Date;
+}
+
+/** Sees every buffer that is filled with zeros. */
+function spyOnFill(seen: (bytes: Uint8Array) => void): Disposable {
+  const prototypes: { fill: (value: number) => Uint8Array }[] = [Uint8Array.prototype, Buffer.prototype];
+  const fills = prototypes.map(({ fill }) => fill);
+  for (const [index, prototype] of prototypes.entries()) {
+    prototype.fill = function (this: Uint8Array, value) {
+      if (value === 0) seen(this);
+      return fills[index]!.call(this, value);
+    };
+  }
+  const restore = () => prototypes.forEach((prototype, index) => prototype.fill = fills[index]!);
+  return { [Symbol.dispose]: restore };
 }
 
 async function oracle(one: Case): Promise<Record<string, string>> {
@@ -105,7 +120,31 @@ describe("SigV4Signer", () => {
     signer.sign(request, credentials, NOON);
     signer[Symbol.dispose]();
     signer[Symbol.dispose]();
-    assert.throws(() => signer.sign(request, credentials, NOON), DisposedError);
+    assert.throws(() => signer.sign(request, credentials, NOON), (error) => {
+      return error instanceof DisposedError && /SigV4Signer/.test(error.message);
+    });
+  });
+
+  test("keeps the signing key of the day, and wipes it when it changes and at the end", () => {
+    const made: Uint8Array[] = [];
+    const wiped: number[] = [];
+    using _spy = spyOnFill((bytes) => (made.push(bytes), wiped.push(bytes.length)));
+    const signer = new SigV4Signer(REGION);
+    const sign = (secretAccessKey: string, date = NOON) => {
+      using credentials = OwnedCredentials.copyOf({ ...KEYS, secretAccessKey });
+      wiped.length = 0;
+      signer.sign({ hostName: HOST, operation: "Decrypt", body: new Uint8Array(1) }, credentials, date);
+      return wiped.slice();
+    };
+    // "AWS4" and the key, and what the day, the region and the service are hashed into.
+    const derived = [4 + 6, 32, 32, 32];
+    assert.deepEqual(sign("secret"), derived);
+    assert.deepEqual(sign("secret"), []);
+    assert.deepEqual(sign("secret", new Date("2026-11-06T00:00:00Z")), [32, ...derived]);
+    wiped.length = 0;
+    signer[Symbol.dispose]();
+    assert.deepEqual(wiped, [32]);
+    assert.ok(made.every((bytes) => bytes.every((byte) => byte === 0)));
   });
 
   test("leaves the secret access key out of every header", () => {
@@ -117,5 +156,15 @@ describe("SigV4Signer", () => {
       NOON,
     );
     assert.doesNotMatch(JSON.stringify(headers), /canary/);
+  });
+});
+
+describe("unsignedHeaders()", () => {
+  test("are those of a request, without a signature", () => {
+    assert.deepEqual(unsignedHeaders({ hostName: HOST, operation: "Decrypt" }), {
+      "content-type": "application/x-amz-json-1.1",
+      "host": HOST,
+      "x-amz-target": "TrentService.Decrypt",
+    });
   });
 });
