@@ -172,7 +172,7 @@ async function makeTask(enclave: Enclave, options: SoakOptions, folder: string):
     requests: await makeRequests(simulator),
     concurrency,
     calls,
-    warmUp: warmUpOf(calls),
+    warmUp: speaksHttps ? warmUpOf(calls) : Math.ceil(calls / 10),
     samples: calls >= 100_000 ? 50 : 20,
     abandonEvery: speaksHttps ? ABANDON_EVERY : 0,
     probe: await compileProbe(folder),
