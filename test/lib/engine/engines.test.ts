@@ -272,7 +272,9 @@ function suite(engineCase: EngineCase): void {
       });
       // A question that runs is not asked again, for the driver would not serve it: another client is not held up.
       const isHeldUp: boolean = fault.kind === "silent" && speaksHttps;
-      await using next = isHeldUp ? await KmsClient.open(enclave.optionsFor(engineCase)) : undefined;
+      await using next: KmsClient | undefined = isHeldUp
+        ? await KmsClient.open(enclave.optionsFor(engineCase))
+        : undefined;
       using decrypted = await (next ?? other).decrypt({ ciphertext });
       assert.equal(decrypted.length, 1);
     }
