@@ -9,7 +9,7 @@ import { type Connection, listen, type Listener } from "../lib/vsock/listen.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { ClientPool } from "./client_pool.ts";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError, variableOf } from "./config.ts";
 import { seedEntropy } from "./entropy.ts";
 import { Gate, parentOnly } from "./gate.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "./http_listener.ts";
@@ -38,6 +38,9 @@ interface Served {
 /** Answers are cut off this much after the request deadline, in milliseconds. */
 const ANSWER_MARGIN_MS = 10_000;
 
+/** The most that a client has to KMS. */
+const MAX_CONNECTIONS = 1024;
+
 /** Linux's own limit, unless somebody raised it. */
 const MAX_BACKLOG = 4096;
 
@@ -47,6 +50,7 @@ const MAX_BACKLOG = 4096;
  * @param config After every check
  * @param parts What takes the place of the real thing
  * @returns It, listening
+ * @throws {ConfigError} When the file of trusted certificates cannot be read, or has none
  * @throws {PolicyLoadError} When there is a policy file and it does not load
  * @throws {ConnectionError} When an address is taken, or there is no vsock
  */
@@ -113,7 +117,9 @@ export class Server implements AsyncDisposable {
   /** @internal */
   async start(): Promise<void> {
     await this.#seedKernel(); // before readiness: a client that opens makes a key pair
-    const ready = await this.#service.readiness();
+    const ready = await this.#service.readiness((error) => {
+      this.#logger.warn({ failure: describeFailure(error) }, "KMS cannot be asked yet");
+    });
     try {
       this.#httpEndpoint = await this.#serveHttp();
       this.#kmstoolEndpoint = await this.#serveKmstool();
@@ -218,15 +224,31 @@ export class Server implements AsyncDisposable {
 }
 
 function clientOptions(config: Config, { nsm, trustedCertificates }: ServerParts) {
-  const { engine, kms: endpoint, hostName, library, trustedCertificatesFile, requestTimeoutMs } = config;
-  const fromFile = trustedCertificatesFile && readFileSync(trustedCertificatesFile, "utf8");
+  const { engine, kms: endpoint, hostName, library, requestTimeoutMs, maxConcurrent } = config;
   return {
     engine,
     endpoint,
     hostName,
     library,
     nsm,
-    trustedCertificates: trustedCertificates ?? fromFile,
+    trustedCertificates: trustedCertificates ?? readCertificates(config.trustedCertificatesFile),
     timeoutMs: requestTimeoutMs,
+    // Whoever runs is not to wait for whoever else runs.
+    maxConnections: Math.min(maxConcurrent, MAX_CONNECTIONS),
   };
+}
+
+function readCertificates(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  const setting = `trustedCertificatesFile (${variableOf("trustedCertificatesFile")})`;
+  let pem: string;
+  try {
+    pem = readFileSync(path, "utf8");
+  } catch {
+    throw new ConfigError([`${setting}: the file cannot be read`]);
+  }
+  if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
+    throw new ConfigError([`${setting}: the file has no PEM`]);
+  }
+  return pem;
 }

@@ -173,9 +173,13 @@ export class EnclaveService implements AsyncDisposable {
     await this.#parts.clients.open(region);
   }
 
-  /** @returns What is there and what is not */
-  async readiness(): Promise<Readiness> {
-    const [library, nsm] = await Promise.all([succeeds(this.openRegion(this.scope.region)), this.checkNsm()]);
+  /**
+   * @param report Told why there is no engine, if there is none
+   * @returns What is there and what is not
+   */
+  async readiness(report?: (error: unknown) => void): Promise<Readiness> {
+    const opening = succeeds(this.openRegion(this.scope.region), report);
+    const [library, nsm] = await Promise.all([opening, this.checkNsm()]);
     return { library, nsm, credentials: this.scope.credentials.isSet, policy: this.#parts.hasPolicy() };
   }
 
@@ -242,11 +246,12 @@ function note({ keyId, ciphertext }: Omit<RequestFacts, "region">, record: Reque
   record.ciphertextSha256 = createHash("sha256").update(ciphertext).digest("hex");
 }
 
-async function succeeds(work: Promise<unknown>): Promise<boolean> {
+async function succeeds(work: Promise<unknown>, report?: (error: unknown) => void): Promise<boolean> {
   try {
     await work;
     return true;
-  } catch {
+  } catch (error) {
+    report?.(error);
     return false;
   }
 }
