@@ -62,11 +62,11 @@ export function requestError(error: unknown): EnclaveKmsError {
   });
 }
 
-// UNSPECIFIED is Node's word for the reasons that it has no name for, such as an issuer that may not sign.
 /** Nobody listens, or who does closes at once. By Deno's names, too. */
 const PASSING_CODES =
   /^(?:ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ENOENT|EAGAIN|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ConnectionRefused|ConnectionReset)$/;
 
+// UNSPECIFIED is Node's word for the reasons that it has no name for, such as an issuer that may not sign.
 const CERTIFICATE_CODES = new RegExp(
   "^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|" +
     "PATH_LENGTH_EXCEEDED|CRL_|ERROR_IN_CERT_|ERR_TLS_CERT_|ERR_SSL_CERTIFICATE_|ERR_SSL_INVALID_PURPOSE|" +
