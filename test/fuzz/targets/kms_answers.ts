@@ -1,0 +1,204 @@
+import { isClockRefusal, isExpiryRefusal, kmsError } from "../../../lib/engine/https/kms_errors.ts";
+import { KmsReply } from "../../../lib/engine/https/kms_reply.ts";
+import {
+  DECRYPT,
+  DERIVE_SHARED_SECRET,
+  ENCRYPT,
+  GENERATE_DATA_KEY,
+  GENERATE_DATA_KEY_PAIR,
+  GENERATE_RANDOM,
+} from "../../../lib/engine/https/operations.ts";
+import { KmsError, ProtocolError } from "../../../lib/errors.ts";
+import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";
+
+const ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const ENVELOPE = btoa("an envelope");
+
+const JSON_WORDS = [
+  "null",
+  "true",
+  "1e999",
+  "-0",
+  '""',
+  "[]",
+  "{}",
+  "[[[[",
+  '{"a":',
+  "\\u0000",
+  "\\ud800",
+  '"__proto__":',
+  '"constructor":',
+  "\n",
+  "=",
+  "AAAA",
+];
+
+/** KMS's answers of status 200, to each operation: taken only if they have what was asked for, and no secret in clear. */
+export const reply: FuzzTarget = {
+  name: "reply",
+  maxLength: 65_536,
+  covers: ["lib/engine/https/kms_reply.ts", "lib/engine/https/operations.ts"],
+  dictionary: dictionary(
+    ...JSON_WORDS,
+    ARN,
+    '"KeyId":',
+    '"Plaintext":"",',
+    '"Plaintext":null,',
+    '"Plaintext":"YQ==",',
+    '"PrivateKeyPlaintext":',
+    '"SharedSecret":',
+    '"CiphertextForRecipient":',
+    '"CiphertextBlob":',
+    '"KeyPairSpec":"RSA_2048"',
+    '"PublicKey":',
+    '"KeyAgreementAlgorithm":"ECDH"',
+    "arn:aws:kms:",
+    "key/",
+    "alias/",
+  ),
+  seeds() {
+    const answers = [
+      { KeyId: ARN, CiphertextForRecipient: ENVELOPE, Plaintext: null },
+      { KeyId: ARN, CiphertextBlob: "AQID" },
+      { KeyId: ARN, CiphertextForRecipient: ENVELOPE, CiphertextBlob: "AQID", Plaintext: "" },
+      {
+        KeyId: ARN,
+        KeyPairSpec: "RSA_2048",
+        PrivateKeyCiphertextBlob: "AQID",
+        PublicKey: "AQID",
+        CiphertextForRecipient: ENVELOPE,
+      },
+      { CiphertextForRecipient: ENVELOPE },
+      { KeyId: ARN, KeyAgreementAlgorithm: "ECDH", CiphertextForRecipient: ENVELOPE },
+    ];
+    return Promise.resolve(
+      answers.map((answer, index) => Uint8Array.of(index, ...utf8(JSON.stringify(answer)))),
+    );
+  },
+  run(input) {
+    const index = (input[0] ?? 0) % 6;
+    const body = input.subarray(1);
+    let opened = 0;
+    const open = (envelope: Uint8Array) => {
+      opened++;
+      return SecretBytes.copyOf(envelope.subarray(0, 32));
+    };
+    try {
+      using _result = readReply(index, new KmsReply("Operation", body, open));
+      checkTaken(body, index);
+      expect(opened === (index === 1 ? 0 : 1), "the envelope was not opened once");
+      return `ok ${index}`;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      expect(error.cause === undefined && error.message.length < 200, "the error tells too much");
+      return error.message.slice("Cannot use KMS's answer to ".length);
+    }
+  },
+};
+
+/** KMS's answers of another status: always an error of KMS, of bounded length, without what KMS should not repeat. */
+export const refusal: FuzzTarget = {
+  name: "refusal",
+  maxLength: 65_536,
+  covers: ["lib/engine/https/kms_errors.ts"],
+  dictionary: dictionary(
+    ...JSON_WORDS,
+    '"__type":"',
+    '"message":"',
+    '"Message":"',
+    "AccessDeniedException",
+    "com.amazon.coral.service#",
+    "ThrottlingException",
+    "InvalidSignatureException",
+    "ExpiredTokenException",
+    "ValidationException",
+    "KMSInternalException",
+    "Signature expired: ",
+    "Signature not yet current: ",
+    "hasOwnProperty",
+    "\\u202e",
+    "x".repeat(300),
+    ":http://",
+  ),
+  seeds: () =>
+    Promise.resolve([
+      { __type: "AccessDeniedException", message: "User: arn is not authorized." },
+      { __type: "com.amazonaws.kms#ThrottlingException:http://x", Message: "Rate exceeded" },
+      { __type: "InvalidSignatureException", message: "Signature expired: 1 is now earlier than 2" },
+      { __type: "ExpiredTokenException" },
+    ].map((answer, index) => Uint8Array.of(index, ...utf8(JSON.stringify(answer))))),
+  run(input) {
+    const status = [400, 403, 429, 500, 503][(input[0] ?? 0) % 5] ?? 400;
+    const body = input.slice(1);
+    const requestId = String.fromCharCode(...body.subarray(0, 70));
+    const answer = { status, requestId, dateMs: undefined, body };
+    const error = kmsError("GenerateDataKey", answer);
+    expect(error instanceof KmsError && error.cause === undefined, "not an error of KMS, or with a cause");
+    expect(/^[A-Za-z]\w{0,99}$/.test(error.kmsCode), "a code that is none");
+    expect(
+      error.message.length < 700 && !/[\p{Cc}\p{Cf}]|\S{257}/u.test(error.message),
+      "a text that is not clean",
+    );
+    expect(
+      error.requestId === undefined || /^[\w-]{1,64}$/.test(error.requestId),
+      "a request id that is none",
+    );
+    expect(typeof error.hint === "string" && error.hint !== "", "no hint");
+    expect(status < 500 || error.retryable, "what fails on KMS's side can be tried again");
+    const isExpiry = isExpiryRefusal(answer);
+    expectSame(isExpiry, error.kmsCode === "ExpiredTokenException", "whether credentials expired");
+    return `${KNOWN.test(error.kmsCode) ? error.kmsCode : "another"}${
+      isClockRefusal(answer) ? ", clock" : ""
+    }`;
+  },
+};
+
+const KNOWN =
+  /^(?:AccessDenied|Throttling|InvalidSignature|ExpiredToken|Validation)Exception$|^UnknownError$/;
+
+function readReply(index: number, answer: KmsReply): Disposable {
+  const nothing: Disposable = { [Symbol.dispose]: () => {} };
+  const common = { encryptionContext: undefined, grantTokens: undefined, dryRun: false };
+  const algorithm = { encryptionAlgorithm: undefined };
+  switch (index) {
+    case 0:
+      return DECRYPT.result(answer, { ...common, ...algorithm, ciphertext: new Uint8Array(1), keyId: ARN });
+    case 1: {
+      const plaintext = new SecretBytes(new Uint8Array(1));
+      const encryptionAlgorithm = "SYMMETRIC_DEFAULT";
+      const { ciphertext } = ENCRYPT.result(answer, {
+        ...common,
+        encryptionAlgorithm,
+        plaintext,
+        keyId: ARN,
+      });
+      expect(ciphertext.length > 0, "an empty ciphertext");
+      return nothing;
+    }
+    case 2:
+      return GENERATE_DATA_KEY.result(answer, { ...common, keyId: ARN, length: 11 });
+    case 3:
+      return GENERATE_DATA_KEY_PAIR.result(answer, { ...common, keyId: ARN, keyPairSpec: "RSA_2048" });
+    case 4:
+      return GENERATE_RANDOM.result(answer, { numberOfBytes: 11 });
+    default:
+      return DERIVE_SHARED_SECRET.result(answer, {
+        ...common,
+        keyId: ARN,
+        keyAgreementAlgorithm: "ECDH",
+        publicKey: new Uint8Array(1),
+      });
+  }
+}
+
+const SECRET_MEMBERS = ["Plaintext", "", "Plaintext", "PrivateKeyPlaintext", "Plaintext", "SharedSecret"];
+
+/** Said once more, by hand. */
+function checkTaken(body: Uint8Array, index: number): void {
+  const members = JSON.parse(new TextDecoder().decode(body)) as Record<string, unknown>;
+  if (index !== 4) expect(members["KeyId"] === ARN, "another key");
+  const inClear = members[SECRET_MEMBERS[index] ?? ""];
+  if (index !== 1) expect(inClear === undefined || inClear === null || inClear === "", "a secret in clear");
+  if (index !== 1) expect(typeof members["CiphertextForRecipient"] === "string", "no envelope");
+}
