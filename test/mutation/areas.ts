@@ -1,0 +1,92 @@
+/** A part of the library, and the tests that have to notice when it is changed. */
+export interface Area {
+  /** What is mutated. */
+  readonly mutate: readonly string[];
+  /**
+   * The tests, as globs. Those that take long and see nothing that the others do not are left out, for every
+   * mutant of a constant has all of them run.
+   */
+  readonly tests: readonly string[];
+}
+
+/** By the name that `npm run mutate -- <name>` takes. */
+export const AREAS: Readonly<Record<string, Area>> = {
+  cms: {
+    mutate: ["lib/engine/cms_envelope.ts"],
+    tests: ["test/lib/engine/cms_envelope.test.ts"],
+  },
+  encoding: {
+    mutate: ["lib/encoding.ts", "lib/region.ts", "lib/secret_bytes.ts", "lib/secret_json.ts"],
+    tests: ["test/lib/{encoding,region,secret_bytes,secret_json}.test.ts"],
+  },
+  sigv4: {
+    mutate: ["lib/engine/https/{sigv4,kms_errors,retry,slots}.ts"],
+    tests: ["test/lib/engine/https/{sigv4,kms_errors,retry,slots}.test.ts"],
+  },
+  // Without bit_flips.test.ts, which takes ten seconds.
+  document: {
+    mutate: [
+      "lib/attestation/{bytes,certificate,chain,der,document,failures,verify}.ts",
+      "lib/attestation_error.ts",
+    ],
+    tests: ["test/lib/attestation/{certificate,checks,der,document,verify}.test.ts"],
+  },
+  nsm: {
+    mutate: ["lib/attestation/{nsm_answer,nsm_client,session_key}.ts"],
+    tests: ["test/lib/attestation/{nsm_client,session_key}.test.ts"],
+  },
+  requests: {
+    mutate: ["lib/{kms_request,request_fields,checks,kms_options,data_key}.ts"],
+    tests: ["test/lib/{checks,kms_request,kms_options}.test.ts"],
+  },
+  client: {
+    mutate: ["lib/{kms_client,kms_decrypt,kms_operations,credentials,credentials_source,deadline,errors}.ts"],
+    tests: [
+      "test/lib/{kms_client,credentials,credentials_source,deadline}.test.ts",
+      "test/lib/engine/operations.test.ts",
+    ],
+  },
+  envelope: {
+    mutate: ["lib/envelope/*.ts"],
+    tests: ["test/lib/envelope/*.test.ts"],
+  },
+  // The oracle takes seven seconds; it is for Cedar itself.
+  policy: {
+    mutate: ["lib/policy/{rate,policy,policy_text,facts,wasm_*,meter,policy_file}.ts"],
+    tests: ["test/lib/policy/{rate,policy,facts,wasm_policy,meter,policy_file}.test.ts"],
+  },
+  cedar: {
+    mutate: ["lib/policy/{cedar_answers,cedar_module,cedar_policy,schema}.ts"],
+    tests: ["test/lib/policy/{cedar_module,cedar_policy,hostile}.test.ts"],
+  },
+  https: {
+    mutate: [
+      "lib/engine/https/{kms_connection,tls_agent,connection_errors,kms_reply,operations,trusted_certificates}.ts",
+    ],
+    tests: ["test/lib/engine/https/kms_connection*.test.ts", "test/lib/engine/https_engine.test.ts"],
+  },
+  engine: {
+    mutate: [
+      "lib/engine/https/clock.ts",
+      "lib/engine/{https_engine,document_cache,recipient_rotation,nsm_recipient,nsm_line,open_engine}.ts",
+    ],
+    tests: [
+      "test/lib/engine/{https_engine,document_cache,recipient_rotation,nsm_recipient,open_engine}.test.ts",
+    ],
+  },
+  sdk: {
+    mutate: ["lib/engine/{sdk_recipient,sdk_client_engine,sdk_client_thread,sdk_client_job}.ts"],
+    tests: ["test/lib/engine/{sdk_failures,sdk_release_order,sdk_stall,open_engine}.test.ts"],
+  },
+  native: {
+    mutate: ["lib/native/*.ts"],
+    tests: ["test/lib/native/*.test.ts"],
+  },
+  ffi: {
+    mutate: ["ffi/*.ts", "!ffi/loader_deno.ts"],
+    tests: [
+      "test/ffi/*.test.ts",
+      "test/lib/native/{handle,sdk_handles,socket_descriptor,listening_socket}.test.ts",
+    ],
+  },
+};
