@@ -62,7 +62,7 @@ const ABANDON_EVERY = 211;
 /** The client's own, on a machine that does much else. */
 const TIMEOUT_MS = 60_000;
 /** Nobody waits longer than this for the next measurement. */
-const MAX_SILENCE_MS = 1_200_000;
+const MAX_SILENCE_MS = 3_600_000;
 const CREDENTIALS_LIFETIME_MS = 1000 * 3600 * 100;
 
 /** As many as there can be: that faults strike every one of them does not happen. */

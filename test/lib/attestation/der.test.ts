@@ -34,6 +34,20 @@ describe("DerReader", () => {
     assert.deepEqual(new DerReader(bytes).contents(TAG.octetString), Uint8Array.of(1, 2));
   });
 
+  /** What is said of each of {@link refusals}, in their order. */
+  const WORDS = [
+    ...["an unexpected tag", "an unexpected tag", "a length is missing", "an element is cut off"],
+    ...["an element is cut off", "a length is indefinite or too long", "a length is indefinite or too long"],
+    ...["a length is not in its shortest form", "a length is not in its shortest form"],
+    ...["there is something left over", "a BOOLEAN is neither 0 nor 255", "a BOOLEAN is neither 0 nor 255"],
+    ...[
+      "a BOOLEAN is neither 0 nor 255",
+      "an INTEGER is empty or negative",
+      "an INTEGER is empty or negative",
+    ],
+    ...["an INTEGER is not in its shortest form", "a BIT STRING is not made of whole bytes"],
+    "a BIT STRING is not made of whole bytes",
+  ];
   const refusals: Readonly<Record<string, () => unknown>> = {
     "nothing": () => reader().contents(TAG.integer),
     "another tag": () => reader(0x04, 0).contents(TAG.integer),
@@ -54,9 +68,25 @@ describe("DerReader", () => {
     "a BIT STRING with unused bits": () => reader(0x03, 2, 1, 0).wholeBytes(),
     "an empty BIT STRING": () => reader(0x03, 0).wholeBytes(),
   };
-  for (const [what, read] of Object.entries(refusals)) {
-    test(`refuses ${what}`, () => assert.throws(read, isCertificateError));
+  for (const [index, [what, read]] of Object.entries(refusals).entries()) {
+    test(`refuses ${what}`, () => {
+      assert.throws(read, isCertificateError);
+      assert.throws(read, {
+        message: `Cannot read certificate: ${WORDS[index]}`,
+        hint: "Is this an attestation document of a Nitro Enclave, complete and unchanged?",
+      });
+    });
   }
+
+  test("reads both values of BOOLEAN, and knows when it is done", () => {
+    const both = reader(0x01, 1, 0, 0x01, 1, 0xff);
+    assert.deepEqual([both.boolean(), both.done, both.boolean(), both.done], [false, false, true, true]);
+    both.finish();
+  });
+
+  test("reads a BIT STRING of whole bytes without the count of unused bits", () => {
+    assert.deepEqual(reader(0x03, 3, 0, 7, 8).wholeBytes(), Uint8Array.of(7, 8));
+  });
 
   test("reads INTEGERs without their sign byte", () => {
     for (const bytes of [[0], [1], [0x7f], [0x80], [0xff, 0], [1, 0, 0]]) {

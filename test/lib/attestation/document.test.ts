@@ -172,6 +172,48 @@ function replacePcrs(pcrs: Uint8Array): Uint8Array {
   return document({}, { 2: Uint8Array.of(0xa9, ...others, ...encode("pcrs"), ...pcrs) });
 }
 
+/** Everything that can be wrong with a document, in the library's words. */
+const MESSAGES = [
+  "a key is there twice",
+  "cabundle is missing",
+  "cabundle is not a byte string of 1 to 4096 bytes",
+  "cabundle is not a list of 1 to 8 certificates",
+  "certificate is missing",
+  "certificate is not a byte string of 1 to 4096 bytes",
+  "digest is missing",
+  "digest is not SHA384",
+  "it is nested too deeply",
+  "longer than 16384 bytes",
+  "module_id is missing",
+  "module_id is not a text of 1 to 256 characters",
+  "nonce is not a byte string of 0 to 4096 bytes",
+  "not an untagged COSE_Sign1",
+  "not one item of CBOR",
+  "not signed by ES384",
+  "payload is not a byte string of 1 to 16384 bytes",
+  "pcrs has a register of a wrong length",
+  "pcrs has an index that is not 0 to 31",
+  "pcrs is missing",
+  "pcrs is not a byte string of 1 to 4096 bytes",
+  "pcrs is not a map of registers",
+  "public_key is not a byte string of 0 to 4096 bytes",
+  "signature is not a byte string of 96 to 96 bytes",
+  "something is not in its shortest form",
+  "the payload is not a map",
+  "the protected header is not a byte string",
+  "the unprotected header is not empty",
+  "timestamp is missing",
+  "timestamp is not a positive integer",
+  "user_data is not a byte string of 0 to 4096 bytes",
+];
+
+const DOCUMENT_HINTS = [
+  "Is it the document's bytes, neither its base64 nor its hex, complete and unchanged?",
+  "Is it the whole document, not its payload, and without a COSE tag?",
+  "Is this an attestation document of a Nitro Enclave, complete and unchanged?",
+  "Nitro Enclaves sign by ES384: is this document from something else?",
+];
+
 describe("decodeAttestationDocument()", () => {
   test("the good document of these tests is good", () => {
     const read = decodeAttestationDocument(document());
@@ -185,6 +227,54 @@ describe("decodeAttestationDocument()", () => {
       assert.throws(() => decodeAttestationDocument(make()), isOfCheck(check));
     });
   }
+
+  test("says what is wrong, and what to look at", () => {
+    const messages = new Set<string>();
+    const hints = new Set<string>();
+    for (const [, make] of Object.values(MALFORMED)) {
+      try {
+        decodeAttestationDocument(make());
+      } catch (error) {
+        assert.ok(error instanceof AttestationError);
+        messages.add(error.message.replace(/^Cannot read attestation document: /, ""));
+        hints.add(error.hint);
+      }
+    }
+    assert.deepEqual([...messages].sort(), MESSAGES);
+    assert.deepEqual([...hints].sort(), DOCUMENT_HINTS);
+  });
+
+  test("accepts everything at its limit, and refuses it beyond", () => {
+    const read = (changes: Fields) => decodeAttestationDocument(document(changes));
+    const beyond = (changes: Fields) => assert.throws(() => read(changes), isOfCheck("FIELD"));
+    assert.equal(read({ module_id: "m".repeat(256) }).moduleId.length, 256);
+    beyond({ module_id: "m".repeat(257) });
+    assert.equal(read({ timestamp: 1 }).timestamp, 1);
+    assert.equal(read({ timestamp: Number.MAX_SAFE_INTEGER }).timestamp, Number.MAX_SAFE_INTEGER);
+    assert.equal(read({ certificate: new Uint8Array(4096) }).certificate.length, 4096);
+    assert.equal(read({ certificate: new Uint8Array(1) }).certificate.length, 1);
+    assert.equal(read({ user_data: new Uint8Array(4096) }).userData?.length, 4096);
+    const eight = Array.from({ length: 8 }, () => Uint8Array.of(1));
+    assert.deepEqual(read({ cabundle: eight }).cabundle, eight);
+    const lengths = [32, 48, 64];
+    const pcrs = new Map([...lengths, 32].map((length, i) => [[0, 1, 30, 31][i], new Uint8Array(length)]));
+    assert.deepEqual(read({ pcrs }).pcrs, pcrs);
+    for (const length of [0, 1, 31, 33, 49, 63, 65]) beyond({ pcrs: new Map([[0, new Uint8Array(length)]]) });
+    beyond({ pcrs: new Map([[1, new Uint8Array(48)], [32, new Uint8Array(48)]]) });
+  });
+
+  test("reads documents of the longest length, and no longer ones", () => {
+    const padded = (length: number) => {
+      const part = (bytes: number) => new Uint8Array(bytes).fill(1);
+      const cabundle = [part(4096), part(4096), part(length)];
+      return document({ certificate: part(4096), cabundle });
+    };
+    const room = MAX_DOCUMENT_LENGTH - padded(1000).length;
+    assert.ok(room > 0);
+    assert.equal(padded(1000 + room).length, MAX_DOCUMENT_LENGTH);
+    assert.equal(decodeAttestationDocument(padded(1000 + room)).cabundle[2]?.length, 1000 + room);
+    assert.throws(() => decodeAttestationDocument(padded(1001 + room)), isOfCheck("TOO_LARGE"));
+  });
 
   test("accepts absent fields as null and as missing", () => {
     for (const name of ["public_key", "user_data", "nonce"]) {
@@ -208,7 +298,10 @@ describe("decodeAttestationDocument()", () => {
 
   test("refuses what is not bytes with a TypeError", () => {
     for (const wrong of [undefined, null, "", [], new ArrayBuffer(8)]) {
-      assert.throws(() => decodeAttestationDocument(wrong as unknown as Uint8Array), TypeError);
+      assert.throws(
+        () => decodeAttestationDocument(wrong as unknown as Uint8Array),
+        /^TypeError: Cannot read document: expected a Uint8Array$/,
+      );
     }
   });
 

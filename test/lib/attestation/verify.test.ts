@@ -154,6 +154,15 @@ describe("verifyAttestation() of simulated documents", () => {
     await assertFails("USER_DATA", verifyAttestation(document, { ...options, userData: new Uint8Array() }));
   });
 
+  test("takes registers 0 to 31, of 32, 48 and 64 bytes, for what may be asked of", async () => {
+    for (const index of [0, 9, 10, 19, 20, 29, 30, 31]) {
+      for (const length of [32, 48, 64]) {
+        const pcrs = { [index]: "0F".repeat(length) };
+        await assertFails("PCR", verifyAttestation(document, { ...options, pcrs }));
+      }
+    }
+  });
+
   test("accepts one of several values of a PCR, in all of the PCRs given", async () => {
     const other = "00".repeat(48);
     const pcrs = { 0: [other, nsm.pcr(0)], 1: [decodeHex(nsm.pcr(1)), other] };
@@ -197,22 +206,30 @@ describe("verifyAttestation() of simulated documents", () => {
 
   test("refuses arguments of a wrong type with a TypeError that names them", async () => {
     const wrong: readonly (readonly [RegExp, unknown])[] = [
-      [/root/, { root: "x" }],
-      [/nonce/, { nonce: "x" }],
-      [/at/, { at: "now" }],
-      [/at/, { at: NaN }],
-      [/pcrs/, { pcrs: { 32: "00".repeat(48) } }],
-      [/pcrs/, { pcrs: { x: "00".repeat(48) } }],
-      [/pcrs\[0\]/, { pcrs: { 0: "zz" } }],
-      [/pcrs\[0\]/, { pcrs: { 0: new Uint8Array(47) } }],
-      [/pcrs\[0\]/, { pcrs: { 0: [] } }],
-      [/pcrs\[0\]/, { pcrs: { 0: ["00".repeat(48), null] } }],
-      [/pcrs/, { pcrs: null }],
-      [/userData/, { userData: "x" }],
-      [/publicKey/, { publicKey: null }],
-      [/maxAgeMs/, { maxAgeMs: "1" }],
-      [/allowDebug/, { allowDebug: 1 }],
-      [/`pcr`/, { pcr: { 0: "00".repeat(48) } }],
+      [/^root has to be a Uint8Array$/, { root: "x" }],
+      [/^nonce has to be a Uint8Array$/, { nonce: "x" }],
+      [/^at has to be a number of milliseconds$/, { at: "now" }],
+      [/^at has to be a number of milliseconds$/, { at: NaN }],
+      ...["32", "99", "100", "-1", "x", "01", "1x", "x1", ""].map((index) =>
+        [/^pcrs has an index that is not 0 to 31$/, { pcrs: { [index]: "00".repeat(48) } }] as const
+      ),
+      [/^pcrs\[0\] has to be 32, 48 or 64 bytes, or their hex$/, { pcrs: { 0: "zz" } }],
+      ...[0, 31, 33, 47, 49, 63, 65].flatMap((length) =>
+        [new Uint8Array(length), "0a".repeat(length)].map((value) =>
+          [/^pcrs\[7\] has to be 32, 48 or 64 bytes, or their hex$/, { pcrs: { 7: value } }] as const
+        )
+      ),
+      [/^pcrs\[0\] has to be 32/, { pcrs: { 0: `x${"00".repeat(48)}` } }],
+      [/^pcrs\[0\] has to be 32/, { pcrs: { 0: `${"00".repeat(48)}\n` } }],
+      [/^pcrs\[0\] has to have a value$/, { pcrs: { 0: [] } }],
+      [/^pcrs\[0\] has to be 32/, { pcrs: { 0: ["00".repeat(48), null] } }],
+      [/^pcrs has to be an object$/, { pcrs: null }],
+      [/^pcrs has to be an object$/, { pcrs: "x" }],
+      [/^userData has to be a Uint8Array$/, { userData: "x" }],
+      [/^publicKey has to be a Uint8Array$/, { publicKey: null }],
+      [/^maxAgeMs must be a number$/, { maxAgeMs: "1" }],
+      [/^allowDebug has to be a boolean$/, { allowDebug: 1 }],
+      [/options of verifyAttestation has no field `pcr`/, { pcr: { 0: "00".repeat(48) } }],
     ];
     for (const [message, given] of wrong) {
       const work = verifyAttestation(document, { ...options, ...given as VerifyAttestationOptions });
