@@ -139,6 +139,7 @@ function write(socket: TLSSocket, bytes: Uint8Array): Promise<void> {
 /** RST where the transport has it. */
 function breakOff(socket: Socket): void {
   const overTcp = socket.remotePort !== undefined;
-  if (overTcp) socket.resetAndDestroy();
+  // One that is shutting down cannot be reset any more: Node would leave its descriptor open.
+  if (overTcp && !socket.writableEnded) socket.resetAndDestroy();
   else socket.destroy();
 }

@@ -231,7 +231,8 @@ class Connection {
   reset(): void {
     for (const socket of [this.#client, this.#server]) {
       if (socket === undefined || socket.destroyed) continue;
-      if (socket.remotePort === undefined) socket.destroy();
+      // One that is shutting down cannot be reset any more: Node would leave its descriptor open.
+      if (socket.remotePort === undefined || socket.writableEnded) socket.destroy();
       else socket.resetAndDestroy();
     }
   }
