@@ -292,6 +292,7 @@ EXPORT void double_reset(void)
     state.next_error = 0;
     pthread_cond_broadcast(&stalls_changed);
     pthread_mutex_unlock(&lock);
+    keypair_share(false);
 }
 
 EXPORT size_t double_log(uint8_t *out, size_t capacity)
@@ -358,6 +359,11 @@ EXPORT void double_set_last_error(int32_t code)
     pthread_mutex_lock(&lock);
     state.next_error = code;
     pthread_mutex_unlock(&lock);
+}
+
+EXPORT void double_share_key(uint32_t share)
+{
+    keypair_share(share);
 }
 
 /* Length 0 forgets the canary; longer ones than MAX_CANARY are cut. */

@@ -55,10 +55,34 @@ const struct crypto *crypto(void)
 
 /* ---- key pairs ---- */
 
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool is_shared;
+static void *shared_key;
+
+void keypair_share(bool share)
+{
+    pthread_mutex_lock(&shared_lock);
+    is_shared = share;
+    if (shared_key) crypto()->EVP_PKEY_free(shared_key);
+    shared_key = NULL;
+    pthread_mutex_unlock(&shared_lock);
+}
+
+static void *rsa_key(const struct crypto *c, int bits)
+{
+    pthread_mutex_lock(&shared_lock);
+    void *key = shared_key && c->EVP_PKEY_get_size(shared_key) * 8 == bits ? shared_key : NULL;
+    if (!key) key = c->EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits);
+    if (key && is_shared && !shared_key) shared_key = key;
+    if (key && key == shared_key) c->EVP_PKEY_up_ref(key);
+    pthread_mutex_unlock(&shared_lock);
+    return key;
+}
+
 struct aws_rsa_keypair *keypair_new(struct aws_allocator *allocator, int bits)
 {
     const struct crypto *c = crypto();
-    void *key = c ? c->EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits) : NULL;
+    void *key = c ? rsa_key(c, bits) : NULL;
     if (!key) return NULL;
     struct aws_rsa_keypair *keypair = double_allocate(allocator, sizeof *keypair);
     keypair->allocator = allocator;

@@ -161,6 +161,7 @@ struct aws_allocator *double_library_allocator(const char *function);
     X(void, ERR_clear_error, (void))                                                                               \
     X(void *, EVP_PKEY_Q_keygen, (void *, const char *, const char *, ...))                                        \
     X(void, EVP_PKEY_free, (void *))                                                                               \
+    X(int, EVP_PKEY_up_ref, (void *))                                                                              \
     X(int, EVP_PKEY_get_size, (const void *))                                                                      \
     X(int, i2d_PUBKEY, (const void *, uint8_t **))                                                                 \
     X(void *, EVP_PKEY_CTX_new, (void *, void *))                                                                  \
@@ -193,6 +194,8 @@ bool crypto_load(const char *library, const char *const names[], size_t count, v
 
 struct aws_rsa_keypair *keypair_new(struct aws_allocator *allocator, int bits);
 void keypair_free(struct aws_rsa_keypair *keypair);
+/* Whether all key pairs from now on share one RSA key, which takes a tenth of a second to make. */
+void keypair_share(bool share);
 /* Both append to `out`, which the caller wipes; false when the input does not decrypt. */
 bool rsa_open(const struct aws_rsa_keypair *keypair, const uint8_t *wrapped, size_t length, struct bytes *out);
 bool content_open(const uint8_t *ciphertext, size_t length, const uint8_t *key, const uint8_t *iv, struct bytes *out);
