@@ -1,0 +1,80 @@
+/**
+ * What a call comes to under a fault, as the table says it and as a test sees it.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { inspect } from "node:util";
+import * as api from "../../mod.ts";
+import { revealBytes } from "../support/memory_scan.ts";
+
+/** An error of the library: its class, its code, and what else of it is asserted. */
+export interface Failure {
+  readonly error: string;
+  readonly code: string;
+  /** Of a `KmsError`. */
+  readonly kms?: { readonly kmsCode: string; readonly httpStatus: number; readonly retryable: boolean };
+}
+
+/** What a call has to come to; a cell of the table. */
+export type Outcome = "plaintext" | Failure | { readonly notAsked: string };
+
+/** What a call came to, in a form that passes between processes. */
+export type Seen = { readonly plaintext: readonly number[] } | SeenError;
+
+/** An error with all that it shows. */
+export interface SeenError {
+  readonly error: string;
+  /** Whether it is of the class of that name, and of the library's base class. */
+  readonly isTyped: boolean;
+  readonly code: string | undefined;
+  readonly hint: string | undefined;
+  readonly kms: Failure["kms"] | undefined;
+  /** All that a log would have. */
+  readonly text: string;
+}
+
+/** @param error Whatever was thrown */
+export function describeError(error: unknown): SeenError {
+  const name = error instanceof Error ? error.name : typeof error;
+  const Class: unknown = (api as Readonly<Record<string, unknown>>)[name];
+  const isTyped = typeof Class === "function" && error instanceof Class &&
+    error instanceof api.EnclaveKmsError;
+  const { code, hint } = error instanceof api.EnclaveKmsError ? error : {};
+  const kms = error instanceof api.KmsError
+    ? { kmsCode: error.kmsCode, httpStatus: error.httpStatus, retryable: error.retryable }
+    : undefined;
+  return { error: name, isTyped, code, hint, kms, text: inspect(error, { depth: 8 }) };
+}
+
+/**
+ * Asserts that a call came to what the table says, and that nothing secret is in what it shows.
+ *
+ * @param seen What it came to
+ * @param expected The cell
+ * @param secrets What must not be shown; the first is the plaintext
+ */
+export function assertOutcome(seen: Seen, expected: Outcome, secrets: readonly Uint8Array[]): void {
+  const [plaintext = new Uint8Array()] = secrets;
+  if ("plaintext" in seen) {
+    assert.equal("plaintext", expected, `decrypted instead of ${inspect(expected)}`);
+    assert.deepEqual(revealBytes(seen.plaintext), plaintext);
+    return;
+  }
+  const { error, code, kms, isTyped, hint, text } = seen;
+  assert.deepEqual({ error, code, ...(kms && { kms }) }, expected, text);
+  assert.ok(isTyped, `${error} is not a class of the library`);
+  assert.ok(hint !== undefined && hint !== "", "no hint");
+  for (const secret of secrets) {
+    assert.ok(!text.includes(new TextDecoder().decode(secret)), "the error shows a secret");
+  }
+}
+
+/** A cell in words. */
+export function nameOutcome(outcome: Outcome): string {
+  if (outcome === "plaintext") return outcome;
+  if ("notAsked" in outcome) return `not asked: ${outcome.notAsked}`;
+  const { code, kms } = outcome;
+  if (kms === undefined) return code;
+  return `${code} ${kms.kmsCode}, ${kms.httpStatus}${kms.retryable ? ", retryable" : ""}`;
+}

@@ -1,0 +1,334 @@
+/**
+ * What is around the client that meets the faults: a simulated KMS and NSM, and a relay between client and KMS.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AttestationError, type EngineName, type NsmTransport, type TcpEndpoint } from "../../mod.ts";
+import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
+import {
+  attestedKeyPolicy,
+  type SimulatedCredentials,
+  type Simulator,
+  startSimulator,
+} from "../../sim/mod.ts";
+import { disguiseBytes } from "../support/memory_scan.ts";
+import { corruptRecord, Relay, type RelayPlan, splitRecords } from "../support/relay.ts";
+import type { Ask, CredentialsFeed, FaultySubject } from "./client.ts";
+import type { CredentialsFault, FaultRow, Making, ProxyFault } from "./matrix.ts";
+
+/** For calls that are to end: nothing is asserted about how long they take. */
+export const PATIENT_MS = 10_000;
+
+/** For calls that can only time out. */
+export const IMPATIENT_MS = 150;
+
+const PLAINTEXT_BYTES = 48;
+
+/** More than the waits between three attempts. */
+const ABSENCE_MS = 200;
+
+/** Longer than what follows a handshake or an answer, and shorter than an answer. */
+const MIN_ANSWER_BYTES = 600;
+
+const NOWHERE: TcpEndpoint = { transport: "tcp", host: "127.0.0.1", port: 1 };
+
+/** A fault in force. */
+export interface Fault {
+  /** What to ask the client for. */
+  readonly ask: Ask;
+  /** What happens once the provider was asked for the credentials of the request. */
+  readonly onceAsked?: (() => Promise<void>) | undefined;
+  /** Puts everything right again. */
+  readonly end: () => Promise<void>;
+}
+
+/** How long one exchange over a new connection is, one way and the other, in bytes and in TLS records. */
+interface Exchange {
+  readonly toServer: number;
+  readonly toClient: number;
+  /** Which record to the client holds the answer. */
+  readonly answer: number;
+}
+
+/** See the module. */
+export class World implements AsyncDisposable {
+  readonly simulator: Simulator;
+  readonly relay: Relay;
+  readonly plaintext: Uint8Array<ArrayBuffer>;
+  readonly ask: Ask;
+  /** The software NSM in this process, for a client that is here as well. */
+  readonly nsm: NsmTransport;
+  readonly #engine: EngineName;
+  #device: AsyncDisposable | undefined;
+  #hasNsm = true;
+  #isDisposed = false;
+  #exchange: Exchange | undefined;
+  readonly #secrets: Uint8Array[];
+
+  private constructor(
+    engine: EngineName,
+    simulator: Simulator,
+    relay: Relay,
+    plaintext: Uint8Array<ArrayBuffer>,
+    ask: Ask,
+  ) {
+    this.#engine = engine;
+    this.simulator = simulator;
+    this.relay = relay;
+    this.plaintext = plaintext;
+    this.ask = ask;
+    this.nsm = {
+      exchange: (request) => this.#hasNsm ? simulator.nsm.exchange(request) : Promise.reject(noNsm()),
+      [Symbol.dispose]: () => {},
+    };
+    this.#secrets = [plaintext];
+  }
+
+  /** @param engine Of the client: each row has an outcome for it */
+  static async start(engine: EngineName): Promise<World> {
+    const simulator = await startSimulator();
+    const relay = await Relay.start(simulator.endpoint);
+    const plaintext = new Uint8Array(randomBytes(PLAINTEXT_BYTES));
+    // A document of debug mode is another enclave's.
+    const policy = attestedKeyPolicy({ 0: simulator.nsm.pcr(0) });
+    const { arn: keyId } = await simulator.createKey({ policy });
+    const ciphertext = await simulator.encrypt({ keyId, plaintext });
+    const ask: Ask = {
+      ciphertext: Buffer.from(ciphertext).toString("base64"),
+      keyId,
+      timeoutMs: PATIENT_MS,
+    };
+    const world = new World(engine, simulator, relay, plaintext, ask);
+    await world.#connectDevice();
+    return world;
+  }
+
+  /** The plaintext, then every secret access key and session token that was given out. */
+  get secrets(): readonly Uint8Array[] {
+    return this.#secrets;
+  }
+
+  /** What gives the subject credentials that are good. */
+  async giveCredentials(subject: FaultySubject): Promise<void> {
+    await subject.useCredentials(this.#feed(this.simulator.credentials));
+  }
+
+  /**
+   * @param fault A row of the table
+   * @param subject Whom it is to hit
+   */
+  async make({ made, ownClient, expected }: FaultRow, subject: FaultySubject): Promise<Fault> {
+    const cell = expected[this.#engine];
+    const timesOut = typeof cell === "object" && "code" in cell && cell.code === "ERR_TIMEOUT";
+    const ask: Ask = {
+      ...this.ask,
+      ...(timesOut ? { timeoutMs: IMPATIENT_MS } : {}),
+      ...(ownClient === "as ever" ? { own: true } : {}),
+      ...(ownClient === "three attempts" ? { has: ownClient } : {}),
+      ...(made.by === "options" ? { has: made.has } : {}),
+      ...(made.by === "no NSM" && made.when === "opening" ? { has: "no NSM" } : {}),
+      ...(made.by === "process" ? { meanwhile: made.does } : {}),
+    };
+    const onceAsked = await this.#begin(made, subject);
+    return { ask, onceAsked, end: () => this.#end(made, subject) };
+  }
+
+  /** Disposing twice is harmless. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    await this.#disconnectDevice();
+    await this.relay[Symbol.asyncDispose]();
+    await this.simulator.close();
+  }
+
+  async #begin(made: Making, subject: FaultySubject): Promise<Fault["onceAsked"]> {
+    const { kms, nsm } = this.simulator;
+    switch (made.by) {
+      case "kms":
+        if (made.fault.kind === "certificate" || made.fault.kind === "tlsSilence") this.relay.breakOpen();
+        await kms.injectFault(made.fault, made.times === undefined ? {} : { times: made.times });
+        // The connection of the call before is what ends.
+        if (made.fault.kind === "closeWhenIdle") await subject.decrypt(this.ask).seen;
+        return;
+      case "members":
+        kms.tamper((members) => changed(members, made.change));
+        return;
+      case "cut": {
+        const { [made.direction]: length } = await this.#measure(subject);
+        const atByte = Math.floor(length * made.part);
+        return this.#plan({ cut: { direction: made.direction, atByte, how: made.how } });
+      }
+      case "proxy":
+        return await this.#beginProxy(made.does, subject);
+      case "nsm":
+        nsm.injectFault(made.fault);
+        return;
+      case "no NSM":
+        await this.#disconnectDevice();
+        return;
+      case "credentials":
+        return await this.#beginCredentials(made.are, subject);
+      case "clock":
+        kms.clockOffsetMs = made.offsetMs;
+        return;
+      case "process":
+        if (made.does === "closes the client") {
+          await kms.injectFault({ kind: "latency", ms: 200 }, { times: 1 });
+        }
+        if (made.does !== "ends a worker") return;
+        await kms.injectFault({ kind: "hang" });
+        return () => kms.clearFaults();
+      case "options":
+        return;
+    }
+  }
+
+  async #beginProxy(does: ProxyFault, subject: FaultySubject): Promise<Fault["onceAsked"]> {
+    switch (does) {
+      case "cannot reach KMS":
+        this.relay.redirect(NOWHERE);
+        return this.#plan({});
+      case "comes back":
+        this.relay.redirect(NOWHERE);
+        this.#plan({});
+        return async () => {
+          await sleep(ABSENCE_MS);
+          this.relay.redirect(this.simulator.endpoint);
+        };
+      case "breaks idle connections":
+        await subject.decrypt(this.ask).seen;
+        this.relay.breakOpen();
+        return;
+      case "answers in plain HTTP":
+        return this.#plan({ replay: { toServer: new Uint8Array(), toClient: PLAIN_ANSWER } });
+      case "corrupts the handshake":
+        return this.#plan({ records: { toClient: corruptRecord(0) } });
+      case "corrupts the answer": {
+        const { answer } = await this.#measure(subject);
+        return this.#plan({ records: { toClient: corruptRecord(answer) } });
+      }
+    }
+  }
+
+  async #beginCredentials(are: CredentialsFault, subject: FaultySubject): Promise<Fault["onceAsked"]> {
+    const { kms } = this.simulator;
+    const issued = kms.issueCredentials();
+    const use = async (feed: CredentialsFeed) => {
+      await subject.useCredentials(feed);
+      return undefined;
+    };
+    switch (are) {
+      case "expired by their own date":
+        return await use({ ...this.#feed(issued), expiration: Date.now() - 1000 });
+      case "expired for KMS":
+        kms.expireCredentials(issued);
+        return await use(this.#feed(issued));
+      case "revoked":
+        kms.revokeCredentials(issued);
+        return await use(this.#feed(issued));
+      case "of a wrong secret":
+        return await use(this.#feed({ ...issued, secretAccessKey: kms.issueCredentials().secretAccessKey }));
+      case "without their token": {
+        const { sessionToken: _, ...feed } = this.#feed(issued);
+        return await use(feed);
+      }
+      case "malformed":
+      case "nothing":
+      case "thrown":
+      case "never given":
+        return await use({ gives: are });
+      case "replaced on the way":
+      case "expired on the way, and others are there":
+      case "revoked on the way":
+        await use(this.#feed(issued));
+        return await this.#replaceOnTheWay(are, issued, subject);
+    }
+  }
+
+  /** KMS takes its time, so that the request is still on its way when its credentials end. */
+  async #replaceOnTheWay(are: CredentialsFault, issued: SimulatedCredentials, subject: FaultySubject) {
+    const { kms } = this.simulator;
+    await kms.injectFault({ kind: "latency", ms: 100 }, { times: 1 });
+    return async () => {
+      await this.giveCredentials(subject);
+      if (are === "revoked on the way") kms.revokeCredentials(issued);
+      if (are === "expired on the way, and others are there") kms.expireCredentials(issued);
+    };
+  }
+
+  async #end(made: Making, subject: FaultySubject): Promise<void> {
+    const { kms, nsm } = this.simulator;
+    nsm.clearFaults();
+    await kms.clearFaults();
+    kms.clockOffsetMs = 0;
+    this.relay.redirect(this.simulator.endpoint);
+    this.relay.clear();
+    // What waits on a connection that was cut or left without an answer, waits no longer.
+    if (made.by !== "nsm" && made.by !== "credentials") this.relay.breakOpen();
+    if (made.by === "credentials") await this.giveCredentials(subject);
+    if (made.by === "no NSM") await this.#connectDevice();
+    if (made.by === "nsm" && made.fault.kind === "silent") {
+      await this.#disconnectDevice();
+      await this.#connectDevice();
+    }
+  }
+
+  /** For new connections, so that there is none but new ones. */
+  #plan(plan: RelayPlan): undefined {
+    this.relay.planForNew(plan);
+    this.relay.breakOpen();
+  }
+
+  async #measure(subject: FaultySubject): Promise<Exchange> {
+    if (this.#exchange !== undefined) return this.#exchange;
+    this.relay.breakOpen();
+    await subject.decrypt(this.ask).seen;
+    const { toServer, toClient } = this.relay.recordings.at(-1)!;
+    const answer = splitRecords(toClient).findLastIndex(({ bytes }) => bytes.length >= MIN_ANSWER_BYTES);
+    return this.#exchange = { toServer: toServer.length, toClient: toClient.length, answer };
+  }
+
+  #feed({ accessKeyId, secretAccessKey, sessionToken }: SimulatedCredentials) {
+    const secrets = [secretAccessKey, sessionToken].map((text) => new TextEncoder().encode(text));
+    this.#secrets.push(...secrets);
+    const [secret = [], token = []] = secrets.map(disguiseBytes);
+    return { gives: "values", accessKeyId, secretAccessKey: secret, sessionToken: token } as const;
+  }
+
+  /** Where this process is supervised, the software NSM answers at /dev/nsm as well. */
+  async #connectDevice(): Promise<void> {
+    this.#hasNsm = true;
+    const sockets = process.env[SUPERVISED_VARIABLE];
+    if (sockets === undefined) return;
+    this.#device = await this.simulator.nsm.listen(join(sockets, `nsm-${process.pid}.sock`));
+  }
+
+  async #disconnectDevice(): Promise<void> {
+    this.#hasNsm = false;
+    await this.#device?.[Symbol.asyncDispose]();
+    this.#device = undefined;
+  }
+}
+
+const PLAIN_ANSWER = new Uint8Array(Buffer.from("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"));
+
+/** What a transport says that finds no module. */
+function noNsm(): AttestationError {
+  return new AttestationError("UNAVAILABLE", "Cannot ask the NSM: it is gone", {
+    hint: "Was it here before?",
+  });
+}
+
+function changed(
+  members: Readonly<Record<string, unknown>>,
+  change: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const entries = Object.entries({ ...members, ...change }).filter(([, value]) => value !== null);
+  return Object.fromEntries(entries);
+}
