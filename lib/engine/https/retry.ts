@@ -20,7 +20,7 @@ export const MAX_DELAY_MS = 1000;
  * @param attempt What to do; it keeps the deadline itself
  * @param maxAttempts How often something is sent at most; 1 for no second try of any kind
  * @param deadline When to give up. If the wait would outlast it, the failure itself is reported; so is the last
- *   one if the time is up while the next connection is tried
+ *   one if the time is up while the next connection is waited for or tried
  * @param random From 0 to below 1
  * @returns What the first attempt that succeeds returns
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -32,16 +32,17 @@ export async function withRetries<T>(
   random: () => number = Math.random,
 ): Promise<T> {
   let absence: UnreachableError | undefined;
+  let delayMs = 0;
   for (let failures = 1, sent = 0;; failures++) {
     try {
+      if (failures > 1) await deadline.sleep(delayMs);
       return await attempt();
     } catch (error) {
       if (absence !== undefined && isTimeUp(error, deadline)) throw absence;
       absence = error instanceof UnreachableError ? error : undefined;
       if (maxAttempts === 1 || absence === undefined) sent++;
-      const delayMs = random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** (failures - 1));
+      delayMs = random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** (failures - 1));
       if (sent >= maxAttempts || !canRetryHelp(error) || delayMs >= deadline.remainingMs) throw error;
-      await deadline.sleep(delayMs);
     }
   }
 }
