@@ -35,7 +35,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       "lib/attestation/{bytes,certificate,chain,der,document,failures,verify}.ts",
       "lib/attestation_error.ts",
     ],
-    tests: ["test/lib/attestation/{certificate,checks,der,document,verify}.test.ts"],
+    tests: ["test/lib/attestation/{certificate,chain,checks,der,document,parse_certificate,verify}.test.ts"],
   },
   nsm: {
     mutate: ["lib/attestation/{nsm_answer,nsm_client,session_key}.ts"],

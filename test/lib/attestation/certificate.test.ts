@@ -29,6 +29,7 @@ interface ChainPlan {
 }
 
 const SAME = () => ({});
+const MEASURED = new Map([[0, new Uint8Array(48).fill(7)]]);
 const RENAMED = [["CN", "other"]] as const;
 
 const CHAINS: readonly ChainPlan[] = [
@@ -211,14 +212,16 @@ async function makeChain(plan: Omit<ChainPlan, "what" | "code">): Promise<Identi
 
 async function documentUnder(
   chain: Identity[],
-  { arrange = (all) => all, leaf: changed = (same) => same }: Pick<ChainPlan, "arrange" | "leaf"> = {},
+  { arrange = (all) => all, leaf: changed = (same) => same, pcrs = MEASURED }:
+    & Pick<ChainPlan, "arrange" | "leaf">
+    & { readonly pcrs?: ReadonlyMap<number, Uint8Array<ArrayBuffer>> } = {},
 ): Promise<Uint8Array> {
   const signer = chain.at(-1);
   assert.ok(signer);
   return await makeDocument({
     moduleId: "i-0-enc0",
     timestamp: NOW,
-    pcrs: new Map([[0, new Uint8Array(48).fill(7)]]),
+    pcrs: new Map(pcrs),
     cabundle: arrange(chain.slice(0, -1).map(({ certificate }) => certificate)),
     publicKey: null,
     userData: null,
@@ -239,6 +242,19 @@ describe("verifyAttestation() of certificate chains", () => {
       await assertFails(code, verifyAttestation(document, { root: chain[0]?.certificate, at: NOW }));
     });
   }
+
+  test("takes an enclave for one in debug mode if none of PCR0 to PCR2 has a bit set", async () => {
+    const chain = await makeChain({ change: SAME });
+    const options = { root: chain[0]?.certificate, at: NOW };
+    const zeros = new Uint8Array(48);
+    for (const index of [0, 1, 2]) {
+      const measured = new Map([[index, zeros.with(-1, 1)]]);
+      await verifyAttestation(await documentUnder(chain, { pcrs: measured }), options);
+    }
+    for (const pcrs of [new Map([[0, zeros], [1, zeros], [2, zeros]]), new Map([[3, zeros.with(0, 1)]])]) {
+      await assertFails("DEBUG", verifyAttestation(await documentUnder(chain, { pcrs }), options));
+    }
+  });
 
   test("refuses a leaf of another authority with the same names", async () => {
     const chain = await makeChain({ change: SAME });

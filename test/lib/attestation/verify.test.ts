@@ -219,6 +219,9 @@ describe("verifyAttestation() of simulated documents", () => {
           [/^pcrs\[7\] has to be 32, 48 or 64 bytes, or their hex$/, { pcrs: { 7: value } }] as const
         )
       ),
+      ...["a", "z".repeat(64), "z".repeat(96), "z".repeat(128)].map((value) =>
+        [/^pcrs\[0\] has to be 32/, { pcrs: { 0: value } }] as const
+      ),
       [/^pcrs\[0\] has to be 32/, { pcrs: { 0: `x${"00".repeat(48)}` } }],
       [/^pcrs\[0\] has to be 32/, { pcrs: { 0: `${"00".repeat(48)}\n` } }],
       [/^pcrs\[0\] has to have a value$/, { pcrs: { 0: [] } }],
