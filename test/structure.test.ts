@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "#test";
@@ -86,6 +86,14 @@ describe("structure", () => {
       const source = read(file);
       assert.ok(source.split("\n").length <= 301, `${file} is too long`);
       assert.doesNotMatch(source, /:\s*any\b|<any>|as any\b/, file);
+    }
+  });
+
+  test("the tests that the documents name are there", () => {
+    for (const document of ["README.md", "SECURITY.md"]) {
+      const named = [...read(document).matchAll(/`(test\/[\w./-]+)`/g)].map(([, path = ""]) => path);
+      assert.ok(named.length > 5, document);
+      for (const path of named) assert.ok(existsSync(join(ROOT, path)), `${document}: ${path}`);
     }
   });
 

@@ -24,7 +24,9 @@ const out = process.argv[2] ?? OUT;
 
 if (out === OUT) rmSync(OUT, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
-for (const file of ["README.md", "LICENSE", "CHANGELOG.md"]) copyFileSync(file, `${out}/${file}`);
+for (const file of ["README.md", "SECURITY.md", "LICENSE", "CHANGELOG.md"]) {
+  copyFileSync(file, `${out}/${file}`);
+}
 cpSync("policies", `${out}/policies`, { recursive: true });
 writeFileSync(`${out}/package.json`, `${JSON.stringify(manifest(), null, 2)}\n`);
 writeFileSync(`${out}/cli.js`, LAUNCHER, { mode: 0o755 });
