@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
+import { TlsAuthority } from "../../sim/mod.ts";
 import type { NsmTransport } from "../../lib/attestation/nsm_transport.ts";
 import { checkOptions, type KmsClientOptions, OPTION_FIELDS } from "../../lib/kms_options.ts";
 
@@ -95,6 +96,28 @@ describe("checkOptions()", () => {
       assert.deepEqual(check({ endpoint }).endpoint, endpoint);
     });
   }
+
+  test("refuses engines that are none", () => {
+    refuses("TypeError", "engine must be one of auto, direct, sdk, sdk-client", { engine: "fast" });
+  });
+
+  test("joins certificates line by line", async () => {
+    const { trustedCertificates: pem } = await TlsAuthority.create("localhost", Date.now);
+    assert.equal(check({ trustedCertificates: pem }).trustedCertificates?.trim(), pem.trim());
+    const twice = check({ trustedCertificates: [pem.trim(), pem.trim()] }).trustedCertificates;
+    assert.equal(twice?.trim(), `${pem.trim()}\n${pem.trim()}`);
+    const { length } = pem;
+    const padded = (room: number) => [pem, "\n".repeat((1 << 20) - length - 1 - room)];
+    refuses("RangeError", "trustedCertificates must have 1 to 1048576 characters", {
+      trustedCertificates: padded(-1),
+    });
+    refuses("TypeError", /^Cannot use trustedCertificates: text 1 holds no PEM/, {
+      trustedCertificates: padded(0),
+    });
+    refuses("TypeError", /^Cannot use trustedCertificates: expected PEM text or a list of it$/, {
+      trustedCertificates: [],
+    });
+  });
 
   test("refuses endpoints that are none", () => {
     const transports = "endpoint.transport must be one of vsock, tcp, unix";

@@ -60,6 +60,19 @@ describe("checkDecryptRequest()", () => {
     }
   });
 
+  test("refuses what is wrong by its name", () => {
+    const request = (fields: object) => give(checkDecryptRequest, { ciphertext: BYTES, ...fields });
+    refuses("TypeError", "The decrypt request must be an object", give(checkDecryptRequest, undefined));
+    refuses(
+      "TypeError",
+      /^encryptionAlgorithm must be one of SYMMETRIC/,
+      request({ encryptionAlgorithm: "" }),
+    );
+    refuses("TypeError", "ciphertext must be a Uint8Array or base64", request({ ciphertext: 7 }));
+    refuses("TypeError", "Cannot decode ciphertext: not canonical base64", request({ ciphertext: "AQI" }));
+    refuses("RangeError", "ciphertext must have 1 to 6144 bytes, not 0", request({ ciphertext: "" }));
+  });
+
   test("takes the longest ciphertext, in memory of its own", () => {
     const ciphertext = new Uint8Array(6144).fill(7);
     const checked = checkDecryptRequest({ ciphertext });

@@ -148,7 +148,9 @@ function survivors(results: readonly Mutant[]): string[] {
 }
 
 function judgement(mutant: Mutant): Unnoticeable | undefined {
-  return unnoticeable(relative("", mutant.fileName), textOf(mutant), mutant.replacement);
+  const { fileName, location: { start }, replacement } = mutant;
+  const line = readFileSync(fileName, "utf8").split("\n")[start.line - 1] ?? "";
+  return unnoticeable(relative("", fileName), textOf(mutant), line, replacement);
 }
 
 /** What the mutant replaces, on one line. */

@@ -145,6 +145,12 @@ describe("NsmClient.attest()", () => {
     ["an array that claims four gigabytes", decodeHex("9affffffff")],
     ["bytes that claim four gigabytes", decodeHex("5affffffff")],
     ["a break without a start", decodeHex("ff")],
+    // cbor2 would make a Map of the one, and a Uint8Array of the other.
+    ["an answer tagged as a map", Buffer.concat([decodeHex("d90103"), encode(DOCUMENT_ANSWER)])],
+    [
+      "a document tagged as bytes",
+      decodeHex("a16b4174746573746174696f6ea168646f63756d656e74" + "d840" + "4484010203"),
+    ],
   ];
   for (const [name, answer] of malformed) {
     test(`refuses ${name}`, async () => {
@@ -211,7 +217,7 @@ const OPERATIONS = {
       DescribeNSM: {
         version_major: 1,
         version_minor: 2,
-        version_patch: 3,
+        version_patch: 65_535,
         module_id: "i-0-enc0",
         max_pcrs: 32,
         locked_pcrs: [15, 0, 1],
@@ -220,7 +226,7 @@ const OPERATIONS = {
     },
     result: {
       moduleId: "i-0-enc0",
-      version: { major: 1, minor: 2, patch: 3 },
+      version: { major: 1, minor: 2, patch: 65_535 },
       maxPcrs: 32,
       lockedPcrs: [0, 1, 15],
       digest: "SHA384",
@@ -267,6 +273,14 @@ describe("NsmClient", () => {
       await assert.rejects(call(refusing), { code: "ERR_ATTESTATION_REFUSED", nsmCode: "ReadOnlyIndex" });
     });
   }
+
+  test("refuses a number that is written as a float, though it is whole", async () => {
+    const answer = encodeHex(encode(OPERATIONS.describeNsm.answer));
+    const name = hexOf("version_minor");
+    assert.ok(answer.includes(`${name}02`));
+    const float = new FakeNsm(decodeHex(answer.replace(`${name}02`, `${name}f94000`)));
+    await assert.rejects(new NsmClient(float).describeNsm(), { code: "ERR_ATTESTATION_ANSWER" });
+  });
 
   test("refuses indexes, ranges and data that no module takes, and asks nothing", async () => {
     const nsm = new FakeNsm({});

@@ -93,6 +93,21 @@ describe("SessionKey", () => {
     assert.deepEqual(opened.bytes, SECRET);
   });
 
+  test("opens nothing that is longer than the limit, whoever sealed it", async () => {
+    using session = await SessionKey.create(nsm);
+    const { publicKey } = decodeAttestationDocument(session.document);
+    for (const [more, opens] of [[0, true], [1, false]] as const) {
+      const sender = await ORACLE.createSenderContext({
+        recipientPublicKey: await ORACLE.kem.deserializePublicKey(publicKey!.slice(POINT_START)),
+        info: infoOf(session.document),
+      });
+      const ciphertext = new Uint8Array(await sender.seal(new Uint8Array(MAX_SECRET_LENGTH + more)));
+      const sealed = Buffer.concat([Buffer.of(1), new Uint8Array(sender.enc), ciphertext]);
+      if (opens) (await session.open(sealed))[Symbol.dispose]();
+      else await assertNotForIt(session.open(sealed));
+    }
+  });
+
   test("it seals, and another implementation opens", async () => {
     const keys = await ORACLE.kem.generateKeyPair();
     const point = new Uint8Array(await ORACLE.kem.serializePublicKey(keys.publicKey));
@@ -229,6 +244,7 @@ describe("sealTo()", () => {
         notOnCurve,
         Buffer.concat([spkiHead(), compressed]),
         Buffer.concat([spkiHead(), whole, Buffer.of(0)]),
+        Buffer.concat([spkiHead().fill(0, 20, 21), whole]),
       ]
     ) {
       const document = await nsm.attest(
