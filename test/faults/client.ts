@@ -124,8 +124,16 @@ export class FaultyClient implements FaultySubject {
     return { asked, seen };
   }
 
+  /** Keeps the plaintext until it is disposed, as it does the credentials. */
+  async keep({ ciphertext, keyId, timeoutMs }: Ask): Promise<void> {
+    const client = await this.#shared();
+    const { bytes } = await client.decrypt({ ciphertext, keyId, timeoutMs });
+    this.#given.push(bytes);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const client = await this.#client;
+    this.#client = undefined;
     await client?.close();
     for (const secret of this.#given) secret.fill(0);
   }

@@ -6,15 +6,10 @@ import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import { ENGINE_CASES, type EngineCase } from "../support/engines.ts";
 import { doublePath, SdkDouble } from "../support/sdk_double.ts";
 import { FaultyClient, type FaultySubject } from "./client.ts";
-import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
-import { assertOutcome, nameOutcome, type Seen } from "./outcome.ts";
+import { FAULT_MATRIX } from "./matrix.ts";
+import { assertOutcome, nameOutcome } from "./outcome.ts";
+import { assertServed, FAULT_TIMEOUT_MS, meetFault, pause } from "./siege.ts";
 import { PATIENT_MS, World } from "./world.ts";
-
-/** A call that has not settled after so many times its deadline never will. */
-const PATIENCE = 10;
-
-/** Longer than the longest of a row's waits, so that it says itself what it waits for. */
-const TEST_TIMEOUT_MS = 3 * PATIENCE * PATIENT_MS;
 
 /** A worker that is ended gives nothing back: the device it had opened, or in C its key pair. */
 const LEFT_BY_WORKER = 1;
@@ -51,7 +46,7 @@ function suite(engineCase: EngineCase): void {
     };
     subject = new FaultyClient(setup, label.includes("software") ? world.nsm : undefined);
     await world.giveCredentials(subject);
-    await assertServed();
+    await assertServed(world, subject);
   });
   afterAll(() => finish());
 
@@ -60,10 +55,10 @@ function suite(engineCase: EngineCase): void {
     test(`${row.group}: ${row.name}: ${nameOutcome(expected)}; the next decrypt works`, async () => {
       done.add(row.name);
       if (typeof expected === "object" && "notAsked" in expected) return;
-      const seen = await meet(row);
-      await assertServed();
+      const seen = await meetFault(world, subject, row);
+      await assertServed(world, subject);
       assertOutcome(seen, expected, world.secrets);
-    }, TEST_TIMEOUT_MS);
+    }, FAULT_TIMEOUT_MS);
   }
 
   test("every fault was made, and nothing is left of them", async () => {
@@ -81,42 +76,6 @@ function suite(engineCase: EngineCase): void {
     await subject[Symbol.asyncDispose]();
     await world[Symbol.asyncDispose]();
   }
-
-  async function meet(row: FaultRow): Promise<Seen> {
-    const fault = await world.make(row, subject);
-    try {
-      const { asked, seen } = subject.decrypt(fault.ask);
-      await asked;
-      await fault.onceAsked?.();
-      return await within(PATIENCE * fault.ask.timeoutMs, seen);
-    } finally {
-      await fault.end();
-    }
-  }
-
-  /** The C client may not have returned yet from a call that was given up. */
-  async function assertServed(): Promise<void> {
-    const end = performance.now() + PATIENCE * PATIENT_MS;
-    for (;;) {
-      const seen = await within(PATIENCE * PATIENT_MS, subject.decrypt(world.ask).seen);
-      const isOccupied = "text" in seen &&
-        seen.text.includes("an earlier call into the C client has not returned");
-      if (isOccupied && performance.now() < end) await pause();
-      else return assertOutcome(seen, "plaintext", world.secrets);
-    }
-  }
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing after ${ms} ms, ${PATIENCE} times the deadline`)), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 async function until(condition: () => boolean, state: () => string): Promise<void> {
@@ -125,10 +84,6 @@ async function until(condition: () => boolean, state: () => string): Promise<voi
     assert.ok(performance.now() < end, state());
     await pause();
   }
-}
-
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** Sockets, each once, and devices: what threads and event loops have of their own stays with them. */

@@ -68,7 +68,9 @@ export class World implements AsyncDisposable {
   #hasNsm = true;
   #isDisposed = false;
   #exchange: Exchange | undefined;
-  readonly #secrets: Uint8Array[];
+  /** Every secret access key that was given out. */
+  readonly secretKeys: Uint8Array[] = [];
+  readonly #sessionTokens: Uint8Array[] = [];
 
   private constructor(
     engine: EngineName,
@@ -86,7 +88,6 @@ export class World implements AsyncDisposable {
       exchange: (request) => this.#hasNsm ? simulator.nsm.exchange(request) : Promise.reject(noNsm()),
       [Symbol.dispose]: () => {},
     };
-    this.#secrets = [plaintext];
   }
 
   /** @param engine Of the client: each row has an outcome for it */
@@ -110,7 +111,7 @@ export class World implements AsyncDisposable {
 
   /** The plaintext, then every secret access key and session token that was given out. */
   get secrets(): readonly Uint8Array[] {
-    return this.#secrets;
+    return [this.plaintext, ...this.secretKeys, ...this.#sessionTokens];
   }
 
   /** What gives the subject credentials that are good. */
@@ -295,10 +296,16 @@ export class World implements AsyncDisposable {
   }
 
   #feed({ accessKeyId, secretAccessKey, sessionToken }: SimulatedCredentials) {
-    const secrets = [secretAccessKey, sessionToken].map((text) => new TextEncoder().encode(text));
-    this.#secrets.push(...secrets);
-    const [secret = [], token = []] = secrets.map(disguiseBytes);
-    return { gives: "values", accessKeyId, secretAccessKey: secret, sessionToken: token } as const;
+    const secretKey = new TextEncoder().encode(secretAccessKey);
+    const token = new TextEncoder().encode(sessionToken);
+    this.secretKeys.push(secretKey);
+    this.#sessionTokens.push(token);
+    return {
+      gives: "values",
+      accessKeyId,
+      secretAccessKey: disguiseBytes(secretKey),
+      sessionToken: disguiseBytes(token),
+    } as const;
   }
 
   /** Where this process is supervised, the software NSM answers at /dev/nsm as well. */
