@@ -42,8 +42,7 @@ export class CodeCoverage {
   take(): readonly Place[] {
     const places: Place[] = [];
     for (const [url, ran] of this.#ranSince()) {
-      const seen = this.#seen.get(url) ?? new Uint8Array(ran.length);
-      this.#seen.set(url, seen);
+      const seen = this.#seenOf(url, ran.length);
       let wasNew = false;
       for (let offset = 0; offset < ran.length; offset++) {
         const isNew = ran[offset] === 1 && seen[offset] === 0;
@@ -64,6 +63,16 @@ export class CodeCoverage {
   /** @returns Whether the code at this place has run since this was last asked */
   tookPlace({ url, offset }: Place): boolean {
     return this.#ranSince().get(url)?.[offset] === 1;
+  }
+
+  /** V8 tells of a file as far as anything of it has run. */
+  #seenOf(url: string, length: number): Uint8Array {
+    const seen = this.#seen.get(url) ?? new Uint8Array();
+    if (seen.length >= length) return seen;
+    const longer = new Uint8Array(length);
+    longer.set(seen);
+    this.#seen.set(url, longer);
+    return longer;
   }
 
   /** A 1 for each character of the code that ran. */

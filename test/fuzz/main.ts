@@ -4,9 +4,11 @@
  *
  * @module
  */
+import { execFileSync } from "node:child_process";
 import process from "node:process";
 import { join } from "node:path";
 import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
 import { inspect, parseArgs } from "node:util";
 // Before the targets.
 import { lineCoverage } from "./coverage.ts";
@@ -23,6 +25,7 @@ const HELP = `npm run fuzz -- [options]
   --target <name>  only this one: ${[...TARGETS.keys()].map(({ name }) => name).join(", ")}
   --seed <n>       decides every input; default 1
   --write          keep what reaches new code in test/fuzz/corpus
+  --minimise       only leave out of the corpus what reaches nothing of its own
   --lines          only say which lines the corpus does not reach`;
 
 const { values } = parseArgs({
@@ -31,6 +34,7 @@ const { values } = parseArgs({
     target: { type: "string" },
     seed: { type: "string", default: "1" },
     write: { type: "boolean", default: false },
+    minimise: { type: "boolean", default: false },
     lines: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
@@ -40,15 +44,16 @@ const { values } = parseArgs({
 Error.stackTraceLimit = 0;
 if (values.help) console.log(HELP);
 else if (values.lines) await showLines();
+else if (values.minimise) await minimiseCorpora();
 else process.exitCode = await run(Number(values.runs), Number(values.seed)) ? 0 : 1;
 
 async function run(runs: number, seed: number): Promise<boolean> {
-  const chosen = [...TARGETS].filter(([{ name }]) => values.target === undefined || name === values.target);
-  if (chosen.length === 0 || !Number.isSafeInteger(runs) || !Number.isSafeInteger(seed)) {
+  const chosen = chosenTargets();
+  if (chosen.size === 0 || !Number.isSafeInteger(runs) || !Number.isSafeInteger(seed)) {
     console.error(HELP);
     return false;
   }
-  const total = chosen.reduce((sum, [, weight]) => sum + weight, 0);
+  const total = [...chosen.values()].reduce((sum, weight) => sum + weight, 0);
   let isClean = true;
   for (const [target, weight] of chosen) {
     const { findings } = await runTarget(target, Math.ceil(runs * weight / total), seed);
@@ -56,6 +61,13 @@ async function run(runs: number, seed: number): Promise<boolean> {
     isClean &&= findings.length === 0;
   }
   return isClean;
+}
+
+async function minimiseCorpora(): Promise<void> {
+  for (const target of chosenTargets().keys()) {
+    const inputs = readInputs("corpus", target.name).map(({ bytes }) => bytes);
+    writeInputs("corpus", target.name, await minimise(target, inputs));
+  }
 }
 
 async function showLines(): Promise<void> {
@@ -76,9 +88,16 @@ function known({ name }: FuzzTarget): readonly KnownInput[] {
   return [...readInputs("corpus", name), ...readInputs("regressions", name)];
 }
 
+function chosenTargets(): ReadonlyMap<FuzzTarget, number> {
+  const { target } = values;
+  return new Map([...TARGETS].filter(([{ name }]) => target === undefined || name === target));
+}
+
 async function runTarget(target: FuzzTarget, runs: number, seed: number): Promise<FuzzResult> {
   using watchdog = new Watchdog(target.maxLength, join(tmpdir(), `enclave-kms-fuzz-${target.name}`));
-  const corpus = known(target).map(({ bytes }) => bytes);
+  // New seeds are made at random: a run that is to be repeated goes by the corpus alone.
+  const seeds = values.write ? await target.seeds() : [];
+  const corpus = [...seeds, ...known(target).map(({ bytes }) => bytes)];
   const started = process.cpuUsage();
   const onInput = (input: Uint8Array) => watchdog.watch(input);
   const result = await fuzz(target, { runs, seed, corpus, onInput, onProgress: sayNowAndThen(target) });
@@ -89,10 +108,19 @@ async function runTarget(target: FuzzTarget, runs: number, seed: number): Promis
       `${verdicts.size} verdicts  ${result.corpus.length} inputs  ${findings.length} findings  ` +
       `${((user + system) / 1e6).toFixed(1)} s CPU`,
   );
-  if (values.write && findings.length === 0) {
-    writeInputs("corpus", target.name, await minimise(target, result.corpus));
-  }
+  if (values.write && findings.length === 0) await write(target, result.corpus);
   return result;
+}
+
+/** The least of them is looked for in another process: V8 loses count of functions that it has optimised here. */
+async function write(target: FuzzTarget, corpus: readonly Uint8Array[]): Promise<void> {
+  const inputs: KnownInput[] = [];
+  for (const bytes of corpus.map((input) => new Uint8Array(input))) {
+    inputs.push({ verdict: await target.run(bytes.slice()), bytes });
+  }
+  writeInputs("corpus", target.name, inputs);
+  const args = [fileURLToPath(import.meta.url), "--minimise", "--target", target.name];
+  execFileSync(process.execPath, args, { stdio: "inherit" });
 }
 
 /** A line for every 100,000 runs, beside the results. */
