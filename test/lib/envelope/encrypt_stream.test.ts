@@ -128,7 +128,11 @@ describe("encryptStream() and decryptStream()", () => {
 describe("encryptStream() refuses", () => {
   const wrong: [name: string, options: Record<string, unknown>, error: RegExp][] = [
     ["no key", { keyId: undefined }, /TypeError: keyId must be a string/],
-    ["a misspelt option", { encryptionContex: {} }, /TypeError: .* no field `encryptionContex`/],
+    [
+      "a misspelt option",
+      { encryptionContex: {} },
+      /TypeError: The options of an encryption has no field `encryptionContex`: expected keyId, encryptionC/,
+    ],
     ["short frames", { frameBytes: 1023 }, /RangeError: frameBytes must be an integer from 1024 to 1048576/],
     ["long frames", { frameBytes: 1_048_577 }, /RangeError: frameBytes/],
     ["a broken frame length", { frameBytes: 1024.5 }, /RangeError: frameBytes/],
@@ -162,6 +166,7 @@ describe("encryptStream() refuses", () => {
     const { error } = await collectUntilFailure(
       streamOf().pipeThrough(encryptStream(kms, { keyId: KEY_ARN })),
     );
+    assertSaid(error, "Cannot use data key: it does not have 32 bytes", /Was another ciphertext put in/);
     assert.equal(error.code, "ERR_ENVELOPE_KEY");
     assert.equal(kms.secrets[0]?.length, 0);
   });
@@ -172,6 +177,8 @@ describe("encryptStream() refuses", () => {
     const { error } = await collectUntilFailure(
       streamOf().pipeThrough(encryptStream(kms, { keyId: "alias/mine" })),
     );
+    const message = "Cannot encrypt message: the data key came without its key's ARN";
+    assertSaid(error, message, /give it the key's ARN as keyId/);
     assert.equal(error.code, "ERR_ENVELOPE_KEY");
     assert.equal(kms.secrets[0]?.length, 0);
   });
@@ -189,7 +196,11 @@ describe("encryptStream() refuses", () => {
     using cipher = new MessageCipher(SecretBytes.copyOf(pattern(32)), messageId);
     const seal = (number: number, isFinal: boolean) =>
       sealFrame(cipher, { messageId, frameBytes: FRAME }, number, pattern(FRAME), isFinal);
-    const limit = { code: "ERR_ENVELOPE_LIMIT" };
+    const limit = {
+      code: "ERR_ENVELOPE_LIMIT",
+      message: "Cannot encrypt message: it needs more than 4294967295 frames",
+      hint: `Frames have ${FRAME} bytes: set a larger frameBytes, or encrypt in several messages`,
+    };
     assert.equal(seal(MAX_FRAMES - 1, false).length, FRAME + REGULAR_OVERHEAD);
     assert.equal(seal(MAX_FRAMES, true).length, FRAME + FINAL_OVERHEAD);
     assert.throws(() => seal(MAX_FRAMES, false), limit);
@@ -202,6 +213,13 @@ describe("decryptStream() refuses", () => {
     ["no key", { keyId: undefined }, /TypeError: keyId must be the key's ARN/],
     ["an alias", { keyId: "alias/mine" }, /TypeError: keyId must be the key's ARN/],
     ["an alias ARN", { keyId: "arn:aws:kms:us-east-1:111122223333:alias/mine" }, /TypeError: keyId must be/],
+    ["an ARN with something before it", { keyId: ` ${KEY_ARN}` }, /TypeError: keyId must be the key's ARN/],
+    ["an ARN with something behind it", { keyId: `${KEY_ARN}/` }, /TypeError: keyId must be the key's ARN/],
+    ["a key that is no string", { keyId: [KEY_ARN] }, /TypeError: keyId must be .* name it by, or "any"$/],
+    ["long frames", { maxFrameBytes: 67_108_865 }, /RangeError: maxFrameBytes .* 1024 to 67108864/],
+    ["a signal that is none", { signal: {} }, /TypeError: signal must be an AbortSignal/],
+    ["a time-out of none", { timeoutMs: 0 }, /RangeError: timeoutMs/],
+    ["options that are none", { more: 1 }, /TypeError: The options of a decryption has no field `more`/],
     ["a misspelt option", { context: {} }, /TypeError: .* no field `context`/],
     ["short frames", { maxFrameBytes: 1023 }, /RangeError: maxFrameBytes/],
     [
@@ -216,6 +234,11 @@ describe("decryptStream() refuses", () => {
     });
   }
 });
+
+function assertSaid(error: Error & { hint?: string }, message: string, hint: RegExp): void {
+  assert.equal(error.message, message);
+  assert.match(error.hint ?? "", hint);
+}
 
 function split(bytes: Uint8Array, lengths: readonly number[]): Uint8Array[] {
   const chunks: Uint8Array[] = [];

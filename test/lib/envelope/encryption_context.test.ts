@@ -22,7 +22,47 @@ describe("encodeContext()", () => {
   test("makes nothing of nothing", () => assert.equal(encodeContext({}).length, 0));
 });
 
+describe("checkMessageContext()", () => {
+  test("takes a context that fills its length, and none longer", () => {
+    const context = (length: number) => ({ a: "x".repeat(length) });
+    // A count, two lengths and the name.
+    const room = 65_535 - 2 - 2 - 2 - 1;
+    assert.deepEqual(checkMessageContext(context(room)), context(room));
+    assert.throws(() => checkMessageContext(context(room + 1)), {
+      name: "RangeError",
+      message: "encryptionContext must have at most 65535 bytes when encoded",
+    });
+    assert.deepEqual(checkMessageContext(undefined), {});
+    assert.ok(Object.isFrozen(checkMessageContext(undefined)));
+  });
+
+  test("leaves the names of the format's own pairs alone, in the middle of a name as well", () => {
+    const context = { "x-aws-crypto-": "1", "AWS-CRYPTO-": "2" };
+    assert.deepEqual(checkMessageContext(context), context);
+    assert.throws(() => checkMessageContext({ a: "1", "aws-crypto-public-key": "2" }), {
+      name: "TypeError",
+      message: "encryptionContext must not have names that begin with aws-crypto-",
+    });
+  });
+});
+
 describe("decodeContext()", () => {
+  test("takes no bytes for no pair, and freezes what it returns", () => {
+    assert.deepEqual(decodeContext(new Uint8Array()), {});
+    assert.ok(Object.isFrozen(decodeContext(new Uint8Array())));
+    assert.ok(Object.isFrozen(decodeContext(Uint8Array.of(0, 1, 0, 1, 97, 0, 0))));
+  });
+
+  test("keeps a byte order mark, for the tag is over it", () => {
+    const context = { "\ufeffa": "\ufeffb" };
+    assert.deepEqual({ ...decodeContext(encodeContext(context)) }, context);
+  });
+
+  test("reads from a view that begins elsewhere in its buffer", () => {
+    const bytes = Uint8Array.of(9, 9, 0, 1, 0, 1, 97, 0, 1, 98, 9);
+    assert.deepEqual({ ...decodeContext(bytes.subarray(2, 10)) }, { a: "b" });
+  });
+
   test("takes any order", () => {
     const bytes = Uint8Array.of(0, 2, 0, 1, 98, 0, 0, 0, 1, 97, 0, 0);
     assert.deepEqual({ ...decodeContext(bytes) }, { a: "", b: "" });

@@ -30,6 +30,70 @@ const HEADER = CONTENT_TYPE + 1 + 4 + 32 + 16;
 /** The pair of the context, as it is encoded. */
 const PAIR = [0, 6, ...new TextEncoder().encode("tenant"), 0, 1, ...new TextEncoder().encode("a")];
 
+/** Everything that is said of a message that is refused, by what to look at. */
+const WORDS: Readonly<Record<string, readonly string[]>> = {
+  "Are several messages in one stream, or was something added? Discard the plaintext so far": [
+    "more follows after its final frame",
+  ],
+  "At most 1048576 are allowed: raise maxFrameBytes if the writer is trusted": [
+    "its frames have 4294967295 bytes",
+  ],
+  "Is it a message of the AWS Encryption SDK at all?": [
+    "it does not begin with a version of the format",
+  ],
+  "Is it another tenant's, or was it encrypted without the pairs that are expected here?": [
+    "it has another encryption context",
+  ],
+  "Is it still in base64?": [
+    "it does not begin with a version of the format",
+  ],
+  "Is keyId the ARN of the key, in its region?": [
+    "no data key of it is encrypted under the expected key",
+  ],
+  "It does not commit to its key; encrypt with AES_256_GCM_HKDF_SHA512_COMMIT_KEY (0x0478) instead": [
+    "algorithm suite 0x0014 is not supported",
+    "algorithm suite 0x0178 is not supported",
+  ],
+  "It is signed; encrypt with AES_256_GCM_HKDF_SHA512_COMMIT_KEY (0x0478) instead": [
+    "algorithm suite 0x0578 is not supported",
+  ],
+  "Was a part of it lost, repeated or moved? Discard the plaintext so far": [
+    "frame 1 stands where 2 is due",
+    "frame 2 stands where 1 is due",
+    "frame 3 stands where 2 is due",
+    "frame 4 stands where 1 is due",
+  ],
+  "Was it encrypted with a frame length of 0?": [
+    "its content is not framed",
+  ],
+  "Was it encrypted with a keyring that is not of KMS?": [
+    "no data key of it is encrypted under a KMS key",
+  ],
+  "Was it stored or sent in part? Discard the plaintext so far: it is genuine, but not all there is": [
+    "it ends before its final frame",
+  ],
+  "Was its header damaged, or put together from the headers of two messages?": [
+    "it commits to another data key",
+  ],
+  "Was the message damaged on its way?": [
+    "it has no encrypted data key",
+    "its encryption context is malformed",
+    "its frames have no length",
+  ],
+  "Was the message damaged or changed? Discard the plaintext so far": [
+    "frame 1 has another nonce than its number",
+    "frame 1 is not genuine",
+    "frame 2 is not genuine",
+    "frame 4 is not genuine",
+    "its final frame is longer than the others",
+    "its header is not genuine",
+  ],
+  "Who encrypted it? No message that KMS can decrypt needs as much": [
+    "it has more than 32 encrypted data keys",
+    "its header has more than 131072 bytes",
+  ],
+};
+
 const message = await encrypt(PLAINTEXT, { frameBytes: FRAME, encryptionContext: CONTEXT });
 const other = await encrypt(PLAINTEXT, { frameBytes: FRAME, encryptionContext: CONTEXT });
 
@@ -121,6 +185,28 @@ describe("decryptStream() refuses a message", () => {
       assert.equal(await faultOf(await collect(streamOf(...parts))), `ERR_ENVELOPE_${fault}`);
     });
   }
+
+  test("and says what is wrong, and what to look at", async () => {
+    const parts = [
+      ...rearranged.map(([, parts]) => parts),
+      // Not a version, in base64; suites that do not commit, and that sign.
+      [Uint8Array.of("A".charCodeAt(0))],
+      [Uint8Array.of(1, 0x80, 0x01, 0x78)],
+      [Uint8Array.of(2, 0x05, 0x78)],
+      [Uint8Array.of(2, 0x00, 0x14)],
+    ];
+    const said: Record<string, Set<string>> = {};
+    const note = ({ message, hint = "" }: Error & { hint?: string }) =>
+      (said[hint] ??= new Set()).add(message.replace(/^Cannot decrypt message: /, ""));
+    for (const part of parts) note((await failureOf(await collect(streamOf(...part)))).error);
+    const failing = (options: Parameters<typeof decryption>[0]) =>
+      collectUntilFailure(streamOf(message).pipeThrough(decryption(options)));
+    note((await failing({ encryptionContext: { tenant: "b" } })).error);
+    const foreign = streamOf(replaced(PROVIDER, [120])).pipeThrough(decryption({ keyId: "any" }));
+    note((await collectUntilFailure(foreign)).error);
+    const sorted = Object.entries(said).map(([hint, messages]) => [hint, [...messages].sort()]);
+    assert.deepEqual(Object.fromEntries(sorted), WORDS);
+  });
 
   test("of another context, before it asks KMS", async () => {
     const wrong: EncryptionContext[] = [{ tenant: "b" }, { tenant: "a", more: "x" }, { toString: "a" }, {
