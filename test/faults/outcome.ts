@@ -70,6 +70,11 @@ export function assertOutcome(seen: Seen, expected: Outcome, secrets: readonly U
   }
 }
 
+/** Whether a call that comes to this has to wait for its deadline. */
+export function isTimeout(outcome: Outcome): boolean {
+  return typeof outcome === "object" && "code" in outcome && outcome.code === "ERR_TIMEOUT";
+}
+
 /** A cell in words. */
 export function nameOutcome(outcome: Outcome): string {
   if (outcome === "plaintext") return outcome;

@@ -19,6 +19,7 @@ import {
 import { disguiseBytes } from "../support/memory_scan.ts";
 import { corruptRecord, Relay, type RelayPlan, splitRecords } from "../support/relay.ts";
 import type { Ask, CredentialsFeed, FaultySubject } from "./client.ts";
+import { isTimeout } from "./outcome.ts";
 import type { CredentialsFault, FaultRow, Making, ProxyFault } from "./matrix.ts";
 
 /** For calls that are to end: nothing is asserted about how long they take. */
@@ -124,11 +125,9 @@ export class World implements AsyncDisposable {
    * @param subject Whom it is to hit
    */
   async make({ made, ownClient, expected }: FaultRow, subject: FaultySubject): Promise<Fault> {
-    const cell = expected[this.#engine];
-    const timesOut = typeof cell === "object" && "code" in cell && cell.code === "ERR_TIMEOUT";
     const ask: Ask = {
       ...this.ask,
-      ...(timesOut ? { timeoutMs: IMPATIENT_MS } : {}),
+      ...(isTimeout(expected[this.#engine]) ? { timeoutMs: IMPATIENT_MS } : {}),
       ...(ownClient === "as ever" ? { own: true } : {}),
       ...(ownClient === "three attempts" ? { has: ownClient } : {}),
       ...(made.by === "options" ? { has: made.has } : {}),
