@@ -12,12 +12,9 @@ import { createInterface } from "node:readline";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import { encodeBase64 } from "../lib/encoding.ts";
 import type { TcpEndpoint } from "../lib/endpoint.ts";
-import { kmsHostName } from "../lib/region.ts";
 import { KmsClient } from "../mod.ts";
 import { type Simulator, startSimulator } from "../sim/mod.ts";
 import { listenForNsm } from "../sim/nsm_server.ts";
-import { TlsAuthority } from "../sim/tls_certificates.ts";
-import { FloorPeer } from "./floor_peer.ts";
 import { Relay } from "./relay.ts";
 import { type Counts, type Reachable, ROUND_TRIPS_MS, type Sample, type Setting } from "./setting.ts";
 
@@ -41,10 +38,7 @@ const counted: NsmTransport = {
 };
 await using _nsm = await listenForNsm(counted, nsmSocket);
 const samples = await makeSamples(enclave);
-const sizes = await wireSizes(enclave, samples);
-const authority = await TlsAuthority.create(kmsHostName(enclave.region));
 await writeFile(trustedCertificatesFile, enclave.trustedCertificates);
-const peer = await FloorPeer.start(await authority.certificate("valid"), sizes);
 
 const setting: Setting = {
   region: enclave.region,
@@ -54,11 +48,7 @@ const setting: Setting = {
   trustedCertificatesFile,
   nsmSocket,
   samples,
-  floor: {
-    peer: await reachable(peer.endpoint),
-    trustedCertificates: authority.trustedCertificates,
-    ...sizes,
-  },
+  wire: await wireSizes(enclave, samples),
 };
 console.log(JSON.stringify(setting));
 

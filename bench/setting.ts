@@ -27,17 +27,8 @@ export interface Setting {
   /** Where the software NSM listens; processes under the supervisor have it as `/dev/nsm`. */
   readonly nsmSocket: string;
   readonly samples: readonly Sample[];
-  readonly floor: FloorSetting;
-}
-
-/** The other end of the floor's TLS connections. */
-export interface FloorSetting {
-  readonly peer: Reachable;
-  /** PEM. */
-  readonly trustedCertificates: string;
-  /** How much a warm decrypt sends and receives. */
-  readonly requestBytes: number;
-  readonly answerBytes: number;
+  /** How much a warm decrypt sends and receives, TLS's own bytes included. */
+  readonly wire: { readonly requestBytes: number; readonly answerBytes: number };
 }
 
 /** What the processes of the simulated KMS have counted so far. */

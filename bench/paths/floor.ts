@@ -12,7 +12,12 @@ import {
 } from "node:crypto";
 import { once } from "node:events";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
-import { decodeBase64 } from "../../lib/encoding.ts";
+import { NsmSocket } from "../../cli/nsm_socket.ts";
+import { NsmClient } from "../../lib/attestation/nsm_client.ts";
+import { OwnedCredentials } from "../../lib/credentials.ts";
+import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
+import { SigV4Signer } from "../../lib/engine/https/sigv4.ts";
+import { openNsm } from "../../lib/nsm.ts";
 import { kmsHostName } from "../../lib/region.ts";
 import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 import type { Path } from "./path.ts";
@@ -24,32 +29,61 @@ const STRING_TO_SIGN_BYTES = 140;
 
 const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" } as const;
 
+/** KMS takes a signature and a document for five minutes. */
+const REQUEST_MAX_AGE_MS = 60_000;
+
 /**
- * What no decrypt can do without, and nothing else: SHA-256 and HMAC of what SigV4 signs, as many bytes to and
- * from a TLS peer over connections that stay, one RSA private operation, one AES-256-CBC decryption. No HTTP,
- * JSON, base64, CMS, deadline, retry or check of any kind.
+ * What no decrypt can do without, and nothing else: SHA-256 and HMAC of as much as SigV4 signs, the bytes of a
+ * decrypt to the same KMS and its answer back over a TLS connection that stays, one RSA private operation, one
+ * AES-256-CBC decryption. The request is made once a minute, and of the answer only the length is looked at: no
+ * HTTP, JSON, base64, CMS, deadline, retry or check.
  */
-export function openFloor(
-  { region, samples, floor }: Setting,
-  _parts: Parts,
+export async function openFloor(
+  { region, credentials, kms, trustedCertificates, nsmSocket, samples }: Setting,
+  { hasDevice }: Parts,
   roundTripMs: RoundTripMs,
 ): Promise<Path> {
   const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const sealed = new Map(samples.map((sample) => [sample, seal(publicKey, sample)]));
-  const { host, port } = floor.peer[roundTripMs];
-  const idle: Exchange[] = [];
-  const body = new Uint8Array(floor.requestBytes).fill(0x61);
+  const nsm = new NsmClient(hasDevice ? openNsm() : new NsmSocket(nsmSocket));
+  const spki = Uint8Array.from(publicKey.export({ type: "spki", format: "der" }));
+  const owned = OwnedCredentials.copyOf(credentials);
+  const signer = new SigV4Signer(region);
   const canonicalRequest = new Uint8Array(CANONICAL_REQUEST_BYTES).fill(0x61);
   const stringToSign = new Uint8Array(STRING_TO_SIGN_BYTES).fill(0x61);
   const signingKey = randomBytes(32);
-  const options = { host, port, ca: floor.trustedCertificates, servername: kmsHostName(region) };
-  return Promise.resolve({
+  const servername = kmsHostName(region);
+  const { host, port } = kms[roundTripMs];
+  const options = { host, port, ca: trustedCertificates, servername };
+  const idle: Exchange[] = [];
+  let ready = await makeRequest();
+
+  async function makeRequest() {
+    const { ciphertext } = samples[0]!;
+    const document = await nsm.attest({ publicKey: spki });
+    const recipient = {
+      AttestationDocument: encodeBase64(document),
+      KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256",
+    };
+    const body = Buffer.from(JSON.stringify({ CiphertextBlob: ciphertext, Recipient: recipient }));
+    const signed = signer.sign({ hostName: servername, operation: "Decrypt", body }, owned, new Date());
+    const headers = Object.entries({ ...signed, "content-length": String(body.length) });
+    const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+    return {
+      body,
+      bytes: Buffer.concat([Buffer.from(`POST / HTTP/1.1\r\n${head}\r\n`), body]),
+      at: Date.now(),
+    };
+  }
+
+  return {
     async decrypt(sample: Sample) {
-      createHash("sha256").update(body).digest("hex");
+      if (Date.now() - ready.at > REQUEST_MAX_AGE_MS) ready = await makeRequest();
+      createHash("sha256").update(ready.body).digest("hex");
       createHash("sha256").update(canonicalRequest).digest("hex");
       createHmac("sha256", signingKey).update(stringToSign).digest("hex");
-      const exchange = idle.pop() ?? await Exchange.open(options, floor.answerBytes);
-      await exchange.send(body);
+      const exchange = idle.pop() ?? await Exchange.open(options);
+      await exchange.send(ready.bytes);
       idle.push(exchange);
       const { wrappedKey, iv, content } = sealed.get(sample) ?? seal(publicKey, sample);
       const contentKey = privateDecrypt({ key: privateKey, ...OAEP }, wrappedKey);
@@ -60,7 +94,7 @@ export function openFloor(
       for (const exchange of idle) exchange[Symbol.dispose]();
       return Promise.resolve();
     },
-  });
+  };
 }
 
 function seal(publicKey: KeyObject, { plaintext }: Sample) {
@@ -70,38 +104,48 @@ function seal(publicKey: KeyObject, { plaintext }: Sample) {
   return { wrappedKey: publicEncrypt({ key: publicKey, ...OAEP }, contentKey), iv, content };
 }
 
-/** So many bytes there, so many back, over one connection. */
+/** One request after the other over one connection. */
 class Exchange implements Disposable {
   readonly #socket: TLSSocket;
-  readonly #answerBytes: number;
   #missing = 0;
-  #done: () => void = () => {};
+  #settle: (() => void) | undefined;
+  #fail: (error: Error) => void = () => {};
 
-  private constructor(socket: TLSSocket, answerBytes: number) {
+  private constructor(socket: TLSSocket) {
     this.#socket = socket;
-    this.#answerBytes = answerBytes;
-    socket.on("data", (chunk: Uint8Array) => {
-      this.#missing -= chunk.length;
-      if (this.#missing <= 0) this.#done();
-    });
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("error", (error) => this.#fail(error));
+    socket.on("close", () => this.#fail(new Error("KMS closed the connection")));
   }
 
-  static async open(options: ConnectionOptions, answerBytes: number): Promise<Exchange> {
+  static async open(options: ConnectionOptions): Promise<Exchange> {
     const socket = connect(options);
     await once(socket, "secureConnect");
-    return new Exchange(socket, answerBytes);
+    return new Exchange(socket);
   }
 
   send(bytes: Uint8Array): Promise<void> {
-    this.#missing = this.#answerBytes;
+    this.#missing = 0;
     return new Promise((resolve, reject) => {
-      this.#done = resolve;
-      this.#socket.once("error", reject);
-      this.#socket.write(bytes, () => this.#socket.off("error", reject));
+      this.#settle = resolve;
+      this.#fail = reject;
+      this.#socket.write(bytes);
     });
   }
 
   [Symbol.dispose](): void {
     this.#socket.destroy();
   }
+
+  #receive(chunk: Buffer): void {
+    if (this.#missing === 0) this.#missing = lengthOfAnswer(chunk);
+    this.#missing -= chunk.length;
+    if (this.#missing === 0) this.#settle?.();
+  }
+}
+
+function lengthOfAnswer(chunk: Buffer): number {
+  const text = chunk.toString("latin1");
+  if (!text.startsWith("HTTP/1.1 200 ")) throw new Error(`KMS refused: ${text}`);
+  return text.indexOf("\r\n\r\n") + 4 + Number(/content-length: *(\d+)/i.exec(text)?.[1]);
 }
