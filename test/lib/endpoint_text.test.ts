@@ -11,6 +11,7 @@ const GOOD: readonly [string, Endpoint][] = [
   ["tcp:localhost:1", { transport: "tcp", host: "localhost", port: 1 }],
   ["tcp:127.0.0.1:65535", { transport: "tcp", host: "127.0.0.1", port: 65_535 }],
   ["tcp:[fe80::1]:80", { transport: "tcp", host: "fe80::1", port: 80 }],
+  ["tcp:a[b]c:80", { transport: "tcp", host: "a[b]c", port: 80 }],
   ["unix:/run/vsock:1", { transport: "unix", path: "/run/vsock:1" }],
   [`unix:${LONGEST_PATH}`, { transport: "unix", path: LONGEST_PATH }],
 ];
@@ -33,6 +34,10 @@ const BAD = [
   "unix:",
   `unix:${LONGEST_PATH}p`,
   "http://localhost:80",
+  "xunix:/run/a",
+  "xvsock:1:2",
+  "xtcp:localhost:80",
+  "tcp:localhost:80x",
 ];
 
 describe("parseEndpoint()", () => {

@@ -16,6 +16,8 @@ export interface Unnoticeable {
 const CMS = "lib/engine/cms_envelope.ts";
 const ENCODING = "lib/encoding.ts";
 const NSM_ANSWER = "lib/attestation/nsm_answer.ts";
+const ENDPOINT_TEXT = "lib/endpoint_text.ts";
+const SPREAD = "what is no object spreads to no member of these names";
 const SESSION_KEY = "lib/attestation/session_key.ts";
 
 /** Looked at one by one. */
@@ -131,6 +133,54 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent" as const,
     why: "the cipher gives bytes with a buffer of their own, and a copy of them is the same secret",
   })),
+  ...[
+    [
+      '""',
+      'const type = typeof refusal["__type"]',
+      "it has a blank in it, and so is no exception's name either",
+    ],
+    ['typeof parsed === "object" && parsed !== null', "", SPREAD],
+    ['typeof parsed === "object"', "", SPREAD],
+    ["parsed !== null", "", SPREAD],
+    [
+      "requestId !== undefined",
+      "",
+      "the text of undefined is a request id in form, and undefined is returned",
+    ],
+  ].map(([text = "", line = "", why = ""]) => ({
+    file: "lib/engine/https/kms_errors.ts",
+    text,
+    line,
+    kind: "equivalent" as const,
+    why,
+  })),
+  {
+    file: "lib/engine/https/retry.ts",
+    text: "delayMs >= deadline.remainingMs",
+    replacement: "delayMs > deadline.remainingMs",
+    kind: "equivalent",
+    why: "a random wait that ends in the same nanosecond as the deadline",
+  },
+  ...["{ once: true }", "true"].map((text) => ({
+    file: "lib/engine/https/slots.ts",
+    text,
+    line: "{ once: true }",
+    kind: "equivalent" as const,
+    why: "a signal aborts once",
+  })),
+  {
+    file: ENDPOINT_TEXT,
+    text: "[]",
+    kind: "equivalent",
+    why: "what a match would have first, the whole text, is passed over",
+  },
+  {
+    file: ENDPOINT_TEXT,
+    text: "host === undefined",
+    replacement: "false",
+    kind: "equivalent",
+    why: "without a host there is no port, which is then no number in range",
+  },
 ];
 
 /**

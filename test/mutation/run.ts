@@ -1,6 +1,7 @@
 /**
- * `npm run mutate [-- [--software] [--full] area ...]`: changes the library in one place at a time (Stryker), and sees whether a test
- * notices. Says what survived, and ends with 1 where the tests notice less than 85 % of the changes.
+ * `npm run mutate [-- [--software] [--incremental] area ...]`: changes the library in one place at a time
+ * (Stryker), and sees whether a test notices. Says what survived, and ends with 1 where the tests of an area notice
+ * less than 85 % of the changes.
  *
  * @module
  */
@@ -34,8 +35,9 @@ const UNNOTICED = ["Survived", "NoCoverage"];
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
-    // Every mutant, and not only those that what changed since the last run concerns.
-    full: { type: "boolean", default: false },
+    // Only the mutants that what changed since the last run concerns: quick, and not to be relied on. It does not
+    // see a change of what the cases of a test are read from, and repeats what it found of constants.
+    incremental: { type: "boolean", default: false },
     // Without /dev/nsm: fewer tests, which suffices for what is not near it.
     software: { type: "boolean", default: false },
   },
@@ -87,9 +89,8 @@ function mutate(name: string, { mutate, tests }: Area): Promise<Mutant[]> {
     ignorePatterns: ["bench", "build", "dist"],
     reporters: ["json"],
     jsonReporter: { fileName: join(FOLDER, `${name}.json`) },
-    incremental: true,
+    incremental: values.incremental,
     incrementalFile: join(FOLDER, `${name}.incremental.json`),
-    force: values.full,
     // It would rewrite the paths in it with functions that TypeScript 7 does not have.
     tsconfigFile: "none",
   };

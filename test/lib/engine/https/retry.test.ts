@@ -105,6 +105,14 @@ describe("withRetries()", () => {
     await assert.rejects(withRetries(hangAfter(absent, deadline), 9, deadline, () => 0), reason);
   });
 
+  test("reports a time-out that is not the deadline's own as it is", async () => {
+    using deadline = new Deadline("test", 5000);
+    const failures = [new UnreachableError("absent", { hint }), new TimeoutError("another's", { hint })];
+    const last = failures[1];
+    const attempt = () => Promise.reject(failures.shift());
+    await assert.rejects(withRetries(attempt, 9, deadline, () => 0), (error) => error === last);
+  });
+
   test("stops waiting when the caller aborts", async () => {
     const controller = new AbortController();
     using deadline = new Deadline("test", 5000, controller.signal);
