@@ -19,6 +19,7 @@ describe("Deadline", () => {
     await assert.rejects(deadline.race(never()), (error) => {
       assert.ok(error instanceof TimeoutError);
       assert.equal(error.message, "Cannot test: no answer within 10 ms");
+      assert.match(error.hint, /^Is the proxy on the parent running/);
       return true;
     });
     await assert.rejects(deadline.sleep(10_000), TimeoutError);
@@ -35,6 +36,39 @@ describe("Deadline", () => {
       aborter.abort(reason);
       await assert.rejects(waiting, (error) => error === reason);
     }
+  });
+
+  test("says why there may be no answer, if the caller knows", async () => {
+    using deadline = new Deadline("test", 5, undefined, "Is it there?");
+    await assert.rejects(deadline.race(never()), { name: "TimeoutError", hint: "Is it there?" });
+  });
+
+  test("remainingMs counts down, and is zero after an abort", async () => {
+    const aborter = new AbortController();
+    using deadline = new Deadline("test", 60_000, aborter.signal);
+    const before = deadline.remainingMs;
+    assert.ok(before > 0 && before <= 60_000);
+    await deadline.sleep(5);
+    assert.ok(deadline.remainingMs < before);
+    aborter.abort();
+    assert.equal(deadline.remainingMs, 0);
+  });
+
+  test("sleep() waits as long as it is told, and leaves no timer behind", async () => {
+    using deadline = new Deadline("test", 60_000);
+    const started = performance.now();
+    await deadline.sleep(20);
+    // Timers count whole milliseconds.
+    assert.ok(performance.now() - started >= 18);
+    const { clearTimeout: original } = globalThis;
+    const cleared: unknown[] = [];
+    globalThis.clearTimeout = (timer) => (cleared.push(timer), original(timer));
+    try {
+      await deadline.sleep(1);
+    } finally {
+      globalThis.clearTimeout = original;
+    }
+    assert.equal(cleared.length, 1);
   });
 
   test("dispose stops the timer", async () => {

@@ -51,8 +51,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       "lib/{errors,error_base}.ts",
     ],
     tests: [
-      "test/lib/{kms_client,credentials,credentials_source,deadline}.test.ts",
-      "test/lib/engine/operations.test.ts",
+      "test/lib/{kms_client,kms_operations,errors,credentials,credentials_source,deadline}.test.ts",
     ],
   },
   envelope: {
