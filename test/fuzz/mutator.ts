@@ -92,6 +92,22 @@ const setNumber: Step = (bytes, random) => {
   return bytes;
 };
 
+/** The next longer form of a length that says the same, as DER or as CBOR writes it. */
+const lengthen: Step = (bytes, random) => {
+  const at = random.below(bytes.length);
+  const byte = bytes[at] ?? 0;
+  if (random.below(2) === 0) {
+    return replace(bytes, at, 1, byte < 0x80 ? Uint8Array.of(0x81, byte) : Uint8Array.of(byte + 1, 0));
+  }
+  const [major, rest] = [byte & 0xe0, byte & 0x1f];
+  return replace(
+    bytes,
+    at,
+    1,
+    rest < 24 ? Uint8Array.of(major | 24, rest) : Uint8Array.of(byte + 1, ...new Uint8Array(1 << (rest & 3))),
+  );
+};
+
 const remove: Step = (bytes, random) => {
   const at = random.below(bytes.length);
   return replace(bytes, at, 1 + random.below(blockLength(bytes, random)), new Uint8Array());
@@ -156,6 +172,7 @@ const STEPS: readonly Step[] = [
   setEdge,
   addToByte,
   setNumber,
+  lengthen,
   remove,
   repeat,
   move,

@@ -14,6 +14,7 @@ import { AttestationError } from "../../../lib/errors.ts";
 import { oid, sequence, set, utf8String } from "../../../sim/der.ts";
 import { SoftwareNsm } from "../../../sim/mod.ts";
 import { isSampled } from "../sampling.ts";
+import { expectShortestLengths } from "./ber.ts";
 import { dictionary, expect, expectSame, Finding, type FuzzTarget, oracle } from "../target.ts";
 
 /** When the documents of the corpus are from: certificates live for three hours. */
@@ -329,9 +330,10 @@ function withoutOpaqueParts(
 ): Uint8Array<ArrayBuffer> {
   const [tbs = NOTHING, ...rest] = elements(contentsOf(input));
   expectSame(bytesOf(tbs), bytesOf(signedPart), "a simple reader, of the signed part");
-  const [version = NOTHING, serial = NOTHING, algorithm = NOTHING, , validity = NOTHING] = elements(
-    contentsOf(tbs),
-  );
+  const fields = elements(contentsOf(tbs));
+  const [version = NOTHING, serial = NOTHING, algorithm = NOTHING, , validity = NOTHING, , ...others] =
+    fields;
+  for (const part of [version, serial, algorithm, validity, ...others, ...rest]) expectShortestLengths(part);
   return sequence(sequence(version, serial, algorithm, NAME, validity, NAME, publicKey), ...rest.map(own));
 }
 

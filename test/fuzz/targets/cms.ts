@@ -5,9 +5,13 @@ import { ProtocolError } from "../../../lib/errors.ts";
 import { sealEnvelope } from "../../../sim/cms_envelope.ts";
 import { readWithPkijs } from "../../lib/engine/envelopes.ts";
 import { isSampled } from "../sampling.ts";
+import { expectShortestLengths } from "./ber.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, oracle } from "../target.ts";
 
-/** `CiphertextForRecipient`. What is taken, pkijs and asn1js read the same from, to the last byte. */
+/**
+ * `CiphertextForRecipient`. What is taken, pkijs and asn1js read the same from, to the last byte,
+ * and every length in it is in its shortest form.
+ */
 export const cms: FuzzTarget = {
   name: "cms",
   maxLength: MAX_ENVELOPE_BYTES + 64,
@@ -19,6 +23,10 @@ export const cms: FuzzTarget = {
     "0xa080",
     "0x2480",
     "0x0410",
+    "0x040141",
+    "0x04024142",
+    "0x04810141",
+    "0x0482000141",
     "0x04820100",
     "0x048110",
     "0x048180",
@@ -60,6 +68,7 @@ export const cms: FuzzTarget = {
     expect(wrappedKey.length === 256 && iv.length === 16, "a field has a wrong length");
     expect(ciphertext.length > 0 && ciphertext.length % 16 === 0, "the content is no number of blocks");
     expect(ciphertext.buffer !== input.buffer, "the content is not a copy");
+    expectShortestLengths(input);
     // A hundred times as dear as the reader.
     if (isSampled(input, 32)) {
       expectSame(envelope, oracle("pkijs", () => readWithPkijs(input)), "pkijs");
