@@ -48,10 +48,11 @@ export const AREAS: Readonly<Record<string, Area>> = {
   client: {
     mutate: [
       "lib/{kms_client,kms_decrypt,kms_operations,credentials,credentials_source,deadline}.ts",
-      "lib/{errors,error_base}.ts",
+      "lib/{errors,error_base,transport}.ts",
     ],
     tests: [
-      "test/lib/{kms_client,kms_operations,errors,credentials,credentials_source,deadline}.test.ts",
+      "test/lib/{kms_client,kms_client_calls,kms_operations,errors,deadline}.test.ts",
+      "test/lib/{credentials,credentials_source,credentials_words,transport}.test.ts",
     ],
   },
   envelope: {
@@ -69,7 +70,6 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   https: {
     mutate: [
-      "lib/transport.ts",
       "lib/engine/https/{kms_connection,tls_agent,connection_errors,kms_reply,operations,trusted_certificates}.ts",
     ],
     tests: ["test/lib/engine/https/kms_connection*.test.ts", "test/lib/engine/https_engine.test.ts"],
