@@ -16,6 +16,7 @@ export interface Unnoticeable {
 const CMS = "lib/engine/cms_envelope.ts";
 const ENCODING = "lib/encoding.ts";
 const NSM_ANSWER = "lib/attestation/nsm_answer.ts";
+const CHAIN = "lib/attestation/chain.ts";
 const ENDPOINT_TEXT = "lib/endpoint_text.ts";
 const SPREAD = "what is no object spreads to no member of these names";
 const SESSION_KEY = "lib/attestation/session_key.ts";
@@ -181,6 +182,58 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent",
     why: "without a host there is no port, which is then no number in range",
   },
+  {
+    file: "lib/attestation/failures.ts",
+    text: '"Is this an attestation document of a Nitro Enclave?"',
+    kind: "equivalent",
+    why: "every check that can fail there has a hint of its own",
+  },
+  ...[
+    [
+      "signer === undefined",
+      "if (signer",
+      "false",
+      "reading its key throws within the same try, which means no",
+    ],
+    ["false", "importKey(", "true", "whether a public key could be exported: nothing does"],
+    ["above === undefined", "if (above", "false", "a chain with a certificate in it has one above each"],
+    [
+      "chain.slice(0, -1)",
+      "pathLength = Infinity",
+      "chain",
+      "the signer has no path length, which was checked before, and -1 certificates below it",
+    ],
+  ].map(([text = "", line = "", replacement = "", why = ""]) => ({
+    file: CHAIN,
+    text,
+    line,
+    replacement,
+    kind: "equivalent" as const,
+    why,
+  })),
+  {
+    file: CHAIN,
+    text: 'toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", first))) === AWS_ROOT_SHA256',
+    replacement: "false",
+    kind: "elsewhere",
+    why: "seen by the tests with genuine documents, which are not part of the repository",
+  },
+  {
+    file: "lib/attestation/der.ts",
+    text: "second === undefined",
+    replacement: "false",
+    kind: "equivalent",
+    why: "there is a second byte, since there is more than one",
+  },
+  ...[
+    'typeof value === "number" && Number.isSafeInteger(value)',
+    'typeof value === "number"',
+  ].map((text) => ({
+    file: "lib/attestation/document.ts",
+    text,
+    kind: "equivalent" as const,
+    why: "what is a safe integer is a number; the type checker wants to hear it",
+  })),
 ];
 
 /**

@@ -87,7 +87,7 @@ function mutate(name: string, { mutate, tests }: Area): Promise<Mutant[]> {
     concurrency: 1,
     tempDirName: join(FOLDER, name),
     ignorePatterns: ["bench", "build", "dist"],
-    reporters: ["json"],
+    reporters: ["json", "progress-append-only"],
     jsonReporter: { fileName: join(FOLDER, `${name}.json`) },
     incremental: values.incremental,
     incrementalFile: join(FOLDER, `${name}.incremental.json`),

@@ -103,6 +103,9 @@ const MALFORMED: Readonly<Record<string, readonly [check: AttestationCheck, make
   "user_data a number": ["FIELD", () => document({ user_data: 1 })],
   "nonce a list": ["FIELD", () => document({ nonce: [1] })],
   "nonce undefined": ["CBOR", () => document({ nonce: undefined })],
+  "nonce a simple value that means nothing": ["CBOR", () => {
+    return document({}, { 2: Uint8Array.from(encode(GOOD)).with(-1, 0xf0) });
+  }],
   "nonce tagged": ["FIELD", () => document({ nonce: new Tag(24, new Uint8Array(1)) })],
   "a duplicate key": ["DUPLICATE_KEY", () => {
     const twice = encode(GOOD);
@@ -219,6 +222,7 @@ describe("decodeAttestationDocument()", () => {
     const read = decodeAttestationDocument(document());
     assert.equal(read.moduleId, GOOD["module_id"]);
     assert.equal(read.timestamp, GOOD["timestamp"]);
+    assert.equal(read.digest, "SHA384");
     assert.deepEqual([...read.pcrs.keys()], [0]);
   });
 

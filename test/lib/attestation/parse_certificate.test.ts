@@ -64,6 +64,14 @@ const WRONG: Readonly<Record<string, readonly [change: (root: Node) => void, mes
     set(NOT_BEFORE, text("491231235959Z"), TAG.generalizedTime),
     "a time is malformed",
   ],
+  "a long time that is a short one behind two characters": [
+    set(NOT_BEFORE, text("xx491231235959Z"), TAG.generalizedTime),
+    "a time is malformed",
+  ],
+  "a long time that is a short one before two characters": [
+    set(NOT_BEFORE, text("491231235959Zxx"), TAG.generalizedTime),
+    "a time is malformed",
+  ],
   "a time without its Z": [set(NOT_BEFORE, text("4912312359590")), "a time is malformed"],
   "a thirteenth month": [set(NOT_BEFORE, text("491331235959Z")), "a time does not exist"],
   "a thirtieth of February": [set(NOT_BEFORE, text("490230235959Z")), "a time does not exist"],

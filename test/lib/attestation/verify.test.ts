@@ -163,6 +163,18 @@ describe("verifyAttestation() of simulated documents", () => {
     }
   });
 
+  test("tells a part that is missing from another one", async () => {
+    const of = (part: string) => Uint8Array.from(part, (character) => character.charCodeAt(0));
+    const some = await nsm.attest({ nonce: of("n"), userData: of("u"), publicKey: of("p") });
+    const none = await nsm.attest();
+    const parts = { nonce: "nonce", userData: "user data", publicKey: "public key" };
+    for (const [part, name] of Object.entries(parts)) {
+      const given = { ...options, [part]: of("x") };
+      await assert.rejects(verifyAttestation(some, given), new RegExp(`: it holds another ${name}$`));
+      await assert.rejects(verifyAttestation(none, given), new RegExp(`: it holds no ${name}$`));
+    }
+  });
+
   test("accepts one of several values of a PCR, in all of the PCRs given", async () => {
     const other = "00".repeat(48);
     const pcrs = { 0: [other, nsm.pcr(0)], 1: [decodeHex(nsm.pcr(1)), other] };
