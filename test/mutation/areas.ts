@@ -7,6 +7,8 @@ export interface Area {
    * mutant of a constant has all of them run.
    */
   readonly tests: readonly string[];
+  /** Each run in a process of its own, for C libraries that a thread cannot unload. Slower. */
+  readonly processes?: true;
 }
 
 /** By the name that `npm run mutate -- <name>` takes. */
@@ -92,10 +94,12 @@ export const AREAS: Readonly<Record<string, Area>> = {
   sdk: {
     mutate: ["lib/engine/sdk_*.ts", "!lib/engine/sdk_client_worker.ts"],
     tests: ["test/lib/engine/{sdk_failures,sdk_release_order,sdk_stall,open_engine}.test.ts"],
+    processes: true,
   },
   native: {
     mutate: ["lib/native/*.ts", "lib/find_library.ts", "lib/seed_kernel_entropy.ts"],
     tests: ["test/lib/native/*.test.ts", "test/lib/seed_kernel_entropy.test.ts"],
+    processes: true,
   },
   ffi: {
     mutate: ["ffi/*.ts", "!ffi/{loader_deno,symbols}.ts"],
@@ -103,6 +107,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       "test/ffi/*.test.ts",
       "test/lib/native/{handle,sdk_handles,socket_descriptor,listening_socket}.test.ts",
     ],
+    processes: true,
   },
 };
 

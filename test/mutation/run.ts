@@ -76,12 +76,16 @@ async function main(): Promise<number> {
   return summaries.every(({ score }) => score >= LEAST_SCORE) ? 0 : 1;
 }
 
-function mutate(name: string, { mutate, tests }: Area): Promise<Mutant[]> {
+function mutate(name: string, { mutate, tests, processes }: Area): Promise<Mutant[]> {
   process.env["MUTATION_TESTS"] = tests.join(" ");
   const options: StrykerOptions = {
     mutate: [...mutate],
     testRunner: "vitest",
-    vitest: { configFile: "test/mutation/vitest.config.ts", related: false, pool: "threads" },
+    vitest: {
+      configFile: "test/mutation/vitest.config.ts",
+      related: false,
+      pool: processes ? "forks" : "threads",
+    },
     plugins: ["@stryker-mutator/vitest-runner"],
     coverageAnalysis: "perTest",
     concurrency: 1,
