@@ -42,30 +42,31 @@ interface Others {
  */
 export function mutate(input: Uint8Array, random: Random, others: Others, maxLength: number): Bytes {
   let bytes: Bytes = input.slice() as Bytes;
-  for (let steps = 1 + random.below(MAX_STEPS); steps > 0; steps--) {
+  const steps = random.below(2) === 0 ? 1 : 1 + random.below(MAX_STEPS);
+  for (let step = 0; step < steps; step++) {
     bytes = random.pick(STEPS)(bytes, random, others);
   }
   return bytes.length > maxLength ? bytes.slice(0, maxLength) : bytes;
 }
 
 const flipBit: Step = (bytes, random) => {
-  const at = random.below(bytes.length);
+  const at = place(bytes, random);
   if (bytes.length > 0) bytes[at] = (bytes[at] ?? 0) ^ 1 << random.below(8);
   return bytes;
 };
 
 const setByte: Step = (bytes, random) => {
-  if (bytes.length > 0) bytes[random.below(bytes.length)] = random.below(256);
+  if (bytes.length > 0) bytes[place(bytes, random)] = random.below(256);
   return bytes;
 };
 
 const setEdge: Step = (bytes, random) => {
-  if (bytes.length > 0) bytes[random.below(bytes.length)] = random.pick(EDGES);
+  if (bytes.length > 0) bytes[place(bytes, random)] = random.pick(EDGES);
   return bytes;
 };
 
 const addToByte: Step = (bytes, random) => {
-  const at = random.below(bytes.length);
+  const at = place(bytes, random);
   if (bytes.length > 0) bytes[at] = (bytes[at] ?? 0) + random.below(35) - 17;
   return bytes;
 };
@@ -94,7 +95,7 @@ const setNumber: Step = (bytes, random) => {
 
 /** The next longer form of a length that says the same, as DER or as CBOR writes it. */
 const lengthen: Step = (bytes, random) => {
-  const at = random.below(bytes.length);
+  const at = place(bytes, random);
   const byte = bytes[at] ?? 0;
   if (random.below(2) === 0) {
     return replace(bytes, at, 1, byte < 0x80 ? Uint8Array.of(0x81, byte) : Uint8Array.of(byte + 1, 0));
@@ -109,7 +110,7 @@ const lengthen: Step = (bytes, random) => {
 };
 
 const remove: Step = (bytes, random) => {
-  const at = random.below(bytes.length);
+  const at = place(bytes, random);
   return replace(bytes, at, 1 + random.below(blockLength(bytes, random)), new Uint8Array());
 };
 
@@ -184,6 +185,14 @@ const STEPS: readonly Step[] = [
   borrow,
   cut,
 ];
+
+/** More often near the beginning or the end than in the middle, for that is where formats are. */
+function place(bytes: Uint8Array, random: Random): number {
+  const near = random.below(Math.min(bytes.length, 64));
+  const where = random.below(4);
+  if (where === 0) return near;
+  return where === 1 ? Math.max(0, bytes.length - 1 - near) : random.below(bytes.length);
+}
 
 function blockLength(bytes: Uint8Array, random: Random): number {
   return random.below(4) === 0 ? bytes.length : Math.min(bytes.length, MAX_BLOCK);

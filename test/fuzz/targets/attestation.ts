@@ -238,6 +238,10 @@ const OPERATIONS: readonly NsmOperation[] = [
   "GetRandom",
 ];
 
+interface DescribedNsm {
+  readonly DescribeNSM: { readonly locked_pcrs: readonly number[] };
+}
+
 function readAll(operation: NsmOperation, bytes: Uint8Array): void {
   switch (operation) {
     case "Attestation":
@@ -257,6 +261,8 @@ function readAll(operation: NsmOperation, bytes: Uint8Array): void {
     case "DescribeNSM": {
       const answer = NsmAnswer.read(operation, bytes);
       const numbers = answer.numbers("locked_pcrs");
+      const { DescribeNSM: { locked_pcrs: theirs } } = decode<DescribedNsm>(bytes);
+      expectSame(numbers, [...theirs].sort((left, right) => left - right), "cbor2, of the locked registers");
       expect(numbers.every((number, at) => at === 0 || number > (numbers[at - 1] ?? 0)), "not ascending");
       expect(answer.number("max_pcrs") <= 0xffff && answer.text("module_id") !== "", "out of range");
       answer.oneOf("digest", ["SHA256", "SHA384", "SHA512"]);

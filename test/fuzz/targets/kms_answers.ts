@@ -105,6 +105,7 @@ export const refusal: FuzzTarget = {
   dictionary: dictionary(
     ...JSON_WORDS,
     '"__type":"',
+    '{"__type":"constructor"}',
     '"message":"',
     '"Message":"',
     "AccessDeniedException",
@@ -127,6 +128,7 @@ export const refusal: FuzzTarget = {
       { __type: "com.amazonaws.kms#ThrottlingException:http://x", Message: "Rate exceeded" },
       { __type: "InvalidSignatureException", message: "Signature expired: 1 is now earlier than 2" },
       { __type: "ExpiredTokenException" },
+      { __type: "toString" },
     ].map((answer, index) => Uint8Array.of(index, ...utf8(JSON.stringify(answer))))),
   run(input) {
     const status = [400, 403, 429, 500, 503][(input[0] ?? 0) % 5] ?? 400;

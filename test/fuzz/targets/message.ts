@@ -50,7 +50,13 @@ export const message: FuzzTarget = {
     "0xc3a9",
     "0xeda080",
   ),
-  seeds: () => Promise.resolve(HEADERS.map((header) => Uint8Array.of(99, ...writeMessage(header)))),
+  seeds: () =>
+    Promise.resolve([
+      ...HEADERS.map((header) => writeMessage(header, [header.frameBytes, header.frameBytes, 5])),
+      writeMessage(BASE, [BASE.frameBytes]),
+      writeMessage(BASE, [0]),
+      writeMessage({ ...BASE, dataKeys: [] }, [1]),
+    ].map((bytes) => Uint8Array.of(99, ...bytes))),
   async run(input) {
     const [chunkBytes = 0] = input;
     const body = input.subarray(1);
@@ -82,17 +88,12 @@ const cipher = {
   open: (_number: number, _associated: Uint8Array, sealed: Uint8Array) => sealed.slice(0, -TAG_BYTES),
 } as unknown as MessageCipher;
 
-function writeMessage(header: MessageHeader): Uint8Array {
-  const frame = (number: number, length: number, isFinal: boolean) =>
-    sealFrame(cipher, header, number, new Uint8Array(length).fill(number), isFinal);
-  const { frameBytes } = header;
-  return concat([
-    encodeHeader(header),
-    new Uint8Array(TAG_BYTES),
-    frame(1, frameBytes, false),
-    frame(2, frameBytes, false),
-    frame(3, 5, true),
-  ]);
+function writeMessage(header: MessageHeader, lengths: readonly number[]): Uint8Array {
+  const frames = lengths.map((length, index) => {
+    const plaintext = new Uint8Array(length).fill(index);
+    return sealFrame(cipher, header, index + 1, plaintext, index === lengths.length - 1);
+  });
+  return concat([encodeHeader(header), new Uint8Array(TAG_BYTES), ...frames]);
 }
 
 async function read(bytes: Uint8Array, chunkBytes: number): Promise<string> {

@@ -73,7 +73,8 @@ export const kmstool: FuzzTarget = {
       '{"Operation":"Decrypt","Ciphertext":"AQID","EncryptionContext":{"a":"b"}}\0',
       '{"Operation":"SetClient","AwsAccessKeyId":"A","AwsSecretAccessKey":"B"}\0{"Operation":null}\0',
       "[]\0null\0\0{}\0",
-      `{"a":"${"x".repeat(MAX_MESSAGE_BYTES)}"}\0`,
+      `{}${" ".repeat(MAX_MESSAGE_BYTES - 3)}\0{}\0`,
+      `{}${" ".repeat(MAX_MESSAGE_BYTES - 2)}\0{}\0`,
     ].map((text) => utf8(`c${text}`))),
   run(input) {
     const [chunkBytes = 0] = input;
