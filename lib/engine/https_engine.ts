@@ -31,6 +31,7 @@ import {
 } from "./https/operations.ts";
 import { withRetries } from "./https/retry.ts";
 import { SigV4Signer, unsignedHeaders } from "./https/sigv4.ts";
+import { LoopTurns } from "./loop_turns.ts";
 import { RecipientRotation, type RecipientRotationOptions } from "./recipient_rotation.ts";
 
 /** What the engine is made of; it owns the connection, the recipients and the credentials from then on. */
@@ -48,6 +49,9 @@ export interface HttpsEngineOptions extends RecipientRotationOptions {
 
 /** How long KMS may take to say what time it is, in milliseconds. */
 const TIME_QUESTION_MS = 2000;
+
+/** All engines share one event loop. */
+const OPENINGS = new LoopTurns();
 
 /** Our own HTTPS to KMS, over either recipient. */
 export class HttpsEngine implements KmsEngine {
@@ -129,6 +133,8 @@ export class HttpsEngine implements KmsEngine {
     const document = operation.attested ? await recipient.document(deadline) : undefined;
     using body = new SecretBytes(encodeBody(operation, request, document));
     const answer = await this.#send(operation.name, body.bytes, deadline);
+    if (operation.attested) await OPENINGS.take();
+    if (this.#disposed) throw new DisposedError("KmsClient");
     const open = (envelope: Uint8Array) => recipient.open(envelope);
     return operation.result(new KmsReply(operation.name, answer, open), request);
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { setImmediate } from "node:timers";
 import { beforeEach, describe, test } from "#test";
 import type { CredentialsProvider } from "../../../lib/credentials.ts";
 import { CredentialsSource } from "../../../lib/credentials_source.ts";
@@ -422,6 +423,65 @@ describe("HttpsEngine", () => {
     using deadline = new Deadline("decrypt", 5000);
     await assert.rejects(engine.decrypt(REQUEST, deadline), ConnectionError);
     assert.equal(server.sockets.length, 2);
+  });
+
+  describe("answers that come in a burst", () => {
+    const BURST = 6;
+
+    /** Answers nobody before all have asked. */
+    function holdBack(): (request: IncomingMessage, response: ServerResponse) => void {
+      const held: (() => void)[] = [];
+      return (request, response) => {
+        request.resume().on("end", () => {
+          held.push(() => response.end(JSON.stringify(GOOD)));
+          if (held.length === BURST) held.forEach((answer) => answer());
+        });
+      };
+    }
+
+    test("are opened in turns of the event loop of their own", async () => {
+      await using server = await serveTls(holdBack());
+      await using engine = engineFor(connectionTo(server));
+      let turn = 0;
+      let isOver = false;
+      const tick = () => {
+        turn++;
+        if (!isOver) setImmediate(tick);
+      };
+      const openedIn: number[] = [];
+      recipient.open = (envelope) => {
+        // Meanwhile all the other answers arrive.
+        const end = performance.now() + 20;
+        while (performance.now() < end);
+        openedIn.push(turn);
+        return SecretBytes.copyOf(envelope);
+      };
+      tick();
+      using deadline = new Deadline("decrypt", 5000);
+      const all = Array.from({ length: BURST }, () => engine.decrypt(REQUEST, deadline));
+      for (const plaintext of await Promise.all(all)) plaintext[Symbol.dispose]();
+      isOver = true;
+      assert.equal(new Set(openedIn).size, BURST, `turns ${openedIn}`);
+    });
+
+    test("are not opened after the end", async () => {
+      await using server = await serveTls(holdBack());
+      const engine = engineFor(connectionTo(server));
+      let opened = 0;
+      recipient.open = (envelope) => {
+        // Meanwhile all the other answers arrive, and wait in line when the second is opened.
+        const end = performance.now() + 20;
+        while (performance.now() < end);
+        if (++opened === 2) void engine[Symbol.asyncDispose]();
+        return SecretBytes.copyOf(envelope);
+      };
+      using deadline = new Deadline("decrypt", 5000);
+      const all = Array.from({ length: BURST }, () => engine.decrypt(REQUEST, deadline));
+      const outcomes = await Promise.allSettled(all);
+      const failed = outcomes.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
+      assert.deepEqual([opened, failed.length], [2, BURST - 2]);
+      for (const { reason } of failed) assert.ok(reason instanceof DisposedError, String(reason));
+    });
   });
 
   test("disposing fails the calls that run, and later ones", async () => {
