@@ -21,6 +21,8 @@ export class MessageCipher implements Disposable {
   /** 32 bytes that tell this key from any other, and nothing of it. */
   readonly commitment: Uint8Array<ArrayBuffer>;
   readonly #key: SecretBytes;
+  /** How long what was opened was: frames have one length, and the last one another. */
+  readonly #lengths = new Set<number>();
 
   /**
    * @param dataKey 32 bytes; the caller wipes them
@@ -67,6 +69,7 @@ export class MessageCipher implements Disposable {
    */
   open(number: number, associated: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
     const length = sealed.length - TAG_BYTES;
+    this.#lengths.add(length);
     const cipher = createDecipheriv(ALGORITHM, this.#key.bytes, nonce(number), { authTagLength: TAG_BYTES });
     cipher.setAAD(associated);
     cipher.setAuthTag(sealed.subarray(length));
@@ -83,10 +86,23 @@ export class MessageCipher implements Disposable {
     }
   }
 
-  /** Wipes the key. */
+  /** Wipes the key, and overwrites what the runtime left of plaintexts. */
   [Symbol.dispose](): void {
     this.#key[Symbol.dispose]();
+    for (const length of this.#lengths) overwriteFreed(length);
+    this.#lengths.clear();
   }
+}
+
+/**
+ * Node's update() writes into a buffer, copies the result out and frees the buffer as it is; the next one of the
+ * same length takes its place. So the last frame of each length is left, until another is opened.
+ */
+function overwriteFreed(length: number): void {
+  const cipher = createDecipheriv(ALGORITHM, new Uint8Array(KEY_BYTES), nonce(0), {
+    authTagLength: TAG_BYTES,
+  });
+  cipher.update(new Uint8Array(length));
 }
 
 /**

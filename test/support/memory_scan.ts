@@ -3,8 +3,22 @@ import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { TcpEndpoint } from "../../mod.ts";
 
-/** What a process is told to decrypt; secrets in disguise. */
+/** What a process can ask KMS for. */
+export type MemoryOperation =
+  | "decrypt"
+  | "encrypt"
+  | "generateDataKey"
+  | "generateDataKeyPair"
+  | "generateRandom"
+  | "deriveSharedSecret"
+  | "streams";
+
+/** What a process is told to ask for; secrets in disguise. */
 export interface MemoryTask {
+  /** Default: decrypt. */
+  readonly operation?: MemoryOperation;
+  /** How often. Default: once. */
+  readonly rounds?: number;
   readonly engine: string;
   readonly library: string | undefined;
   readonly region: string;
@@ -13,18 +27,26 @@ export interface MemoryTask {
   readonly accessKeyId: string;
   readonly secretAccessKey: number[];
   readonly sessionToken: number[];
+  /** An ARN; not for decrypt, whose ciphertext knows it. */
+  readonly keyId: string;
   /** Base64. */
   readonly ciphertext: string;
+  /** What to encrypt. */
+  readonly plaintext?: readonly number[];
+  /** Whose secret is derived: base64. */
+  readonly publicKey?: string;
   readonly encryptionContext: Record<string, string>;
-  /** Keeps the plaintext and the secret key on purpose, to prove that a search would find them. */
+  /** Keeps what is secret, and the secret key, on purpose: to prove that a search would find them. */
   readonly keep: boolean;
 }
 
-/** A process that has decrypted and waits. */
+/** A process that has asked and waits. */
 export interface WaitingProcess extends Disposable {
   readonly pid: number;
-  /** `decrypted <length>`, or an error's code. */
+  /** What it did and how many bytes it got, `decrypted 32`, or an error's code. */
   readonly outcome: string;
+  /** What it had and must not have any more, in disguise. */
+  readonly secrets: readonly (readonly number[])[];
 }
 
 const CHILD = fileURLToPath(new URL("./memory_child.ts", import.meta.url));
@@ -55,18 +77,18 @@ export function revealBytes(disguised: readonly number[]): Uint8Array<ArrayBuffe
 }
 
 /**
- * Starts a process that decrypts once and waits.
+ * Starts a process that asks KMS for something and waits.
  *
  * @param runtime A name in {@link RUNTIME_COMMANDS}
- * @param task What to decrypt, and how
+ * @param task For what, and how
  */
-export async function decryptAndWait(runtime: string, task: MemoryTask): Promise<WaitingProcess> {
+export async function askAndWait(runtime: string, task: MemoryTask): Promise<WaitingProcess> {
   const [program = "", ...args] = RUNTIME_COMMANDS[runtime] ?? [];
   const child = spawn(program, [...args, CHILD], { stdio: ["pipe", "pipe", "inherit"] });
   child.stdin.write(`${JSON.stringify(task)}\n`);
   const line = await firstLine(child);
   return {
-    ...JSON.parse(line) as { pid: number; outcome: string },
+    ...JSON.parse(line) as Omit<WaitingProcess, typeof Symbol.dispose>,
     [Symbol.dispose]: () => child.kill("SIGKILL"),
   };
 }
