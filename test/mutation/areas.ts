@@ -82,7 +82,10 @@ export const AREAS: Readonly<Record<string, Area>> = {
       "lib/engine/https/*.ts",
       "!lib/engine/https/{sigv4,kms_errors,retry,slots,clock}.ts",
     ],
-    tests: ["test/lib/engine/https/kms_connection*.test.ts", "test/lib/engine/https_engine.test.ts"],
+    tests: [
+      "test/lib/engine/https/{kms_connection*,operations,connection_errors,trusted_certificates}.test.ts",
+      "test/lib/engine/https_engine.test.ts",
+    ],
   },
   engine: {
     mutate: [
