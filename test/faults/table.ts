@@ -49,7 +49,9 @@ on Node.js and on Deno, and asserts that
   ended: its device, and its key pair in C.
 
 \`memory.test.ts\` does the same in a process of its own, and then searches all of its memory for the plaintext
-and the secret access key. \`sweep.test.ts\` resets the connection at every byte of the exchange.
+and the secret access key; the worker that is ended is left out there, for it wipes nothing. \`sweep.test.ts\`
+resets the connection at every byte of a request and its answer, with engine \`direct\`; with \`SLOW=1\` at every
+byte of the handshake as well, and with every engine.
 
 Every client makes one attempt, unless the table says otherwise. Engine \`direct\` is tried with the software
 NSM and with \`/dev/nsm\`; engine \`sdk\` with a double of the C SDK, and with the real library where

@@ -50,7 +50,7 @@ export class Relay implements AsyncDisposable {
   readonly #server: Server;
   readonly #connections: Connection[] = [];
   #target: TcpEndpoint | UnixEndpoint;
-  #plan: RelayPlan = {};
+  #nextPlan: () => RelayPlan = () => ({});
 
   private constructor(target: TcpEndpoint | UnixEndpoint) {
     this.#target = target;
@@ -86,7 +86,12 @@ export class Relay implements AsyncDisposable {
 
   /** Does this to every new connection, from its first byte. Those that are open stay as they are. */
   planForNew(plan: RelayPlan): void {
-    this.#plan = plan;
+    this.#nextPlan = () => plan;
+  }
+
+  /** Does to every new connection what is next. */
+  planForEach(next: () => RelayPlan): void {
+    this.#nextPlan = next;
   }
 
   /** Does this to the connections that are open, from here on. New ones are not concerned. */
@@ -117,8 +122,9 @@ export class Relay implements AsyncDisposable {
   }
 
   #accept(client: Socket): void {
-    const server = this.#plan.replay === undefined ? dial(this.#target) : undefined;
-    this.#connections.push(new Connection(client, server, this.#plan));
+    const plan = this.#nextPlan();
+    const server = plan.replay === undefined ? dial(this.#target) : undefined;
+    this.#connections.push(new Connection(client, server, plan));
   }
 }
 
