@@ -15,7 +15,7 @@ const COMMITMENT_INFO = new TextEncoder().encode("COMMITKEY");
  *
  * node:crypto, because it works in place and its keys can be wiped; WebCrypto is a quarter as fast on Node,
  * more than twice as fast on Deno, and copies. Not guaranteed: both runtimes keep the expanded key of each frame in
- * native memory until the collector frees it.
+ * native memory until the collector frees it, and Deno's hkdfSync leaves copies of the data key.
  */
 export class MessageCipher implements Disposable {
   /** 32 bytes that tell this key from any other, and nothing of it. */
