@@ -66,7 +66,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   facts: {
     mutate: ["lib/policy/{facts,policy,rate}.ts"],
-    tests: ["test/lib/policy/{facts,policy,rate}.test.ts"],
+    tests: ["test/lib/policy/{facts,policy,policy_words,rate}.test.ts"],
   },
   plugin: {
     mutate: ["lib/policy/{meter,wasm_*}.ts"],
