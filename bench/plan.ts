@@ -63,7 +63,7 @@ const QUICK: Lengths = {
     policy: { warmUp: 50, rounds: 100 },
     attestation: { warmUp: 10, rounds: 20 },
   },
-  latestRoundMs: 40_000,
+  latestRoundMs: 36_000,
 };
 
 const FULL: Lengths = {

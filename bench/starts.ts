@@ -150,7 +150,7 @@ async function runTool(lab: Lab, { timesMs }: Start): Promise<void> {
   else timesMs.push(NaN);
 }
 
-const TOOL_TIMEOUT_MS = 15_000;
+const TOOL_TIMEOUT_MS = 8_000;
 
 function startRow({ what, runtime, timesMs }: Start, tool: Start | undefined): Row {
   return {

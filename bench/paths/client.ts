@@ -44,4 +44,4 @@ export function clientOptions(
 }
 
 /** The real C client may hang for good. */
-const SDK_CLIENT_TIMEOUT_MS = 15_000;
+const SDK_CLIENT_TIMEOUT_MS = 8_000;

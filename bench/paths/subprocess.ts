@@ -7,8 +7,8 @@ import type { Path } from "./path.ts";
 
 const CLI = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 
-/** The real tool may hang for good in its C client; 64 at once on two cores take about three seconds. */
-const TIMEOUT_MS = 15_000;
+/** The real tool may hang for good in its C client; 64 at once on two idle cores take about three seconds. */
+const TIMEOUT_MS = 8_000;
 
 /** A program for each call: its own start, key pair and connection, and its output to read. */
 export function openSubprocess(setting: Setting, parts: Parts, roundTripMs: RoundTripMs): Promise<Path> {

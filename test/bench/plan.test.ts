@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { formatGate, isHeld } from "../../bench/gate.ts";
+import { judge } from "../../bench/goals.ts";
+import { readOptions } from "../../bench/options.ts";
+import { type PathName, PATHS } from "../../bench/paths/path.ts";
+import { makePlan } from "../../bench/plan.ts";
+import { makeResults } from "../../bench/results.ts";
+import { RUNTIMES } from "../../bench/runtimes.ts";
+import { type Parts, ROUND_TRIPS_MS } from "../../bench/setting.ts";
+import type { Slice } from "../../bench/slice.ts";
+import { describe, test } from "#test";
+
+const PARTS: Parts = { kmstool: "/kmstool", vsockRedirect: "", sdkLibrary: "/sdk.so", hasDevice: true };
+const SLICE: Slice = { latenciesMs: [1], perSecond: 1, cpuMs: 1, failures: {}, loopDelaysMs: [1] };
+
+describe("plan", () => {
+  for (const isQuick of [false, true]) {
+    test(`what a goal needs is measured, ${isQuick ? "quick" : "in full"}`, () => {
+      const measured = makePlan(isQuick, RUNTIMES).cells.map((cell) => ({ cell, slices: [SLICE] }));
+      const goals = judge({ measured, results: makeResults(measured, PARTS), parts: PARTS });
+      const quick = isQuick ? ["warm sdk on Deno, throughput against the real subprocess, 16 at once"] : [];
+      const missing = goals.filter(({ outcome }) => outcome === "not measured").map(({ goal }) => goal);
+      assert.deepEqual(missing, quick);
+      assert.ok(goals.length >= 14, String(goals.length));
+    });
+  }
+
+  test("in full, every path is measured over every network, and at 1, 16 and 64 where that ends", () => {
+    const { cells } = makePlan(false, RUNTIMES);
+    for (const path of Object.keys(PATHS) as PathName[]) {
+      for (const roundTripMs of ROUND_TRIPS_MS) {
+        const found = cells.filter((cell) =>
+          cell.path === path && cell.roundTripMs === roundTripMs && !cell.watchesLoop &&
+          cell.runtime === "Deno"
+        );
+        const counts = "isSlow" in PATHS[path] && roundTripMs > 0 ? [1, 16] : [1, 16, 64];
+        assert.deepEqual(found.map(({ atOnce }) => atOnce), counts, `${path}, ${roundTripMs} ms`);
+      }
+    }
+  });
+
+  test("readOptions() takes what the help names, and refuses the rest", () => {
+    assert.deepEqual(readOptions(["--quick", "--runtime", "Node", "--seed", "7"]), {
+      isQuick: true,
+      isGate: false,
+      out: "build/bench",
+      runtimes: ["Node"],
+      seed: 7,
+    });
+    assert.equal(readOptions(["-h"]), "help");
+    for (const wrong of [["--fast"], ["--runtime", "Bun"], ["--seed", "x"]]) {
+      assert.throws(() => readOptions(wrong), TypeError);
+    }
+  });
+});
+
+describe("gate", () => {
+  test("what was not measured is not held", () => {
+    assert.deepEqual([1, 2, 2.1, NaN].map((value) => isHeld({ what: "a", value, atMost: 2 })), [
+      true,
+      true,
+      false,
+      false,
+    ]);
+    assert.match(formatGate([{ what: "a", value: NaN, atMost: 2 }]), /^FAIL {2}a/);
+  });
+});
