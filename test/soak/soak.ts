@@ -78,8 +78,8 @@ const FAULTS: readonly KmsFault[] = [
   { kind: "unavailable" },
 ];
 
-/** V8's young generation grows by megabytes whenever it likes; held small, what is left is ours. */
-const V8_FLAGS = ["--expose-gc", "--max-semi-space-size=1"];
+/** V8 grows its young generation by megabytes, and drops as much compiled code, whenever it likes: not here. */
+const V8_FLAGS = ["--expose-gc", "--max-semi-space-size=1", "--no-flush-bytecode"];
 const COMMANDS: Readonly<Record<SoakOptions["runtime"], readonly string[]>> = {
   Node: ["node", ...V8_FLAGS],
   Deno: [
