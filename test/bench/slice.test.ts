@@ -64,6 +64,17 @@ describe("slice", () => {
     assert.ok(slice.perSecond > 1000, String(slice.perSecond));
   });
 
+  test("measureSlice() tries a few times for a first success, and gives up then", async () => {
+    let calls = 0;
+    const crashing = pathOf(() => Promise.reject(Object.assign(new Error("no"), { signal: "SIGSEGV" })));
+    const order = { ...ORDER, atOnce: 1, forMs: 0 };
+    const none = await measureSlice(crashing, SAMPLES, order);
+    assert.deepEqual([none.latenciesMs.length, none.perSecond, none.failures], [0, 0, { SIGSEGV: 4 }]);
+    const third = pathOf(() => ++calls < 3 ? crashing.decrypt(SAMPLES[0]!) : Promise.resolve(true));
+    const one = await measureSlice(third, SAMPLES, order);
+    assert.deepEqual([calls, one.latenciesMs.length, one.failures], [3, 1, { SIGSEGV: 2 }]);
+  });
+
   test("measureSlice() ends the benchmark over a wrong plaintext", async () => {
     const path = pathOf((sample) => Promise.resolve(sample !== SAMPLES[1]));
     await assert.rejects(measureSlice(path, SAMPLES, ORDER), /wrong plaintext/);
