@@ -71,16 +71,18 @@ function chooseCase(engine: string): EngineCase {
 }
 
 function progress(footprint: Footprint, started: number): string {
-  const { calls, residentBytes, threads, sockets, files } = footprint;
+  const { calls, heapBytes, nativeBytes, residentBytes, threads, sockets, files, outcomes } = footprint;
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   return [
     `${String(calls).padStart(9)} calls`,
     `${seconds.padStart(6)} s`,
-    `${kibibytes(liveBytes(footprint)).padStart(7)} KiB live`,
+    `${kibibytes(heapBytes).padStart(7)} KiB heap`,
+    `${kibibytes(nativeBytes).padStart(7)} KiB malloc`,
     `${kibibytes(residentBytes).padStart(7)} KiB resident`,
     `${threads} threads`,
     `${sockets} sockets`,
     `${files} files`,
+    `${outcomes.wrong} wrong`,
   ].join("  ");
 }
 
