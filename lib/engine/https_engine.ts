@@ -17,7 +17,7 @@ import type {
 } from "../checked_request.ts";
 import type { KmsEngine } from "./engine.ts";
 import { KmsClock } from "./https/clock.ts";
-import type { KmsAnswer, KmsConnection } from "./https/kms_connection.ts";
+import type { KmsAnswer, KmsConnection, RequestBody } from "./https/kms_connection.ts";
 import { isClockRefusal, isExpiryRefusal, kmsError } from "./https/kms_errors.ts";
 import { KmsReply } from "./https/kms_reply.ts";
 import {
@@ -49,6 +49,9 @@ export interface HttpsEngineOptions extends RecipientRotationOptions {
 
 /** How long KMS may take to say what time it is, in milliseconds. */
 const TIME_QUESTION_MS = 2000;
+
+/** Any request will do, and KMS refuses this one. */
+const TIME_QUESTION: RequestBody = { bytes: new TextEncoder().encode("{}"), isSecret: false };
 
 /** All engines share one event loop. */
 const OPENINGS = new LoopTurns();
@@ -132,7 +135,7 @@ export class HttpsEngine implements KmsEngine {
     using recipient = this.#recipients.take();
     const document = operation.attested ? await recipient.document(deadline) : undefined;
     using body = new SecretBytes(encodeBody(operation, request, document));
-    const answer = await this.#send(operation.name, body.bytes, deadline);
+    const answer = await this.#send(operation, body.bytes, deadline);
     if (operation.attested) await OPENINGS.take();
     if (this.#disposed) throw new DisposedError("KmsClient");
     const open = (envelope: Uint8Array) => recipient.open(envelope);
@@ -149,12 +152,13 @@ export class HttpsEngine implements KmsEngine {
   }
 
   async #send(
-    operation: string,
-    body: Uint8Array<ArrayBuffer>,
+    { name, secretMember }: Pick<WireOperation<never, unknown>, "name" | "secretMember">,
+    bytes: Uint8Array<ArrayBuffer>,
     deadline: Deadline,
   ): Promise<Uint8Array> {
     const { credentials } = this.#options;
-    const send = (owned: OwnedCredentials) => this.#sendOnce(operation, body, owned, deadline);
+    const body = { bytes, isSecret: secretMember !== undefined };
+    const send = (owned: OwnedCredentials) => this.#sendOnce(name, body, owned, deadline);
     using owned = await this.#getCredentials(deadline);
     let answer = await send(owned);
     if (isClockRefusal(answer) && this.#clock.correct(answer.dateMs)) answer = await send(owned);
@@ -162,18 +166,18 @@ export class HttpsEngine implements KmsEngine {
       using other = await credentials.getOther(owned, deadline, this.#clock.ofLastAnswer);
       if (other !== undefined) answer = await send(other);
     }
-    if (answer.status !== 200) throw kmsError(operation, answer);
+    if (answer.status !== 200) throw kmsError(name, answer);
     return answer.body;
   }
 
   async #sendOnce(
     operation: string,
-    body: Uint8Array<ArrayBuffer>,
+    body: RequestBody,
     owned: OwnedCredentials,
     deadline: Deadline,
   ): Promise<KmsAnswer> {
     const { connection, hostName } = this.#options;
-    const headers = this.#signer.sign({ hostName, operation, body }, owned, this.#clock.now());
+    const headers = this.#signer.sign({ hostName, operation, body: body.bytes }, owned, this.#clock.now());
     const answer = await connection.request(headers, body, deadline);
     this.#clock.compare(answer.dateMs);
     return answer;
@@ -200,7 +204,7 @@ export class HttpsEngine implements KmsEngine {
     using limit = new Deadline("ask KMS for the time", timeoutMs, deadline.signal);
     const headers = unsignedHeaders({ hostName, operation: GENERATE_RANDOM.name });
     try {
-      const { dateMs } = await connection.request(headers, new TextEncoder().encode("{}"), limit);
+      const { dateMs } = await connection.request(headers, TIME_QUESTION, limit);
       this.#clock.compare(dateMs);
     } catch {
       // What is reported is that the credentials expired, unless nobody waits for it any more.

@@ -510,6 +510,9 @@ describe("HttpsEngine", () => {
     (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
     await assert.rejects(engine[Symbol.asyncDispose](), failure);
     await assert.rejects(credentials.get(deadline), DisposedError);
-    await assert.rejects(connection.request({}, new Uint8Array(), deadline), DisposedError);
+    await assert.rejects(
+      connection.request({}, { bytes: new Uint8Array(), isSecret: false }, deadline),
+      DisposedError,
+    );
   });
 });

@@ -23,6 +23,6 @@ const connection = new KmsConnection({
   maxIdleMs: 30_000,
 });
 using deadline = new Deadline("test", 5000);
-const body = new Uint8Array(9000);
+const body = { bytes: new Uint8Array(9000), isSecret: false };
 for (let i = 0; i < 3; i++) await connection.request({ host: hostName }, body, deadline);
 console.log("answered");

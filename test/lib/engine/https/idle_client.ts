@@ -16,5 +16,6 @@ const connection = new KmsConnection({
   maxIdleMs: 30_000,
 });
 using deadline = new Deadline("test", 5000);
-const { status } = await connection.request({ host: hostName }, new Uint8Array(1), deadline);
+const body = { bytes: new Uint8Array(1), isSecret: false };
+const { status } = await connection.request({ host: hostName }, body, deadline);
 console.log(status === 200 ? "answered" : status);

@@ -117,27 +117,32 @@ describe("KmsConnection trusts", () => {
 });
 
 describe("KmsConnection survives idle connections", () => {
-  test("that the server has closed", async () => {
-    await using server = await serveTls(echo);
-    using connection = connectionTo(server);
-    await Promise.all([send(connection), send(connection), send(connection)]);
-    for (const socket of server.sockets) socket.destroy();
-    await Promise.all([send(connection), send(connection), send(connection)]);
-  });
+  for (const isSecret of [false, true]) {
+    const what = isSecret ? "a secret body" : "any body";
 
-  test("that break only when they are used again", async () => {
-    const seen = new WeakSet<object>();
-    await using server = await serveTls((request, response) => {
-      if (seen.has(request.socket)) return void request.socket.destroy();
-      seen.add(request.socket);
-      echo(request, response);
+    test(`that the server has closed, with ${what}`, async () => {
+      await using server = await serveTls(echo);
+      using connection = connectionTo(server);
+      const send3 = () => Promise.all([1, 2, 3].map(() => send(connection, 5000, undefined, isSecret)));
+      await send3();
+      for (const socket of server.sockets) socket.destroy();
+      await send3();
     });
-    using connection = connectionTo(server);
-    for (let i = 1; i <= 4; i++) {
-      assert.equal(JSON.parse(await send(connection)).length, 4);
-      assert.equal(server.sockets.length, i);
-    }
-  });
+
+    test(`that break only when they are used again, with ${what}`, async () => {
+      const seen = new WeakSet<object>();
+      await using server = await serveTls((request, response) => {
+        if (seen.has(request.socket)) return void request.socket.destroy();
+        seen.add(request.socket);
+        echo(request, response);
+      });
+      using connection = connectionTo(server);
+      for (let i = 1; i <= 4; i++) {
+        assert.equal(JSON.parse(await send(connection, 5000, undefined, isSecret)).length, 4);
+        assert.equal(server.sockets.length, i);
+      }
+    });
+  }
 
   test("for no longer than maxIdleMs", async () => {
     await using server = await serveTls(echo);

@@ -68,9 +68,11 @@ export async function send(
   connection: KmsConnection,
   timeoutMs = 5000,
   signal?: AbortSignal,
+  isSecret = false,
 ): Promise<string> {
   using deadline = new Deadline("test", timeoutMs, signal);
-  const { body } = await connection.request({ host: HOST }, new TextEncoder().encode("body"), deadline);
+  const bytes = new TextEncoder().encode("body");
+  const { body } = await connection.request({ host: HOST }, { bytes, isSecret }, deadline);
   return new TextDecoder().decode(body);
 }
 
