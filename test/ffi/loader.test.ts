@@ -42,6 +42,15 @@ describe("loader", () => {
     assert.ok(ticks > 0);
   });
 
+  test("bad arguments never reach C on another thread either", async () => {
+    const fds = new Uint8Array(8);
+    const poll = (...args: unknown[]) => async () =>
+      await (libc().callAsync.poll as (...args: unknown[]) => Promise<unknown>)(...args);
+    await assert.rejects(poll(fds, -1, 0), /^RangeError: Cannot call poll: argument/);
+    await assert.rejects(poll(new Uint8Array(0), 1, 0), /^RangeError: .* must not be empty/);
+    await assert.rejects(poll(fds, 1), /^TypeError: Cannot call poll: expected 3 arguments, got 2$/);
+  });
+
   test("bad arguments never reach C", () => {
     const bad: [keyof typeof LIBC_SYMBOLS, unknown[], RegExp][] = [
       ["close", [], /expected 1 arguments, got 0/],
