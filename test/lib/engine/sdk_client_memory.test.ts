@@ -54,7 +54,7 @@ function suite({ options }: EngineCase): void {
         secretAccessKey: disguiseBytes(secretKey),
         sessionToken: disguiseBytes(sessionToken),
         keyId,
-      ciphertext: Buffer.from(ciphertext).toString("base64"),
+        ciphertext: Buffer.from(ciphertext).toString("base64"),
         encryptionContext: CONTEXT,
         keep: false,
         stall,
