@@ -6,14 +6,12 @@
  * @module
  */
 import { Stryker } from "@stryker-mutator/core";
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { compileInstrument, supervise, SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
+import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
+import { runSupervised } from "../support/supervised_run.ts";
 import { type Area, AREAS } from "./areas.ts";
 import { type Unnoticeable, unnoticeable } from "./equivalents.ts";
 
@@ -44,20 +42,7 @@ const { positionals, values } = parseArgs({
 });
 
 const isAlone = values.software || process.env[SUPERVISED_VARIABLE] !== undefined;
-process.exitCode = isAlone ? await main() : await runSupervised();
-
-/** This program again, with a `/dev/nsm`, where that can be had. */
-async function runSupervised(): Promise<number> {
-  if (await compileInstrument("nsm-supervisor") === undefined) return await main();
-  const sockets = mkdtempSync(join(tmpdir(), "enclave-kms-nsm-"));
-  try {
-    const self = [process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-    const [program = "", ...args] = supervise(self, sockets);
-    return spawnSync(program, args, { stdio: "inherit" }).status ?? 1;
-  } finally {
-    rmSync(sockets, { recursive: true, force: true });
-  }
-}
+process.exitCode = isAlone ? await main() : await runSupervised() ?? await main();
 
 async function main(): Promise<number> {
   const names = positionals.length > 0 ? positionals : Object.keys(AREAS);

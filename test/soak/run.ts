@@ -4,15 +4,11 @@
  *
  * @module
  */
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { compileInstrument, supervise, SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
+import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import { ENGINE_CASES, type EngineCase } from "../support/engines.ts";
+import { runSupervised } from "../support/supervised_run.ts";
 import { growth, liveBytes } from "./growth.ts";
 import { kibibytes, MAX_GROWTH_BYTES, perCall, soak, type SoakReport } from "./soak.ts";
 import type { Footprint } from "./soak_task.ts";
@@ -30,22 +26,13 @@ const { values } = parseArgs({
   },
 });
 
-process.exitCode = process.env[SUPERVISED_VARIABLE] === undefined ? await runSupervised() : await main();
+process.exitCode = process.env[SUPERVISED_VARIABLE] === undefined
+  ? await runSupervised() ?? noDevice()
+  : await main();
 
-/** This program again, with a `/dev/nsm`. */
-async function runSupervised(): Promise<number> {
-  if (await compileInstrument("nsm-supervisor") === undefined) {
-    console.error("Cannot soak: there is no C compiler here, and so no /dev/nsm");
-    return 1;
-  }
-  const sockets = mkdtempSync(join(tmpdir(), "enclave-kms-nsm-"));
-  try {
-    const self = [process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-    const [program = "", ...args] = supervise(self, sockets);
-    return spawnSync(program, args, { stdio: "inherit" }).status ?? 1;
-  } finally {
-    rmSync(sockets, { recursive: true, force: true });
-  }
+function noDevice(): number {
+  console.error("Cannot soak: there is no C compiler here, and so no /dev/nsm");
+  return 1;
 }
 
 async function main(): Promise<number> {
