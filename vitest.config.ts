@@ -1,14 +1,19 @@
 import { defineConfig } from "vitest/config";
+import { testFiles } from "./test/support/test_files.ts";
+
+const { together, alone } = testFiles();
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     pool: "forks",
-    // Files share a process and its module graph: a fresh one takes longer than many a file.
-    isolate: false,
     // The tests on Deno run at the same time, also in two processes (test/run.ts).
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    projects: [
+      // A fresh process and module graph take longer than many a file.
+      { extends: true, test: { name: "together", include: [...together], isolate: false } },
+      { extends: true, test: { name: "alone", include: [...alone], isolate: true } },
+    ],
   },
 });

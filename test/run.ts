@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { compileInstrument, supervise } from "../sim/instruments.ts";
+import { testFiles } from "./support/test_files.ts";
 
 interface Outcome {
   readonly code: number;
@@ -73,7 +74,7 @@ async function runAll(): Promise<string[]> {
   const filters = process.argv.slice(2);
   const limit = limitTo(AT_ONCE);
   const checks = Object.entries(CHECKS).map(([name, command]) => limit(() => runCheck(name, command)));
-  const batches = inBatches(matching(filters)).map((paths) => wrap([...DENO_TEST, ...paths]));
+  const batches = denoBatches(filters).map((paths) => wrap([...DENO_TEST, ...paths]));
   const runs = await Promise.all([
     runTests("Node", [run(wrap(["vitest", "run", ...filters]))]),
     runTests("Deno", batches.map((command) => limit(() => run(command)))),
@@ -162,10 +163,11 @@ function sourceFiles(): string[] {
   return ["mod.ts", ...rooms.flatMap(listTypeScript)];
 }
 
-/** What vitest makes of its filters: every test file whose path has one of them in it; all without a filter. */
-function matching(filters: readonly string[]): string[] {
-  const tests = listTypeScript("test").filter((path) => path.endsWith(".test.ts"));
-  return tests.filter((path) => filters.length === 0 || filters.some((filter) => path.includes(filter)));
+/** The processes for Deno, with what vitest makes of its filters: a path has one of them in it. */
+function denoBatches(filters: readonly string[]): string[][] {
+  const isMeant = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
+  const { together, alone } = testFiles();
+  return [...alone.filter(isMeant).map((path) => [path]), ...inBatches(together.filter(isMeant))];
 }
 
 /** Dealt out like cards: neighbours, which take alike, come into different batches. */

@@ -1,0 +1,34 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+
+/** The tests, from the repository's root. */
+const FOLDER = "test";
+
+/** All that load the double of the C SDK. */
+const OWN_PROCESS: readonly RegExp[] = [
+  /^test\/(?:faults|hostile|soak)\//,
+  /^test\/lib\/engine\/[^/]+$/,
+  /^test\/lib\/native\//,
+  /^test\/lib\/(?:exit|memory|permissions)\.test\.ts$/,
+  /^test\/cli\/surroundings\.test\.ts$/,
+];
+
+/** Test files by what they may share. */
+export interface TestFiles {
+  /** May run in one process, one after the other. */
+  readonly together: readonly string[];
+  /**
+   * Each in a process of its own: what they do to C's state, such as a key pair that a worker leaves when it is
+   * ended, would show in the files after it.
+   */
+  readonly alone: readonly string[];
+}
+
+/** @returns Every test file, as a path from the repository's root */
+export function testFiles(): TestFiles {
+  const paths = readdirSync(FOLDER, { recursive: true })
+    .map((name) => join(FOLDER, String(name)))
+    .filter((path) => path.endsWith(".test.ts") && !path.includes("node_modules"));
+  const isAlone = (path: string) => OWN_PROCESS.some((pattern) => pattern.test(path));
+  return { together: paths.filter((path) => !isAlone(path)), alone: paths.filter(isAlone) };
+}
