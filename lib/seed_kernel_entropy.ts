@@ -1,12 +1,8 @@
 import { checkFields, checkInteger, checkText } from "./checks.ts";
 import { Deadline } from "./deadline.ts";
 import { AttestationError } from "./errors.ts";
-import {
-  HARDWARE_SOURCE_PATH,
-  KernelRandom,
-  RANDOM_DEVICE_PATH,
-  readHardwareSource,
-} from "./native/kernel_random.ts";
+import { HARDWARE_SOURCE_PATH, NSM_HARDWARE_SOURCE } from "./hardware_source.ts";
+import { KernelRandom, RANDOM_DEVICE_PATH, readHardwareSource } from "./native/kernel_random.ts";
 import { CALL_FIELDS, type CallOptions, checkCall } from "./request_fields.ts";
 
 /** What gives random bytes: NsmClient in an enclave. */
@@ -58,9 +54,6 @@ export interface KernelEntropy {
    */
   readonly reseeded: boolean;
 }
-
-/** How the kernel names the NSM where it draws from it by itself. */
-const NSM_HARDWARE_SOURCE = "nsm-hwrng";
 
 const DEFAULT_BYTE_LENGTH = 512;
 const MIN_BYTE_LENGTH = 32;

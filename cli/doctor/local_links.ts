@@ -1,4 +1,5 @@
 import { type EnclaveKmsError, LibraryLoadError } from "../../lib/errors.ts";
+import { HARDWARE_SOURCE_PATH, NSM_HARDWARE_SOURCE } from "../../lib/hardware_source.ts";
 import { codeOf } from "../failure.ts";
 import { broken, type Link, ok, unneeded, untried, type Verdict, warning } from "./link.ts";
 import type { Machine } from "./machine.ts";
@@ -129,7 +130,6 @@ export const libraryLink: Link = {
   },
 };
 
-const RNG_CURRENT = "/sys/class/misc/hw_random/rng_current";
 const ENTROPY_AVAILABLE = "/proc/sys/kernel/random/entropy_avail";
 
 /** Bits that an initialised kernel has at least; from Linux 5.18 on it has 256. */
@@ -150,9 +150,9 @@ export const entropyLink: Link = {
         "Load the kernel module nsm, or call seedKernelEntropy() as root before anything makes a key",
       );
     }
-    const source = machine.readKernel(RNG_CURRENT);
+    const source = machine.readKernel(HARDWARE_SOURCE_PATH);
     const inEnclave = client.nsm === undefined && (await patient.finding("nsm")).state !== "broken";
-    if (inEnclave && source !== "nsm-hwrng") {
+    if (inEnclave && source !== NSM_HARDWARE_SOURCE) {
       return warning(
         `${available} bits, and the kernel does not draw from the NSM by itself`,
         "Load the kernel module nsm, whose source is nsm-hwrng, or call seedKernelEntropy() as the server does",

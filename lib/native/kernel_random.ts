@@ -15,9 +15,6 @@ import { NativeMemory } from "./native_memory.ts";
 /** Where the kernel takes random bytes from its programs. */
 export const RANDOM_DEVICE_PATH = "/dev/random";
 
-/** Where the kernel names the hardware that it draws random bytes from itself. */
-export const HARDWARE_SOURCE_PATH = "/sys/class/misc/hw_random/rng_current";
-
 const MAX_SOURCE_LENGTH = 128;
 
 /**
@@ -55,9 +52,8 @@ export class KernelRandom implements Disposable {
     try {
       using memory = NativeMemory.create(struct.length);
       memory.write(struct);
-      const code = libc().call.ioctl(this.#device.fd, RNDADDENTROPY, memory.pointer);
-      const nativeCode = code === 0 ? 0 : errno();
-      if (code === 0) return true;
+      if (libc().call.ioctl(this.#device.fd, RNDADDENTROPY, memory.pointer) === 0) return true;
+      const nativeCode = errno();
       const hint = "Is that the kernel's own /dev/random?";
       if (nativeCode !== EPERM) throw systemCallError("seed the kernel", "ioctl", hint, nativeCode);
       this.#mix(struct.subarray(RAND_POOL_INFO.buf));
@@ -102,7 +98,7 @@ export class KernelRandom implements Disposable {
  * @param path Where the kernel names it
  * @returns Such as `nsm-hwrng`; undefined when there is none, or its name may not be read
  */
-export function readHardwareSource(path: string = HARDWARE_SOURCE_PATH): string | undefined {
+export function readHardwareSource(path: string): string | undefined {
   const { call } = libc();
   const fd = call.open(cString(path), O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) return undefined;
