@@ -140,7 +140,7 @@ function skipPrefixed(body: WasmReader, rules: CodeRules): boolean {
   return !WITHOUT_LENGTH.includes(operation);
 }
 
-/** What follows an opcode. */
+/** What follows an opcode; unknown is also what `readSegments` looks at itself. */
 const Kind = {
   unknown: 0,
   none: 1,
@@ -151,13 +151,11 @@ const Kind = {
   types: 6,
   fourBytes: 7,
   eightBytes: 8,
-  control: 9,
 } as const;
 
 /** By opcode; https://webassembly.github.io/spec/core/binary/instructions.html, without SIMD and exceptions. */
 const KINDS: Uint8Array = table([
   [Kind.none, [0x00, 0x01], [0x05, 0x05], [0x0f, 0x0f], [0x1a, 0x1b], [0x45, 0xc4], [0xd1, 0xd1]],
-  [Kind.control, [BLOCK, IF], [END, END]],
   [Kind.integer, [0x0c, 0x0d], [0x10, 0x10], [0x20, 0x26], [0x3f, 0x42], [0xd0, 0xd0], [0xd2, 0xd2]],
   [Kind.twoIntegers, [0x11, 0x11]], // call_indirect
   [Kind.memory, [0x28, 0x3e]],

@@ -70,7 +70,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   plugin: {
     mutate: ["lib/policy/{meter,wasm_*}.ts"],
-    tests: ["test/lib/policy/{instructions,meter,wasm_policy}.test.ts"],
+    tests: ["test/lib/policy/{instructions,meter,wasm_policy,wasm_reader}.test.ts"],
   },
   // Without the oracle, which takes seven seconds and is for Cedar itself.
   cedar: {

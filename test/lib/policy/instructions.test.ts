@@ -19,6 +19,17 @@ const CODE: Readonly<Record<string, readonly number[]>> = {
   "br_table": [0x02, 0x40, I32, 0, 0x0e, 1, 0, 0, 0x0b],
   "select": [I32, 1, I32, 2, I32, 0, 0x1b, DROP],
   "select with a type": [I32, 1, I32, 2, I32, 0, 0x1c, 1, 0x7f, DROP],
+  "select with a type, and a loop right behind": [
+    ...[I32, 1, I32, 2, I32, 0, 0x1c, 1, 0x7f],
+    ...[0x03, 0x40, 0x0b, DROP],
+  ],
+  "br_table with a padded label, and one that would be an instruction": [
+    ...[0x02, 0x40, 0x02, 0x40, 0x02, 0x40, 0x02, 0x40],
+    ...[I32, 0, 0x0e, 1, 0x80, 0x00, 3],
+    ...[0x0b, 0x0b, 0x0b, 0x0b],
+  ],
+  "a load that is aligned, at an offset of several bytes": [I32, 0, 0x28, 2, 0x83, 0x04, DROP],
+  "ref.func": [0xd2, 0, DROP],
   "ref.null and ref.is_null": [0xd0, 0x70, 0xd1, DROP],
   "i64 division": [I64, 6, I64, 3, 0x7f, DROP],
   "i64 remainder": [I64, 6, I64, 3, 0x82, DROP],

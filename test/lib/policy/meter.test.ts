@@ -41,6 +41,55 @@ const COUNTDOWN = [
   ...[op.i32, 5],
 ];
 const countdown: WasmParts = { functions: [{ name: "run", params: 1, code: COUNTDOWN }] };
+
+const F32 = [0x43, 0, 0, 0x80, 0x3f];
+const F64 = [0x44, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f];
+const I64 = [0x42, 6];
+
+/** What a processor takes long for: the first and the last of each stretch of opcodes. */
+const SLOW: Readonly<Record<string, readonly number[]>> = {
+  "i32.div_s": [op.i32, 6, op.i32, 3, 0x6d],
+  "i32.rem_u": [op.i32, 6, op.i32, 3, 0x70],
+  "i64.div_s": [...I64, ...I64, 0x7f],
+  "i64.rem_u": [...I64, ...I64, 0x82],
+  "f32.ceil": [...F32, 0x8d],
+  "f32.sqrt": [...F32, 0x91],
+  "f32.div": [...F32, ...F32, 0x95],
+  "f64.ceil": [...F64, 0x9b],
+  "f64.sqrt": [...F64, 0x9f],
+  "f64.div": [...F64, ...F64, 0xa3],
+  "i32.trunc_f32_s": [...F32, 0xa8],
+  "f64.convert_i64_u": [...I64, 0xba],
+  "i64.trunc_sat_f64_u": [...F64, 0xfc, 7],
+};
+
+/** Seven of each, so that an index is a byte that is no instruction. */
+const SEGMENTS: Readonly<Record<number, readonly number[]>> = {
+  4: vector(Array(7).fill([0x70, 0, 1])), // tables
+  9: vector(Array(7).fill([1, 0, 1, 0])), // passive, of the function 0
+  11: vector(Array(7).fill([1, 1, 0xaa])), // passive, of one byte
+  12: u32(7),
+};
+
+const THREE = [op.i32, 0, op.i32, 0, op.i32, 1];
+const REF_AND_LENGTH = [0xd0, 0x70, op.i32, 1];
+
+/** Every bulk operation, and whether it takes a unit by its length. */
+const BULK: Readonly<Record<string, readonly [code: readonly number[], hasLength: boolean]>> = {
+  "memory.init": [[...THREE, 0xfc, 8, 6, 0], true],
+  "data.drop": [[0xfc, 9, 6], false],
+  "memory.copy": [[...THREE, 0xfc, 10, 0, 0], true],
+  "memory.fill": [[...THREE, 0xfc, 11, 0], true],
+  "table.init": [[...THREE, 0xfc, 12, 6, 6], true],
+  "elem.drop": [[0xfc, 13, 6], false],
+  "table.copy": [[...THREE, 0xfc, 14, 6, 6], true],
+  "table.grow": [[...REF_AND_LENGTH, 0xfc, 15, 6, op.drop], true],
+  "table.size": [[0xfc, 16, 6, op.drop], false],
+  "table.fill": [[op.i32, 0, ...REF_AND_LENGTH, 0xfc, 17, 6], true],
+};
+
+const EMPTY_LOOP = [op.loop, op.void, op.end];
+
 const empty: WasmParts = { functions: [{ name: "run", code: [op.i32, 1] }] };
 
 describe("meter()", () => {
@@ -68,6 +117,19 @@ describe("meter()", () => {
     assert.equal(cost(run([op.i32, 1], 400), [], rules), 1 + 10);
     assert.equal(cost(run([op.i32, 0, op.memoryGrow, 0]), [], rules), 1 + 409);
   });
+
+  test("what follows a loop is no part of it", () => {
+    const code = [...COUNTDOWN.slice(0, -2), ...Array(100).fill(0x01), op.i32, 5];
+    const parts = { functions: [{ name: "run", params: 1, code }] };
+    assert.equal(cost(parts, [20], { instructionsPerUnit: 20 }), 1 + 5 + 20);
+  });
+
+  for (const [name, code] of Object.entries(SLOW)) {
+    test(`takes as much as for eight instructions for ${name}`, () => {
+      const many = [...Array(100).fill([...code, op.drop]).flat(), op.i32, 1];
+      assert.ok(cost({ functions: [{ name: "run", code: many }] }, [], { instructionsPerUnit: 10 }) > 80);
+    });
+  }
 
   test("stops below zero, and stays stopped until there is fuel again", () => {
     const { fuel, run } = load(countdown);
@@ -156,6 +218,59 @@ describe("meter()", () => {
     refuses(wasmModule({ sections: { 5: [1, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0] } }), /integer is too long/);
   });
 
+  test("refuses a part that is cut short, though the module goes on", () => {
+    refuses(wasmModule({ ...empty, sections: { 5: [1, 0] } }), /ends too early/); // a memory without a limit
+    refuses(wasmModule({ ...empty, sections: { 10: vector([[2, 0, 0x01]]) } }), /ends too early/);
+    const twoBodies = vector([[2, 0, 0x01], [4, 0, op.i32, 1, op.end]]);
+    refuses(wasmModule({ ...empty, sections: { 10: twoBodies } }), /ends too early/);
+    const whole = wasmModule(empty);
+    refuses(whole.subarray(0, whole.length - 1), /ends too early/);
+  });
+
+  test("lets memory and tables be as large as they may", () => {
+    const { fuel, run } = load({ ...empty, memory: [0, 16] });
+    fuel.value = 1;
+    assert.equal(run(), 1);
+    // As many entries as there may be, with a maximum and without, of either kind.
+    const tables = vector([
+      [0x70, 0, ...u32(16_384)],
+      [0x70, 1, 1, 5],
+      [0x6f, 0, 2],
+      [0x6f, 1, 3, ...u32(100_000)],
+    ]);
+    assert.equal(cost({ ...empty, sections: { 4: tables } }), 1);
+    for (const type of [0x6e, 0x71]) {
+      refuses(wasmModule({ ...empty, sections: { 4: [1, type, 0, 1] } }), /table of unknown kind/);
+    }
+    refuses(
+      wasmModule({ ...empty, sections: { 4: vector([[0x70, 1, 1, 5], [0x70, 2, 1]]) } }),
+      /unknown kind/,
+    );
+  });
+
+  test("lets functions be imported", () => {
+    const [first, second] = ["first", "second"].map((name) => [...text("env"), ...text(name), 0, 0]);
+    const module = meter(
+      wasmModule({
+        functions: [{ code: [op.call, 0, op.call, 1, op.add] }],
+        sections: { 2: vector([first ?? [], second ?? []]) },
+        exports: [[...text("run"), 0, 2]],
+      }),
+      RULES,
+    );
+    const env = { first: () => 40, second: () => 2 };
+    const instance = new wasmEngine.Instance(new wasmEngine.Module(module), { env });
+    const { [FUEL_EXPORT]: fuel, run } = instance.exports as unknown as Metered & Record<string, WasmGlobal>;
+    fuel!.value = 1;
+    assert.equal(run(), 42);
+    assert.equal(fuel!.value, 0);
+    const memory = [...text("env"), ...text("memory"), 2, 0, 1];
+    refuses(
+      wasmModule({ ...empty, sections: { 2: vector([first ?? [], memory]) } }),
+      /imports what is not a function/,
+    );
+  });
+
   test("leaves out custom sections", () => {
     const named = wasmModule({ ...empty, sections: { 0: [...text("name"), ...Array(5000).fill(1)] } });
     assert.ok(meter(named, RULES).length < 200);
@@ -167,6 +282,26 @@ describe("meter()", () => {
     fuel.value = 1;
     assert.equal(run(), 0x0909_0909);
   });
+
+  for (const [name, [code, hasLength]] of Object.entries(BULK)) {
+    test(`passes over ${name}, and sees what follows it`, () => {
+      const parts = {
+        functions: [{ name: "run", code: [...code, ...EMPTY_LOOP, op.i32, 1] }],
+        sections: SEGMENTS,
+      };
+      assert.equal(cost(parts, [], { allowBulk: true }), 2);
+      refuses(wasmModule(parts), /^it uses bulk-memory instructions$/);
+      // Told apart by what is on the stack: the charge takes a length from it, and puts it back.
+      const plain = meter(wasmModule(parts), { ...RULES, allowBulk: true });
+      const without = wasmModule({
+        ...parts,
+        functions: [{ name: "run", code: [...EMPTY_LOOP, op.i32, 1] }],
+      });
+      const added = plain.length - wasmModule(parts).length;
+      const charged = meter(without, RULES).length - without.length;
+      assert.equal(added > charged, hasLength);
+    });
+  }
 
   test("takes more for a bulk operation by its length", () => {
     const code = [op.i32, 0, op.i32, 0, op.get, 0, 0xfc, 10, 0, 0, op.i32, 1];

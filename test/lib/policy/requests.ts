@@ -38,3 +38,12 @@ export function manyPolicies(count: number): string {
     (_, index) => TENANT_POLICY.replace('"7"', `"${index}"`).replace('"tenant")\n', `"tenant-${index}")\n`),
   ).join("\n");
 }
+
+/**
+ * Made by the first test that asks, and not while tests are collected: mutation testing has to see which tests
+ * load it.
+ */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { PolicyLoadError } from "../../../lib/errors.ts";
 import { serialisedFacts, wasmPolicy } from "../../../lib/policy/mod.ts";
-import { lookingFor, op, plugin, s32, wasmModule } from "../../support/wasm_module.ts";
+import { lookingFor, op, plugin, s32, text, vector, wasmModule } from "../../support/wasm_module.ts";
 import { facts } from "./requests.ts";
 
 function loadFails(bytes: Uint8Array, message: RegExp): void {
@@ -99,7 +99,28 @@ describe("loading a plug-in", () => {
     loadFails(plugin([op.loop, op.void, op.br, 0, op.end, op.i32, 1]), /used up its fuel of 2000000 units/);
   });
 
+  test("tells a trap from fuel that ran out, to the unit", () => {
+    // Three functions, a unit each: the fuel is used up, and that is not why it trapped.
+    const trap = plugin([op.unreachable]);
+    assert.throws(() => wasmPolicy(trap, { fuel: 3 }), /cannot decide a plain Decrypt: unreachable/);
+    assert.throws(() => wasmPolicy(trap, { fuel: 2 }), /it used up its fuel of 2 units/);
+    assert.equal(wasmPolicy(plugin([op.i32, 1]), { fuel: 3 }).decide(facts()).fuelUsed, 3);
+  });
+
+  test("refuses a module with imports, and one that brings its own fuel", () => {
+    const first = [...text("env"), ...text("first"), 0, 0];
+    loadFails(plugin([op.i32, 1], { sections: { 2: vector([first]) } }), /it has imports/);
+    const fuel = { sections: { 6: vector([[0x7f, 1, op.i32, 9, op.end]]) } };
+    const exports = [[...text("enclave_kms_fuel"), 3, 0]];
+    loadFails(plugin([op.i32, 1], { ...fuel, exports }), /Cannot load the plug-in: .*uplicate/);
+  });
+
   test("refuses a module that is too long, or none", () => {
+    const padding = (length: number) => ({ sections: { 0: [...text("x"), ...Array(length).fill(0)] } });
+    const shorter = plugin([op.i32, 1], padding(1_000_000)).length - 1_000_000;
+    const longest = plugin([op.i32, 1], padding(1_048_576 - shorter));
+    assert.equal(longest.length, 1_048_576);
+    assert.equal(wasmPolicy(longest).decide(facts()).allowed, true);
     loadFails(new Uint8Array(1_048_577), /it has 1048577 bytes, and may have 1048576/);
     loadFails(new Uint8Array(), /not a valid WebAssembly module/);
     loadFails(plugin([op.i32, 1]).subarray(0, -1), /not a valid WebAssembly module/);
