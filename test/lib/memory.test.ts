@@ -5,11 +5,10 @@ import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import type { TcpEndpoint } from "../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../support/engines.ts";
 import {
-  askAndWait,
+  AskingProcess,
   countInMemory,
   disguiseBytes,
   type MemoryOperation,
-  type MemoryTask,
   revealBytes,
 } from "../support/memory_scan.ts";
 
@@ -29,12 +28,10 @@ interface Ask {
   readonly encryptionContext?: Record<string, string>;
 }
 
-/** What the process said, and how often its secrets stand in its memory. */
-interface Found {
-  readonly outcome: string;
-  /** The beginnings and ends of what was secret, and its base64. */
-  readonly secrets: number;
-  readonly secretKey: number;
+/** What is looked for after a task: its secret access key, and the beginnings, ends and base64 of its secrets. */
+interface Needles {
+  readonly secretKey: Uint8Array;
+  readonly secrets: Readonly<Record<string, Uint8Array>>;
 }
 
 /** Each operation, and what the process says of it. */
@@ -83,8 +80,23 @@ function suite(engineCase: EngineCase): void {
   beforeEach(() => enclave.simulator.kms.clearFaults());
   afterAll(() => enclave[Symbol.asyncDispose]());
 
-  /** Lets a process ask, and searches what is left in it. */
-  async function search({ operation, length = 32, keep = false, encryptionContext = CONTEXT }: Ask) {
+  /** A process with a client and nothing else. */
+  function startProcess(): Promise<AskingProcess> {
+    const { simulator } = enclave;
+    return AskingProcess.start(runtime, {
+      engine: engineCase.engine,
+      library: engineCase.options.library,
+      region: simulator.region,
+      endpoint: simulator.endpoint as TcpEndpoint,
+      trustedCertificates: simulator.trustedCertificates,
+    });
+  }
+
+  /** Lets a process ask, with credentials of its own. */
+  async function ask(
+    process: AskingProcess,
+    { operation, length = 32, keep = false, encryptionContext = CONTEXT }: Ask,
+  ): Promise<{ outcome: string; needles: Needles }> {
     const canary = new Uint8Array(randomBytes(length));
     const { simulator } = enclave;
     const ciphertext = await simulator.encrypt({
@@ -94,14 +106,9 @@ function suite(engineCase: EngineCase): void {
     });
     const credentials = simulator.kms.issueCredentials();
     const secretKey = new TextEncoder().encode(credentials.secretAccessKey);
-    const task: MemoryTask = {
+    const { outcome, secrets } = await process.ask({
       operation,
       rounds: ROUNDS,
-      engine: engineCase.engine,
-      library: engineCase.options.library,
-      region: simulator.region,
-      endpoint: simulator.endpoint as TcpEndpoint,
-      trustedCertificates: simulator.trustedCertificates,
       accessKeyId: credentials.accessKeyId,
       secretAccessKey: disguiseBytes(secretKey),
       sessionToken: disguiseBytes(new TextEncoder().encode(credentials.sessionToken)),
@@ -111,52 +118,92 @@ function suite(engineCase: EngineCase): void {
       publicKey,
       encryptionContext,
       keep,
+    });
+    const given = isDataKeyLeft(operation) ? [] : secrets.map(revealBytes);
+    return {
+      outcome,
+      needles: { secretKey, secrets: needlesOf([canary, ...given], !isRequestLeft(operation)) },
     };
-    using child = await askAndWait(runtime, task);
-    const given = child.secrets.map(revealBytes);
-    const secrets = isDataKeyLeft(operation) ? [canary] : [canary, ...given];
-    const counts = countInMemory(child.pid, { secretKey, ...needlesOf(secrets, !isRequestLeft(operation)) });
-    const { secretKey: copies = 0, ...others } = counts as Readonly<Record<string, number>>;
-    const sum = Object.values(others).reduce((total, count) => total + count, 0);
-    return { outcome: child.outcome, secrets: sum, secretKey: copies, others };
   }
 
-  for (const operation of new Set(OPERATIONS.map(([ask]) => ask.operation))) {
-    test(`the search finds what ${operation} keeps on purpose`, async () => {
-      const found = await search({ operation, keep: true });
-      assert.ok(found.secrets >= 2, "the beginning and the end of a secret");
-      assert.ok(found.secretKey >= 1);
+  describe("the search", () => {
+    let keeping: AskingProcess;
+
+    beforeAll(async () => {
+      keeping = await startProcess();
     });
-  }
+    afterAll(() => keeping[Symbol.dispose]());
 
-  for (const [ask, outcome] of OPERATIONS) {
-    const name = ask.length === undefined ? ask.operation : `${ask.operation} of ${ask.length} bytes`;
-    test(`nothing secret and no secret key after ${name}`, async () => {
-      const found = await search(ask);
-      assert.equal(found.outcome, outcome);
-      assertGone(found);
-    });
-  }
-
-  test("no secret key and no plaintext after a refusal", async () => {
-    const found = await search({ operation: "decrypt", encryptionContext: { tenant: "b" } });
-    assert.equal(found.outcome, "ERR_KMS");
-    assertGone(found);
+    for (const operation of new Set(OPERATIONS.map(([ask]) => ask.operation))) {
+      test(`finds what ${operation} keeps on purpose`, async () => {
+        const { needles } = await ask(keeping, { operation, keep: true });
+        const found = search(keeping, [needles]);
+        assert.ok(found.secrets >= 2, "the beginning and the end of a secret");
+        assert.ok(found.secretKeys.every((count) => count >= 1));
+      });
+    }
   });
 
-  test("no secret key and no plaintext after an envelope that does not open", async () => {
-    await enclave.simulator.kms.injectFault({ kind: "wrongEnvelope", variant: "flippedPadding" });
-    const found = await search({ operation: "decrypt" });
-    assert.equal(found.outcome, "ERR_PROTOCOL");
-    assertGone(found);
-  });
+  describe("in one process", () => {
+    const asked: Needles[] = [];
+    let process: AskingProcess;
 
-  function assertGone(found: Found & { others: unknown }): void {
-    assert.equal(found.secrets, 0, `something secret is left: ${JSON.stringify(found.others)}`);
-    assert.ok(
-      found.secretKey <= SECRET_KEY_COPIES,
-      `${found.secretKey} copies of the secret access key are left`,
-    );
+    beforeAll(async () => {
+      process = await startProcess();
+    });
+    afterAll(() => process[Symbol.dispose]());
+
+    for (const [what, outcome] of OPERATIONS) {
+      const name = what.length === undefined ? what.operation : `${what.operation} of ${what.length} bytes`;
+      test(`nothing secret and no secret key after ${name}`, () => assertGoneAfter(what, outcome));
+    }
+
+    test("no secret key and no plaintext after a refusal", async () => {
+      await assertGoneAfter({ operation: "decrypt", encryptionContext: { tenant: "b" } }, "ERR_KMS");
+    });
+
+    test("no secret key and no plaintext after an envelope that does not open", async () => {
+      await enclave.simulator.kms.injectFault({ kind: "wrongEnvelope", variant: "flippedPadding" });
+      await assertGoneAfter({ operation: "decrypt" }, "ERR_PROTOCOL");
+    });
+
+    test("nothing of all this after its client is closed", async () => {
+      assert.equal(asked.length, OPERATIONS.length + 2);
+      await process.close();
+      assertGone(process, asked);
+    });
+
+    async function assertGoneAfter(what: Ask, expected: string): Promise<void> {
+      const { outcome, needles } = await ask(process, what);
+      asked.push(needles);
+      assert.equal(outcome, expected);
+      assertGone(process, [needles]);
+    }
+  });
+}
+
+/** How often the needles stand in the memory of a process. */
+function search({ pid }: AskingProcess, wanted: readonly Needles[]) {
+  const named = wanted.flatMap(({ secretKey, secrets }, index) => [
+    [`secretKey of ${index}`, secretKey] as const,
+    ...Object.entries(secrets).map(([name, needle]) => [`${name} of ${index}`, needle] as const),
+  ]);
+  const counts = Object.entries(countInMemory(pid, Object.fromEntries(named)));
+  const isSecretKey = ([name]: readonly [string, number]) => name.startsWith("secretKey");
+  const others = counts.filter((entry) => !isSecretKey(entry));
+  return {
+    secrets: others.reduce((total, [, count]) => total + count, 0),
+    secretKeys: counts.filter(isSecretKey).map(([, count]) => count),
+    others: Object.fromEntries(others),
+  };
+}
+
+function assertGone(process: AskingProcess, wanted: readonly Needles[]): void {
+  const { secrets, secretKeys, others } = search(process, wanted);
+  assert.equal(secrets, 0, `something secret is left: ${JSON.stringify(others)}`);
+  assert.equal(secretKeys.length, wanted.length);
+  for (const copies of secretKeys) {
+    assert.ok(copies <= SECRET_KEY_COPIES, `${copies} copies of a secret access key are left`);
   }
 }
 

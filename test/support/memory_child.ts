@@ -1,64 +1,99 @@
 /**
- * A process that asks KMS for something a few times and then waits, so that its memory can be searched. It is told
- * everything in disguise: what it must not keep never stands in its arguments or on its input as it is.
+ * A process that holds a client, asks KMS for what it is told a few times and then waits, so that its memory can be
+ * searched. It is told everything in disguise: what it must not keep never stands on its input as it is.
  *
  * @module
  */
 import process from "node:process";
-import { decryptStream, encryptStream, type EngineName, KmsClient, type SecretBytes } from "../../mod.ts";
-import { disguiseBytes, type MemoryTask, revealBytes } from "./memory_scan.ts";
+import { createInterface } from "node:readline";
+import {
+  type Credentials,
+  decryptStream,
+  encryptStream,
+  type EngineName,
+  KmsClient,
+  type SecretBytes,
+} from "../../mod.ts";
+import {
+  disguiseBytes,
+  type MemoryAnswer,
+  type MemoryCommand,
+  type MemorySetup,
+  type MemoryTask,
+  revealBytes,
+} from "./memory_scan.ts";
 
 const FRAME_BYTES = 4096;
 
 /** Where the private number stands in a P-256 key as PKCS #8; the rest of it is known to everybody. */
 const SCALAR = [36, 68] as const;
 
-const input: Uint8Array[] = [];
-for await (const chunk of process.stdin) {
-  input.push(chunk as Uint8Array);
-  if ((chunk as Uint8Array).includes(10)) break;
-}
-const task = JSON.parse(Buffer.concat(input).toString()) as MemoryTask;
-const { region, endpoint, trustedCertificates, library, encryptionContext, keyId, keep, rounds = 1 } = task;
-
-const secretAccessKey = revealBytes(task.secretAccessKey);
-const sessionToken = revealBytes(task.sessionToken);
-const credentials = { accessKeyId: task.accessKeyId, secretAccessKey, sessionToken };
-const engine = task.engine as EngineName;
-
-/** What the process knew, in disguise, and what it keeps on purpose. */
-const secrets: number[][] = [];
+/** What is kept on purpose. */
 const kept: unknown[] = [];
 
-let outcome: string;
-try {
-  await using client = await KmsClient.open({
-    region,
-    endpoint,
-    trustedCertificates,
-    credentials,
-    engine,
+let client: KmsClient | undefined;
+let credentials: Credentials | undefined;
+
+/** What the process knew of the task it does, in disguise. */
+let secrets: number[][] = [];
+
+for await (const line of createInterface(process.stdin)) {
+  const answer = await obey(JSON.parse(line) as MemoryCommand);
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+
+async function obey(command: MemoryCommand): Promise<MemoryAnswer> {
+  switch (command.does) {
+    case "open":
+      client = await open(command.setup);
+      return { outcome: "opened", secrets: [] };
+    case "ask":
+      return await ask(client!, command.task);
+    case "close":
+      await client?.close();
+      return { outcome: "closed", secrets: [] };
+  }
+}
+
+function open({ engine, library, ...options }: MemorySetup): Promise<KmsClient> {
+  return KmsClient.open({
+    ...options,
+    engine: engine as EngineName,
     library: engine === "direct" ? undefined : library,
+    credentials: () => credentials!,
     maxAttempts: 1,
   });
-  outcome = "nothing done";
-  for (let round = 0; round < rounds; round++) outcome = await run(client);
-} catch (error) {
-  outcome = (error as { code?: string }).code ?? String(error);
 }
-if (keep) kept.push(secretAccessKey.slice());
-secretAccessKey.fill(0);
-sessionToken.fill(0);
-process.stdout.write(`${JSON.stringify({ pid: process.pid, outcome, secrets })}\n`);
-setInterval(() => kept.length, 1000);
 
-async function run(client: KmsClient): Promise<string> {
-  switch (task.operation ?? "decrypt") {
+async function ask(client: KmsClient, task: MemoryTask): Promise<MemoryAnswer> {
+  const secretAccessKey = revealBytes(task.secretAccessKey);
+  const sessionToken = revealBytes(task.sessionToken);
+  credentials = { accessKeyId: task.accessKeyId, secretAccessKey, sessionToken };
+  secrets = [];
+  let outcome = "nothing done";
+  try {
+    for (let round = 0; round < task.rounds; round++) outcome = await run(client, task);
+  } catch (error) {
+    outcome = (error as { code?: string }).code ?? String(error);
+  }
+  if (task.keep) kept.push(secretAccessKey.slice());
+  secretAccessKey.fill(0);
+  sessionToken.fill(0);
+  return { outcome, secrets };
+}
+
+async function run(client: KmsClient, task: MemoryTask): Promise<string> {
+  const { keyId, encryptionContext, keep } = task;
+  switch (task.operation) {
     case "decrypt":
-      return take("decrypted", await client.decrypt({ ciphertext: task.ciphertext, encryptionContext }));
+      return take(
+        "decrypted",
+        await client.decrypt({ ciphertext: task.ciphertext, encryptionContext }),
+        keep,
+      );
     case "generateDataKey": {
       using dataKey = await client.generateDataKey({ keyId, encryptionContext });
-      return take("made", dataKey.plaintext);
+      return take("made", dataKey.plaintext, keep);
     }
     case "generateDataKeyPair": {
       using pair = await client.generateDataKeyPair({
@@ -71,9 +106,13 @@ async function run(client: KmsClient): Promise<string> {
       return `made ${pair.privateKey.length}`;
     }
     case "generateRandom":
-      return take("made", await client.generateRandom({ numberOfBytes: 1024 }));
+      return take("made", await client.generateRandom({ numberOfBytes: 1024 }), keep);
     case "deriveSharedSecret":
-      return take("derived", await client.deriveSharedSecret({ keyId, publicKey: task.publicKey ?? "" }));
+      return take(
+        "derived",
+        await client.deriveSharedSecret({ keyId, publicKey: task.publicKey ?? "" }),
+        keep,
+      );
     case "encrypt": {
       const plaintext = revealBytes(task.plaintext ?? []);
       const { ciphertext } = await client.encrypt({ keyId, plaintext, encryptionContext });
@@ -82,12 +121,12 @@ async function run(client: KmsClient): Promise<string> {
       return `encrypted ${ciphertext.length > 0}`;
     }
     case "streams":
-      return await throughStreams(client);
+      return await throughStreams(client, task);
   }
 }
 
 /** Notes a secret, and ends it. */
-function take(what: string, secret: SecretBytes): string {
+function take(what: string, secret: SecretBytes, keep: boolean): string {
   const { length } = secret;
   secrets.push(disguiseBytes(secret.bytes));
   if (keep) kept.push(secret.bytes.slice());
@@ -96,7 +135,8 @@ function take(what: string, secret: SecretBytes): string {
 }
 
 /** Encrypts what it was given, and decrypts it again; data keys are noted, and every chunk is wiped. */
-async function throughStreams(client: KmsClient): Promise<string> {
+async function throughStreams(client: KmsClient, task: MemoryTask): Promise<string> {
+  const { keyId, encryptionContext, keep } = task;
   const plaintext = revealBytes(task.plaintext ?? []);
   const noting = {
     async generateDataKey(request: Parameters<KmsClient["generateDataKey"]>[0]) {

@@ -8,11 +8,13 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { KmsClient } from "../../mod.ts";
-import { type MemoryTask, revealBytes } from "./memory_scan.ts";
+import { type MemorySetup, type MemoryTask, revealBytes } from "./memory_scan.ts";
 import { doublePath, SdkDouble } from "./sdk_double.ts";
 
 /** What the process is told: what to decrypt, and where C stalls. */
-export type StallTask = MemoryTask & { readonly stall: string };
+export type StallTask = MemorySetup & Omit<MemoryTask, "operation" | "rounds" | "keep"> & {
+  readonly stall: string;
+};
 
 const lines = createInterface(process.stdin)[Symbol.asyncIterator]();
 const task = JSON.parse((await lines.next()).value ?? "") as StallTask;

@@ -56,7 +56,6 @@ function suite({ options }: EngineCase): void {
         keyId,
         ciphertext: Buffer.from(ciphertext).toString("base64"),
         encryptionContext: CONTEXT,
-        keep: false,
         stall,
       });
       assert.deepEqual(await child.nextLine(), { state: "AbortError", violations: [] });
