@@ -157,6 +157,15 @@ describe("meter()", () => {
     assert.equal(fuel.value, 96);
   });
 
+  test("passes over a call through a table, and sees what follows it", () => {
+    // Of the type 6 through the table 6: as instructions, neither byte is one.
+    const code = [op.i32, 0, 0x11, 6, 6, op.drop, ...EMPTY_LOOP, op.i32, 1];
+    const functions = [{ name: "run", code }, ...Array(6).fill({ code: [op.i32, 7] })];
+    const entry = [2, 6, op.i32, 0, op.end, 0, ...vector([u32(6)])];
+    const sections = { 4: vector(Array(7).fill([0x70, 0, 1])), 9: vector([entry]) };
+    assert.equal(cost({ functions, sections }), 3);
+  });
+
   test("puts its global behind the module's own", () => {
     const own = vector([[0x7f, 1, op.i32, 7, op.end], [0x7e, 0, 0x42, 9, op.end]]);
     const code = [op.globalGet, 0, op.i32, 1, op.add, op.globalSet, 0, op.globalGet, 0];
@@ -188,7 +197,9 @@ describe("meter()", () => {
     refuses(running(0x06, op.void, 0x19, op.end), /0x6$/); // try
     refuses(running(0x1f, op.void, 0, op.end), /0x1f/); // try_table
     refuses(running(0x12, 0), /0x12/); // return_call
-    refuses(running(op.i32, 0, op.load, 0x42, 0, 0, op.drop), /several memories/);
+    for (const flags of [0x40, 0x42]) {
+      refuses(running(op.i32, 0, op.load, flags, 0, 0, op.drop), /several memories/);
+    }
     refuses(wasmModule({ ...empty, sections: { 8: [0] } }), /section 8/); // start
     refuses(
       wasmModule({ ...empty, sections: { 4: [1, 0x70, 0, ...u32(16_385)] } }),
