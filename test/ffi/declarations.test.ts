@@ -200,6 +200,32 @@ describe("layouts", () => {
     assert.deepEqual(struct.subarray(8), new Uint8Array(256).fill(7));
   });
 
+  test("encodeNsmMessage() puts addresses and lengths where the driver reads them", () => {
+    const [request, response] = [{ address: 0x1122_3344_5566_7788n, length: 0x102 }, {
+      address: 9n,
+      length: 0x3000,
+    }];
+    const struct = layouts.encodeNsmMessage(request, response);
+    assert.deepEqual([...struct], [
+      ...[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11],
+      ...[0x02, 0x01, 0, 0, 0, 0, 0, 0],
+      ...[9, 0, 0, 0, 0, 0, 0, 0],
+      ...[0, 0x30, 0, 0, 0, 0, 0, 0],
+    ]);
+    assert.equal(layouts.readNsmResponseLength(struct), 0x3000);
+  });
+
+  test("encodePollfd() waits for writability, on the descriptor", () => {
+    assert.deepEqual([...layouts.encodePollfd(0x0102_0304)], [4, 3, 2, 1, layouts.POLLOUT, 0, 0, 0]);
+  });
+
+  test("readByteBuf() reads length and address, wherever the struct lies in its buffer", () => {
+    const struct = new Uint8Array(new ArrayBuffer(48), 8, 32);
+    struct[layouts.AWS_BYTE_BUF.len + 1] = 1;
+    struct[layouts.AWS_BYTE_BUF.buffer + 7] = 0x7f;
+    assert.deepEqual(layouts.readByteBuf(struct), { len: 256, buffer: 0x7f00_0000_0000_0000n });
+  });
+
   test("encodeSocketEndpoint() is right for a port of 16 and of 32 bits", () => {
     const struct = layouts.encodeSocketEndpoint("3", 8000);
     const view = new DataView(struct.buffer);

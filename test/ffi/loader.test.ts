@@ -5,6 +5,9 @@ import type { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
 import { LoadFailure, type Pointer, type SymbolTable } from "../../ffi/symbols.ts";
 import { libc } from "../../lib/native/libc.ts";
 
+const onDeno = "Deno" in globalThis;
+const NOT_KOFFI = onDeno ? " (skipped: Deno has its own FFI)" : "";
+
 const text = (value: string) => new TextEncoder().encode(`${value}\0`);
 
 /** Calls with arguments that TypeScript would not let through. */
@@ -40,6 +43,25 @@ describe("loader", () => {
     assert.equal(await libc().callAsync.poll(fds, 1, 100), 0);
     clearInterval(timer);
     assert.ok(ticks > 0);
+  });
+
+  test.skipIf(onDeno)(`asynchronous calls have stacks of 4 MiB${NOT_KOFFI}`, async () => {
+    libc();
+    const { default: koffi } = await import("koffi");
+    assert.equal(koffi.config().async_stack_size, 4 << 20);
+  });
+
+  test("a library of no name is libc, and its failures say so", () => {
+    for (const path of loader.libcPaths) {
+      const table = { no_such_symbol: { parameters: [], result: ["void", "void"] } } as const;
+      assert.throws(() => loader.open(path, table), (error) => {
+        assert.ok(error instanceof LoadFailure);
+        assert.equal(error.path, path ?? "libc");
+        assert.notEqual(error.message, "");
+        return true;
+      });
+      if (!onDeno) return;
+    }
   });
 
   test("bad arguments never reach C on another thread either", async () => {
