@@ -51,16 +51,19 @@ describe.skipIf(unsupervised || doublePath === undefined)(`SdkClient${REASON}`, 
   const double = new SdkDouble(doublePath ?? "");
   let thread: Worker;
   let peer: SimulatedPeer;
-  let trust: TrustStore;
+  let trust: TrustStore | undefined;
 
   beforeAll(async () => {
     thread = new Worker(new URL("./simulator_thread.ts", import.meta.url));
     [peer] = await once(thread, "message") as [SimulatedPeer];
-    trust = new TrustStore(peer.trustedCertificates);
   });
-  beforeEach(() => double.reset());
+  // By the first test and not before all: mutation testing has to see which tests use it.
+  beforeEach(() => {
+    trust ??= new TrustStore(peer.trustedCertificates);
+    double.reset();
+  });
   afterAll(async () => {
-    trust[Symbol.dispose]();
+    trust?.[Symbol.dispose]();
     await thread.terminate();
   });
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import process from "node:process";
 import { loader } from "#loader";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import type { SymbolTable } from "../../../ffi/symbols.ts";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
 import { type Envelope, readEnvelope } from "../../../lib/engine/cms_envelope.ts";
@@ -55,9 +55,14 @@ function suite(path: string): void {
   let destroyTracer: () => void;
   let atStart: number;
 
-  // Whoever initialises the library first chooses its allocator.
   beforeAll(async () => {
     enclave = await startEnclave();
+  });
+
+  // Whoever initialises the library first chooses its allocator. By the first test and not before all: mutation
+  // testing has to see which tests use it.
+  beforeEach(() => {
+    if (library !== undefined) return;
     const { call } = loadSdk(path);
     const allocator = call.aws_default_allocator();
     assert.ok(allocator !== null);
