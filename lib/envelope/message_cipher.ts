@@ -1,5 +1,6 @@
-import { createCipheriv, createDecipheriv, hkdfSync, timingSafeEqual } from "node:crypto";
-import { SecretBytes } from "../secret_bytes.ts";
+import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
+import { hkdf } from "../hmac.ts";
+import type { SecretBytes } from "../secret_bytes.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import { KEY_BYTES, SUITE_ID, TAG_BYTES, uint } from "./message_header.ts";
 
@@ -14,8 +15,8 @@ const COMMITMENT_INFO = new TextEncoder().encode("COMMITKEY");
  * it seals: 0 for the header, then the frames' numbers; the additional data says what that is.
  *
  * node:crypto, because it works in place and its keys can be wiped; WebCrypto is a quarter as fast on Node,
- * more than twice as fast on Deno, and copies. Not guaranteed: both runtimes keep the expanded key of each frame in
- * native memory until the collector frees it, and Deno's hkdfSync leaves copies of the data key.
+ * more than twice as fast on Deno, and copies. Not guaranteed: both runtimes keep the expanded key of each frame
+ * in native memory until the collector frees it.
  */
 export class MessageCipher implements Disposable {
   /** 32 bytes that tell this key from any other, and nothing of it. */
@@ -29,10 +30,9 @@ export class MessageCipher implements Disposable {
    * @param messageId 32 bytes
    */
   constructor(dataKey: SecretBytes, messageId: Uint8Array) {
-    const derive = (info: Uint8Array) =>
-      new Uint8Array(hkdfSync(HASH, dataKey.bytes, messageId, info, KEY_BYTES));
-    this.commitment = derive(COMMITMENT_INFO);
-    this.#key = new SecretBytes(derive(KEY_INFO));
+    const derive = (info: Uint8Array) => hkdf(HASH, dataKey.bytes, messageId, info, KEY_BYTES);
+    this.commitment = derive(COMMITMENT_INFO).bytes;
+    this.#key = derive(KEY_INFO);
   }
 
   /**

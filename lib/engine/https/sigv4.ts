@@ -1,6 +1,8 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { OwnedCredentials } from "../../credentials.ts";
+import { encodeHex } from "../../encoding.ts";
 import { DisposedError } from "../../errors.ts";
+import { hmac } from "../../hmac.ts";
 import { allocateOffHeap, SecretBytes } from "../../secret_bytes.ts";
 
 /** The media type of every request to KMS. */
@@ -52,7 +54,7 @@ export class SigV4Signer implements Disposable {
     const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${
       sha256(canonicalRequest(headers, names, request.body))
     }`;
-    const signature = createHmac("sha256", this.#signingKey(credentials, scope)).update(text).digest("hex");
+    const signature = encodeHex(hmac("sha256", this.#signingKey(credentials, scope), encode(text)));
     headers["authorization"] = `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, ` +
       `SignedHeaders=${names}, Signature=${signature}`;
     return headers;
@@ -115,7 +117,7 @@ function deriveKey(secret: Uint8Array, scope: string): SecretBytes {
   key.set([0x41, 0x57, 0x53, 0x34]); // AWS4
   key.set(secret, 4);
   for (const part of scope.split("/")) {
-    const next = createHmac("sha256", key).update(part).digest();
+    const next = hmac("sha256", key, encode(part));
     key.fill(0);
     key = next;
   }
@@ -124,6 +126,12 @@ function deriveKey(secret: Uint8Array, scope: string): SecretBytes {
 
 function sha256(data: string | Uint8Array): string {
   return createHash("sha256").update(data).digest("hex");
+}
+
+const encoder = new TextEncoder();
+
+function encode(text: string): Uint8Array {
+  return encoder.encode(text);
 }
 
 function asciiText(bytes: Uint8Array): string {

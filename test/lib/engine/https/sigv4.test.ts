@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import { AwsV4Signer } from "aws4fetch";
 import fc from "fast-check";
 import { describe, test } from "#test";
@@ -7,6 +6,7 @@ import { type Credentials, OwnedCredentials } from "../../../../lib/credentials.
 import { KMS_CONTENT_TYPE, SigV4Signer, unsignedHeaders } from "../../../../lib/engine/https/sigv4.ts";
 import { DisposedError } from "../../../../lib/errors.ts";
 import { kmsHostName } from "../../../../lib/region.ts";
+import { spyOnFill } from "../../../support/spy_on_fill.ts";
 
 const REGION = "eu-central-1";
 const HOST = kmsHostName(REGION);
@@ -40,18 +40,9 @@ interface Case extends Credentials {
   readonly date: Date;
 }
 
-/** Sees every buffer that is filled with zeros. */
-function spyOnFill(seen: (bytes: Uint8Array) => void): Disposable {
-  const prototypes: { fill: (value: number) => Uint8Array }[] = [Uint8Array.prototype, Buffer.prototype];
-  const fills = prototypes.map(({ fill }) => fill);
-  for (const [index, prototype] of prototypes.entries()) {
-    prototype.fill = function (this: Uint8Array, value) {
-      if (value === 0) seen(this);
-      return fills[index]!.call(this, value);
-    };
-  }
-  const restore = () => prototypes.forEach((prototype, index) => prototype.fill = fills[index]!);
-  return { [Symbol.dispose]: restore };
+/** The two blocks with the key, each with what is hashed behind it, and the inner hash. */
+function wipedByHmac(length: number): number[] {
+  return [64 + length, 64 + 32, 32];
 }
 
 async function oracle(one: Case): Promise<Record<string, string>> {
@@ -137,10 +128,14 @@ describe("SigV4Signer", () => {
       return wiped.slice();
     };
     // "AWS4" and the key, and what the day, the region and the service are hashed into.
-    const derived = [4 + 6, 32, 32, 32];
-    assert.deepEqual(sign("secret"), derived);
-    assert.deepEqual(sign("secret"), []);
-    assert.deepEqual(sign("secret", new Date("2026-11-06T00:00:00Z")), [32, ...derived]);
+    const keys = [4 + 6, 32, 32, 32];
+    const derived = ["20261105", REGION, "kms", "aws4_request"]
+      .flatMap((part, index) => [...wipedByHmac(part.length), keys[index]!]);
+    const head = `AWS4-HMAC-SHA256\n20261105T123456Z\n20261105/${REGION}/kms/aws4_request\n`;
+    const signed = wipedByHmac(head.length + 64);
+    assert.deepEqual(sign("secret"), [...derived, ...signed]);
+    assert.deepEqual(sign("secret"), signed);
+    assert.deepEqual(sign("secret", new Date("2026-11-06T00:00:00Z")), [32, ...derived, ...signed]);
     wiped.length = 0;
     signer[Symbol.dispose]();
     assert.deepEqual(wiped, [32]);
