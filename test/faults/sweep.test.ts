@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, test } from "#test";
 import { KmsClient } from "../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../support/engines.ts";
 import { type Direction, Relay, type RelayRecording, splitRecords } from "../support/relay.ts";
+import { shareKeyOfDouble } from "../support/sdk_double.ts";
 
 /**
  * Every run resets the connection at every byte of a request and its answer, with one engine, and at every 16th of
@@ -21,6 +22,8 @@ const MIN_REQUEST_BYTES = 150;
 const MIN_ANSWER_BYTES = 400;
 
 const SWEEP_TIMEOUT_MS = isSlow ? 3_600_000 : 600_000;
+
+shareKeyOfDouble();
 
 for (const engineCase of cases) {
   describe(`resets at every byte, engine ${engineCase.label}`, () => suite(engineCase));

@@ -3,13 +3,13 @@ import { generateKeyPairSync } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import { KmsClient, KmsError, SdkKmsDecryptError } from "../../mod.ts";
 import type { KmsOutput } from "../../sim/mod.ts";
-import { ENGINE_CASES, type EngineCase } from "../support/engines.ts";
+import { type EngineCase, WIRE_CASES } from "../support/engines.ts";
 import { Besieged, PLAINTEXT } from "./fixture.ts";
 
 const OTHER_PLAINTEXT = "retreat at dusk, tenant blue";
 const ENVELOPE_MESSAGE = "Cannot open CiphertextForRecipient: not an envelope for this key pair";
 
-for (const engineCase of ENGINE_CASES) {
+for (const engineCase of WIRE_CASES) {
   describe.skipIf(engineCase.skip)(`a ciphertext that was swapped, engine ${engineCase.label}`, () => {
     swapped(engineCase);
   });

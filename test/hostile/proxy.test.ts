@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, test } from "#test";
 import { extension, type Identity, issueCertificate, pem } from "../../sim/certificates.ts";
 import { type ServerCertificate, type Simulator, startSimulator } from "../../sim/mod.ts";
 import { element, oid, sequence } from "../../sim/der.ts";
-import { ENGINE_CASES, type EngineCase } from "../support/engines.ts";
+import { type EngineCase, WIRE_CASES } from "../support/engines.ts";
+import { shareKeyOfDouble } from "../support/sdk_double.ts";
 import {
   assertNothingOf,
   Besieged,
@@ -74,7 +75,9 @@ function leaf(name: string): Promise<Identity> {
   );
 }
 
-for (const engineCase of ENGINE_CASES) {
+shareKeyOfDouble();
+
+for (const engineCase of WIRE_CASES) {
   describe.skipIf(engineCase.skip)(
     `a proxy that ends TLS, engine ${engineCase.label}`,
     () => suite(engineCase),

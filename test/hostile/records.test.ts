@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import { pem } from "../../sim/certificates.ts";
-import { ENGINE_CASES, type EngineCase } from "../support/engines.ts";
+import { type EngineCase, WIRE_CASES } from "../support/engines.ts";
 import {
   corruptRecord,
   dropRecord,
@@ -15,6 +15,7 @@ import {
   splitRecords,
   swapRecords,
 } from "../support/relay.ts";
+import { shareKeyOfDouble } from "../support/sdk_double.ts";
 import { Besieged, makeAuthority, PartedKms, PLAINTEXT, serverCertificate } from "./fixture.ts";
 
 const HOST = "kms.us-east-1.amazonaws.com";
@@ -80,7 +81,9 @@ const REQUEST: readonly Attack[] = [
   { name: "leaves the request out", plan: () => onRequest(dropRecord(0)), isSilent: true },
 ];
 
-for (const engineCase of ENGINE_CASES) {
+shareKeyOfDouble();
+
+for (const engineCase of WIRE_CASES) {
   describe.skipIf(engineCase.skip)(`a proxy that changes TLS records, engine ${engineCase.label}`, () => {
     suite(engineCase);
   });

@@ -36,6 +36,14 @@ export const ENGINE_CASES: readonly EngineCase[] = [
   engineCase("sdk-client", "double", doublePath, WITHOUT_DOUBLE),
 ];
 
+/**
+ * The same without the software NSM where there is a device: for what happens between the client and KMS, which does
+ * not depend on how the NSM is reached. Engine `direct` is the same code over both.
+ */
+export const WIRE_CASES: readonly EngineCase[] = ENGINE_CASES.filter(({ label }) =>
+  sockets === undefined || !label.includes("software")
+);
+
 /** A simulated enclave whose NSM also answers at `/dev/nsm`, when this process is supervised. */
 export async function startEnclave(options: SimulatorOptions = {}): Promise<Enclave> {
   const simulator = await startSimulator(options);

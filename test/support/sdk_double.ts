@@ -34,6 +34,11 @@ export const doublePath: string | undefined = await compileInstrument("sdk-doubl
 /** What to put behind a test's name when it is skipped for want of the double. */
 export const WITHOUT_DOUBLE: string = doublePath === undefined ? " (skipped: no C compiler)" : "";
 
+/** See {@link SdkDouble.shareKey}: for test files to which it does not matter whose key pair it is. */
+export function shareKeyOfDouble(): void {
+  if (doublePath !== undefined) new SdkDouble(doublePath).shareKey();
+}
+
 const encode = (text: string) => new TextEncoder().encode(`${text}\0`);
 
 /** The double's own controls: what C code cannot reach and only tests use. */
@@ -90,7 +95,7 @@ export class SdkDouble {
     return this.#call.double_stalled();
   }
 
-  /** Gives all key pairs from now on, until {@link reset}, one RSA key: it takes a tenth of a second to make. */
+  /** Gives all key pairs from now on one RSA key: it takes a tenth of a second to make. {@link reset} leaves it so. */
   shareKey(): void {
     this.#call.double_share_key(1);
   }

@@ -292,7 +292,6 @@ EXPORT void double_reset(void)
     state.next_error = 0;
     pthread_cond_broadcast(&stalls_changed);
     pthread_mutex_unlock(&lock);
-    keypair_share(false);
 }
 
 EXPORT size_t double_log(uint8_t *out, size_t capacity)
@@ -361,6 +360,7 @@ EXPORT void double_set_last_error(int32_t code)
     pthread_mutex_unlock(&lock);
 }
 
+/* Until it is told otherwise: a reset does not end it. */
 EXPORT void double_share_key(uint32_t share)
 {
     keypair_share(share);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { KmsClient } from "../../../mod.ts";
-import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
+import { type Enclave, type EngineCase, startEnclave, WIRE_CASES } from "../../support/engines.ts";
+import { shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 const TEN_MINUTES_MS = 600_000;
 const DAY_MS = 86_400_000;
@@ -9,7 +10,9 @@ const DAY_MS = 86_400_000;
 /** The header's second, and what a busy machine takes between the header and the reading of it. */
 const TOLERANCE_MS = 60_000;
 
-for (const engineCase of ENGINE_CASES.filter(({ speaksHttps }) => speaksHttps)) {
+shareKeyOfDouble();
+
+for (const engineCase of WIRE_CASES.filter(({ speaksHttps }) => speaksHttps)) {
   describe.skipIf(engineCase.skip)(`clock of engine ${engineCase.label}`, () => suite(engineCase));
 }
 

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from "#test";
 import { type Credentials, type CredentialsProvider, KmsClient } from "../../../mod.ts";
-import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
+import { type Enclave, type EngineCase, startEnclave, WIRE_CASES } from "../../support/engines.ts";
+import { shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 
-for (const engineCase of ENGINE_CASES) {
+shareKeyOfDouble();
+
+for (const engineCase of WIRE_CASES) {
   describe.skipIf(engineCase.skip)(`credentials of engine ${engineCase.label}`, () => suite(engineCase));
 }
 

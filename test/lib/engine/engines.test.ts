@@ -14,6 +14,7 @@ import {
 } from "../../../mod.ts";
 import { attestedKeyPolicy } from "../../../sim/mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
+import { shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
@@ -85,6 +86,8 @@ const REFUSED: readonly Refused[] = [
     },
   },
 ];
+
+shareKeyOfDouble();
 
 for (const engineCase of ENGINE_CASES) {
   describe.skipIf(engineCase.skip)(`engine ${engineCase.label}`, () => suite(engineCase));

@@ -18,6 +18,7 @@ import {
 } from "../../../mod.ts";
 import { attestedKeyPolicy } from "../../../sim/mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
+import { shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 const KEY_PAIRS: readonly DataKeyPairSpec[] = [
   "RSA_2048",
@@ -27,6 +28,8 @@ const KEY_PAIRS: readonly DataKeyPairSpec[] = [
 ];
 
 const CONTEXT = { tenant: "a", "grüße": "日本" };
+
+shareKeyOfDouble();
 
 for (const engineCase of ENGINE_CASES) {
   describe.skipIf(engineCase.skip)(`operations, engine ${engineCase.label}`, () => {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import { KmsClient, type KmsClientOptions } from "../../../mod.ts";
-import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
+import { type Enclave, type EngineCase, startEnclave, WIRE_CASES } from "../../support/engines.ts";
 import { Proxy } from "../../support/proxy.ts";
+import { shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 /** A key pair takes Deno up to a second, and longer on a busy machine. */
 const PATIENCE_MS = 30_000;
@@ -10,7 +11,9 @@ const PATIENCE_MS = 30_000;
 /** Longer than all waits of three tries together. */
 const ABSENCE_MS = 300;
 
-for (const engineCase of ENGINE_CASES.filter(({ speaksHttps }) => speaksHttps)) {
+shareKeyOfDouble();
+
+for (const engineCase of WIRE_CASES.filter(({ speaksHttps }) => speaksHttps)) {
   describe.skipIf(engineCase.skip)(`connections of engine ${engineCase.label}`, () => suite(engineCase));
 }
 

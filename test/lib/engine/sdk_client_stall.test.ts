@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import { KmsClient, type KmsClientOptions, SdkKmsClientError, TimeoutError } from "../../../mod.ts";
 import { cString, libc, readCString } from "../../../lib/native/libc.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
-import { doublePath, SdkDouble } from "../../support/sdk_double.ts";
+import { doublePath, SdkDouble, shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 /** For what must happen at once: far less than the time-out of the call, far more than a busy machine. */
 const AT_ONCE_MS = 5000;
@@ -15,6 +15,8 @@ const STALLS = [
   "aws_kms_decrypt_blocking",
   "aws_nitro_enclaves_kms_client_destroy",
 ];
+
+shareKeyOfDouble();
 
 for (const engineCase of ENGINE_CASES.filter(({ engine }) => engine === "sdk-client")) {
   describe.skipIf(engineCase.skip)(`stalled C on engine ${engineCase.label}`, () => suite(engineCase));

@@ -17,7 +17,7 @@ import {
   SdkKmsDecryptError,
 } from "../../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
-import { doublePath, SdkDouble } from "../../support/sdk_double.ts";
+import { doublePath, SdkDouble, shareKeyOfDouble } from "../../support/sdk_double.ts";
 import {
   type Journal,
   type PlannedFailure,
@@ -70,6 +70,8 @@ const SCENARIOS: readonly Scenario[] = [
     failing: ["aws_kms_decrypt_blocking"],
   },
 ];
+
+shareKeyOfDouble();
 
 for (const engineCase of ENGINE_CASES.filter(({ label }) => label.includes("double"))) {
   for (const scenario of SCENARIOS.filter(({ engine }) => engine === engineCase.engine)) {

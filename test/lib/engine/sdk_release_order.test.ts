@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import { type DecryptRequest, KmsClient, type KmsClientOptions, kmsDecrypt } from "../../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
-import { doublePath, SdkDouble } from "../../support/sdk_double.ts";
+import { doublePath, SdkDouble, shareKeyOfDouble } from "../../support/sdk_double.ts";
 import { type Journal, sdkClientJournal, sdkJournal } from "../../support/sdk_journal.ts";
 
 const PLAINTEXT = new Uint8Array(randomBytes(48));
@@ -36,6 +36,8 @@ const VARIANTS: Readonly<Record<string, readonly Variant[]>> = {
     },
   ],
 };
+
+shareKeyOfDouble();
 
 for (const engineCase of ENGINE_CASES.filter(({ label }) => label.includes("double"))) {
   describe.skipIf(engineCase.skip)(`journal of engine ${engineCase.label}`, () => suite(engineCase));

@@ -3,13 +3,15 @@ import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import { MAX_NSM_CALLS } from "../../../lib/native/blocking_calls.ts";
 import { KmsClient, type KmsClientOptions, TimeoutError } from "../../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
-import { doublePath, SdkDouble } from "../../support/sdk_double.ts";
+import { doublePath, SdkDouble, shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 /** For what must happen at once: far less than the time-out of the call, far more than a busy machine. */
 const AT_ONCE_MS = 5000;
 const GIVES_UP_AFTER_MS = 50;
 /** The library and the key pair. */
 const HELD_BY_CLIENT = 2;
+
+shareKeyOfDouble();
 
 for (const engineCase of ENGINE_CASES.filter(({ label }) => label.startsWith("sdk over double"))) {
   describe.skipIf(engineCase.skip)(`stalled C on engine ${engineCase.label}`, () => suite(engineCase));
