@@ -10,7 +10,7 @@ import { CC } from "../support/c_compiler.ts";
 import { type Enclave, type EngineCase, startEnclave } from "../support/engines.ts";
 import { makeRequests } from "./corpus.ts";
 import { growth, liveBytes, rise } from "./growth.ts";
-import type { Footprint, Sabotage, SoakTask } from "./soak_task.ts";
+import type { Control, Footprint, SoakTask } from "./soak_task.ts";
 
 /** How a soak is run. */
 export interface SoakOptions {
@@ -19,7 +19,8 @@ export interface SoakOptions {
   /** Calls that are measured; those of the warm-up come on top. */
   readonly calls: number;
   readonly concurrency: number;
-  readonly sabotage?: Sabotage | undefined;
+  /** Follows in the same process. */
+  readonly control?: Control | undefined;
   /** Is shown every measurement as it is made. */
   readonly onFootprint?: ((footprint: Footprint, calls: number) => void) | undefined;
 }
@@ -31,6 +32,8 @@ export interface SoakReport {
   readonly growthBytes: number;
   /** What was wrong, one sentence each; none when the soak is passed. */
   readonly failures: readonly string[];
+  /** The same of the control: what it got wrong on purpose. */
+  readonly control?: Omit<SoakReport, "control">;
 }
 
 /**
@@ -104,12 +107,21 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     const task = await makeTask(enclave, options, folder);
     await writeFile(join(folder, "task.json"), JSON.stringify(task), { mode: 0o600 });
     using _faults = options.engineCase.speaksHttps ? injectFaults(enclave) : undefined;
-    const footprints = await runChild(options, join(folder, "task.json"));
-    const growthBytes = growth(footprints, liveBytes);
-    return { footprints, growthBytes, failures: judge(footprints, task) };
+    const all = await runChild(options, join(folder, "task.json"));
+    const [footprints, others] = [all.slice(0, task.samples + 1), all.slice(task.samples + 1)];
+    const { control } = options;
+    if (control === undefined) return reportOf(all, task);
+    return {
+      ...reportOf(footprints, task),
+      control: reportOf(others, { ...task, warmUp: 0, calls: control.calls }),
+    };
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+function reportOf(footprints: readonly Footprint[], task: Parameters<typeof judge>[1]) {
+  return { footprints, growthBytes: growth(footprints, liveBytes), failures: judge(footprints, task) };
 }
 
 /**
@@ -154,7 +166,7 @@ export function kibibytes(bytes: number): string {
 
 async function makeTask(enclave: Enclave, options: SoakOptions, folder: string): Promise<SoakTask> {
   const { simulator } = enclave;
-  const { engineCase, calls, concurrency, sabotage } = options;
+  const { engineCase, calls, concurrency, control } = options;
   const { credentials: _, ...clientOptions } = enclave.optionsFor(engineCase);
   const issue = () => simulator.kms.issueCredentials({ lifetimeMs: CREDENTIALS_LIFETIME_MS });
   const { speaksHttps } = engineCase;
@@ -176,7 +188,7 @@ async function makeTask(enclave: Enclave, options: SoakOptions, folder: string):
     samples: calls >= 100_000 ? 50 : 20,
     abandonEvery: speaksHttps ? ABANDON_EVERY : 0,
     probe: await compileProbe(folder),
-    sabotage,
+    control,
   };
 }
 

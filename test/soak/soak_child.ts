@@ -12,7 +12,7 @@ import { Buffer } from "node:buffer";
 import { KmsClient, KmsError, SdkKmsDecryptError } from "../../mod.ts";
 import { doublePath, SdkDouble } from "../support/sdk_double.ts";
 import { MemoryProbe } from "./memory_probe.ts";
-import type { Footprint, Outcomes, Sabotage, SoakRequest, SoakTask } from "./soak_task.ts";
+import type { Control, Footprint, Outcomes, Sabotage, SoakRequest, SoakTask } from "./soak_task.ts";
 
 /** How long credentials are said to last: they are replaced many times in a run. */
 const CREDENTIALS_MS = 5000;
@@ -30,41 +30,50 @@ const probe = new MemoryProbe(task.probe);
 const double = task.options.library !== undefined && task.options.library === doublePath
   ? new SdkDouble(doublePath)
   : undefined;
-const outcomes: { -readonly [Name in keyof Outcomes]: Outcomes[Name] } = {
-  decrypted: 0,
-  refused: 0,
-  abandoned: 0,
-  wrong: 0,
-};
+const NONE: Outcomes = { decrypted: 0, refused: 0, abandoned: 0, wrong: 0 };
+
+let outcomes: { -readonly [Name in keyof Outcomes]: Outcomes[Name] } = { ...NONE };
 const kept: number[][] = [];
 let calls = 0;
 let credentialsGiven = 0;
 
 await using client = await KmsClient.open({ ...task.options, credentials: nextCredentials });
 await run(task.warmUp);
-await report();
-for (let sample = 0; sample < task.samples; sample++) {
-  await run(Math.round(task.calls * (sample + 1) / task.samples) - (calls - task.warmUp));
-  await report();
+await measure(task.warmUp, task.calls);
+if (task.control !== undefined) await measureControl(task.control);
+
+/** So many calls, between measurements. */
+async function measure(before: number, times: number, wrong?: Sabotage): Promise<void> {
+  await report(before);
+  for (let sample = 1; sample <= task.samples; sample++) {
+    await run(before + Math.round(times * sample / task.samples), wrong);
+    await report(before);
+  }
 }
 
-/** So many calls, some of them side by side. */
-async function run(times: number): Promise<void> {
-  const end = calls + times;
+/** Counts everything anew. */
+async function measureControl({ calls: times, sabotage }: Control): Promise<void> {
+  calls = 0;
+  outcomes = { ...NONE };
+  await measure(0, times, sabotage);
+}
+
+/** Until there were so many calls, some of them side by side. */
+async function run(end: number, wrong?: Sabotage): Promise<void> {
   const lane = async () => {
-    while (calls < end) await callOnce(calls++);
+    while (calls < end) await callOnce(calls++, wrong);
   };
   await Promise.all(Array.from({ length: task.concurrency }, lane));
 }
 
-async function callOnce(index: number): Promise<void> {
+async function callOnce(index: number, wrong: Sabotage | undefined): Promise<void> {
   const request = requests[index % requests.length]!;
   const isAbandoned = task.abandonEvery > 0 && index % task.abandonEvery === 0;
   const { plaintext, kmsCode, ...decrypt } = request;
-  if (task.sabotage !== undefined) sabotage(task.sabotage);
+  if (wrong !== undefined) sabotage(wrong);
   try {
     using secret = await start(decrypt, isAbandoned);
-    const expected = task.sabotage?.crossedCall === index ? requests.at(index - 1)!.plaintext : plaintext;
+    const expected = wrong?.crossedCall === index ? requests.at(index - 1)!.plaintext : plaintext;
     if (expected !== undefined && expected.equals(secret.bytes)) outcomes.decrypted++;
     else note(index, `${secret.length} bytes that are not the plaintext`);
   } catch (error) {
@@ -105,7 +114,8 @@ function sabotage({ nativeBytes, heapBytes, descriptorEvery }: Sabotage): void {
   if (calls % descriptorEvery === 0) openSync("/dev/null", "r");
 }
 
-async function report(): Promise<void> {
+/** @param before Calls that are not counted */
+async function report(before: number): Promise<void> {
   await settle();
   const heapBytes = process.memoryUsage().heapUsed;
   const nativeBytes = probe.nativeBytes();
@@ -113,7 +123,7 @@ async function report(): Promise<void> {
   const sockets = descriptors.filter((target) => target.startsWith("socket:")).length;
   const resident = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
   const footprint: Footprint = {
-    calls: calls - task.warmUp,
+    calls: calls - before,
     heapBytes,
     nativeBytes,
     residentBytes: Number(resident) * 1024,

@@ -18,8 +18,14 @@ export interface SoakTask {
   readonly abandonEvery: number;
   /** Path of the compiled `memory_probe.c`. */
   readonly probe: string;
-  /** Done wrong on purpose, to show that the soak sees it. */
-  readonly sabotage?: Sabotage | undefined;
+  /** Further calls, of which the soak has to see what is wrong: they are measured by themselves. */
+  readonly control?: Control | undefined;
+}
+
+/** Calls that are done wrong on purpose, by a process that was warm before. */
+export interface Control {
+  readonly calls: number;
+  readonly sabotage: Sabotage;
 }
 
 /** One request, and what must come of it. */
@@ -40,7 +46,7 @@ export interface Sabotage {
   readonly heapBytes: number;
   /** After how many calls another descriptor is left open. */
   readonly descriptorEvery: number;
-  /** The call whose answer is compared with what another was to have. */
+  /** The call whose answer is compared with what another was to have; the first is 0. */
   readonly crossedCall: number;
 }
 
@@ -58,7 +64,7 @@ export interface Footprint {
   readonly sockets: number;
   /** Descriptors that are no sockets. */
   readonly files: number;
-  /** What became of the calls, the warm-up's among them. */
+  /** What became of the calls, the warm-up's among them; a control's by themselves. */
   readonly outcomes: Outcomes;
 }
 
