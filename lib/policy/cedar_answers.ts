@@ -51,7 +51,8 @@ export function readDecision(json: string, names: readonly string[], fuelUsed: n
   const response = asRecord(answer["response"]);
   const { reason, errors } = asRecord(response["diagnostics"]);
   const failed = problems(errors);
-  const determining = Array.isArray(reason) ? reason.map((id) => nameOf(String(id), names)) : [];
+  const determining = (Array.isArray(reason) ? reason : []).map(String).sort(byPlace)
+    .map((id) => nameOf(id, names));
   if (!Array.isArray(errors) || failed.length > 0) {
     throw new Error(`${nameOf(failed[0]?.policyId ?? "", names)} failed: ${firstMessage(failed)}`);
   }
@@ -63,13 +64,46 @@ export function readDecision(json: string, names: readonly string[], fuelUsed: n
 }
 
 /**
+ * @param json The answer to `policyToJson`
+ * @returns The policy; `undefined` when Cedar could not read it
+ */
+export function readPolicy(json: string): unknown {
+  return asRecord(JSON.parse(json))["json"];
+}
+
+/**
+ * @param json The answer to `policySetTextToParts`
+ * @returns The text of each policy, in Cedar's order, which is another than that of the text
+ */
+export function readTexts(json: string): string[] {
+  const { policies } = asRecord(JSON.parse(json));
+  return Array.isArray(policies) ? policies.map(String) : [];
+}
+
+/**
+ * @param place Of a policy in the text, from the first
+ * @returns Cedar's id for it
+ */
+export function idOf(place: number): string {
+  return `policy${place}`;
+}
+
+/**
  * @param id Cedar's: `policy` and a number
  * @param names The policies' names in order
  * @returns Its name
  */
 export function nameOf(id: string, names: readonly string[]): string {
-  const number = /^policy(\d+)$/.exec(id)?.[1];
-  return names[Number(number)] ?? (id === "" ? "A policy" : id.slice(0, 100));
+  return names[placeOf(id)] ?? (id === "" ? "A policy" : id.slice(0, 100));
+}
+
+/** In the order of the text; Cedar's own is by chance. */
+function byPlace(left: string, right: string): number {
+  return placeOf(left) - placeOf(right);
+}
+
+function placeOf(id: string): number {
+  return Number(/^policy(\d+)$/.exec(id)?.[1]);
 }
 
 function problems(list: unknown): CedarProblem[] {

@@ -22,7 +22,13 @@ export const CEDAR_WASM_FILE = "cedar_wasm_bg.wasm";
 const CEDAR_WASM_SHA256 = "9ed10461f45bceabbe2c364330500378b71f641b28f7c2a1f6e033c9be2f1d9a";
 
 /** The functions of Cedar's that we call; each takes JSON and answers JSON. */
-export type CedarFunction = "preparseSchema" | "preparsePolicySet" | "validate" | "statefulIsAuthorized";
+export type CedarFunction =
+  | "policySetTextToParts"
+  | "policyToJson"
+  | "preparsePolicySet"
+  | "preparseSchema"
+  | "statefulIsAuthorized"
+  | "validate";
 
 interface CedarExports {
   readonly memory: WasmMemory;
@@ -33,6 +39,8 @@ interface CedarExports {
   __wbindgen_exn_store(index: number): void;
   validate(json: string): string;
   statefulIsAuthorized(json: string): string;
+  policyToJson(json: string): string;
+  policySetTextToParts(pointer: number, bytes: number): string;
   preparseSchema(pointer: number, bytes: number, json: string): string;
   preparsePolicySet(pointer: number, bytes: number, json: string): string;
 }
@@ -60,7 +68,8 @@ export class CedarInstance {
 
   /**
    * @param name The function
-   * @param args Its arguments as JSON; before it, for what is kept under a name, that name
+   * @param args Its argument as JSON, but for `policySetTextToParts`, which takes a policy's text; before it, for
+   * what is kept under a name, that name
    * @param fuel How many units the call may use
    * @returns What Cedar answered, as JSON, and the units it took
    * @throws {Error} When Cedar trapped, or ran out of fuel or memory: the instance must be thrown away
@@ -68,9 +77,7 @@ export class CedarInstance {
   call(name: CedarFunction, args: { json: string; name?: string }, fuel: number): CedarAnswer {
     const wasm = this.#exports;
     wasm[FUEL_EXPORT].value = fuel;
-    const json = name === "preparseSchema" || name === "preparsePolicySet"
-      ? wasm[name](...this.#pass(args.name ?? ""), args.json)
-      : wasm[name](args.json);
+    const json = this.#callByName(name, args);
     return { json, fuelUsed: fuel - wasm[FUEL_EXPORT].value };
   }
 
@@ -82,6 +89,19 @@ export class CedarInstance {
   /** Whether the last call ended because its fuel was used up. */
   get isOutOfFuel(): boolean {
     return this.#exports[FUEL_EXPORT].value < 0;
+  }
+
+  #callByName(name: CedarFunction, { name: key = "", json }: { json: string; name?: string }): string {
+    const wasm = this.#exports;
+    switch (name) {
+      case "preparseSchema":
+      case "preparsePolicySet":
+        return wasm[name](...this.#pass(key), json);
+      case "policySetTextToParts":
+        return wasm[name](...this.#pass(json));
+      default:
+        return wasm[name](json);
+    }
   }
 
   #imports(): WasmImports[string] {

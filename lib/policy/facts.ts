@@ -191,12 +191,13 @@ export function serialisedFacts(facts: PolicyFacts): Uint8Array {
 
 /**
  * @param action What for
- * @returns A plain request from the parent: every policy must be able to decide it, one way or the other
+ * @param cid The caller's. Default: the parent's
+ * @returns A plain request: every policy must be able to decide it, one way or the other
  */
-export function canaryFacts(action: PolicyAction): PolicyFacts {
+export function canaryFacts(action: PolicyAction, cid = 3): PolicyFacts {
   return makeFacts({
     action,
-    caller: { cid: 3, attributes: {} },
+    caller: { cid, attributes: {} },
     region: "us-east-1",
     encryptionContext: { canary: "canary" },
     ciphertext: new Uint8Array(1),

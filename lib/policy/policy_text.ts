@@ -13,6 +13,8 @@ export const MAX_OPERATORS = 200;
 export interface ScannedText {
   /** For each policy in order: its `@id`, or `policy` and its number, which is what Cedar calls it. */
   readonly names: readonly string[];
+  /** The policies' own texts, in the same order, with the comments before each. */
+  readonly parts: readonly string[];
 }
 
 /**
@@ -20,7 +22,7 @@ export interface ScannedText {
  * be accepted and never apply.
  *
  * @param text In Cedar's language
- * @returns The policies' names
+ * @returns The policies' names and texts
  * @throws {PolicyLoadError} When it is too long, too deep, too complicated, or has a template
  */
 export function scanPolicyText(text: string): ScannedText {
@@ -70,11 +72,13 @@ export function placeOfByte(text: string, offset: number): { line: number; colum
 
 /** Comments and strings as wholes, so that nothing in them counts. */
 const TOKENS =
-  /\/\/[^\n]*|@id\s*\(\s*"(?:[^"\\]|\\.)*"\s*\)|"(?:[^"\\]|\\[^])*"|[()[\]{}]|;|&&|\|\||[-+*!]|\bif\b|\?\w+/g;
+  /\/\/[^\n\r]*|@id\s*\(\s*"(?:[^"\\]|\\.)*"\s*\)|"(?:[^"\\]|\\[^])*"|[()[\]{}]|;|&&|\|\||[-+*!]|\bif\b|\?\w+/g;
 
 class Scan {
   readonly #text: string;
   readonly #names: string[] = [];
+  readonly #parts: string[] = [];
+  #partStart = 0;
   #depth = 0;
   #operators = 0;
   #name: string | undefined;
@@ -89,7 +93,7 @@ class Scan {
     if (first === "@") this.#name = token.replace(/^[^"]*"|"[^"]*$/g, "");
     else if ("([{".includes(first)) this.#open(index);
     else if (")]}".includes(first)) this.#depth--;
-    else if (first === ";") this.#endPolicy();
+    else if (first === ";") this.#endPolicy(index + 1);
     else if (first === "?") throw this.#error("it has a template, which would never apply", index, NO_SLOT);
     else if (++this.#operators > MAX_OPERATORS) {
       throw this.#error(`a policy has more than ${MAX_OPERATORS} operators`, index, SPLIT);
@@ -97,7 +101,7 @@ class Scan {
   }
 
   finish(): ScannedText {
-    return { names: this.#names };
+    return { names: this.#names, parts: this.#parts };
   }
 
   #open(index: number): void {
@@ -106,7 +110,9 @@ class Scan {
     }
   }
 
-  #endPolicy(): void {
+  #endPolicy(end: number): void {
+    this.#parts.push(this.#text.slice(this.#partStart, end));
+    this.#partStart = end;
     this.#names.push(printable(this.#name) ?? `policy${this.#names.length}`);
     this.#name = undefined;
     this.#operators = 0;
