@@ -20,12 +20,13 @@ export const AREAS: Readonly<Record<string, Area>> = {
   encoding: {
     mutate: [
       "lib/encoding.ts",
+      "lib/hmac.ts",
       "lib/region.ts",
       "lib/secret_bytes.ts",
       "lib/secret_json.ts",
       "lib/endpoint_text.ts",
     ],
-    tests: ["test/lib/{encoding,region,secret_bytes,secret_json,endpoint_text}.test.ts"],
+    tests: ["test/lib/{encoding,hmac,region,secret_bytes,secret_json,endpoint_text}.test.ts"],
   },
   sigv4: {
     mutate: ["lib/engine/https/{sigv4,kms_errors,retry,slots}.ts"],
@@ -52,7 +53,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     mutate: [
       // All that is not of another area, so that a new file is in one.
       "lib/*.ts",
-      "!lib/{attestation_error,checked_request,encoding,endpoint*,find_library,nsm,region,secret_*}.ts",
+      "!lib/{attestation_error,checked_request,encoding,endpoint*,find_library,hmac,nsm,region,secret_*}.ts",
       "!lib/{checks,data_key,kms_options,kms_request,request_fields,seed_kernel_entropy}.ts",
     ],
     tests: [
@@ -75,7 +76,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
   // Without the oracle, which takes seven seconds and is for Cedar itself.
   cedar: {
     mutate: ["lib/policy/*.ts", "!lib/policy/{mod,facts,policy,rate,meter,wasm_*}.ts"],
-    tests: ["test/lib/policy/{cedar_module,cedar_policy,hostile,policy_file}.test.ts"],
+    tests: ["test/lib/policy/{cedar_module,cedar_policy,hostile,policy_file,policy_slices}.test.ts"],
   },
   https: {
     mutate: [
@@ -100,7 +101,10 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   sdk: {
     mutate: ["lib/engine/sdk_*.ts", "!lib/engine/sdk_client_worker.ts"],
-    tests: ["test/lib/engine/{sdk_failures,sdk_release_order,sdk_stall,open_engine}.test.ts"],
+    tests: [
+      "test/lib/engine/{sdk_failures,sdk_release_order,sdk_stall,sdk_client_stall,sdk_client_engine}.test.ts",
+      "test/lib/engine/{open_engine,operations}.test.ts",
+    ],
     processes: true,
   },
   native: {
