@@ -36,8 +36,16 @@ describe("loadPolicyFile()", () => {
     assert.deepEqual(module.decide(facts()).determining, ["b.wasm"]);
   });
 
+  test("takes a file as long as it may be, under its own name", () => {
+    const path = write("longest.cedar", "");
+    truncateSync(path, 1_048_576);
+    assert.throws(() => loadPolicyFile(path), /it has 1048576 bytes, and may have 524288/);
+    assert.equal(loadPolicyFile(write("a\nb.cedar", TENANT_POLICY)).name, "a\nb.cedar");
+  });
+
   test("refuses what is no policy file", () => {
     const long = write("long.cedar", "");
+    const text = write("text.wasm", TENANT_POLICY);
     const pipe = join(folder, "pipe.cedar");
     execFileSync("mkfifo", [pipe]);
     truncateSync(long, 1 << 21);
@@ -49,13 +57,14 @@ describe("loadPolicyFile()", () => {
         [pipe, /cannot be read/],
         [write("bad.cedar", new Uint8Array([0xff, 0xfe])), /not UTF-8/],
         [long, /more than 1048576 bytes/],
-        [write("text.wasm", TENANT_POLICY), /not a valid WebAssembly module/],
+        [text, /not a valid WebAssembly module/],
       ] as const
     ) {
       assert.throws(() => loadPolicyFile(path), (error: unknown) => {
         assert.ok(error instanceof PolicyLoadError);
         assert.match(error.message, message);
         assert.ok(!error.message.includes(folder));
+        if (path !== text) assert.equal(error.hint, "Is the path right, and may this process read it?");
         return true;
       });
     }
@@ -106,6 +115,12 @@ describe("PolicyHolder", () => {
     const holder = new PolicyHolder();
     assert.deepEqual(holder.replace(() => cedarPolicy(TENANT_POLICY)), { replaced: true, name: "cedar" });
     assert.equal(holder.decide(facts()).allowed, true);
+    assert.equal(holder.isLoaded, true);
+    const nothing = holder.replace(() => ({ name: "nothing" }) as Policy);
+    assert.match(
+      String(!nothing.replaced && nothing.error),
+      /^TypeError: A policy must have a name and decide\(\)$/,
+    );
     for (
       const load of [
         () => cedarPolicy("permit("),
