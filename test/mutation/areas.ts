@@ -73,7 +73,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     mutate: ["lib/policy/{meter,wasm_*}.ts"],
     tests: ["test/lib/policy/{instructions,meter,wasm_policy,wasm_reader}.test.ts"],
   },
-  // Without the oracle, which takes seven seconds and is for Cedar itself.
+  // Without the oracles, which take ten seconds and are for Cedar itself.
   cedar: {
     mutate: ["lib/policy/*.ts", "!lib/policy/{mod,facts,policy,rate,meter,wasm_*}.ts"],
     tests: ["test/lib/policy/{cedar_module,cedar_policy,hostile,policy_file,policy_slices}.test.ts"],

@@ -1,14 +1,8 @@
 import assert from "node:assert/strict";
-import process from "node:process";
-import fc from "fast-check";
 import { describe, test } from "#test";
-import { readDecision } from "../../../lib/policy/cedar_answers.ts";
-import { CedarInstance } from "../../../lib/policy/cedar_module.ts";
-import { cedarPolicy, cedarSchema, POLICY_ACTIONS, type PolicyFacts } from "../../../lib/policy/mod.ts";
+import { cedarPolicy } from "../../../lib/policy/mod.ts";
 import { PolicySlices, readScope } from "../../../lib/policy/policy_slices.ts";
 import { facts, manyPolicies } from "./requests.ts";
-
-const FUEL = 500_000_000;
 
 describe("readScope()", () => {
   const caller = { type: "Caller", id: "7" };
@@ -91,107 +85,4 @@ describe("a policy in slices", () => {
     const fuelOf = (count: number) => cedarPolicy(manyPolicies(count)).decide(facts()).fuelUsed ?? NaN;
     assert.ok(fuelOf(300) < 1.1 * fuelOf(10), `${fuelOf(300)} and ${fuelOf(10)} units`);
   });
-
-  test("decides as Cedar does with all policies at once", () => {
-    const cid = fc.constantFrom(3, 7, 8);
-    const head = fc.constantFrom("==", "is", "").chain((operator) =>
-      cid.map((id) =>
-        ({ "==": `principal == Caller::"${id}"`, "is": "principal is Caller", "": "principal" })[operator]
-      )
-    );
-    const action = fc.oneof(
-      fc.constant("action"),
-      fc.constantFrom(...POLICY_ACTIONS).map((name) => `action == Action::"${name}"`),
-      fc.subarray([...POLICY_ACTIONS], { minLength: 1 }).map((names) =>
-        `action in [${names.map((name) => `Action::"${name}"`).join(", ")}]`
-      ),
-    );
-    const condition = fc.constantFrom(
-      "",
-      "when { context.recentCount > 5 }",
-      'when { context.encryptionContext.hasTag("tenant") }',
-      "unless { principal has tenant }",
-      "when { context.recentCount * 9000000000000000000 > 0 }",
-    );
-    const policy = fc.record({ effect: fc.constantFrom("permit", "forbid"), head, action, condition });
-    const request = fc.record({
-      cid: fc.constantFrom(3, 7, 8, 9),
-      action: fc.constantFrom(...POLICY_ACTIONS),
-      recentCount: fc.constantFrom(1, 9),
-    });
-    const seen = { allowed: 0, refused: 0, failed: 0 };
-    fc.assert(
-      fc.property(
-        fc.array(policy, { minLength: 1, maxLength: 12 }),
-        fc.array(request, { minLength: 20, maxLength: 20 }),
-        (policies, requests) => {
-          const text = policies.map(({ effect, head, action, condition }) =>
-            `// a policy; of many\n${effect}(${head}, ${action}, resource) ${condition};`
-          ).join("\n");
-          const names = policies.map((_, index) => `policy${index}`);
-          const whole = new Whole(text, names);
-          const sliced = cedarPolicy(text);
-          for (const { cid, ...request } of requests) {
-            const asked = facts({ ...request, caller: { cid, attributes: {} } });
-            const expected = whole.decide(asked);
-            const { fuelUsed: _, ...decision } = sliced.decide(asked);
-            if (expected === "failed") {
-              seen.failed++;
-              assert.equal(decision.allowed, false);
-              assert.match(decision.reason, /^Cedar could not decide: policy\d+ failed/);
-            } else {
-              seen[decision.allowed ? "allowed" : "refused"]++;
-              assert.deepEqual(decision, expected);
-            }
-          }
-        },
-      ),
-      { numRuns: process.env["SLOW"] === undefined ? 15 : 300 },
-    );
-    assert.ok(Object.values(seen).every((count) => count > 20), JSON.stringify(seen));
-  });
 });
-
-/** All policies in one set, as Cedar's own documentation has it. */
-class Whole {
-  readonly #cedar = new CedarInstance();
-  readonly #names: readonly string[];
-
-  constructor(text: string, names: readonly string[]) {
-    this.#names = names;
-    const keep = (name: "preparseSchema" | "preparsePolicySet", value: unknown) => {
-      const { json } = this.#cedar.call(name, { name: "whole", json: JSON.stringify(value) }, FUEL);
-      assert.equal(JSON.parse(json).type, "success", json);
-    };
-    keep("preparseSchema", cedarSchema());
-    keep("preparsePolicySet", { staticPolicies: text });
-  }
-
-  decide({ principal, action, resource, context }: PolicyFacts) {
-    const entity = (type: string, id: string) => ({ type, id });
-    const caller = entity("Caller", String(principal.cid));
-    const key = entity("Key", resource.key);
-    const pairs = entity("EncryptionContext", "request");
-    const json = JSON.stringify({
-      principal: caller,
-      action: entity("Action", action),
-      resource: key,
-      context: { ...context, encryptionContext: { __entity: pairs } },
-      entities: [
-        { uid: caller, attrs: { ...principal.attributes, cid: principal.cid }, parents: [] },
-        { uid: key, attrs: { id: resource.key, region: resource.region }, parents: [] },
-        { uid: pairs, attrs: {}, parents: [], tags: context.encryptionContext },
-      ],
-      validateRequest: true,
-      preparsedSchemaName: "whole",
-      preparsedPolicySetId: "whole",
-    });
-    const answer = this.#cedar.call("statefulIsAuthorized", { json }, FUEL).json;
-    try {
-      const { fuelUsed: _, ...decision } = readDecision(answer, this.#names, 0);
-      return decision;
-    } catch {
-      return "failed" as const;
-    }
-  }
-}
