@@ -33,6 +33,8 @@ export interface Plan extends RoundPlan {
   readonly starts: number;
   /** How often parts are measured by themselves. */
   readonly turns: Readonly<Record<MicroPart, Turns>>;
+  /** Whether vsock is measured, which takes a virtual machine and a minute. */
+  readonly hasGuest: boolean;
 }
 
 const AT_ONCE = [1, 16, 64];
@@ -64,6 +66,7 @@ const QUICK: Lengths = {
     attestation: { warmUp: 10, rounds: 20 },
   },
   latestRoundMs: 36_000,
+  hasGuest: false,
 };
 
 const FULL: Lengths = {
@@ -78,6 +81,7 @@ const FULL: Lengths = {
     attestation: { warmUp: 100, rounds: 500 },
   },
   latestRoundMs: Infinity,
+  hasGuest: true,
 };
 
 function comparisons(runtime: Runtime): Cell[] {

@@ -8,6 +8,7 @@ import process from "node:process";
 import { Child } from "./child.ts";
 import { formatGate, isHeld, runGate } from "./gate.ts";
 import { formatGoals, judge } from "./goals.ts";
+import { guestRows } from "./guest.ts";
 import { importRows } from "./imports.ts";
 import { Lab } from "./lab.ts";
 import { type MicroOrder, PARTS } from "./micro.ts";
@@ -45,6 +46,7 @@ async function bench(options: Options): Promise<void> {
     ...await allocationRows(lab, options.runtimes),
     ...await importRows(plan.starts, options.runtimes, random),
     ...await microRows(plan, options),
+    ...plan.hasGuest ? await guestRows(progress) : [],
   ];
   const { measured, rounds } = await runRounds(lab, plan, random, progress);
   const results = makeResults(measured, lab.parts);
