@@ -5,11 +5,16 @@ import { describe, test } from "#test";
 import { readDecision } from "../../../lib/policy/cedar_answers.ts";
 import { CedarInstance } from "../../../lib/policy/cedar_module.ts";
 import { cedarPolicy, cedarSchema, POLICY_ACTIONS, type PolicyFacts } from "../../../lib/policy/mod.ts";
-import { facts } from "./requests.ts";
+import { facts, manyPolicies } from "./requests.ts";
 
 const FUEL = 500_000_000;
 
 describe("a policy in slices", () => {
+  test("takes no more fuel for 300 policies that apply to others", () => {
+    const fuelOf = (count: number) => cedarPolicy(manyPolicies(count)).decide(facts()).fuelUsed ?? NaN;
+    assert.ok(fuelOf(300) < 1.1 * fuelOf(10), `${fuelOf(300)} and ${fuelOf(10)} units`);
+  });
+
   test("decides as Cedar does with all policies at once", () => {
     const cid = fc.constantFrom(3, 7, 8);
     const head = fc.constantFrom("==", "is", "").chain((operator) =>
