@@ -6,7 +6,7 @@ import type { CredentialsProvider } from "../../../lib/credentials.ts";
 import { CredentialsSource } from "../../../lib/credentials_source.ts";
 import { Deadline } from "../../../lib/deadline.ts";
 import { decodeBase64, encodeBase64 } from "../../../lib/encoding.ts";
-import type { CheckedDecryptRequest } from "../../../lib/checked_request.ts";
+import type { CheckedDecryptRequest, Encrypted } from "../../../lib/checked_request.ts";
 import { HttpsEngine, type HttpsEngineOptions } from "../../../lib/engine/https_engine.ts";
 import type { KmsConnection } from "../../../lib/engine/https/kms_connection.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";
@@ -146,6 +146,83 @@ describe("HttpsEngine", () => {
     assert.equal(JSON.stringify(body["EncryptionContext"]), JSON.stringify(encryptionContext));
     assert.deepEqual(decodeBase64(String(body["CiphertextBlob"])), REQUEST.ciphertext);
   });
+
+  const COMMON = { keyId: ARN, encryptionContext: { tenant: "a" }, grantTokens: ["t"], dryRun: false };
+  const SENT = { KeyId: ARN, EncryptionContext: { tenant: "a" }, GrantTokens: ["t"] };
+  const BLOB = encodeBase64(new Uint8Array([9, 9]));
+
+  /** What each of the other operations sends, besides a Recipient. */
+  const OPERATIONS: readonly {
+    readonly name: string;
+    readonly isAttested: boolean;
+    readonly body: Record<string, unknown>;
+    readonly answer: Record<string, unknown>;
+    readonly call: (engine: HttpsEngine, deadline: Deadline) => Promise<Disposable | Encrypted>;
+  }[] = [
+    {
+      name: "Encrypt",
+      isAttested: false,
+      body: {
+        ...SENT,
+        Plaintext: encodeBase64(new Uint8Array([1, 2, 3, 4])),
+        EncryptionAlgorithm: "SYMMETRIC_DEFAULT",
+      },
+      answer: { KeyId: ARN, CiphertextBlob: BLOB },
+      call: (engine, deadline) => {
+        const plaintext = new SecretBytes(new Uint8Array([1, 2, 3, 4]));
+        return engine.encrypt({ ...COMMON, plaintext, encryptionAlgorithm: "SYMMETRIC_DEFAULT" }, deadline);
+      },
+    },
+    {
+      name: "GenerateDataKey",
+      isAttested: true,
+      body: { ...SENT, NumberOfBytes: 3 },
+      answer: { ...GOOD, CiphertextBlob: BLOB },
+      call: (engine, deadline) => engine.generateDataKey({ ...COMMON, length: 3 }, deadline),
+    },
+    {
+      name: "GenerateDataKeyPair",
+      isAttested: true,
+      body: { ...SENT, KeyPairSpec: "ECC_NIST_P256" },
+      answer: { ...GOOD, KeyPairSpec: "ECC_NIST_P256", PrivateKeyCiphertextBlob: BLOB, PublicKey: BLOB },
+      call: (engine, deadline) =>
+        engine.generateDataKeyPair({ ...COMMON, keyPairSpec: "ECC_NIST_P256" }, deadline),
+    },
+    {
+      name: "GenerateRandom",
+      isAttested: true,
+      body: { NumberOfBytes: 3 },
+      answer: { CiphertextForRecipient: GOOD.CiphertextForRecipient },
+      call: (engine, deadline) => engine.generateRandom({ numberOfBytes: 3 }, deadline),
+    },
+    {
+      name: "DeriveSharedSecret",
+      isAttested: true,
+      body: { KeyId: ARN, GrantTokens: ["t"], KeyAgreementAlgorithm: "ECDH", PublicKey: BLOB },
+      answer: { ...GOOD, KeyAgreementAlgorithm: "ECDH" },
+      call: (engine, deadline) => {
+        const publicKey = new Uint8Array([9, 9]);
+        return engine.deriveSharedSecret({ ...COMMON, keyAgreementAlgorithm: "ECDH", publicKey }, deadline);
+      },
+    },
+  ];
+
+  for (const { name, isAttested, body, answer, call } of OPERATIONS) {
+    test(`sends ${name}, ${isAttested ? "with" : "without"} a document`, async () => {
+      const kms = new FakeKms([200, answer]);
+      await using server = await serveTls(kms.answer);
+      await using engine = engineFor(connectionTo(server));
+      using deadline = new Deadline(name, 5000);
+      const result = await call(engine, deadline);
+      if (Symbol.dispose in result) result[Symbol.dispose]();
+      const [received] = kms.received;
+      assert.equal(received?.headers["x-amz-target"], `TrentService.${name}`);
+      const { Recipient, ...members } = received?.body ?? {};
+      assert.deepEqual(members, body);
+      assert.equal(Recipient !== undefined, isAttested);
+      assert.equal(recipient.asked, isAttested ? 1 : 0);
+    });
+  }
 
   for (const Plaintext of [null, "", undefined]) {
     test(`takes an answer whose Plaintext is ${JSON.stringify(Plaintext)}`, async () => {

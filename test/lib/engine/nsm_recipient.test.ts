@@ -16,6 +16,7 @@ import type { NsmTransport } from "../../../lib/attestation/nsm_transport.ts";
 import { Deadline } from "../../../lib/deadline.ts";
 import { NsmRecipient } from "../../../lib/engine/nsm_recipient.ts";
 import { DisposedError, ProtocolError, TimeoutError } from "../../../lib/errors.ts";
+import { spyOnFill } from "../../support/spy_on_fill.ts";
 import {
   concat,
   hasOpenssl,
@@ -61,6 +62,14 @@ function seal(to: KeyObject, plaintext: Uint8Array, sealing: Sealing = {}): Uint
   return writeEnvelope({ wrappedKey, iv, ciphertext }, sealing.shape ?? { segmentBytes: 4096 }).bytes;
 }
 
+/** What was in the memory that is wiped meanwhile. */
+function wipedBy(run: () => void): Uint8Array[] {
+  const wiped: Uint8Array[] = [];
+  using _spy = spyOnFill((bytes) => wiped.push(Uint8Array.from(bytes)));
+  run();
+  return wiped;
+}
+
 describe("NsmRecipient", () => {
   const nsm = new EchoNsm();
   let recipient: NsmRecipient;
@@ -95,6 +104,26 @@ describe("NsmRecipient", () => {
       using opened = recipient.open(seal(publicKey, randomBytes(length)));
       assert.equal(opened.bytes.buffer.byteLength, length);
     }
+  });
+
+  test("overwrites the content key, the padded plaintext and every block of it", () => {
+    const contentKey = new Uint8Array(randomBytes(32));
+    const plaintext = new Uint8Array(randomBytes(40));
+    const padded = concat([plaintext, new Uint8Array(8).fill(8)]);
+    const envelope = seal(publicKey, plaintext, { contentKey });
+    const wiped = wipedBy(() => {
+      using opened = recipient.open(envelope);
+      assert.deepEqual(opened.bytes, plaintext);
+    });
+    const has = (bytes: Uint8Array) => wiped.some((each) => Buffer.from(bytes).equals(each));
+    assert.ok(has(contentKey), "content key");
+    // What was decrypted of it, in a buffer as long as the ciphertext.
+    assert.ok(has(concat([plaintext, new Uint8Array(8)])), "plaintext");
+    for (const start of [0, 16]) assert.ok(has(padded.subarray(start, start + 16)), `block at ${start}`);
+    assert.ok(has(plaintext.subarray(32)), "last block");
+    const unpadded = seal(publicKey, plaintext, { contentKey, padding: new Uint8Array(8) });
+    const wipedThen = wipedBy(() => assert.throws(() => recipient.open(unpadded), ProtocolError));
+    assert.ok(wipedThen.some((each) => Buffer.from(contentKey).equals(each)), "content key of a failure");
   });
 
   test("fails with one and the same error, whatever is wrong", () => {
@@ -145,7 +174,10 @@ describe("NsmRecipient", () => {
     other[Symbol.dispose]();
     other[Symbol.dispose]();
     assert.ok(own.disposed >= 1);
-    assert.throws(() => other.open(seal(publicKey, new Uint8Array(1))), DisposedError);
+    assert.throws(
+      () => other.open(seal(publicKey, new Uint8Array(1))),
+      (error) => error instanceof DisposedError && /NsmRecipient/.test(error.message),
+    );
     assert.equal(nsm.disposed, 0);
   });
 
@@ -154,5 +186,7 @@ describe("NsmRecipient", () => {
     using deadline = new Deadline("test", 1);
     await assert.rejects(NsmRecipient.create(own, { owned: true }, deadline), TimeoutError);
     assert.equal(own.disposed, 1);
+    await assert.rejects(NsmRecipient.create(nsm, { owned: false }, deadline), TimeoutError);
+    assert.equal(nsm.disposed, 0);
   });
 });

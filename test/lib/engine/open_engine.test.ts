@@ -1,9 +1,18 @@
 import assert from "node:assert/strict";
+import tls from "node:tls";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { AttestationError, KmsClient, LibraryLoadError } from "../../../mod.ts";
+import {
+  AttestationError,
+  CertificateError,
+  KmsClient,
+  type KmsClientOptions,
+  LibraryLoadError,
+} from "../../../mod.ts";
+import { cString, libc, readCString } from "../../../lib/native/libc.ts";
 import { type Simulator, startSimulator } from "../../../sim/mod.ts";
 import { ENGINE_CASES, startEnclave } from "../../support/engines.ts";
-import { doublePath, WITHOUT_DOUBLE } from "../../support/sdk_double.ts";
+import { doublePath, SdkDouble, WITHOUT_DOUBLE } from "../../support/sdk_double.ts";
+import { spyOnFill } from "../../support/spy_on_fill.ts";
 
 let enclave: Simulator;
 
@@ -48,8 +57,12 @@ describe("opening fails in good order", () => {
     });
   });
 
+  test("engine auto without a library is direct, which finds no NSM either", async () => {
+    const { nsm: _, ...options } = enclave.clientOptions;
+    await assert.rejects(KmsClient.open(options), { code: "ERR_ATTESTATION_UNAVAILABLE" });
+  });
+
   test("a library of something else lacks a symbol, and the error names it", async () => {
-    const { libc } = await import("../../../lib/native/libc.ts");
     const other = libc().path ?? "/proc/self/exe";
     await assert.rejects(KmsClient.open({ ...enclave.clientOptions, library: other }), (error) => {
       assert.ok(error instanceof LibraryLoadError);
@@ -67,6 +80,61 @@ describe("opening fails in good order", () => {
       assert.match(error.hint, /simulator/);
       return true;
     });
+  });
+});
+
+describe("certificate authorities", () => {
+  const double = new SdkDouble(doublePath ?? "");
+
+  /** With a runtime and a system that have none, opens a client without certificates of its own. */
+  async function openWithout(options: Partial<KmsClientOptions>): Promise<unknown> {
+    const { trustedCertificates: _, ...common } = enclave.clientOptions;
+    const { getCACertificates } = tls;
+    Object.assign(tls, { getCACertificates: () => [] });
+    const { call } = libc();
+    const variable = cString("SSL_CERT_FILE");
+    const before = call.getenv(variable);
+    const text = before === null ? undefined : readCString(before);
+    call.setenv(variable, cString("/nonexistent/ca.pem"), 1);
+    try {
+      await using client = await KmsClient.open({ ...common, ...options });
+      return client.engine;
+    } catch (error) {
+      return error;
+    } finally {
+      Object.assign(tls, { getCACertificates });
+      if (text === undefined) call.unsetenv(variable);
+      else call.setenv(variable, cString(text), 1);
+    }
+  }
+
+  for (const engine of ["direct", "sdk", "sdk-client"] as const) {
+    const skip = engine !== "direct" && doublePath === undefined;
+    test.skipIf(skip)(`engine ${engine} does not open without any${skip ? WITHOUT_DOUBLE : ""}`, async () => {
+      const nsm = { ...enclave.nsm, exchange: () => Promise.reject(new Error("never asked")), disposed: 0 };
+      const own = Object.assign(nsm, { [Symbol.dispose]: () => void nsm.disposed++ });
+      const parts = engine === "direct" ? { nsm: own } : { library: doublePath, nsm: undefined };
+      if (!skip && engine !== "direct") double.reset();
+      const error = await openWithout({ engine, ...parts });
+      assert.ok(error instanceof CertificateError, String(error));
+      assert.match(error.message, /^Cannot trust KMS: /);
+      assert.equal(nsm.disposed, 0, "the NSM is its owner's");
+      if (engine !== "direct") assert.equal(double.live(), 0);
+      const { trustedCertificates } = enclave.clientOptions;
+      assert.equal(await openWithout({ engine, ...parts, trustedCertificates }), engine);
+      assert.equal(nsm.disposed, 0, "the NSM is its owner's");
+    });
+  }
+
+  test("what was given is wiped when there will be no client", async () => {
+    const wiped: string[] = [];
+    const credentials = { accessKeyId: "AKIA", secretAccessKey: "the-secret-of-this-test" };
+    {
+      using _spy = spyOnFill((bytes) => wiped.push(new TextDecoder().decode(bytes)));
+      const error = await openWithout({ engine: "direct", credentials });
+      assert.ok(error instanceof CertificateError, String(error));
+    }
+    assert.ok(wiped.includes(credentials.secretAccessKey));
   });
 });
 

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import tls from "node:tls";
 import { beforeAll, describe, test } from "#test";
-import { checkTrustedCertificates } from "../../../../lib/engine/https/trusted_certificates.ts";
+import {
+  checkRuntimeTrust,
+  checkTrustedCertificates,
+} from "../../../../lib/engine/https/trusted_certificates.ts";
+import { CertificateError } from "../../../../lib/errors.ts";
 import { TlsAuthority } from "../../../../sim/mod.ts";
 
 const check = (value: unknown) => checkTrustedCertificates(value as string);
@@ -41,5 +46,57 @@ describe("checkTrustedCertificates()", () => {
     const broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
     refuses(broken, "certificate 0 of text 0 cannot be read");
     refuses([pem, `${pem}\n${broken}`], "certificate 1 of text 1 cannot be read");
+  });
+});
+
+/** How a runtime that has nothing is started is tested in processes of their own (trust.test.ts). */
+describe("checkRuntimeTrust()", () => {
+  /** With another answer of the runtime's to what it trusts. */
+  function withStore(getCACertificates: unknown, run: () => void): void {
+    const before = tls.getCACertificates;
+    Object.assign(tls, { getCACertificates });
+    try {
+      run();
+    } finally {
+      Object.assign(tls, { getCACertificates: before });
+    }
+  }
+
+  test("takes the runtime that has authorities, or cannot be asked", () => {
+    checkRuntimeTrust();
+    const asked: unknown[] = [];
+    withStore((type: unknown) => {
+      asked.push(type);
+      return ["PEM"];
+    }, checkRuntimeTrust);
+    assert.deepEqual(asked, ["default"]);
+    withStore(undefined, checkRuntimeTrust);
+  });
+
+  test("refuses the one that has none, and says why", () => {
+    const unreadable = (thrown: unknown) => () => {
+      throw thrown;
+    };
+    for (
+      const [store, reason] of [
+        [() => [], "its store is empty"],
+        [unreadable(new RangeError("no such file")), "no such file"],
+        [unreadable("a text"), "its store cannot be read"],
+      ] as const
+    ) {
+      withStore(store, () =>
+        assert.throws(checkRuntimeTrust, (error) => {
+          assert.ok(error instanceof CertificateError);
+          assert.equal(
+            error.message,
+            `Cannot trust KMS: the runtime has no certificate authorities: ${reason}`,
+          );
+          assert.match(
+            error.hint,
+            /^Give trustedCertificates, .* own: is --use-openssl-ca or DENO_TLS_CA_STORE set, and nothing where SSL/,
+          );
+          return true;
+        }));
+    }
   });
 });
