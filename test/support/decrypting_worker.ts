@@ -1,0 +1,17 @@
+/**
+ * A thread of the caller's that decrypts once, with a client of its own.
+ *
+ * @module
+ */
+import { workerData } from "node:worker_threads";
+import { KmsClient, type KmsClientOptions } from "../../mod.ts";
+
+/** What the thread is told. */
+export interface DecryptingTask {
+  readonly options: KmsClientOptions;
+  readonly ciphertext: Uint8Array;
+}
+
+const { options, ciphertext } = workerData as DecryptingTask;
+const client = await KmsClient.open(options);
+using _plaintext = await client.decrypt({ ciphertext });
