@@ -71,6 +71,7 @@ describe("KmsConnection turns into a ProtocolError", () => {
     await assert.rejects(send(connection), {
       name: "ProtocolError",
       message: "Cannot read KMS's answer: longer than 65536 bytes",
+      hint: "Does the endpoint lead to KMS itself? Its answers are shorter",
     });
     await allClosed(server);
   });
