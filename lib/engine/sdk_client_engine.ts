@@ -43,7 +43,9 @@ export interface SdkClientEngineOptions {
  * right after it, one at a time in the process, on one thread, under a deadline.
  *
  * Not guaranteed: that the process survives it. The C client may crash its host when KMS or the proxy
- * misbehaves, and says of no failure what it was.
+ * misbehaves, and says of no failure what it was. Nor that there is one client in the process when several
+ * of its JavaScript threads use this engine, or when a worker is ended in the middle of a call: C's client
+ * may stay behind, and another one beside it may crash the process. Use it from one thread only.
  */
 export class SdkClientEngine implements KmsEngine {
   readonly name = "sdk-client";
