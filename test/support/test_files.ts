@@ -13,6 +13,15 @@ const OWN_PROCESS: readonly RegExp[] = [
   /^test\/cli\/surroundings\.test\.ts$/,
 ];
 
+/** Those beside them that load nothing of the kind: a process of its own takes longer than they do. */
+const LOADS_NOTHING: readonly RegExp[] = [
+  /^test\/faults\/matrix\.test\.ts$/,
+  /^test\/hostile\/caller\.test\.ts$/,
+  /^test\/soak\/growth\.test\.ts$/,
+  /^test\/lib\/engine\/(?:cms_envelope|document_cache|https_engine|loop_turns|nsm_recipient)\.test\.ts$/,
+  /^test\/lib\/engine\/recipient_rotation\.test\.ts$/,
+];
+
 /** Test files by what they may share. */
 export interface TestFiles {
   /** May run in one process, one after the other. */
@@ -29,6 +38,7 @@ export function testFiles(): TestFiles {
   const paths = readdirSync(FOLDER, { recursive: true })
     .map((name) => join(FOLDER, String(name)))
     .filter((path) => path.endsWith(".test.ts") && !path.includes("node_modules"));
-  const isAlone = (path: string) => OWN_PROCESS.some((pattern) => pattern.test(path));
+  const isAlone = (path: string) =>
+    OWN_PROCESS.some((pattern) => pattern.test(path)) && !LOADS_NOTHING.some((pattern) => pattern.test(path));
   return { together: paths.filter((path) => !isAlone(path)), alone: paths.filter(isAlone) };
 }
