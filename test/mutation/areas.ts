@@ -97,7 +97,8 @@ export const AREAS: Readonly<Record<string, Area>> = {
       "!lib/engine/{cms_envelope,engine,recipient,sdk_*}.ts",
     ],
     tests: [
-      "test/lib/engine/{https_engine,document_cache,recipient_rotation,nsm_recipient,open_engine}.test.ts",
+      "test/lib/engine/{clock,document_cache,https_engine,loop_turns,nsm_recipient}.test.ts",
+      "test/lib/engine/{open_engine,recipient_rotation}.test.ts",
     ],
   },
   sdk: {

@@ -19,6 +19,8 @@ const NSM_ANSWER = "lib/attestation/nsm_answer.ts";
 const CHAIN = "lib/attestation/chain.ts";
 const ENDPOINT_TEXT = "lib/endpoint_text.ts";
 const METER = "lib/policy/meter.ts";
+const KMS_CONNECTION = "lib/engine/https/kms_connection.ts";
+const TLS_AGENT = "lib/engine/https/tls_agent.ts";
 const SPREAD = "what is no object spreads to no member of these names";
 const SESSION_KEY = "lib/attestation/session_key.ts";
 
@@ -248,6 +250,159 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent",
     why: "a charge is written anew each time: the same bytes, only later",
   },
+  ...[
+    ["lib/engine/document_cache.ts", "ageMs >= this.#maxAgeMs", "ageMs > this.#maxAgeMs"],
+    [
+      "lib/engine/document_cache.ts",
+      "ageMs >= this.#maxAgeMs * REFRESH_AT",
+      "ageMs > this.#maxAgeMs * REFRESH_AT",
+    ],
+    [
+      "lib/engine/document_cache.ts",
+      "now - running.since < MAX_SILENCE_MS",
+      "now - running.since <= MAX_SILENCE_MS",
+    ],
+    ["lib/engine/document_cache.ts", "askedAt >= this.#askedAt", "askedAt > this.#askedAt"],
+    [
+      "lib/engine/document_cache.ts",
+      "performance.now() - this.#usedAt >= this.#maxAgeMs * KEPT_FRESH_LIFETIMES",
+      "performance.now() - this.#usedAt > this.#maxAgeMs * KEPT_FRESH_LIFETIMES",
+    ],
+    [
+      "lib/engine/nsm_line.ts",
+      "performance.now() - running.since >= MAX_SILENCE_MS",
+      "performance.now() - running.since > MAX_SILENCE_MS",
+    ],
+    ["lib/engine/recipient_rotation.ts", "now < this.#pauseUntil", "now <= this.#pauseUntil"],
+    [
+      "lib/engine/recipient_rotation.ts",
+      "now - this.#current.since >= keyPairMaxAgeMs",
+      "now - this.#current.since > keyPairMaxAgeMs",
+    ],
+  ].map(([file = "", text = "", replacement = ""]) => ({
+    file,
+    text,
+    replacement,
+    kind: "equivalent" as const,
+    why: "the clock counts in less than microseconds: nobody comes at that very one",
+  })),
+  {
+    file: "lib/engine/https/clock.ts",
+    text: "dateMs === undefined",
+    line: "const offsetMs = dateMs",
+    replacement: "false",
+    kind: "equivalent",
+    why: "what is no number is not believed either",
+  },
+  ...[
+    ['"ask KMS for the time"', "lib/engine/https_engine.ts"],
+    ['"make a key pair"', "lib/engine/recipient_rotation.ts"],
+  ].map(([text = "", file = ""]) => ({
+    file,
+    text,
+    kind: "equivalent" as const,
+    why: "only the message of its time-out has it, and that is caught: nobody sees it",
+  })),
+  {
+    file: "lib/engine/nsm_recipient.ts",
+    text: "contentKey.length !== CONTENT_KEY_BYTES",
+    replacement: "false",
+    kind: "equivalent",
+    why: "AES-256 takes no key of another length, and every failure becomes the same error",
+  },
+  {
+    file: "lib/engine/nsm_recipient.ts",
+    text: "offset < ciphertext.length",
+    replacement: "offset <= ciphertext.length",
+    kind: "equivalent",
+    why: "what is decrypted besides is nothing",
+  },
+  {
+    file: "lib/engine/open_engine.ts",
+    text: "{ owned: false }",
+    replacement: "{}",
+    kind: "equivalent",
+    why: "undefined owns nothing either",
+  },
+  ...["{ once: true }", "true"].map((text) => ({
+    file: TLS_AGENT,
+    text,
+    line: 'signal.addEventListener("abort", abort, { once: true });',
+    kind: "equivalent" as const,
+    why: "a signal aborts once",
+  })),
+  {
+    file: TLS_AGENT,
+    text: "signal.aborted",
+    line: "if (signal.aborted) return;",
+    replacement: "false",
+    kind: "equivalent",
+    why: "the promise is settled by then, and the listener has run",
+  },
+  {
+    file: TLS_AGENT,
+    text: '"abort"',
+    line: 'signal.removeEventListener("abort", abort);',
+    kind: "equivalent",
+    why: "a promise that is settled takes no notice of an abort: only memory would show",
+  },
+  {
+    file: TLS_AGENT,
+    text: '"aborted"',
+    kind: "equivalent",
+    why: "the call reports its own reason instead",
+  },
+  {
+    file: TLS_AGENT,
+    text: "socket?.destroy",
+    replacement: "socket.destroy",
+    kind: "equivalent",
+    why: "the lists of idle sockets have no holes; the type checker does not know",
+  },
+  {
+    file: KMS_CONNECTION,
+    text: '"/"',
+    line: 'path: "/",',
+    kind: "equivalent",
+    why: "it is what node:https asks for by itself",
+  },
+  ...[
+    ['{ this.#calls.delete(call); deadline.signal.removeEventListener("abort", onPassed); }', "} finally {"],
+    ["this.#calls.delete(call);", ""],
+    ['"abort"', 'deadline.signal.removeEventListener("abort", onPassed);'],
+  ].map(([text = "", line = ""]) => ({
+    file: KMS_CONNECTION,
+    text,
+    line,
+    kind: "equivalent" as const,
+    why: "a call that is over takes no notice of an abort: only memory would show",
+  })),
+  {
+    file: KMS_CONNECTION,
+    text: 'typeof requestId === "string"',
+    replacement: "true",
+    kind: "equivalent",
+    why: "a header that is not there is undefined; the type checker knows lists of other headers",
+  },
+  {
+    file: KMS_CONNECTION,
+    text: "date === undefined",
+    replacement: "false",
+    kind: "equivalent",
+    why: "the text of undefined is no date",
+  },
+  ...[
+    ["isSecret", "if (isSecret) sendApart(request, bytes);"],
+    ['"Deno" in globalThis', ""],
+    ['"Deno"', 'if ("Deno" in globalThis)'],
+    ["request.flushHeaders();", ""],
+  ].map(([text = "", line = ""]) => ({
+    file: KMS_CONNECTION,
+    text,
+    line,
+    kind: "elsewhere" as const,
+    why: "what stays in memory of a body is seen by test/lib/memory.test.ts",
+  })),
 ];
 
 /**

@@ -59,6 +59,45 @@ describe("DocumentCache", () => {
     assert.equal(recipient.asked.length, 2);
   });
 
+  test("asks once, one after the other, however long the process has run", async () => {
+    const { now } = performance;
+    performance.now = () => now.call(performance) + 10 * MAX_SILENCE_MS;
+    try {
+      const line = new NsmLine();
+      const [first, second] = [new SlowRecipient(), new SlowRecipient()];
+      const cache = new DocumentCache(first, 1000, line);
+      using deadline = new Deadline("test", 5000);
+      const calls = [cache.get(deadline), cache.get(deadline)];
+      const other = new DocumentCache(second, 1000, line).get(deadline);
+      await turn();
+      assert.deepEqual([first.asked.length, second.asked.length], [1, 0]);
+      first.answer(0);
+      await Promise.all(calls);
+      await turn();
+      second.answer(0);
+      await other;
+      assert.deepEqual([first.asked.length, second.asked.length], [1, 1]);
+    } finally {
+      performance.now = now;
+    }
+  });
+
+  test("plans nothing after a first question that failed: whoever comes next asks", async () => {
+    const planned: number[] = [];
+    const schedule: Schedule = (delayMs) => {
+      planned.push(delayMs);
+      return { [Symbol.dispose]() {} };
+    };
+    const recipient = new SlowRecipient();
+    const cache = new DocumentCache(recipient, 1000, new NsmLine(), schedule);
+    using deadline = new Deadline("test", 5000);
+    const failing = cache.get(deadline);
+    await turn();
+    recipient.asked[0]?.reject(unavailable);
+    await assert.rejects(failing, unavailable);
+    assert.deepEqual(planned, []);
+  });
+
   test("keeps nothing when the age is zero", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 0, new NsmLine());

@@ -138,7 +138,10 @@ describe("RecipientRotation", () => {
     assert.deepEqual([first.disposed, second.disposed, disposals], [1, 1, ["shared after 1"]]);
     lease[Symbol.dispose]();
     assert.equal(first.disposed, 1);
-    assert.throws(() => rotation.take(), DisposedError);
+    assert.throws(
+      () => rotation.take(),
+      (error) => error instanceof DisposedError && /KmsClient/.test(error.message),
+    );
     const late = new NumberedRecipient(2);
     making[1]?.resolve(late);
     await turn();
