@@ -6,7 +6,7 @@ const { together, alone } = testFiles();
 export default defineConfig({
   test: {
     pool: "forks",
-    // The tests on Deno run at the same time, also in two processes (test/run.ts).
+    // The tests on Deno run at the same time, in three processes (test/run.ts).
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,

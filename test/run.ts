@@ -50,10 +50,13 @@ process.on("exit", () => {
 const SUMMARIES = { Node: /^\s*Tests\s.*$/m, Deno: /^.*\d+ passed.*failed.*$/m };
 
 /**
- * Processes at once of what is not Node's, which has as many (vitest.config.ts). A test waits for a third of its
- * time, for a time-out or a child: so many keep two cores busy.
+ * Processes at once of what is not Node's, which has two (vitest.config.ts). A test waits for a third of its time,
+ * for a time-out or a child: so many keep two cores busy. Deno's tests take longer, so they get one more.
  */
-const AT_ONCE = 2;
+const AT_ONCE = 3;
+
+/** What takes longest by itself comes first, so that nothing is waited for alone in the end. */
+const LONGEST = /^test\/(?:soak\/endurance|faults\/(?:faults|memory))\.test\.ts$/;
 
 /** Test files to one process on Deno: few, and the last processes end together; many, and few start up. */
 const DENO_BATCH = 10;
@@ -167,7 +170,13 @@ function sourceFiles(): string[] {
 function denoBatches(filters: readonly string[]): string[][] {
   const isMeant = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
   const { together, alone } = testFiles();
-  return [...alone.filter(isMeant).map((path) => [path]), ...inBatches(together.filter(isMeant))];
+  const single = alone.filter(isMeant).map((path) => [path]);
+  const isLong = ([path = ""]: readonly string[]) => LONGEST.test(path);
+  return [
+    ...single.filter(isLong),
+    ...inBatches(together.filter(isMeant)),
+    ...single.filter((batch) => !isLong(batch)),
+  ];
 }
 
 /** Dealt out like cards: neighbours, which take alike, come into different batches. */
