@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { UsageError } from "../../cli/command.ts";
 import { examine, firstBroken, LINKS } from "../../cli/doctor/examine.ts";
@@ -74,7 +75,7 @@ describe("doctor", () => {
   });
 
   describe("names the link that is broken when the simulated KMS", () => {
-    for (const { name, fault } of FAULTS) {
+    for (const { name, fault } of FAULTS.filter(({ fault }, index) => isOfThisRun(fault, index))) {
       test(name, async () => {
         await enclave.kms.injectFault(fault);
         try {
@@ -283,6 +284,15 @@ describe("doctor", () => {
     }
   });
 });
+
+/**
+ * Doctor hears of a wrong envelope from the client that refused it, in one error whichever it is: a run has each of
+ * them on one of the runtimes, SLOW=1 on both. The engines' own tests have them all.
+ */
+function isOfThisRun({ kind }: KmsFault, index: number): boolean {
+  if (kind !== "wrongEnvelope" || process.env["SLOW"] === "1") return true;
+  return (index % 2 === 0) === ("Deno" in globalThis);
+}
 
 const REFUSALS: readonly (readonly [KmsExceptionName, Expected])[] = [
   ["ExpiredTokenException", "credentials"],
