@@ -237,17 +237,20 @@ describe("layouts", () => {
 
   test("encodeSocketEndpoint() refuses an address that leaves no room for the NUL", () => {
     assert.equal(layouts.encodeSocketEndpoint("x".repeat(107), 1)[107], 0);
-    assert.throws(() => layouts.encodeSocketEndpoint("x".repeat(108), 1), RangeError);
+    assert.throws(
+      () => layouts.encodeSocketEndpoint("x".repeat(108), 1),
+      /^RangeError: Address is over 107 bytes$/,
+    );
   });
 
   test("encodeSockaddrVm() puts family, port and CID where Linux reads them", () => {
-    const struct = layouts.encodeSockaddrVm(0xffff_ffff, 8000);
-    assert.deepEqual([...struct], [40, 0, 0, 0, 0x40, 0x1f, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0]);
+    const struct = layouts.encodeSockaddrVm(0xffff_ff10, 8000);
+    assert.deepEqual([...struct], [40, 0, 0, 0, 0x40, 0x1f, 0, 0, 0x10, 255, 255, 255, 0, 0, 0, 0]);
   });
 
   test("decodeSockaddrVm() reads what encodeSockaddrVm() writes, and no other family", () => {
-    const struct = layouts.encodeSockaddrVm(0xffff_ffff, 8000);
-    assert.deepEqual(layouts.decodeSockaddrVm(struct), { cid: 0xffff_ffff, port: 8000 });
+    const struct = layouts.encodeSockaddrVm(0xffff_ff10, 8000);
+    assert.deepEqual(layouts.decodeSockaddrVm(struct), { cid: 0xffff_ff10, port: 8000 });
     struct[0] = layouts.AF_UNIX;
     assert.equal(layouts.decodeSockaddrVm(struct), undefined);
   });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { loader } from "#loader";
-import type { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
+import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
 import { LoadFailure, type Pointer, type SymbolTable } from "../../ffi/symbols.ts";
 import { libc } from "../../lib/native/libc.ts";
 
@@ -45,10 +45,64 @@ describe("loader", () => {
     assert.ok(ticks > 0);
   });
 
+  test("every kind crosses in a library that is opened anew, and only blocking calls on another thread", async () => {
+    const { close, write, calloc, free, memmove, memcpy, strnlen, poll, memfd_create } = LIBC_SYMBOLS;
+    const table = { close, write, calloc, free, memmove, memcpy, strnlen, poll, memfd_create };
+    const { call, callAsync } = loader.open(libc().path, table);
+    assert.deepEqual([call.close(-1), call.write(-1, text("x"), 1)], [-1, -1]);
+    const pointer = call.calloc(2, 8);
+    assert.equal(typeof pointer, "bigint");
+    call.memmove(pointer!, text("hello"), 6);
+    const out = new Uint8Array(8);
+    call.memcpy(out, pointer!, 8);
+    assert.deepEqual(out, new Uint8Array([...text("hello"), 0, 0]));
+    assert.equal(call.strnlen(pointer as Pointer<string> as Pointer<"c_char">, 16), 5);
+    assert.equal(call.free(pointer!), undefined);
+    // More than 2^31: no such flags.
+    assert.equal(call.memfd_create(text("x"), 0xffff_ffff), -1);
+    assert.deepEqual(Object.keys(callAsync), ["poll"]);
+    assert.equal(await callAsync.poll(new Uint8Array([255, 255, 255, 255, 0, 0, 0, 0]), 1, 0), 0);
+  });
+
   test.skipIf(onDeno)(`asynchronous calls have stacks of 4 MiB${NOT_KOFFI}`, async () => {
-    libc();
+    loader.open(libc().path, {});
     const { default: koffi } = await import("koffi");
     assert.equal(koffi.config().async_stack_size, 4 << 20);
+  });
+
+  test.skipIf(onDeno)(`stacks that are too small already are a LoadFailure${NOT_KOFFI}`, async () => {
+    const { default: koffi } = await import("koffi");
+    const { config } = koffi;
+    const sizes: unknown[] = [];
+    let size: number | undefined;
+    const changed = (options?: { async_stack_size?: number }) => {
+      if (options === undefined) return { async_stack_size: size };
+      sizes.push(options.async_stack_size);
+      if (size !== undefined) throw new Error("too late");
+    };
+    Object.assign(koffi, { config: changed });
+    try {
+      loader.open(libc().path, {});
+      assert.deepEqual(sizes, [4 << 20]);
+      size = 131_072;
+      for (const path of [null, "/no/such/library.so"]) {
+        assert.throws(() => loader.open(path, {}), (error) => {
+          assert.ok(error instanceof LoadFailure);
+          assert.equal(error.path, path ?? "libc");
+          assert.equal(
+            error.message,
+            "koffi was already in use with a stack of 131072 bytes for asynchronous calls, and C needs 4194304",
+          );
+          return true;
+        });
+      }
+      size = 4 << 20;
+      sizes.length = 0;
+      loader.open(libc().path, {});
+      assert.deepEqual(sizes, []);
+    } finally {
+      Object.assign(koffi, { config });
+    }
   });
 
   test("a library of no name is libc, and its failures say so", () => {

@@ -21,6 +21,8 @@ const ENDPOINT_TEXT = "lib/endpoint_text.ts";
 const METER = "lib/policy/meter.ts";
 const KMS_CONNECTION = "lib/engine/https/kms_connection.ts";
 const TLS_AGENT = "lib/engine/https/tls_agent.ts";
+const CLIENT_THREAD = "lib/engine/sdk_client_thread.ts";
+const WIPED_ON_THREAD = "the thread of the C client wipes its jobs: sdk_client_memory.test.ts looks for them";
 const SPREAD = "what is no object spreads to no member of these names";
 const SESSION_KEY = "lib/attestation/session_key.ts";
 
@@ -403,6 +405,68 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "elsewhere" as const,
     why: "what stays in memory of a body is seen by test/lib/memory.test.ts",
   })),
+  {
+    file: "lib/engine/sdk_client_engine.ts",
+    text: "!this.#disposed",
+    replacement: "true",
+    kind: "equivalent",
+    why: "what it disposes is harmless to dispose twice",
+  },
+  ...['file.protocol === "file:"', '"file:"'].map((text) => ({
+    file: CLIENT_THREAD,
+    text,
+    kind: "equivalent" as const,
+    why: "a text that imports the worker's file does the same as that file",
+  })),
+  ...['".ts"', '"./sdk_client_worker.js"'].map((text) => ({
+    file: CLIENT_THREAD,
+    text,
+    kind: "elsewhere" as const,
+    why: "JavaScript, whose worker has another name, is tested as a package (npm run test:package)",
+  })),
+  {
+    file: CLIENT_THREAD,
+    text: "() => busy",
+    replacement: "() => undefined",
+    kind: "elsewhere",
+    why: "a process that ends while C is busy is seen by test/lib/exit.test.ts",
+  },
+  {
+    file: "lib/engine/sdk_client_job.ts",
+    text: "{ for (const bytes of jobBytes(job)) bytes.fill(0); }",
+    kind: "elsewhere",
+    why: WIPED_ON_THREAD,
+  },
+  {
+    file: "lib/engine/sdk_client_job.ts",
+    text: "bytes.fill(0);",
+    kind: "elsewhere",
+    why: WIPED_ON_THREAD,
+  },
+  ...[
+    "argumentsInUse.add(args);",
+    "argumentsInUse.delete(args);",
+    "{ argumentsInUse.delete(args); }",
+  ].map((text) => ({
+    file: "ffi/library.ts",
+    text,
+    kind: "elsewhere" as const,
+    why: "koffi keeps the arguments by itself; Deno does not, and sees it where its memory is collected",
+  })),
+  ...["{ deep: isolated }", "options.isolated ?? false", "false"].map((text) => ({
+    file: "ffi/loader_koffi.ts",
+    text,
+    ...(text === "false" ? { line: "options.isolated ?? false" } : {}),
+    kind: "elsewhere" as const,
+    why: "shows with the real C SDK only, whose names clash with those that Node exports",
+  })),
+  {
+    file: "ffi/loader_koffi.ts",
+    text: '"libc"',
+    line: 'throw new LoadFailure(path ?? "libc", (error as Error).message);',
+    kind: "equivalent",
+    why: "without a path it is the process itself, whose loading does not fail",
+  },
 ];
 
 /**
