@@ -450,8 +450,8 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
   ].map((text) => ({
     file: "ffi/library.ts",
     text,
-    kind: "elsewhere" as const,
-    why: "koffi keeps the arguments by itself; Deno does not, and sees it where its memory is collected",
+    kind: "equivalent" as const,
+    why: "koffi keeps the arguments by itself: it is for Deno, where Stryker does not run",
   })),
   ...["{ deep: isolated }", "options.isolated ?? false", "false"].map((text) => ({
     file: "ffi/loader_koffi.ts",
