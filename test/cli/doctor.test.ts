@@ -23,8 +23,11 @@ import {
   TlsAuthority,
 } from "../../sim/mod.ts";
 
-/** More than the command gives itself: a busy machine must not look like a broken link. */
-const TIMEOUT_MS = 8000;
+/** Far more than the command gives itself: a busy machine must not look like a broken link. */
+const PATIENT_MS = 60_000;
+
+/** Where something never answers, and this is waited for; still more than the command gives itself. */
+const STALLED_MS = 8000;
 
 /** What doctor has to name first; undefined: nothing is broken. */
 type Expected = LinkName | undefined;
@@ -60,7 +63,7 @@ describe("doctor", () => {
       credentials: () => credentials,
       root: simulator.nsm.root,
       machine: quietMachine(),
-      timeoutMs: TIMEOUT_MS,
+      timeoutMs: PATIENT_MS,
       ...change,
     };
   }
@@ -79,7 +82,7 @@ describe("doctor", () => {
       test(name, async () => {
         await enclave.kms.injectFault(fault);
         try {
-          const findings = await examine(optionsOf(enclave));
+          const findings = await examine(optionsOf(enclave, patienceFor(fault.kind)));
           // A reset may overtake the short answer too, on a busy machine: then it is KMS that does not answer.
           const overtaken = fault.kind === "resetAtByte" && firstBroken(findings)?.link === "kms";
           assertFirst(findings, overtaken ? "kms" : brokenByKms(fault));
@@ -105,7 +108,7 @@ describe("doctor", () => {
       test(name, async () => {
         enclave.nsm.injectFault(fault);
         try {
-          const findings = await examine(optionsOf(enclave));
+          const findings = await examine(optionsOf(enclave, patienceFor(fault.kind)));
           assertFirst(findings, brokenByNsm(fault));
           if (fault.kind === "debug") assert.equal(stateOf(findings, "nsm"), "warning");
         } finally {
@@ -132,7 +135,8 @@ describe("doctor", () => {
     for (const [name, serve, expected] of PROXIES) {
       test(name, async () => {
         await using proxy = await listen(serve);
-        assertFirst(await examine(optionsOf(enclave, { client: { endpoint: proxy.endpoint } })), expected);
+        const change = { client: { endpoint: proxy.endpoint }, timeoutMs: STALLED_MS };
+        assertFirst(await examine(optionsOf(enclave, change)), expected);
       });
     }
 
@@ -284,6 +288,10 @@ describe("doctor", () => {
     }
   });
 });
+
+function patienceFor(kind: KmsFault["kind"] | NsmFault["kind"]): Change {
+  return ["hang", "tlsSilence", "silent"].includes(kind) ? { timeoutMs: STALLED_MS } : {};
+}
 
 /**
  * Doctor hears of a wrong envelope from the client that refused it, in one error whichever it is: a run has each of
