@@ -54,6 +54,41 @@ describe("RateCounter", () => {
     assert.equal(rate.reserve(7).count, 1);
   });
 
+  test("keeps no more callers than have asked in the window, from a thousand on", () => {
+    const { prototype } = Map;
+    const { set } = prototype;
+    let largest = 0;
+    prototype.set = function (key, value) {
+      set.call(this, key, value);
+      largest = Math.max(largest, this.size);
+      return this;
+    };
+    try {
+      const { rate, wait } = counter();
+      for (let cid = 0; cid < 5000; cid++) {
+        if (cid % 1024 === 0) wait(120_000);
+        rate.reserve(cid);
+      }
+    } finally {
+      prototype.set = set;
+    }
+    assert.equal(largest, 1024);
+  });
+
+  test("goes by the process's own clock when it is given none", () => {
+    const { now } = performance;
+    let later = 0;
+    performance.now = () => now.call(performance) + later;
+    try {
+      const rate = new RateCounter({ windowSeconds: 10 });
+      assert.deepEqual([rate.reserve(7).count, rate.reserve(7).count], [1, 2]);
+      later = 20_000;
+      assert.equal(rate.reserve(7).count, 1);
+    } finally {
+      performance.now = now;
+    }
+  });
+
   test("refuses a window that is none", () => {
     for (const windowSeconds of [0, -1, 1.5, 86_401]) {
       assert.throws(() => new RateCounter({ windowSeconds }), RangeError);
