@@ -474,6 +474,26 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent",
     why: "sweeping for every new caller forgets the same, only sooner",
   },
+  {
+    file: CLIENT_THREAD,
+    text: "(bytes) => bytes.fill(0)",
+    kind: "elsewhere",
+    why: "what comes too late is looked for by sdk_client_memory.test.ts",
+  },
+  ...[["index >= 0", "false"], ["index >= 0", "index > 0"]].map(([text = "", replacement = ""]) => ({
+    file: CLIENT_THREAD,
+    text,
+    replacement,
+    kind: "equivalent" as const,
+    why: "who is still in line when he gives up passes his turn on when it comes",
+  })),
+  {
+    file: CLIENT_THREAD,
+    text: "worker?.unref",
+    replacement: "worker.unref",
+    kind: "equivalent",
+    why: "a job that has not returned has a thread; the type checker does not know",
+  },
 ];
 
 /**

@@ -126,6 +126,7 @@ function assertRefused(decrypted: Promise<unknown>): Promise<void> {
   return assert.rejects(decrypted, (error) => {
     assert.ok(error instanceof SdkKmsClientError, String(error));
     assert.equal(error.message, "Cannot ask KMS: an earlier call into the C client has not returned");
+    assert.equal(error.cFunction, "aws_kms_decrypt_blocking");
     assert.match(error.hint, /engine direct or sdk/);
     return true;
   });
