@@ -73,10 +73,18 @@ export const AREAS: Readonly<Record<string, Area>> = {
     mutate: ["lib/policy/{meter,wasm_*}.ts"],
     tests: ["test/lib/policy/{instructions,meter,wasm_policy,wasm_reader}.test.ts"],
   },
+  policies: {
+    mutate: ["lib/policy/{cedar_answers,policy_file,policy_slices,policy_text,schema}.ts"],
+    tests: ["test/lib/policy/{cedar_answers,policy_file,policy_slices,policy_text}.test.ts"],
+  },
   // Without the oracles, which take ten seconds and are for Cedar itself.
   cedar: {
-    mutate: ["lib/policy/*.ts", "!lib/policy/{mod,facts,policy,rate,meter,wasm_*}.ts"],
-    tests: ["test/lib/policy/{cedar_module,cedar_policy,hostile,policy_file,policy_slices}.test.ts"],
+    mutate: [
+      // All that is not of another area, so that a new file is in one.
+      "lib/policy/*.ts",
+      "!lib/policy/{mod,facts,policy,rate,meter,wasm_*,cedar_answers,policy_*,schema}.ts",
+    ],
+    tests: ["test/lib/policy/{cedar_module,cedar_policy,hostile}.test.ts"],
   },
   https: {
     mutate: [
