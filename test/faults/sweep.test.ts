@@ -3,7 +3,13 @@ import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { KmsClient } from "../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../support/engines.ts";
-import { type Direction, Relay, type RelayRecording, splitRecords } from "../support/relay.ts";
+import {
+  type Direction,
+  Relay,
+  type RelayRecording,
+  splitRecords,
+  type TlsRecord,
+} from "../support/relay.ts";
 import { shareKeyOfDouble } from "../support/sdk_double.ts";
 
 /**
@@ -71,9 +77,13 @@ function suite(engineCase: EngineCase): void {
   for (const direction of ["toServer", "toClient"] as const) {
     test(`${direction === "toServer" ? "of the request" : "of the answer"}`, async () => {
       const { [direction]: bytes } = await record();
-      const start = startOfMessage(bytes, direction);
-      assert.ok(start > 100 && bytes.length - start > 400, `${start} of ${bytes.length} bytes`);
-      const end = bytes.length - SLACK_BYTES;
+      const message = boundsOfMessage(bytes, direction);
+      const { start } = message;
+      assert.ok(
+        start > 100 && message.end - start > 400,
+        `${start} to ${message.end} of ${bytes.length} bytes`,
+      );
+      const end = message.end - SLACK_BYTES;
       const boundaries = [
         ...range(0, start, HANDSHAKE_STEP),
         ...range(start, end, 1),
@@ -115,13 +125,16 @@ function suite(engineCase: EngineCase): void {
   }
 }
 
-/** Where the TLS records of the request or the answer begin. */
-function startOfMessage(bytes: Uint8Array, direction: Direction): number {
+/** Where the TLS records of the request or the answer begin and end: the C client says goodbye behind its request. */
+function boundsOfMessage(bytes: Uint8Array, direction: Direction): { start: number; end: number } {
   const records = splitRecords(bytes);
-  const first = direction === "toServer"
-    ? records.findIndex(({ type, bytes }) => type === 23 && bytes.length >= MIN_REQUEST_BYTES)
-    : records.findLastIndex(({ bytes }) => bytes.length >= MIN_ANSWER_BYTES);
-  return records.slice(0, first).reduce((offset, { bytes }) => offset + bytes.length, 0);
+  const isOfRequest = ({ type, bytes }: TlsRecord) => type === 23 && bytes.length >= MIN_REQUEST_BYTES;
+  const isOfAnswer = ({ bytes }: TlsRecord) => bytes.length >= MIN_ANSWER_BYTES;
+  const first = direction === "toServer" ? records.findIndex(isOfRequest) : records.findLastIndex(isOfAnswer);
+  const last = direction === "toServer" ? records.findLastIndex(isOfRequest) : records.length - 1;
+  const lengthOf = (count: number) =>
+    records.slice(0, count).reduce((offset, { bytes }) => offset + bytes.length, 0);
+  return { start: lengthOf(first), end: lengthOf(last + 1) };
 }
 
 function range(from: number, to: number, step: number): number[] {
