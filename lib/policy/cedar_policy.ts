@@ -41,8 +41,9 @@ export interface CedarOptions {
  * Only policies whose head fits the caller and the action are looked at: `principal == Caller::"7"` and
  * `action == Action::"Decrypt"` in the head keep a decision as fast with 1000 policies as with ten.
  *
- * Loading takes about 0.2 s for the first policy in a process, 30 ms for the next ones. Not guaranteed: that a
- * request that was never tried has fuel enough; it is refused then, and the reason says so.
+ * Loading takes about 0.2 s for the first text in a process and 30 ms for the next ones, and half a millisecond
+ * for each policy that is for one caller. Not guaranteed: that a request that was never tried has fuel enough; it
+ * is refused then, and the reason says so.
  *
  * @param text At most 512 KiB; brackets nest 64 deep at most, and no policy has more than 200 operators
  * @param options The limits, and the callers' attributes
@@ -185,27 +186,20 @@ function validate(source: Source, onWarning: ((warning: string) => void) | undef
  */
 function slice({ text, parts }: Source): PolicySlices {
   const cedar = new CedarInstance();
-  const policies = parts.map((part) => readOne(cedar, part));
-  const found = readTexts(cedar.call("policySetTextToParts", { json: text }, LOAD_FUEL).json);
-  const expected = found.map((part) => JSON.stringify(readOne(cedar, part))).sort();
-  const actual = policies.map((policy) => JSON.stringify(policy)).sort();
-  if (expected.length === actual.length && expected.every((one, index) => one === actual[index])) {
-    return new PolicySlices(policies.map(readScope));
-  }
-  throw noBounds();
-}
-
-function readOne(cedar: CedarInstance, text: string): unknown {
-  const policy = readPolicy(cedar.call("policyToJson", { json: JSON.stringify(text) }, LOAD_FUEL).json);
-  if (policy === undefined) throw noBounds();
-  return policy;
-}
-
-function noBounds(): Error {
-  return loadError("it cannot be told where each policy ends", {
+  const call = (name: "policySetTextToParts" | "policyToJson", json: string) =>
+    cedar.call(name, { json }, LOAD_FUEL).json;
+  const found = readTexts(call("policySetTextToParts", text)).sort();
+  const own = parts.map((part) => part.replace(BEFORE_POLICY, "")).sort();
+  const policies = parts.map((part) => readPolicy(call("policyToJson", JSON.stringify(part))));
+  const isSame = found.length === own.length && found.every((part, index) => part === own[index]);
+  if (isSame && !policies.includes(undefined)) return new PolicySlices(policies.map(readScope));
+  throw loadError("it cannot be told where each policy ends", {
     hint: "Are there unusual characters in comments or strings?",
   });
 }
+
+/** Comments and blanks, as Cedar passes them over. */
+const BEFORE_POLICY = /^(?:\s|\/\/[^\n\r]*)*/;
 
 function runValidation(json: string): string {
   const cedar = new CedarInstance();
