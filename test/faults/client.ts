@@ -91,6 +91,9 @@ const CALLS_UNDER_PRESSURE = 4;
 /** How long a call is under way when the process does something to it. */
 const UNDER_WAY_MS = 30;
 
+/** The same of the C client, whose thread has to start first. */
+const C_UNDER_WAY_MS = 1500;
+
 /** The client in this process. */
 export class FaultyClient implements FaultySubject {
   readonly #setup: ClientSetup;
@@ -187,9 +190,11 @@ export class FaultyClient implements FaultySubject {
       worker.once("message", resolve);
       worker.once("error", reject);
     });
-    await sleep(UNDER_WAY_MS);
-    await worker.terminate();
+    await sleep(this.#setup.engine === "sdk-client" ? C_UNDER_WAY_MS : UNDER_WAY_MS);
+    const ended = worker.terminate();
     this.#noteAsked();
+    // On Node.js not before C has returned.
+    await ended;
     await sleep(UNDER_WAY_MS);
   }
 

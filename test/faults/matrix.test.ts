@@ -5,6 +5,7 @@ import * as api from "../../mod.ts";
 import { FAULTS, type KmsFaultKind, NSM_FAULTS, type NsmFault } from "../../sim/mod.ts";
 import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
 import { assertOutcome, describeError, nameOutcome, type Outcome } from "./outcome.ts";
+import { readRealResults } from "./real_results.ts";
 import { renderMatrix } from "./table.ts";
 
 const MIN_FAULTS = 60;
@@ -51,6 +52,19 @@ describe("the fault matrix", () => {
     const [first, ...others] = FAULT_MATRIX as [FaultRow, ...FaultRow[]];
     assert.notEqual(readme, renderMatrix(others));
     assert.notEqual(readme, renderMatrix([{ ...first, name: "another" }, ...others]));
+  });
+
+  test("was tried whole on the real C client, which gave the plaintext or nothing", () => {
+    const { tries, rows } = readRealResults();
+    assert.deepEqual(Object.keys(rows), FAULT_MATRIX.map(({ name }) => name));
+    for (const [name, { fault, next }] of Object.entries(rows)) {
+      for (const tally of [fault, next]) {
+        assert.equal(Object.values(tally).reduce((sum, count) => sum + count, 0), tries, name);
+        for (const outcome of Object.keys(tally)) {
+          assert.match(outcome, /^(?:plaintext|ERR_[A-Z_]+|SIG[A-Z]+|hung|\d+)$/, name);
+        }
+      }
+    }
   });
 });
 

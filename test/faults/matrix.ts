@@ -423,7 +423,7 @@ const PROCESS: readonly FaultRow[] = [
     "plaintext",
   ),
   row("process", "a worker ends in flight", { by: "process", does: "ends a worker" }, "plaintext", {
-    notAsked: "the C client works on one thread, and a worker that is ended leaves it as it is",
+    notAsked: "ended inside C, a worker may leave its C client behind (sdk_client_ended_worker.test.ts)",
   }),
 ];
 

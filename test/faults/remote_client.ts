@@ -30,6 +30,8 @@ export class RemoteClient implements FaultySubject {
       child.on("close", (code, signal) => reject(new Error(`The process ended with ${signal ?? code}`)));
     });
     this.#ended.catch(() => {});
+    // What is told to a process that has crashed: how it ended says it.
+    child.stdin!.on("error", () => {});
     createInterface(child.stdout!).on("line", (line) => this.#take(JSON.parse(line) as ChildAnswer));
   }
 
@@ -63,7 +65,10 @@ export class RemoteClient implements FaultySubject {
     const asked = new Promise<void>((resolve) => this.#waiting.asked.push(resolve));
     const seen = new Promise<Seen>((resolve) => this.#waiting.seen.push(resolve));
     this.#send({ does: "decrypt", ask });
-    return { asked: Promise.race([asked, this.#ended]), seen: Promise.race([seen, this.#ended]) };
+    const running = { asked: Promise.race([asked, this.#ended]), seen: Promise.race([seen, this.#ended]) };
+    // Whoever waits for one of them may not get to the other.
+    for (const promise of [running.asked, running.seen]) promise.catch(() => {});
+    return running;
   }
 
   /** Closes the client, wipes its credentials, and leaves the process as it is. */

@@ -18,10 +18,17 @@ export const FAULT_TIMEOUT_MS: number = 3 * PATIENCE * PATIENT_MS;
  * @param world What is around the client
  * @param subject The client
  * @param row The fault
+ * @param onMade Called when the fault is in force
  * @returns What a decrypt came to; the fault is over
  */
-export async function meetFault(world: World, subject: FaultySubject, row: FaultRow): Promise<Seen> {
+export async function meetFault(
+  world: World,
+  subject: FaultySubject,
+  row: FaultRow,
+  onMade?: () => void,
+): Promise<Seen> {
   const fault = await world.make(row, subject);
+  onMade?.();
   try {
     const { asked, seen } = subject.decrypt(fault.ask);
     await asked;

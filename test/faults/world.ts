@@ -91,8 +91,11 @@ export class World implements AsyncDisposable {
     };
   }
 
-  /** @param engine Of the client: each row has an outcome for it */
-  static async start(engine: EngineName): Promise<World> {
+  /**
+   * @param engine Of the client: each row has an outcome for it
+   * @param timeoutMs Of calls that are to end
+   */
+  static async start(engine: EngineName, timeoutMs: number = PATIENT_MS): Promise<World> {
     const simulator = await startSimulator();
     const relay = await Relay.start(simulator.endpoint);
     const plaintext = new Uint8Array(randomBytes(PLAINTEXT_BYTES));
@@ -103,7 +106,7 @@ export class World implements AsyncDisposable {
     const ask: Ask = {
       ciphertext: Buffer.from(ciphertext).toString("base64"),
       keyId,
-      timeoutMs: PATIENT_MS,
+      timeoutMs,
     };
     const world = new World(engine, simulator, relay, plaintext, ask);
     await world.#connectDevice();
@@ -134,7 +137,10 @@ export class World implements AsyncDisposable {
       ...(made.by === "no NSM" && made.when === "opening" ? { has: "no NSM" } : {}),
       ...(made.by === "process" ? { meanwhile: made.does } : {}),
     };
-    const onceAsked = await this.#begin(made, subject);
+    const onceAsked = await this.#begin(made, subject).catch(async (error) => {
+      await this.#end(made, subject).catch(() => {});
+      throw error;
+    });
     return { ask, onceAsked, end: () => this.#end(made, subject) };
   }
 
