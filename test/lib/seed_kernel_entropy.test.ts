@@ -163,6 +163,8 @@ describe.skipIf(!onLinux)(`seedKernelEntropy()${REASON}`, () => {
     await assert.rejects(seedKernelEntropy(new Module(0), { sourcePath }), (error) => {
       assert.ok(error instanceof AttestationError);
       assert.equal(error.code, "ERR_ATTESTATION_ANSWER");
+      assert.equal(error.message, "Cannot seed the kernel: the NSM gave no random bytes");
+      assert.equal(error.hint, "Is what answers really a Nitro Secure Module?");
       return true;
     });
   });
@@ -172,6 +174,7 @@ describe.skipIf(!onLinux)(`seedKernelEntropy()${REASON}`, () => {
     const silent: RandomSource = { getRandom: () => promise };
     await assert.rejects(seedKernelEntropy(silent, { sourcePath, timeoutMs: 20 }), (error) => {
       assert.ok(error instanceof TimeoutError);
+      assert.match(error.message, /^Cannot seed the kernel: /);
       assert.match(error.hint, /the module/);
       return true;
     });
@@ -188,12 +191,13 @@ describe.skipIf(!onLinux)(`seedKernelEntropy()${REASON}`, () => {
   });
 
   test("refuses options that are wrong", async () => {
-    const wrong: readonly (readonly [unknown, typeof TypeError])[] = [
-      [{ byteLength: 31 }, RangeError],
-      [{ byteLength: 4097 }, RangeError],
-      [{ byteLength: "512" }, TypeError],
-      [{ bytes: 512 }, TypeError],
-      [{ devicePath: "/dev/\0random" }, TypeError],
+    const wrong: readonly (readonly [unknown, object])[] = [
+      [{ byteLength: 31 }, { name: "RangeError", message: /^byteLength / }],
+      [{ byteLength: 4097 }, { name: "RangeError", message: /^byteLength / }],
+      [{ byteLength: "512" }, { name: "TypeError", message: /^byteLength / }],
+      [{ bytes: 512 }, { name: "TypeError", message: /^The seedKernelEntropy options / }],
+      [{ devicePath: "/dev/\0random" }, { name: "TypeError", message: /^devicePath / }],
+      [{ sourcePath: "" }, { name: "RangeError", message: /^sourcePath / }],
       [{ timeoutMs: 0 }, RangeError],
       [null, TypeError],
     ];

@@ -494,6 +494,44 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent",
     why: "a job that has not returned has a thread; the type checker does not know",
   },
+  ...[
+    ["lib/native/descriptor.ts", "fd < 0", "fd <= 0"],
+    ["lib/native/kernel_random.ts", "fd >= 0", "fd > 0"],
+    ["lib/native/kernel_random.ts", "fd < 0", "fd <= 0"],
+    ["lib/native/listening_socket.ts", "fd < 0", "fd <= 0"],
+    ["lib/native/nsm_device.ts", "fd >= 0", "fd > 0"],
+    ["lib/native/socket_descriptor.ts", "fd >= 0", "fd > 0"],
+    [
+      "lib/native/listening_socket.ts",
+      "libc().call.dup3(listening, fd, O_CLOEXEC) < 0",
+      "libc().call.dup3(listening, fd, O_CLOEXEC) <= 0",
+    ],
+    [
+      "lib/native/socket_descriptor.ts",
+      "libc().call.dup3(connection, fd, O_CLOEXEC) < 0",
+      "libc().call.dup3(connection, fd, O_CLOEXEC) <= 0",
+    ],
+  ].map(([file = "", text = "", replacement = ""]) => ({
+    file,
+    text,
+    replacement,
+    kind: "equivalent" as const,
+    why: "0 is standard input, which the tests' process never closes: no other descriptor gets its number",
+  })),
+  ...[
+    "{ return SocketDescriptor.connect(AF_VSOCK, encodeSockaddrVm(cid, port), `vsock ${cid}:${port}`, timeoutMs); }",
+    "`vsock ${cid}:${port}`",
+    "setConnectTimeout(fd, timeoutMs);",
+    "{ const duration = encodeTimeval(timeoutMs); libc().call.setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, duration, duration.length); }",
+    "libc().call.setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, duration, duration.length);",
+    "family === AF_VSOCK",
+  ].map((text) => ({
+    file: "lib/native/socket_descriptor.ts",
+    text,
+    line: text === "family === AF_VSOCK" ? "setConnectTimeout" : "",
+    kind: "elsewhere" as const,
+    why: "vsock is connected inside a virtual machine only (npm run test:vsock)",
+  })),
 ];
 
 /**

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "#test";
 import { loader } from "#loader";
-import { EPERM } from "../../../ffi/layouts.ts";
+import { EPERM, RNDADDENTROPY, RNDRESEEDCRNG } from "../../../ffi/layouts.ts";
 import { LoadFailure } from "../../../ffi/symbols.ts";
 import {
   AttestationError,
@@ -15,11 +15,12 @@ import { findSdkLibrary } from "../../../lib/find_library.ts";
 import { isGranted } from "../../../lib/native/deno_rights.ts";
 import { Descriptor } from "../../../lib/native/descriptor.ts";
 import { KernelRandom, readHardwareSource } from "../../../lib/native/kernel_random.ts";
-import { cString, errno, errnoName, libc, readCString } from "../../../lib/native/libc.ts";
+import { copyFromC, cString, errno, errnoName, libc, readCString } from "../../../lib/native/libc.ts";
 import { NativeMemory } from "../../../lib/native/native_memory.ts";
 import { NsmDevice } from "../../../lib/native/nsm_device.ts";
 import { checkSdk, loadSdk, type Sdk } from "../../../lib/native/sdk_library.ts";
 import { doublePath, WITHOUT_DOUBLE } from "../../support/sdk_double.ts";
+import { spyOnFill } from "../../support/spy_on_fill.ts";
 import { fixErrno, replaceCalls } from "./replaced_calls.ts";
 
 const onDeno = "Deno" in globalThis;
@@ -163,6 +164,50 @@ describe("devices", () => {
       assert.match(error.hint, /^The driver answered with an error or nothing at all/);
       return true;
     });
+  });
+
+  test("the kernel is given the bytes themselves, with their count, and the copies are wiped", () => {
+    const before = readdirSync("/proc/self/fd").length;
+    const bytes = Uint8Array.from({ length: 40 }, (_, index) => index + 1);
+    const wiped: Uint8Array[] = [];
+    const given: [number, Uint8Array][] = [];
+    {
+      using kernel = KernelRandom.open("/dev/null");
+      using _calls = replaceCalls({
+        ioctl: (_fd, request, pointer) => {
+          given.push([request, copyFromC(pointer as never, request === RNDADDENTROPY ? 48 : 1)]);
+          return 0;
+        },
+      });
+      using _spy = spyOnFill((filled) => wiped.push(Uint8Array.from(filled)));
+      assert.equal(kernel.add(bytes), true);
+      assert.equal(kernel.reseed(), true);
+    }
+    const struct = new Uint8Array([64, 1, 0, 0, 40, 0, 0, 0, ...bytes]); // 320 bits, 40 bytes
+    assert.deepEqual(given, [[RNDADDENTROPY, struct], [RNDRESEEDCRNG, new Uint8Array(1)]]);
+    assert.deepEqual(wiped, [struct]);
+    assert.equal(readdirSync("/proc/self/fd").length, before);
+  });
+
+  test("those that are not there say what to look at", async () => {
+    fails(() => KernelRandom.open("/nonexistent"), {
+      message: "Cannot open /nonexistent: open failed with ENOENT",
+      cFunction: "open",
+      hint: "Is /dev mounted in this enclave, and may this process write to the device?",
+    });
+    assert.throws(() => NsmDevice.open("/nonexistent"), {
+      name: "AttestationError",
+      message: "Cannot open /nonexistent: open failed with ENOENT",
+      hint: "Is this process inside a Nitro Enclave? On a laptop, use the simulator and its `nsm`",
+    });
+    using device = NsmDevice.open("/dev/null");
+    await assert.rejects(
+      device.exchange(new Uint8Array(4097)),
+      /^RangeError: An NSM request has at most 4096 bytes, not 4097$/,
+    );
+    await assert.rejects(device.exchange(new Uint8Array(4096)), AttestationError);
+    device[Symbol.dispose]();
+    await assert.rejects(device.exchange(new Uint8Array(1)), isDisposed("NsmDevice"));
   });
 
   test("the kernel without CAP_SYS_ADMIN is written to, and what it does not take is an error", () => {
