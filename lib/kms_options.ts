@@ -45,7 +45,7 @@ export interface KmsClientOptions {
   readonly maxAttempts?: number | undefined;
   /**
    * How many connections to KMS there are at most, and so requests at once: the others wait in line, within their
-   * `timeoutMs`; 1 to 1024. Default: 16. Not for `sdk-client`, which has one at a time in the process.
+   * `timeoutMs`; 1 to 1024. Default: 16. Not for `sdk-client`, which has one at a time in each JavaScript thread.
    */
   readonly maxConnections?: number | undefined;
   /**
