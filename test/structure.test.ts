@@ -30,7 +30,7 @@ const ENTRY_POINTS: readonly string[] = ["sim/demo.ts", "sim/demo_story.ts", "si
 
 /** Packages, by the rooms that may import them. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  koffi: ["ffi"],
+  koffi: ["ffi", "test"],
   "@aws-sdk/client-kms": ["bench"],
   "@cedar-policy/cedar-wasm": ["policy", "bench"],
   cbor2: ["attestation", "sim", "test", "bench"],
