@@ -9,6 +9,10 @@ describe("readScope()", () => {
   const all = { op: "All" };
   const cases = [
     ["a caller", { principal: { op: "==", entity: caller }, action: all }, { caller: "7" }],
+    ["a caller of ten digits", {
+      principal: { op: "==", entity: { type: "Caller", id: "4294967295" } },
+      action: all,
+    }, { caller: "4294967295" }],
     ["every caller", { principal: all, action: all }, {}],
     ["a caller's group", { principal: { op: "in", entity: caller }, action: all }, {}],
     ["a kind", { principal: { op: "is", entity_type: "Caller" }, action: all }, {}],

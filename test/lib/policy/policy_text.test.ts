@@ -85,6 +85,9 @@ describe("scanPolicyText()", () => {
     }
     const quoted = when(`"${"+".repeat(500)}" == "${"(".repeat(500)}" // ${"!".repeat(500)}\n`);
     assert.deepEqual(scanPolicyText(quoted + "gift ".repeat(300)).names, ["policy0"]);
+    for (const many of ['"x",'.repeat(300), "// x\n".repeat(300)]) {
+      assert.deepEqual(scanPolicyText(`${many};`).names, ["policy0"]);
+    }
   });
 
   test("a template is refused, and not the text of one", () => {
