@@ -13,7 +13,7 @@ import {
 import { canaryFacts, MAX_FACTS_BYTES, type PolicyFacts, serialisedFacts } from "./facts.ts";
 import { denied, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
 import { type PolicySlice, PolicySlices, readScope } from "./policy_slices.ts";
-import { loadError, placeOfByte, type ScannedText, scanPolicyText } from "./policy_text.ts";
+import { areSamePolicies, loadError, placeOfByte, type ScannedText, scanPolicyText } from "./policy_text.ts";
 import { type AttributeTypes, cedarSchema } from "./schema.ts";
 
 /** The most fuel a decision may be given, and what it is given when nobody says how much. */
@@ -188,18 +188,15 @@ function slice({ text, parts }: Source): PolicySlices {
   const cedar = new CedarInstance();
   const call = (name: "policySetTextToParts" | "policyToJson", json: string) =>
     cedar.call(name, { json }, LOAD_FUEL).json;
-  const found = readTexts(call("policySetTextToParts", text)).sort();
-  const own = parts.map((part) => part.replace(BEFORE_POLICY, "")).sort();
+  const found = readTexts(call("policySetTextToParts", text));
   const policies = parts.map((part) => readPolicy(call("policyToJson", JSON.stringify(part))));
-  const isSame = found.length === own.length && found.every((part, index) => part === own[index]);
-  if (isSame && !policies.includes(undefined)) return new PolicySlices(policies.map(readScope));
+  if (areSamePolicies(parts, found) && !policies.includes(undefined)) {
+    return new PolicySlices(policies.map(readScope));
+  }
   throw loadError("it cannot be told where each policy ends", {
     hint: "Are there unusual characters in comments or strings?",
   });
 }
-
-/** Comments and blanks, as Cedar passes them over. */
-const BEFORE_POLICY = /^(?:\s|\/\/[^\n\r]*)*/;
 
 function runValidation(json: string): string {
   const cedar = new CedarInstance();

@@ -37,6 +37,20 @@ export function scanPolicyText(text: string): ScannedText {
 }
 
 /**
+ * @param parts Policies, each with the comments before it
+ * @param texts Policies without, in any order
+ * @returns Whether they are the same, to the letter
+ */
+export function areSamePolicies(parts: readonly string[], texts: readonly string[]): boolean {
+  const own = parts.map((part) => part.replace(BEFORE_POLICY, "")).sort();
+  const others = texts.toSorted();
+  return own.length === others.length && own.every((text, index) => text === others[index]);
+}
+
+/** Comments and blanks, as Cedar passes them over. */
+const BEFORE_POLICY = /^(?:\s|\/\/[^\n\r]*)*/;
+
+/**
  * @param problem To follow "Cannot load the policy: "
  * @param details The place and the hint
  * @returns The error

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, describe, test } from "#test";
@@ -18,16 +19,19 @@ const SUCCESS = '{"type":"success"}';
 mkdirSync(BUILD, { recursive: true });
 const folder = mkdtempSync(join(BUILD, "cedar-"));
 
-/** A copy of the room, with a file beside it as a bundle has. */
+/** A copy of the room, with a file beside it as a bundle has, or none. */
 async function roomWith(
   name: string,
-  wasm: Uint8Array,
+  wasm: Uint8Array | undefined,
+  parent = folder,
 ): Promise<typeof import("../../../lib/policy/cedar_module.ts")> {
-  const room = join(folder, name);
+  const room = join(parent, name);
   cpSync(join(LIB, "policy"), join(room, "policy"), { recursive: true });
   const leaves = ["error_base.ts", "attestation_error.ts", "errors.ts", "checks.ts"];
   for (const leaf of leaves) copyFileSync(join(LIB, leaf), join(room, leaf));
-  writeFileSync(join(room, "policy", CEDAR_WASM_FILE), wasm);
+  // Away from the repository nothing else says that these are modules.
+  writeFileSync(join(room, "package.json"), '{"type":"module"}');
+  if (wasm !== undefined) writeFileSync(join(room, "policy", CEDAR_WASM_FILE), wasm);
   return await import(pathToFileURL(join(room, "policy/cedar_module.ts")).href);
 }
 
@@ -106,6 +110,21 @@ describe("CedarInstance", () => {
     assert.throws(() => new bad.CedarInstance(), {
       code: "ERR_LIBRARY_LOAD",
       message: "Cannot load Cedar: cedar_wasm_bg.wasm is not the file of version 4.13.0",
+      hint: "Is @cedar-policy/cedar-wasm installed at the version that package.json names?",
     });
+  });
+
+  test("says when there is no file at all", async () => {
+    const outside = mkdtempSync(join(tmpdir(), "enclave-kms-cedar-"));
+    try {
+      const room = await roomWith("without", undefined, outside);
+      assert.throws(() => new room.CedarInstance(), {
+        code: "ERR_LIBRARY_LOAD",
+        message: "Cannot load Cedar: cedar_wasm_bg.wasm is not there",
+        hint: "Is @cedar-policy/cedar-wasm installed, or the file beside the bundle?",
+      });
+    } finally {
+      rmSync(outside, { recursive: true });
+    }
   });
 });

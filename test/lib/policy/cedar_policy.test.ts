@@ -113,6 +113,20 @@ describe("cedarPolicy()", () => {
     }
   });
 
+  test("has the name that it is given, and one without", () => {
+    assert.equal(cedarPolicy(TENANT_POLICY).name, "cedar");
+    assert.equal(cedarPolicy(TENANT_POLICY, { name: "tenants" }).name, "tenants");
+  });
+
+  test("refuses what is too long for Cedar, though not for a policy", () => {
+    const [policy, longest] = [cedarPolicy(permit("true")), 65_536 - 700];
+    const { allowed, reason } = policy.decide(facts({ encryptionContext: { x: "a".repeat(longest) } }));
+    assert.equal(allowed, false);
+    assert.equal(reason, "Cedar could not decide: The request comes to more than 65536 bytes");
+    const shorter = policy.decide(facts({ encryptionContext: { x: "a".repeat(longest - 500) } }));
+    assert.equal(shorter.allowed, true, shorter.reason);
+  });
+
   test("takes no facts but the host's own", () => {
     const { allowed, reason } = cedarPolicy(permit("true")).decide({ ...facts() });
     assert.equal(allowed, false);
@@ -177,6 +191,22 @@ describe("loading a Cedar policy", () => {
     loadFails('permit(principal, action == Action::"Decypt", resource);', { message: /Action::"Decypt"/ });
   });
 
+  test("says how many problems there are besides the first", () => {
+    const wrong = permit('principal.tenant == "red"');
+    const hintOf = (text: string) => {
+      try {
+        cedarPolicy(text);
+      } catch (error) {
+        return (error as PolicyLoadError).hint;
+      }
+    };
+    assert.equal(hintOf(wrong), "Does it fit the schema, which cedarSchema() shows?");
+    assert.equal(
+      hintOf(wrong.repeat(3)),
+      "Does it fit the schema, which cedarSchema() shows? There are 2 more problems",
+    );
+  });
+
   test("refuses what can never apply, unless warnings are asked for", () => {
     const never = `${TENANT_POLICY} @id("never") ${permit("false")}`;
     loadFails(never, { message: /policy is impossible/, policyId: "never" });
@@ -191,6 +221,11 @@ describe("loading a Cedar policy", () => {
       message: /it cannot decide a plain Decrypt: policy0 failed: entity .* does not exist/,
     });
     loadFails(permit("context.time * 9000000000000000000 > 5"), { message: /integer overflow/ });
+    // Eight times this number is too much, three times is not.
+    const ofCid = "when { principal.cid * 2305843009213693951 > 0 };";
+    loadFails(`permit(principal == Caller::"8", action, resource) ${ofCid}`, { message: /integer overflow/ });
+    const three = `permit(principal == Caller::"3", action, resource) ${ofCid}`;
+    assert.equal(cedarPolicy(three).decide(factsOf(3, "red")).allowed, true);
   });
 
   test("refuses no policy, templates, and what would trap Cedar", () => {
@@ -224,8 +259,14 @@ describe("loading a Cedar policy", () => {
 
   test("refuses wrong options", () => {
     assert.throws(() => cedarPolicy(TENANT_POLICY, { fuel: 2_000_001 }), RangeError);
-    assert.throws(() => cedarPolicy(TENANT_POLICY, { fuel: 0 }), RangeError);
-    assert.throws(() => cedarPolicy(TENANT_POLICY, { feul: 1 } as object), TypeError);
+    assert.throws(() => cedarPolicy(TENANT_POLICY, { fuel: 0 }), {
+      name: "RangeError",
+      message: /^fuel must /,
+    });
+    assert.throws(() => cedarPolicy(TENANT_POLICY, { feul: 1 } as object), {
+      name: "TypeError",
+      message: /^The Cedar options has no field `feul`: expected name, fuel, attributes, onWarning$/,
+    });
     assert.throws(() => cedarPolicy(TENANT_POLICY, { attributes: { cid: "Long" } }), TypeError);
     assert.throws(() => cedarPolicy(TENANT_POLICY, { attributes: { "a;b": "Long" } }), TypeError);
     assert.throws(() => cedarPolicy(7 as unknown as string), TypeError);

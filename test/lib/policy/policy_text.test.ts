@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { PolicyLoadError } from "../../../lib/errors.ts";
-import { MAX_POLICY_BYTES, placeOf, placeOfByte, scanPolicyText } from "../../../lib/policy/policy_text.ts";
+import {
+  areSamePolicies,
+  MAX_POLICY_BYTES,
+  placeOf,
+  placeOfByte,
+  scanPolicyText,
+} from "../../../lib/policy/policy_text.ts";
 import { cedarSchema } from "../../../lib/policy/schema.ts";
 
 const PERMIT = "permit(principal, action, resource)";
@@ -15,6 +21,26 @@ function refuses(text: string, message: string, hint: string, policyId?: string)
     return true;
   });
 }
+
+describe("areSamePolicies()", () => {
+  const one = `${PERMIT};`;
+  const other = when('"// none" == "x"');
+
+  test("looks past what comes before each policy, and past the order", () => {
+    assert.ok(areSamePolicies([one, ` // one;\r\n\n${other}`], [other, one]));
+    assert.ok(areSamePolicies([`//\r${one}`, one], [one, one]));
+    assert.ok(areSamePolicies([], []));
+  });
+
+  test("sees what is there once more, is gone, or is another", () => {
+    assert.ok(!areSamePolicies([one], [one, one]));
+    assert.ok(!areSamePolicies([one, one], [one]));
+    assert.ok(!areSamePolicies([one, other], [one, one]));
+    assert.ok(!areSamePolicies([other, one], [one, one]));
+    assert.ok(!areSamePolicies([`${one} // after`], [one]));
+    assert.ok(!areSamePolicies([`// ${one}`], [one]));
+  });
+});
 
 describe("scanPolicyText()", () => {
   test("names policies by their @id, or by their number", () => {
