@@ -49,12 +49,18 @@ export class Child implements AsyncDisposable {
 
   /**
    * @param question Becomes one line of its input
+   * @param limitMs After so many milliseconds without an answer it is ended: what is measured may hang
    * @returns The answer
    * @throws {ChildDied} When it ended instead
    */
-  async ask<T>(question: unknown): Promise<T> {
-    this.#process.stdin?.write(`${JSON.stringify(question)}\n`);
-    return await this.read<T>();
+  async ask<T>(question: unknown, limitMs = LIMIT_MS): Promise<T> {
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), limitMs);
+    try {
+      this.#process.stdin?.write(`${JSON.stringify(question)}\n`);
+      return await this.read<T>();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Ends it. */
@@ -76,6 +82,9 @@ function isComplaint(answer: unknown): answer is Complaint {
 }
 
 const MAX_ERROR_LENGTH = 2000;
+
+/** More than whatever is measured needs on a busy machine. */
+const LIMIT_MS = 60_000;
 
 /** How long a process may take to end. */
 const GRACE_MS = 2000;

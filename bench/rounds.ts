@@ -39,10 +39,20 @@ export async function runRounds(
     progress(`round ${++rounds} of ${plan.rounds}`);
     for (const cell of shuffle(cells, random)) {
       const forMs = pathKind(cell.path).isSlow ? plan.slowForMs : plan.forMs;
+      const startedAt = performance.now();
       found.get(cell)?.push(await workers.measure(cell, forMs));
+      const seconds = (performance.now() - startedAt) / 1000;
+      if (seconds > SLOW_SECONDS) progress(`${describe(cell)} took ${seconds.toFixed(0)} s`);
     }
   }
   return { rounds, measured: [...found].map(([cell, slices]) => ({ cell, slices })) };
+}
+
+/** What takes longer is told: a benchmark that is silent looks as if it hung. */
+const SLOW_SECONDS = 5;
+
+function describe({ path, runtime, roundTripMs, atOnce }: Cell): string {
+  return `${path} on ${runtime}, ${roundTripMs} ms, ${atOnce} at once`;
 }
 
 /** Each process is warmed up once for each network, with 16 at once if it is so measured. */
