@@ -17,7 +17,7 @@ export async function openServer(setting: Setting, parts: Parts, roundTripMs: Ro
   await server.ask<boolean>({ setting, parts, roundTripMs, socket } satisfies ServerOrder);
   const idle: Caller[] = [];
   const ask = async (path: string, body: unknown): Promise<string> => {
-    const caller = idle.pop() ?? await Caller.open(socket);
+    const caller = takeOpen(idle) ?? await Caller.open(socket);
     const answer = await caller.post(path, JSON.stringify(body));
     idle.push(caller);
     return answer;
@@ -34,6 +34,11 @@ export async function openServer(setting: Setting, parts: Parts, roundTripMs: Ro
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The server closes what was idle for a minute. */
+function takeOpen(idle: Caller[]): Caller | undefined {
+  for (let caller = idle.pop(); caller !== undefined; caller = idle.pop()) if (caller.isOpen) return caller;
 }
 
 /** One request after the other over one connection. */
@@ -55,6 +60,10 @@ class Caller implements Disposable {
     await once(socket, "connect");
     socket.on("error", () => {});
     return new Caller(socket);
+  }
+
+  get isOpen(): boolean {
+    return !this.#socket.closed && !this.#socket.destroyed && this.#socket.readable;
   }
 
   post(path: string, body: string): Promise<string> {
