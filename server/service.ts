@@ -6,7 +6,7 @@ import { encodeHex } from "../lib/encoding.ts";
 import { AttestationError } from "../lib/errors.ts";
 import type { CallOptions } from "../lib/request_fields.ts";
 import type { KmsClient } from "../mod.ts";
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Admission } from "./admission.ts";
 import type { ClientPool } from "./client_pool.ts";
 import {
@@ -226,7 +226,9 @@ export class EnclaveService implements AsyncDisposable {
   async #readPcrs(nsm: NsmClient): Promise<void> {
     using deadline = new Deadline("ask the NSM", this.#parts.timeoutMs);
     const { pcrs } = decodeAttestationDocument(await deadline.race(nsm.attest({})));
-    this.#pcrs = Object.fromEntries([...pcrs].map(([index, value]) => [index, encodeHex(value)]));
+    this.#pcrs = Object.freeze(
+      Object.fromEntries([...pcrs].map(([index, value]) => [index, encodeHex(value)])),
+    );
   }
 }
 
@@ -243,7 +245,7 @@ function check<T>(body: () => T): T {
 function note({ keyId, ciphertext }: Omit<RequestFacts, "region">, record: RequestRecord): void {
   record.keyId = keyId;
   if (ciphertext === undefined) return;
-  record.ciphertextSha256 = createHash("sha256").update(ciphertext).digest("hex");
+  record.ciphertextSha256 = hash("sha256", ciphertext);
 }
 
 async function succeeds(work: Promise<unknown>, report?: (error: unknown) => void): Promise<boolean> {

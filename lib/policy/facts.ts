@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { checkInteger, checkOneOf, checkWellFormed } from "../checks.ts";
 
 /** What a policy is asked about. */
@@ -49,7 +49,7 @@ export interface FactParts {
   readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
   /** The very bytes that go to KMS; undefined when the operation has none. */
   readonly ciphertext?: Uint8Array | undefined;
-  /** The enclave's PCRs in hex, by index 0 to 15. */
+  /** The enclave's PCRs in hex, by index 0 to 15. A frozen object is looked at once. */
   readonly pcrs?: Readonly<Record<number, string>> | undefined;
   /** Seconds since 1970. */
   readonly time: number;
@@ -220,22 +220,29 @@ function checkAttribute(value: AttributeValue): AttributeValue {
   return checkInteger("attributes", value, { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
 }
 
-function checkPcrs(pcrs: Readonly<Record<number, string>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(pcrs).map(([index, hex]) => {
-      const number = checkInteger("pcrs", Number(index), { min: 0, max: 15 });
-      if (typeof hex !== "string" || !/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/.test(hex)) {
-        throw new TypeError("pcrs must be lowercase hex of 32, 48 or 64 bytes");
-      }
-      return [`pcr${number}`, hex];
-    }),
-  );
+/** What frozen PCRs came to: a server has the same ones for every request, and there are 16 to check. */
+const checkedPcrs = new WeakMap<object, Readonly<Record<string, string>>>();
+
+function checkPcrs(pcrs: Readonly<Record<number, string>>): Readonly<Record<string, string>> {
+  const known = checkedPcrs.get(pcrs);
+  if (known !== undefined) return known;
+  const checked = Object.fromEntries(Object.entries(pcrs).map(checkPcr));
+  if (Object.isFrozen(pcrs)) checkedPcrs.set(pcrs, checked);
+  return checked;
+}
+
+function checkPcr([index, hex]: readonly [string, string]): [name: string, hex: string] {
+  const number = checkInteger("pcrs", Number(index), { min: 0, max: 15 });
+  if (typeof hex !== "string" || !/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/.test(hex)) {
+    throw new TypeError("pcrs must be lowercase hex of 32, 48 or 64 bytes");
+  }
+  return [`pcr${number}`, hex];
 }
 
 function describeCiphertext(ciphertext: Uint8Array | undefined) {
   if (ciphertext === undefined) return { ciphertextLength: 0, ciphertextSha256: "" };
   if (!(ciphertext instanceof Uint8Array)) throw new TypeError("ciphertext must be a Uint8Array");
-  const ciphertextSha256 = createHash("sha256").update(ciphertext).digest("hex");
+  const ciphertextSha256 = hash("sha256", ciphertext);
   return { ciphertextLength: ciphertext.length, ciphertextSha256 };
 }
 

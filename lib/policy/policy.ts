@@ -8,7 +8,7 @@ export interface PolicyDecision {
   readonly reason: string;
   /** The policies that made the decision: their `@id`s, or the names of plug-ins. */
   readonly determining: readonly string[];
-  /** Units of fuel that the decision took. */
+  /** Units of fuel that the decision took; 0 when it was remembered. */
   readonly fuelUsed?: number;
 }
 

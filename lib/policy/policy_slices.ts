@@ -1,11 +1,14 @@
+import { readContextUse } from "./context_use.ts";
 import { POLICY_ACTIONS, type PolicyAction } from "./facts.ts";
 
-/** Which requests a policy may apply to, as far as its head says so. */
+/** Which requests a policy may apply to, as far as its head says so, and what of the context it reads. */
 export interface PolicyScope {
   /** The only caller, where `principal == Caller::"7"` names one. */
   readonly caller: string | undefined;
   /** The only actions, where `action == …` or `action in […]` names them. */
   readonly actions: readonly string[] | undefined;
+  /** The attributes of the context that the policy reads; undefined when it may read any. */
+  readonly reads: ReadonlySet<string> | undefined;
 }
 
 /** Some of the policies: all that may apply to some requests. */
@@ -14,6 +17,8 @@ export interface PolicySlice {
   readonly name: string;
   /** Which, by their places in the text, from the first. */
   readonly policies: readonly number[];
+  /** The attributes of the context that they read, in order; undefined when one may read any. */
+  readonly reads: readonly string[] | undefined;
 }
 
 /** Whose requests for what a slice decides. */
@@ -44,7 +49,8 @@ export class PolicySlices {
     const kept = new Map<string, PolicySlice>();
     const keep = (policies: readonly number[]): PolicySlice => {
       const key = policies.join();
-      const slice = kept.get(key) ?? { name: `slice${kept.size}`, policies };
+      const slice = kept.get(key) ??
+        { name: `slice${kept.size}`, policies, reads: readTogether(scopes, policies) };
       kept.set(key, slice);
       return slice;
     };
@@ -111,17 +117,28 @@ function makeSlices(
   return { named: new Map(named), others: keep(forAll) };
 }
 
+function readTogether(scopes: readonly PolicyScope[], policies: readonly number[]): string[] | undefined {
+  const sets = policies.map((place) => scopes[place]?.reads);
+  if (!sets.every((set) => set !== undefined)) return undefined;
+  return [...new Set(sets.flatMap((set) => [...set]))].sort();
+}
+
 function merge(...lists: readonly (readonly number[])[]): number[] {
   return lists.flat().sort((left, right) => left - right);
 }
 
 /**
  * @param policy As Cedar's `policyToJson` has it
- * @returns What its head says of callers and actions; nothing, where that is not of a known shape
+ * @returns What its head says of callers and actions, which is nothing where that is not of a known shape, and
+ * what it reads
  */
 export function readScope(policy: unknown): PolicyScope {
   const { principal, action } = asRecord(policy);
-  return { caller: readCaller(asRecord(principal)), actions: readActions(asRecord(action)) };
+  return {
+    caller: readCaller(asRecord(principal)),
+    actions: readActions(asRecord(action)),
+    reads: readContextUse(policy),
+  };
 }
 
 function readCaller({ op, entity }: Readonly<Record<string, unknown>>): string | undefined {

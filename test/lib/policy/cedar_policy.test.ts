@@ -263,9 +263,13 @@ describe("loading a Cedar policy", () => {
       name: "RangeError",
       message: /^fuel must /,
     });
+    for (const remembered of [-1, 100_001, 0.5]) {
+      assert.throws(() => cedarPolicy(TENANT_POLICY, { remembered }), { message: /^remembered must / });
+    }
     assert.throws(() => cedarPolicy(TENANT_POLICY, { feul: 1 } as object), {
       name: "TypeError",
-      message: /^The Cedar options has no field `feul`: expected name, fuel, attributes, onWarning$/,
+      message:
+        /^The Cedar options has no field `feul`: expected name, fuel, remembered, attributes, onWarning$/,
     });
     assert.throws(() => cedarPolicy(TENANT_POLICY, { attributes: { cid: "Long" } }), TypeError);
     assert.throws(() => cedarPolicy(TENANT_POLICY, { attributes: { "a;b": "Long" } }), TypeError);

@@ -31,6 +31,17 @@ describe("makeFacts()", () => {
     }
   });
 
+  test("looks at frozen PCRs once, and at others each time", () => {
+    const pcrs = (hex: string) => ({ 0: hex.repeat(48) });
+    const frozen = Object.freeze(pcrs("ab"));
+    assert.equal(facts({ pcrs: frozen }).context.pcrs, facts({ pcrs: frozen }).context.pcrs);
+    const open = pcrs("ab");
+    facts({ pcrs: open });
+    open[0] = "cd".repeat(48);
+    assert.deepEqual(facts({ pcrs: open }).context.pcrs, { pcr0: "cd".repeat(48) });
+    assert.throws(() => facts({ pcrs: Object.freeze(pcrs("AB")) }), TypeError);
+  });
+
   test("reads each part once", () => {
     let reads = 0;
     const made = facts({

@@ -41,19 +41,22 @@ describe("readScope()", () => {
 
   for (const [name, policy, expected] of cases) {
     test(`reads ${name}`, () => {
-      assert.deepEqual(readScope(policy), { caller: undefined, actions: undefined, ...expected });
+      const nothing = { caller: undefined, actions: undefined, reads: new Set() };
+      assert.deepEqual(readScope(policy), { ...nothing, ...expected });
     });
   }
 });
 
+const ANY = { caller: undefined, actions: undefined, reads: new Set<string>() };
+
 describe("PolicySlices", () => {
   test("leaves out what names another caller or action, and keeps the order", () => {
     const slices = new PolicySlices([
-      { caller: "7", actions: undefined },
-      { caller: undefined, actions: ["Encrypt"] },
-      { caller: "8", actions: ["Decrypt"] },
-      { caller: undefined, actions: undefined },
-      { caller: "7", actions: ["Decrypt", "Encrypt"] },
+      { ...ANY, caller: "7" },
+      { ...ANY, actions: ["Encrypt"] },
+      { ...ANY, caller: "8", actions: ["Decrypt"] },
+      ANY,
+      { ...ANY, caller: "7", actions: ["Decrypt", "Encrypt"] },
     ]);
     const places = (caller: string, action: (typeof POLICY_ACTIONS)[number]) =>
       slices.of(caller, action).policies;
@@ -67,7 +70,7 @@ describe("PolicySlices", () => {
   });
 
   test("are each there once, with every use", () => {
-    const { all, uses } = new PolicySlices([{ caller: "7", actions: undefined }]);
+    const { all, uses } = new PolicySlices([{ ...ANY, caller: "7" }]);
     assert.deepEqual(all.map(({ policies }) => policies), [[], [0]].reverse());
     assert.equal(uses.length, 2 * POLICY_ACTIONS.length);
     assert.equal(new Set(all.map(({ name }) => name)).size, all.length);
@@ -75,10 +78,22 @@ describe("PolicySlices", () => {
 
   test("do not multiply: many callers beside many policies for all are not told apart", () => {
     const scopes = Array.from({ length: 1000 }, (_, index) => ({
+      ...ANY,
       caller: index % 2 === 0 ? String(index) : undefined,
-      actions: undefined,
     }));
     const { all } = new PolicySlices(scopes);
     assert.deepEqual(all.map(({ policies }) => policies.length), [1000]);
+  });
+
+  test("read what one of their policies reads, and no more", () => {
+    const slices = new PolicySlices([
+      { ...ANY, caller: "7", reads: new Set(["time", "pcrs"]) },
+      { ...ANY, caller: "8", reads: undefined },
+      { ...ANY, reads: new Set(["recentCount", "time"]) },
+    ]);
+    const reads = (caller: string) => slices.of(caller, "Decrypt").reads;
+    assert.deepEqual(reads("7"), ["pcrs", "recentCount", "time"]);
+    assert.deepEqual(reads("8"), undefined);
+    assert.deepEqual(reads("9"), ["recentCount", "time"]);
   });
 });

@@ -35,29 +35,49 @@ describe("a policy in slices", () => {
       'when { context.encryptionContext.hasTag("tenant") }',
       "unless { principal has tenant }",
       "when { context.recentCount * 9000000000000000000 > 0 }",
+      "when { context.time > 1800000000 }",
+      "unless { context has pcrs && [context.ciphertextLength, 7].contains(184) }",
+      "when { {Var: context.time, left: context.recentCount}.Var == 1800000000 }",
+      "when { {whole: context}.whole.time > 1800000000 }",
+      'when { principal has tenant && principal.tenant like "*d" }',
+      'unless { resource.id == "alias/tenants" }',
     );
     const policy = fc.record({ effect: fc.constantFrom("permit", "forbid"), head, action, condition });
     const request = fc.record({
       cid: fc.constantFrom(3, 7, 8, 9),
       action: fc.constantFrom(...POLICY_ACTIONS),
+      attributes: fc.constantFrom({}, { tenant: "red" }, { tenant: "blue" }),
+      encryptionContext: fc.constantFrom({}, { tenant: "red" }),
+      keyId: fc.constantFrom("alias/tenants", "alias/other"),
+      ciphertext: fc.constantFrom(new Uint8Array(184), new Uint8Array(9)),
+      time: fc.constantFrom(1_800_000_000, 1_800_000_001),
       recentCount: fc.constantFrom(1, 9),
     });
-    const seen = { allowed: 0, refused: 0, failed: 0 };
+    const seen = { allowed: 0, refused: 0, failed: 0, remembered: 0 };
     fc.assert(
       fc.property(
         fc.array(policy, { minLength: 1, maxLength: 12 }),
         fc.array(request, { minLength: 20, maxLength: 20 }),
-        (policies, requests) => {
+        (policies, distinct) => {
           const text = policies.map(({ effect, head, action, condition }) =>
             `// a policy; of many\n${effect}(${head}, ${action}, resource) ${condition};`
           ).join("\n");
           const names = policies.map((_, index) => `policy${index}`);
           const whole = new Whole(text, names);
           const sliced = cedarPolicy(text);
-          for (const { cid, ...request } of requests) {
-            const asked = facts({ ...request, caller: { cid, attributes: {} } });
+          // Each of those that follow one differs from it in what a policy may read, or may not.
+          const requests = distinct.flatMap((one) => [
+            one,
+            { ...one, recentCount: one.recentCount + 5 },
+            { ...one, time: one.time + 1 },
+            { ...one, ciphertext: new Uint8Array(184) },
+            one,
+          ]);
+          for (const { cid, attributes, ...request } of requests) {
+            const asked = facts({ ...request, caller: { cid, attributes } });
             const expected = whole.decide(asked);
-            const { fuelUsed: _, ...decision } = sliced.decide(asked);
+            const { fuelUsed, ...decision } = sliced.decide(asked);
+            if (fuelUsed === 0) seen.remembered++;
             if (expected === "failed") {
               seen.failed++;
               assert.equal(decision.allowed, false);
