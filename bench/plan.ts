@@ -21,7 +21,9 @@ export interface RoundPlan {
   /** How long one cell is measured in one round, in milliseconds; what is slow takes longer. */
   readonly forMs: number;
   readonly slowForMs: number;
-  /** How long each process is warmed up. */
+  /** How long each process of a warm path is warmed up for each network, so that V8 optimises what it runs. */
+  readonly firstWarmUpMs: number;
+  /** How long each cell of a warm path is warmed up again. */
   readonly warmUpMs: number;
   /** After so many milliseconds no round begins, however busy the machine is. */
   readonly latestRoundMs: number;
@@ -58,7 +60,8 @@ const QUICK: Lengths = {
   rounds: 3,
   forMs: 120,
   slowForMs: 120,
-  warmUpMs: 250,
+  firstWarmUpMs: 250,
+  warmUpMs: 0,
   starts: 1,
   turns: {
     ffi: { warmUp: 10, rounds: 20 },
@@ -73,7 +76,8 @@ const FULL: Lengths = {
   rounds: 3,
   forMs: 500,
   slowForMs: 1000,
-  warmUpMs: 1500,
+  firstWarmUpMs: 2500,
+  warmUpMs: 250,
   starts: 7,
   turns: {
     ffi: { warmUp: 50, rounds: 200 },

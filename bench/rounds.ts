@@ -33,14 +33,16 @@ export async function runRounds(
   const cells = plan.cells.filter(({ path }) => pathKind(path).missing?.(lab.parts) === undefined);
   const found = new Map(cells.map((cell) => [cell, [] as Slice[]]));
   progress("warming up");
-  for (const cell of cells.filter(isFirstOfItsKind)) await workers.measure(cell, plan.warmUpMs);
+  for (const cell of cells.filter(isFirstOfItsKind)) {
+    await workers.measure(cell, pathKind(cell.path).isSlow ? 0 : plan.firstWarmUpMs, 0);
+  }
   let rounds = 0;
   while (rounds < plan.rounds && (rounds === 0 || performance.now() < plan.latestRoundMs)) {
     progress(`round ${++rounds} of ${plan.rounds}`);
     for (const cell of shuffle(cells, random)) {
       const forMs = pathKind(cell.path).isSlow ? plan.slowForMs : plan.forMs;
       const startedAt = performance.now();
-      found.get(cell)?.push(await workers.measure(cell, forMs));
+      found.get(cell)?.push(await workers.measure(cell, forMs, plan.warmUpMs));
       const seconds = (performance.now() - startedAt) / 1000;
       if (seconds > SLOW_SECONDS) progress(`${describe(cell)} took ${seconds.toFixed(0)} s`);
     }
@@ -73,8 +75,18 @@ class Workers implements AsyncDisposable {
     this.#lab = lab;
   }
 
-  async measure({ path, runtime, roundTripMs, atOnce, watchesLoop }: Cell, forMs: number): Promise<Slice> {
-    const order: SliceOrder = { roundTripMs, atOnce, forMs, isWarm: !pathKind(path).isSlow, watchesLoop };
+  async measure(
+    { path, runtime, roundTripMs, atOnce, watchesLoop }: Cell,
+    forMs: number,
+    warmUpMs: number,
+  ): Promise<Slice> {
+    const order: SliceOrder = {
+      roundTripMs,
+      atOnce,
+      forMs,
+      warmUpMs: pathKind(path).isSlow ? undefined : warmUpMs,
+      watchesLoop,
+    };
     const worker = await this.#worker(path, runtime);
     try {
       const slice = await worker.ask<Slice>(order);

@@ -11,8 +11,11 @@ export interface SliceOrder {
   readonly atOnce: number;
   /** After so many milliseconds no call begins; each of those at once makes one, or a few until one succeeds. */
   readonly forMs: number;
-  /** One call of each of those at once before the clock starts: connections and documents may have aged. */
-  readonly isWarm: boolean;
+  /**
+   * How long calls are made before the clock starts, and one of each of those at once at least: connections and
+   * documents may have aged, caches are another process's by now, and V8 throws away code that was idle.
+   */
+  readonly warmUpMs?: number | undefined;
   /** Whether to watch the event loop, which costs a little. */
   readonly watchesLoop?: boolean;
 }
@@ -57,7 +60,9 @@ export async function measureSlice(
     return await attempt(path, sample, failures);
   };
   const lanes = Array.from({ length: order.atOnce }, () => decrypt);
-  if (order.isWarm) await Promise.all(lanes.map((call) => call()));
+  const { warmUpMs } = order;
+  const warmsUpSince = performance.now();
+  if (warmUpMs !== undefined) await Promise.all(lanes.map((call) => runLane(call, warmsUpSince, warmUpMs)));
   const watch = order.watchesLoop ? new LoopWatch() : undefined;
   const cpuBefore = cpuMs();
   const startedAt = performance.now();

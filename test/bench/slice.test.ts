@@ -9,7 +9,7 @@ const SAMPLES: readonly Sample[] = [{ ciphertext: "QQ==", plaintext: "Qg==" }, {
   ciphertext: "Qw==",
   plaintext: "RA==",
 }];
-const ORDER: SliceOrder = { roundTripMs: 0, atOnce: 3, forMs: 30, isWarm: false };
+const ORDER: SliceOrder = { roundTripMs: 0, atOnce: 3, forMs: 30 };
 
 const pathOf = (decrypt: Path["decrypt"]): Path => ({
   decrypt,
@@ -44,7 +44,7 @@ describe("slice", () => {
   test("measureSlice() does not count what it warms up with", async () => {
     let calls = 0;
     const path = pathOf(() => Promise.resolve(++calls > 0));
-    const slice = await measureSlice(path, SAMPLES, { ...ORDER, forMs: 0, isWarm: true });
+    const slice = await measureSlice(path, SAMPLES, { ...ORDER, forMs: 0, warmUpMs: 0 });
     assert.equal(calls, 6);
     assert.equal(slice.latenciesMs.length, 3);
   });

@@ -74,8 +74,14 @@ export const AREAS: Readonly<Record<string, Area>> = {
     tests: ["test/lib/policy/{instructions,meter,wasm_policy,wasm_reader}.test.ts"],
   },
   policies: {
-    mutate: ["lib/policy/{cedar_answers,policy_file,policy_slices,policy_text,schema}.ts"],
-    tests: ["test/lib/policy/{cedar_answers,policy_file,policy_slices,policy_text}.test.ts"],
+    mutate: [
+      "lib/policy/{cedar_answers,policy_file,policy_slices,policy_text,schema}.ts",
+      "lib/policy/{context_use,decision_memory}.ts",
+    ],
+    tests: [
+      "test/lib/policy/{cedar_answers,policy_file,policy_slices,policy_text}.test.ts",
+      "test/lib/policy/{context_use,decision_memory}.test.ts",
+    ],
   },
   // Without the oracles, which take ten seconds and are for Cedar itself.
   cedar: {
@@ -83,6 +89,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       // All that is not of another area, so that a new file is in one.
       "lib/policy/*.ts",
       "!lib/policy/{mod,facts,policy,rate,meter,wasm_*,cedar_answers,policy_*,schema}.ts",
+      "!lib/policy/{context_use,decision_memory}.ts",
     ],
     tests: ["test/lib/policy/{cedar_module,cedar_policy,hostile}.test.ts"],
   },
