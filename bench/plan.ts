@@ -77,7 +77,7 @@ const FULL: Lengths = {
   forMs: 500,
   slowForMs: 1000,
   firstWarmUpMs: 2500,
-  warmUpMs: 250,
+  warmUpMs: 1000,
   starts: 7,
   turns: {
     ffi: { warmUp: 50, rounds: 200 },
