@@ -132,6 +132,10 @@ function printable(text: string): string {
   return text.slice(0, 300).replace(/[^\x20-\x7e]/g, "?");
 }
 
-function asRecord(value: unknown): Record<string, unknown> {
+/**
+ * @param value Anything that was JSON
+ * @returns It, to look into; of what is no object, an empty one
+ */
+export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null ? value as Record<string, unknown> : {};
 }

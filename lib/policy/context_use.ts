@@ -1,3 +1,5 @@
+import { asRecord } from "./cedar_answers.ts";
+
 /**
  * Finds out which of the context's attributes a policy reads, so that decisions can be told apart by those alone.
  *
@@ -11,8 +13,7 @@ export function readContextUse(policy: unknown): ReadonlySet<string> | undefined
 
 /** Whether the context appears nowhere but in `context.name` and `context has name`, whose names are added. */
 function isReadByNames(node: unknown, names: Set<string>): boolean {
-  if (typeof node !== "object" || node === null) return true;
-  return Object.entries(node).every(([operator, operand]) => {
+  return Object.entries(asRecord(node)).every(([operator, operand]) => {
     // In a record, Var is a name like any other, and what stands there no string.
     if (operator === "Var" && typeof operand === "string") return operand !== "context";
     const name = operator === "." || operator === "has" ? nameIn(operand) : undefined;
@@ -24,9 +25,7 @@ function isReadByNames(node: unknown, names: Set<string>): boolean {
 
 /** The attribute's name in `{ left: { Var: "context" }, attr: "name" }`, or the first of a list; in nothing else. */
 function nameIn(operand: unknown): string | undefined {
-  if (typeof operand !== "object" || operand === null || !("left" in operand && "attr" in operand)) return;
-  const { left, attr } = operand;
+  const { left, attr } = asRecord(operand);
   const name: unknown = Array.isArray(attr) ? attr[0] : attr;
-  const isContext = typeof left === "object" && left !== null && "Var" in left && left.Var === "context";
-  return isContext && typeof name === "string" ? name : undefined;
+  return asRecord(left)["Var"] === "context" && typeof name === "string" ? name : undefined;
 }

@@ -25,7 +25,7 @@ export class DecisionMemory {
    * @returns It; one that was remembered took no fuel
    */
   recall(key: string | undefined, decide: () => PolicyDecision): PolicyDecision {
-    if (key === undefined || key.length > MAX_KEY_LENGTH || this.#size === 0) return decide();
+    if (key === undefined || key.length > MAX_KEY_LENGTH) return decide();
     const remembered = this.#decisions.get(key);
     const decision = remembered ?? decide();
     this.#decisions.delete(key);

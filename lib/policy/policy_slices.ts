@@ -1,3 +1,4 @@
+import { asRecord } from "./cedar_answers.ts";
 import { readContextUse } from "./context_use.ts";
 import { POLICY_ACTIONS, type PolicyAction } from "./facts.ts";
 
@@ -158,8 +159,4 @@ function readActions({ op, entity, entities }: Readonly<Record<string, unknown>>
 function idOf(entity: unknown, type: string): string | undefined {
   const { type: actual, id } = asRecord(entity);
   return actual === type && typeof id === "string" ? id : undefined;
-}
-
-function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null ? value as Record<string, unknown> : {};
 }

@@ -57,6 +57,13 @@ describe("readContextUse()", () => {
     assert.equal(readContextUse({ ".": { left: { Var: "context" } } }), undefined);
     assert.equal(readContextUse({ ".": { left: { Var: "context" }, attr: 7 } }), undefined);
     assert.equal(readContextUse({ has: { left: { Var: "context" }, attr: [] } }), undefined);
+    assert.equal(readContextUse({ "==": { left: { Var: "context" }, attr: "time" } }), undefined);
+    for (const left of [undefined, null, "context", { Var: "principal" }]) {
+      assert.deepEqual(readContextUse({ ".": { left, attr: "time" } }), new Set());
+    }
+    for (const operand of [undefined, null, "context", 7]) {
+      assert.deepEqual(readContextUse({ has: operand }), new Set());
+    }
     assert.deepEqual(readContextUse(undefined), new Set());
     assert.deepEqual(readContextUse(null), new Set());
   });

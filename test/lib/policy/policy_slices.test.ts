@@ -66,7 +66,10 @@ describe("PolicySlices", () => {
     assert.deepEqual(places("8", "Decrypt"), [2, 3]);
     assert.deepEqual(places("8", "Encrypt"), [1, 3]);
     assert.deepEqual(places("9", "Decrypt"), [3]);
-    assert.throws(() => slices.of("7", "Sign" as never), TypeError);
+    assert.throws(() => slices.of("7", "Sign" as never), {
+      name: "TypeError",
+      message: "There are no policies for such an action",
+    });
   });
 
   test("are each there once, with every use", () => {
