@@ -4,8 +4,6 @@
  *
  * @module
  */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import {
@@ -15,6 +13,7 @@ import {
   type KmsClientOptions,
   type TcpEndpoint,
 } from "../../mod.ts";
+import { garbageCollector } from "../support/garbage.ts";
 import { disguiseBytes, revealBytes } from "../support/memory_scan.ts";
 import type { OptionsFault, ProcessFault } from "./matrix.ts";
 import { describeError, type Seen } from "./outcome.ts";
@@ -249,8 +248,7 @@ export class FaultyClient implements FaultySubject {
 
 /** Collects for half of the time, until it is disposed. */
 function collectGarbage(): Disposable {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
+  const collect = garbageCollector();
   let timer: ReturnType<typeof setTimeout>;
   const next = () => {
     const started = performance.now();

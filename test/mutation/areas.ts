@@ -136,7 +136,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   handles: {
     mutate: ["lib/native/{handle,sdk_*}.ts", "lib/find_library.ts"],
-    tests: ["test/lib/native/{handle,sdk_client,sdk_handles,system_calls}.test.ts"],
+    tests: ["test/lib/native/{handle,sdk_client,sdk_handles,sdk_tracer,system_calls}.test.ts"],
     processes: true,
   },
   ffi: {

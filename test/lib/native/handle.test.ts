@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { beforeEach, describe, test } from "#test";
 import type { Pointer } from "../../../ffi/symbols.ts";
 import { DisposedError, SdkGenericError } from "../../../lib/errors.ts";
@@ -6,6 +7,7 @@ import { Handle } from "../../../lib/native/handle.ts";
 import { SdkByteBuffer } from "../../../lib/native/sdk_byte_buffer.ts";
 import { SdkKeyPair } from "../../../lib/native/sdk_key_pair.ts";
 import { SdkLibrary } from "../../../lib/native/sdk_library.ts";
+import { garbageCollector } from "../../support/garbage.ts";
 import { doublePath, SdkDouble, WITHOUT_DOUBLE } from "../../support/sdk_double.ts";
 
 const zeros = (length: number) => new Uint8Array(new ArrayBuffer(length));
@@ -48,6 +50,26 @@ describe("Handle", () => {
     assert.throws(() => handle[Symbol.dispose](), RangeError);
     assert.throws(() => handle.pointer, DisposedError);
     handle[Symbol.dispose]();
+    assert.deepEqual(released, [0x10n]);
+  });
+
+  test("that is collected without dispose is told of; one that was disposed is not; neither is freed", async () => {
+    const { released, acquire } = makeHandles();
+    const told: string[] = [];
+    const tell = ({ name, message }: Error) => name === "EnclaveKmsLeak" && told.push(message);
+    process.on("warning", tell);
+    try {
+      acquire(0x10n)[Symbol.dispose]();
+      acquire(0x20n);
+      const collect = garbageCollector();
+      for (let round = 0; round < 100 && told.length === 0; round++) {
+        collect();
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    } finally {
+      process.off("warning", tell);
+    }
+    assert.deepEqual(told, ["TestHandle was collected without dispose; its C memory is lost"]);
     assert.deepEqual(released, [0x10n]);
   });
 

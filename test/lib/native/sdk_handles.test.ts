@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "#test";
-import { DisposedError, SdkGenericError, SdkInitError } from "../../../lib/errors.ts";
+import { AttestationError, DisposedError, SdkGenericError, SdkInitError } from "../../../lib/errors.ts";
 import { SdkByteBuffer } from "../../../lib/native/sdk_byte_buffer.ts";
+import { SdkClientConfiguration, SdkSocketEndpoint } from "../../../lib/native/sdk_client.ts";
 import { SdkKeyPair } from "../../../lib/native/sdk_key_pair.ts";
 import { SdkLibrary } from "../../../lib/native/sdk_library.ts";
 import { SdkString } from "../../../lib/native/sdk_string.ts";
@@ -32,8 +33,13 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
       "acquire aws_nitro_enclaves_library_init #1",
       "release aws_nitro_enclaves_library_clean_up #1",
     ]);
-    assert.throws(() => first.sdk, DisposedError);
+    assert.throws(() => first.sdk, isDisposed("SdkLibrary"));
     assertClean();
+  });
+
+  test("SdkLibrary says where it was loaded from", () => {
+    using library = SdkLibrary.acquire(doublePath);
+    assert.equal(library.path, doublePath);
   });
 
   test("SdkLibrary without an allocator is an SdkInitError, and cleaned up", () => {
@@ -42,6 +48,11 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
       assert.ok(error instanceof SdkInitError);
       assert.equal(error.code, "ERR_SDK_INIT");
       assert.equal(error.cFunction, "aws_nitro_enclaves_get_allocator");
+      assert.match(
+        error.message,
+        /^Cannot initialise the C SDK: aws_nitro_enclaves_get_allocator returned NULL/,
+      );
+      assert.equal(error.hint, "Is the enclave out of memory?");
       return true;
     });
     assertClean();
@@ -59,6 +70,7 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
         assert.ok(error instanceof SdkGenericError);
         assert.equal(error.cFunction, "aws_string_new_from_array");
         assert.equal(error.nativeCode, 1);
+        assert.equal(error.hint, "Is the enclave out of memory?");
         assert.match(
           error.message,
           /^Cannot copy the region into C memory: aws_string_new_from_array returned NULL \(AWS_ERROR_OOM\)$/,
@@ -78,7 +90,7 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
       using plain = SdkString.create(library.sdk, library.allocator, bytes(0), { name: "token" });
       assert.notEqual(secret.pointer, plain.pointer);
       plain[Symbol.dispose]();
-      assert.throws(() => plain.pointer, DisposedError);
+      assert.throws(() => plain.pointer, isDisposed("SdkString"));
     }
     assert.deepEqual(double.log().filter((line) => line.includes("string")), [
       "acquire aws_string_new_from_array #2",
@@ -86,6 +98,29 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
       "release aws_string_destroy #3",
       "release aws_string_destroy_secure #2",
     ]);
+    assertClean();
+  });
+
+  test("SdkSocketEndpoint and SdkClientConfiguration are of no use once they are given back", () => {
+    {
+      using library = SdkLibrary.acquire(doublePath);
+      const { sdk, allocator } = library;
+      using region = SdkString.create(sdk, allocator, bytes(9), { name: "region" });
+      using endpoint = SdkSocketEndpoint.create(sdk, allocator, "3", 8000);
+      const configuration = SdkClientConfiguration.create(sdk, {
+        region,
+        endpoint,
+        domain: "VSOCK",
+        accessKeyId: region,
+        secretAccessKey: region,
+        sessionToken: region,
+        hostName: undefined,
+      });
+      configuration[Symbol.dispose]();
+      assert.throws(() => configuration.pointer, isDisposed("SdkClientConfiguration"));
+      endpoint[Symbol.dispose]();
+      assert.throws(() => endpoint.pointer, isDisposed("SdkSocketEndpoint"));
+    }
     assertClean();
   });
 
@@ -98,17 +133,28 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
       assert.deepEqual(buffer.copyOut(), bytes(100));
       assert.deepEqual(empty.copyOut(), bytes(0));
       buffer[Symbol.dispose]();
-      assert.throws(() => buffer.copyOut(), DisposedError);
+      assert.throws(() => buffer.copyOut(), isDisposed("SdkByteBuffer"));
     }
     assertClean();
   });
 
-  for (const cFunction of ["aws_byte_buf_init", "aws_byte_buf_write"]) {
+  const COPY_FAILURES = [
+    { cFunction: "aws_byte_buf_init", action: "allocate a buffer in C memory" },
+    { cFunction: "aws_byte_buf_write", action: "copy bytes into C memory" },
+  ];
+
+  for (const { cFunction, action } of COPY_FAILURES) {
     test(`SdkByteBuffer.copyOf() leaves nothing when ${cFunction} fails`, () => {
       {
         using library = SdkLibrary.acquire(doublePath);
         double.fail(cFunction);
-        assert.throws(() => SdkByteBuffer.copyOf(library.sdk, library.allocator, bytes(4)), SdkGenericError);
+        assert.throws(() => SdkByteBuffer.copyOf(library.sdk, library.allocator, bytes(4)), (error) => {
+          assert.ok(error instanceof SdkGenericError);
+          assert.ok(error.message.startsWith(`Cannot ${action}: ${cFunction} returned `), error.message);
+          assert.equal(error.cFunction, cFunction);
+          assert.equal(error.hint, "Is the enclave out of memory?");
+          return true;
+        });
         assert.equal(double.live(), 1);
       }
       assertClean();
@@ -126,7 +172,10 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
       "release aws_attestation_rsa_keypair_destroy #2",
       "release aws_nitro_enclaves_library_clean_up #1",
     ]);
-    assert.throws(() => keyPair.open(bytes(256), bytes(16), bytes(16)), DisposedError);
+    double.reset();
+    assert.throws(() => keyPair.open(bytes(256), bytes(16), bytes(16)), isDisposed("SdkKeyPair"));
+    await assert.rejects(keyPair.attestationDocument(), isDisposed("SdkKeyPair"));
+    assert.deepEqual(double.log(), []);
     assertClean();
   });
 
@@ -134,8 +183,46 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
     {
       using library = SdkLibrary.acquire(doublePath);
       double.fail("aws_attestation_rsa_keypair_new");
-      await assert.rejects(SdkKeyPair.create(library), SdkGenericError);
+      await assert.rejects(SdkKeyPair.create(library), (error) => {
+        assert.ok(error instanceof SdkGenericError);
+        const { message, cFunction, hint } = error;
+        assert.equal(message, "Cannot make an RSA key pair: aws_attestation_rsa_keypair_new returned NULL");
+        assert.equal(cFunction, "aws_attestation_rsa_keypair_new");
+        assert.equal(hint, "Is the enclave out of memory, or without entropy?");
+        return true;
+      });
       assert.equal(double.live(), 1);
+    }
+    assertClean();
+  });
+
+  test("SdkKeyPair without a document is an AttestationError, which says what C said", async () => {
+    {
+      using library = SdkLibrary.acquire(doublePath);
+      using keyPair = await SdkKeyPair.create(library);
+      double.fail("aws_attestation_request");
+      await assert.rejects(keyPair.attestationDocument(), (error) => {
+        assert.ok(error instanceof AttestationError);
+        assert.equal(error.code, "ERR_ATTESTATION_UNAVAILABLE");
+        assert.match(
+          error.message,
+          /^Cannot get an attestation document: aws_attestation_request returned -?[1-9]\d*$/,
+        );
+        assert.match(error.hint, /^Is this an enclave, with \/dev\/nsm\? The C SDK does not tell /);
+        return true;
+      });
+      assert.equal(double.live(), 2);
+    }
+    assertClean();
+  });
+
+  test("SdkKeyPair.open() without C memory throws, and everything goes back", async () => {
+    {
+      using library = SdkLibrary.acquire(doublePath);
+      using keyPair = await SdkKeyPair.create(library);
+      double.fail("aws_byte_buf_init", 6);
+      assert.throws(() => keyPair.open(bytes(256), bytes(16), bytes(16)), SdkGenericError);
+      assert.equal(double.live(), 2);
     }
     assertClean();
   });
@@ -163,15 +250,22 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
       const acquired = [3, 4, 5, 6, 7, 8].flatMap((
         id,
       ) => [`acquire aws_byte_buf_init #${id}`, "call aws_byte_buf_write"]);
-      assert.deepEqual(double.log().slice(0, 14), [
+      const released = (ids: number[]) => ids.map((id) => `release aws_byte_buf_clean_up_secure #${id}`);
+      assert.deepEqual(double.log(), [
         ...acquired,
         "call aws_attestation_rsa_decrypt",
         "fail aws_attestation_rsa_decrypt",
-      ]);
-      assert.deepEqual(double.log().filter((line) => line.startsWith("release aws_byte_buf")).slice(-6), [
-        ...[8, 7, 6, 5, 4, 3].map((id) => `release aws_byte_buf_clean_up_secure #${id}`),
+        ...released([8, 7, 6]),
+        // Of zeros, over the stack where the plaintext would be.
+        "call aws_cms_cipher_decrypt",
+        "fail aws_cms_cipher_decrypt",
+        ...released([5, 4, 3]),
       ]);
     }
     assertClean();
   });
 });
+
+function isDisposed(what: string): (error: unknown) => boolean {
+  return (error) => error instanceof DisposedError && error.message === `Cannot use ${what}: it was disposed`;
+}

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createCipheriv, createPublicKey, publicEncrypt, randomBytes } from "node:crypto";
+import { Buffer } from "node:buffer";
 import process from "node:process";
 import { loader } from "#loader";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
@@ -136,6 +137,23 @@ function suite(path: string): void {
     const wrong = (bytes: Uint8Array<ArrayBuffer>) => bytes.map((byte) => byte ^ 1);
     assert.equal(keyPair.open(wrong(wrappedKey), iv, ciphertext), undefined);
     assert.equal(keyPair.open(wrappedKey, iv, wrong(ciphertext)), undefined);
+    assert.equal(outstanding(), held);
+  });
+
+  test("a content key of 33 bytes, of which C would take 32: not opened, and none", async () => {
+    using keyPair = await SdkKeyPair.create(library);
+    const held = outstanding();
+    const { publicKey } = decodeAttestationDocument(await keyPair.attestationDocument());
+    assert.ok(publicKey !== undefined);
+    const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+    const contentKey = randomBytes(33);
+    const iv = new Uint8Array(randomBytes(16));
+    const cipher = createCipheriv("aes-256-cbc", contentKey.subarray(0, 32), iv);
+    const ciphertext = new Uint8Array(Buffer.concat([cipher.update("plaintext"), cipher.final()]));
+    const wrap = (bytes: Uint8Array) => new Uint8Array(publicEncrypt({ key, oaepHash: "sha256" }, bytes));
+    const opened = keyPair.open(wrap(contentKey.subarray(0, 32)), iv, ciphertext);
+    assert.equal(new TextDecoder().decode(opened), "plaintext");
+    assert.equal(keyPair.open(wrap(contentKey), iv, ciphertext), undefined);
     assert.equal(outstanding(), held);
   });
 
