@@ -140,7 +140,7 @@ function suite(path: string): void {
     assert.equal(outstanding(), held);
   });
 
-  test("a content key of 33 bytes, of which C would take 32: not opened, and none", async () => {
+  test("a content key with a byte too many, which otherwise is right: not opened, and none", async () => {
     using keyPair = await SdkKeyPair.create(library);
     const held = outstanding();
     const { publicKey } = decodeAttestationDocument(await keyPair.attestationDocument());
