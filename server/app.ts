@@ -240,9 +240,10 @@ function keepRecord(journal: Journal): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
     const record = new RequestRecord("http", c.env?.cid ?? NOBODY_CID, c.env?.gone);
     c.set("record", record);
-    await next();
+    // Before there is an answer: afterwards each would make another one.
     c.header("x-request-id", record.id);
     c.header("cache-control", "no-store");
+    await next();
     record.failure = c.error instanceof HTTPException ? undefined : c.error;
     record.finish(journal, outcome(c), c.res.status);
   };
