@@ -144,6 +144,21 @@ describe("KmsConnection survives idle connections", () => {
     });
   }
 
+  test("that all break when the first of them is used again: the second try is over a new one", async () => {
+    const seen = new WeakSet<object>();
+    await using server = await serveTls((request, response) => {
+      if (seen.has(request.socket)) return void request.socket.destroy();
+      seen.add(request.socket);
+      echo(request, response);
+    });
+    using connection = connectionTo(server);
+    await Promise.all([1, 2, 3].map(() => send(connection)));
+    assert.equal(server.sockets.length, 3);
+    await send(connection);
+    assert.equal(server.sockets.length, 4);
+    await Promise.all(server.sockets.slice(0, 3).map(closed));
+  });
+
   test("for no longer than maxIdleMs", async () => {
     await using server = await serveTls(echo);
     using connection = connectionTo(server, { maxIdleMs: 30 });

@@ -140,7 +140,9 @@ describe("operations on the wire", () => {
     const result = (members: object) => operations.ENCRYPT.result(replyOf(members), request);
     assert.deepEqual(result(answer), { ciphertext: BYTES, keyId: ARN });
     refuses("no CiphertextBlob", () => result({ KeyId: ARN }));
-    refuses("KeyId is not a key ARN", () => result({ ...answer, KeyId: "1234" }));
+    for (const KeyId of ["1234", [ARN]]) {
+      refuses("KeyId is not a key ARN", () => result({ ...answer, KeyId }));
+    }
   });
 
   test("GenerateDataKey gives a key of the length that was asked for, or wipes it", () => {
