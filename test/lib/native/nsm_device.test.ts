@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import process from "node:process";
+import { decode } from "cbor2";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { NsmClient } from "../../../lib/attestation/nsm_client.ts";
 import { sealTo, SessionKey } from "../../../lib/attestation/session_key.ts";
@@ -61,7 +62,12 @@ describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
 
   test("refuses a request that the driver would refuse", async () => {
     using device = NsmDevice.open();
-    await assert.rejects(device.exchange(new Uint8Array(4097)), RangeError);
+    await assert.rejects(device.exchange(new Uint8Array(4097)), {
+      name: "RangeError",
+      message: "An NSM request has at most 4096 bytes, not 4097",
+    });
+    // Of zeros, which are no request: that the NSM says so means that it got them.
+    assert.deepEqual(decode(await device.exchange(new Uint8Array(4096))), { Error: "InvalidOperation" });
     await assert.rejects(device.exchange(new Uint8Array(0)), RangeError);
   });
 
@@ -73,7 +79,11 @@ describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
     const pending = new NsmClient(device).attest({});
     device[Symbol.dispose]();
     device[Symbol.dispose]();
-    await assert.rejects(device.exchange(new Uint8Array(1)), DisposedError);
+    await assert.rejects(device.exchange(new Uint8Array(1)), (error) => {
+      assert.ok(error instanceof DisposedError);
+      assert.equal(error.message, "Cannot use NsmDevice: it was disposed");
+      return true;
+    });
     assert.ok((await pending).length > 1000);
     while (descriptors() > before) await new Promise((resolve) => setTimeout(resolve, 1));
   });
@@ -82,6 +92,8 @@ describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
     assert.throws(() => NsmDevice.open("/dev/no-such-nsm"), (error) => {
       assert.ok(error instanceof AttestationError);
       assert.equal(error.code, "ERR_ATTESTATION_UNAVAILABLE");
+      assert.equal(error.message, "Cannot open /dev/no-such-nsm: open failed with ENOENT");
+      assert.match(error.hint, /^Is this process inside a Nitro Enclave\?/);
       return true;
     });
     assert.throws(() => NsmDevice.open("/dev/\0nsm"), TypeError);
