@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
+import { ReadRequest } from "./read_request.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
 import { MAX_BODY_BYTES } from "./schemas.ts";
 import { CallerGoneError } from "./service_errors.ts";
@@ -242,21 +243,6 @@ async function readBody(request: IncomingMessage): Promise<Uint8Array<ArrayBuffe
     chunk.fill(0);
   }
   return body;
-}
-
-const utf8 = new TextDecoder();
-
-/**
- * A request whose body is at hand, and is to be asked for as text: that the runtime copies it and makes a
- * stream of it costs more than the rest of a request.
- */
-class ReadRequest extends Request {
-  override readonly text: Request["text"];
-
-  constructor(url: string, init: RequestInit, body: Uint8Array<ArrayBuffer>) {
-    super(url, init);
-    this.text = () => Promise.resolve(utf8.decode(body));
-  }
 }
 
 function translate(
