@@ -89,6 +89,7 @@ describe("OwnedCredentials", () => {
     "2026-11-05T12:00:00Z",
     "2026-11-05T12:00:00.000Z",
     "2026-11-05T13:00:00+01:00",
+    "2026-11-05T13:00:00+0100",
   ];
   for (const expiration of times) {
     test(`takes ${JSON.stringify(expiration)} for an expiration`, () => {
@@ -107,6 +108,11 @@ describe("OwnedCredentials", () => {
       new Date(NaN),
       "2026-11-05",
       "2026-11-05T12:00:00",
+      " 2026-11-05T12:00:00Z",
+      "2026-11-05T12:00:00Z (noon)",
+      ["2026-11-05T12:00:00Z"],
+      String(at),
+      BigInt(at),
       "canary",
       null,
     ];

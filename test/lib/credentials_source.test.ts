@@ -62,6 +62,17 @@ describe("CredentialsSource", () => {
     using source = new CredentialsSource(GOOD);
     using used = await source.get(deadline);
     assert.equal(await source.getOther(used, deadline), undefined);
+    source[Symbol.dispose]();
+    await assert.rejects(source.getOther(used, deadline), DisposedError);
+  });
+
+  test("asks a provider once for others than those that were not to be kept", async () => {
+    using deadline = new Deadline("test", 1000);
+    let asked = 0;
+    using source = new CredentialsSource(() => ({ ...GOOD, accessKeyId: `AKIA${++asked}` }));
+    using used = await source.get(deadline);
+    using other = await source.getOther(used, deadline);
+    assert.equal(other?.accessKeyId, "AKIA2");
   });
 
   test("asks a provider before every request", async () => {
@@ -131,6 +142,24 @@ class SlowProvider {
   async fail(index: number): Promise<void> {
     this.asked[index]!.reject(new Error(SECRET));
     await turn();
+  }
+}
+
+/** The copies that are made of credentials, until it is disposed. */
+class Copies implements Disposable {
+  readonly made: OwnedCredentials[] = [];
+  readonly #clone = OwnedCredentials.prototype.clone;
+
+  constructor() {
+    const [clone, made] = [this.#clone, this.made];
+    OwnedCredentials.prototype.clone = function () {
+      made.push(clone.call(this));
+      return made.at(-1)!;
+    };
+  }
+
+  [Symbol.dispose](): void {
+    OwnedCredentials.prototype.clone = this.#clone;
   }
 }
 
@@ -242,7 +271,10 @@ describe("CredentialsSource of a provider that says when credentials expire", ()
     } finally {
       performance.now = now;
     }
+    using copies = new Copies();
     await provider.answer(1, 3 * HOUR_MS);
+    assert.deepEqual(copies.made.map(({ accessKeyId }) => accessKeyId), ["AKIA1"]);
+    assert.deepEqual(copies.made.map(({ secretAccessKey }) => secretAccessKey.length), [0]);
     assert.equal(await get(), "AKIA0");
     await provider.answer(2, 2 * HOUR_MS);
     assert.equal(await get(), "AKIA2");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
+import process from "node:process";
 import { describe, test } from "#test";
 import { Deadline } from "../../lib/deadline.ts";
 import { TimeoutError } from "../../lib/errors.ts";
@@ -71,6 +72,22 @@ describe("Deadline", () => {
     assert.equal(cleared.length, 1);
   });
 
+  test("work that fails after the deadline has passed is nobody's", async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.on("unhandledRejection", note);
+    try {
+      using deadline = new Deadline("test", 1000, AbortSignal.abort(new Error("enough")));
+      const { promise, reject } = Promise.withResolvers<never>();
+      await assert.rejects(deadline.race(promise), /enough/);
+      reject(new Error("late"));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    } finally {
+      process.off("unhandledRejection", note);
+    }
+    assert.deepEqual(unhandled, []);
+  });
+
   test("dispose stops the timer", async () => {
     const deadline = new Deadline("test", 5);
     deadline[Symbol.dispose]();
@@ -83,6 +100,7 @@ describe("Deadline", () => {
     for (let round = 0; round < 100; round++) {
       using deadline = new Deadline("test", 1000, aborter.signal);
       await deadline.race(Promise.resolve());
+      assert.equal(EventEmitter.getEventListeners(deadline.signal, "abort").length, 0);
     }
     assert.equal(EventEmitter.getEventListeners(aborter.signal, "abort").length, 0);
   });

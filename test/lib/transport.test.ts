@@ -92,8 +92,19 @@ describe("openTransport()", () => {
     const reason = new Error("enough");
     const aborter = new AbortController();
     using deadline = new Deadline("test", 10_000, aborter.signal);
+    const before = sockets.length;
     const opening = openTransport(endpoints()[1]!, deadline);
     aborter.abort(reason);
     await assert.rejects(opening, reason);
+    // Accepted in order: where this one has come, the other has come and must go, or never will come.
+    using later = new Deadline("test", 10_000);
+    const stream = await openTransport(endpoints()[1]!, later);
+    const echo = new Promise((resolve) => stream.once("data", resolve));
+    stream.write("hello");
+    await echo;
+    stream.destroy();
+    for (const socket of sockets.slice(before)) {
+      if (!socket.destroyed) await new Promise((resolve) => socket.once("close", resolve));
+    }
   });
 });
