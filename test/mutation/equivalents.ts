@@ -499,6 +499,43 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why,
   })),
   {
+    file: "lib/engine/open_engine.ts",
+    text: "{ using _shared = shared; using _recipient = recipient; throw error; }",
+    kind: "equivalent",
+    why: "whatever a connection could refuse was refused before a key pair was made",
+  },
+  ...[
+    ["nsm !== undefined"],
+    ["{ return SdkLibrary.acquire(); }"],
+    ["{ if (error instanceof LibraryLoadError) return undefined; throw error; }"],
+    ["error instanceof LibraryLoadError", "true"],
+  ].map(([text = "", replacement]) => ({
+    file: "lib/engine/open_engine.ts",
+    text,
+    ...(replacement === undefined ? {} : { replacement }),
+    kind: "elsewhere" as const,
+    why: "shows only where the C SDK is installed in one of its usual places",
+  })),
+  {
+    file: "lib/engine/document_cache.ts",
+    text: "timer.unref();",
+    kind: "elsewhere",
+    why: "what keeps a process from ending is seen by test/lib/exit.test.ts",
+  },
+  {
+    file: "lib/engine/https_engine.ts",
+    text: "secretMember !== undefined",
+    kind: "elsewhere",
+    why: "what stays in memory of a body is seen by test/lib/memory.test.ts",
+  },
+  ...['"mixed"', "false"].map((text) => ({
+    file: "lib/seed_kernel_entropy.ts",
+    text,
+    line: "counts",
+    kind: "elsewhere" as const,
+    why: "without CAP_SYS_ADMIN only, or in a process of its own, where Stryker cannot switch a mutant on",
+  })),
+  {
     file: "lib/engine/sdk_client_engine.ts",
     text: "!this.#disposed",
     replacement: "true",
