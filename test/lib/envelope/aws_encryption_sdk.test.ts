@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import type { EncryptionContext } from "../../../mod.ts";
-import { awsKmsClient, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
-import { decrypt, encrypt, faultOf, pattern } from "./streams.ts";
+import { ConnectionError, decryptStream, type EncryptionContext, KmsError } from "../../../mod.ts";
+import { awsKmsClient, FakeKms, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
+import { collect, decrypt, encrypt, faultOf, pattern, streamOf } from "./streams.ts";
 
 // AWS's own implementation, with its KMS keyring, as CommonJS on both runtimes.
 const require = createRequire(import.meta.url);
@@ -74,6 +74,33 @@ describe("the AWS Encryption SDK", () => {
     }
     const third = KEY_ARN.replace("us-east-1", "eu-west-1");
     assert.equal(await faultOf(message, { keyId: third }), "ERR_ENVELOPE_KEY");
+  });
+
+  test("puts several data keys in a message, and we go on to the next when KMS refuses one", async () => {
+    const message = await awsEncrypt(pattern(50), { keyIds: [OTHER_KEY_ARN] });
+    const kms = new FakeKms();
+    const refused: unknown = await kms.decrypt({ ciphertext: message.subarray(0, 60), keyId: KEY_ARN }).catch(
+      (error) => error,
+    );
+    assert.ok(refused instanceof KmsError);
+    const open = async (failures: Readonly<Record<string, unknown>>) => {
+      const asked: (string | undefined)[] = [];
+      const decrypt = (request: Parameters<FakeKms["decrypt"]>[0]) => {
+        asked.push(request.keyId);
+        const failure = failures[request.keyId ?? ""];
+        return failure === undefined ? kms.decrypt(request) : Promise.reject(failure);
+      };
+      const opened = streamOf(message).pipeThrough(decryptStream({ decrypt }, { keyId: "any" }));
+      return { asked, outcome: await collect(opened).catch((error) => error) };
+    };
+    assert.deepEqual(await open({ [KEY_ARN]: refused }), {
+      asked: [KEY_ARN, OTHER_KEY_ARN],
+      outcome: pattern(50),
+    });
+    const all = await open({ [KEY_ARN]: refused, [OTHER_KEY_ARN]: new KmsError("the last", refused) });
+    assert.deepEqual([all.asked.length, all.outcome], [2, refused]);
+    const broken = new ConnectionError("Cannot connect", { hint: "Is it there?" });
+    assert.deepEqual(await open({ [KEY_ARN]: broken }), { asked: [KEY_ARN], outcome: broken });
   });
 
   test("makes frames that are too long unless we allow them", async () => {

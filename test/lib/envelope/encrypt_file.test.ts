@@ -82,8 +82,11 @@ describe("encryptFile() and decryptFile()", () => {
   test("check their options before they touch a file", async () => {
     const options = { from: path("plain"), to: path("x"), keyId: KEY_ARN, frameBytes: 1 };
     await assert.rejects(encryptFile(kms, options), RangeError);
-    await assert.rejects(encryptFile(kms, { ...options, from: 3 as never, frameBytes: 2048 }), TypeError);
-    await assert.rejects(decryptFile(kms, { from: path("plain"), to: "", keyId: KEY_ARN }), TypeError);
+    const noPath = (field: string) => ({ name: "TypeError", message: `${field} must be the path of a file` });
+    for (const from of [3, undefined] as never[]) {
+      await assert.rejects(encryptFile(kms, { ...options, from, frameBytes: 2048 }), noPath("from"));
+    }
+    await assert.rejects(decryptFile(kms, { from: path("plain"), to: "", keyId: KEY_ARN }), noPath("to"));
     assert.deepEqual(readdirSync(folder), ["plain"]);
   });
 });
