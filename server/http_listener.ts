@@ -259,6 +259,7 @@ function translate(
 
 async function send(answer: Response, to: Recipient, last: boolean): Promise<void> {
   const chunks: Uint8Array[] = [];
+  // On Deno an iterator takes several times as long as its reader.
   const reader = answer.body?.getReader();
   for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
     chunks.push(next.value);

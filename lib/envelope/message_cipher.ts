@@ -28,8 +28,8 @@ const COMMITMENT_INFO = new TextEncoder().encode("COMMITKEY");
  * The one AES key of one message, derived from its data key and its message id. A nonce is the number of what
  * it seals: 0 for the header, then the frames' numbers; the additional data says what that is.
  *
- * node:crypto, because its keys can be wiped, and so can its copies; WebCrypto has copies of its own. Not guaranteed: both runtimes keep the expanded key of each frame
- * in native memory until the collector frees it.
+ * node:crypto, because its keys can be wiped, and so can its copies; WebCrypto has copies of its own. Not
+ * guaranteed: both runtimes keep the expanded key of each frame in native memory until the collector frees it.
  */
 export class MessageCipher implements Disposable {
   /** 32 bytes that tell this key from any other, and nothing of it. */

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "#test";
-import { AttestationError, DisposedError, SdkGenericError, SdkInitError } from "../../../lib/errors.ts";
+import { AttestationError, SdkGenericError, SdkInitError } from "../../../lib/errors.ts";
 import { SdkByteBuffer } from "../../../lib/native/sdk_byte_buffer.ts";
 import { SdkClientConfiguration, SdkSocketEndpoint } from "../../../lib/native/sdk_client.ts";
 import { SdkKeyPair } from "../../../lib/native/sdk_key_pair.ts";
 import { SdkLibrary } from "../../../lib/native/sdk_library.ts";
 import { SdkString } from "../../../lib/native/sdk_string.ts";
+import { isDisposed } from "../../support/disposed.ts";
 import { doublePath, SdkDouble, WITHOUT_DOUBLE } from "../../support/sdk_double.ts";
 
 const bytes = (length: number, value = 7) => new Uint8Array(new ArrayBuffer(length)).fill(value);
@@ -265,7 +266,3 @@ describe.skipIf(doublePath === undefined)(`handles over the C SDK${WITHOUT_DOUBL
     assertClean();
   });
 });
-
-function isDisposed(what: string): (error: unknown) => boolean {
-  return (error) => error instanceof DisposedError && error.message === `Cannot use ${what}: it was disposed`;
-}

@@ -4,13 +4,7 @@ import { describe, test } from "#test";
 import { loader } from "#loader";
 import { EPERM, RNDADDENTROPY, RNDRESEEDCRNG } from "../../../ffi/layouts.ts";
 import { LoadFailure } from "../../../ffi/symbols.ts";
-import {
-  AttestationError,
-  DisposedError,
-  LibraryLoadError,
-  SdkGenericError,
-  SystemCallError,
-} from "../../../lib/errors.ts";
+import { AttestationError, LibraryLoadError, SdkGenericError, SystemCallError } from "../../../lib/errors.ts";
 import { findSdkLibrary } from "../../../lib/find_library.ts";
 import { isGranted } from "../../../lib/native/deno_rights.ts";
 import { Descriptor } from "../../../lib/native/descriptor.ts";
@@ -19,6 +13,7 @@ import { copyFromC, cString, errno, errnoName, libc, readCString } from "../../.
 import { NativeMemory } from "../../../lib/native/native_memory.ts";
 import { NsmDevice } from "../../../lib/native/nsm_device.ts";
 import { checkSdk, loadSdk, type Sdk } from "../../../lib/native/sdk_library.ts";
+import { isDisposed } from "../../support/disposed.ts";
 import { doublePath, WITHOUT_DOUBLE } from "../../support/sdk_double.ts";
 import { spyOnFill } from "../../support/spy_on_fill.ts";
 import { fixErrno, replaceCalls } from "./replaced_calls.ts";
@@ -367,8 +362,4 @@ function fails(run: () => unknown, expected: { message: string; cFunction: strin
     assert.deepEqual({ message, cFunction, hint }, expected);
     return true;
   });
-}
-
-function isDisposed(what: string): (error: unknown) => boolean {
-  return (error) => error instanceof DisposedError && error.message.includes(what);
 }

@@ -18,6 +18,7 @@ import {
   send,
   serveTcp,
   serveTls,
+  type TestServer,
 } from "./servers.ts";
 
 const IS_DENO = "Deno" in globalThis;
@@ -117,6 +118,16 @@ describe("KmsConnection trusts", () => {
 });
 
 describe("KmsConnection survives idle connections", () => {
+  /** Answers the first request of each connection, and breaks it at the next. */
+  function serveOnceEach(): Promise<TestServer> {
+    const seen = new WeakSet<object>();
+    return serveTls((request, response) => {
+      if (seen.has(request.socket)) return void request.socket.destroy();
+      seen.add(request.socket);
+      echo(request, response);
+    });
+  }
+
   for (const isSecret of [false, true]) {
     const what = isSecret ? "a secret body" : "any body";
 
@@ -130,12 +141,7 @@ describe("KmsConnection survives idle connections", () => {
     });
 
     test(`that break only when they are used again, with ${what}`, async () => {
-      const seen = new WeakSet<object>();
-      await using server = await serveTls((request, response) => {
-        if (seen.has(request.socket)) return void request.socket.destroy();
-        seen.add(request.socket);
-        echo(request, response);
-      });
+      await using server = await serveOnceEach();
       using connection = connectionTo(server);
       for (let i = 1; i <= 4; i++) {
         assert.equal(JSON.parse(await send(connection, 5000, undefined, isSecret)).length, 4);
@@ -145,12 +151,7 @@ describe("KmsConnection survives idle connections", () => {
   }
 
   test("that all break when the first of them is used again: the second try is over a new one", async () => {
-    const seen = new WeakSet<object>();
-    await using server = await serveTls((request, response) => {
-      if (seen.has(request.socket)) return void request.socket.destroy();
-      seen.add(request.socket);
-      echo(request, response);
-    });
+    await using server = await serveOnceEach();
     using connection = connectionTo(server);
     await Promise.all([1, 2, 3].map(() => send(connection)));
     assert.equal(server.sockets.length, 3);
