@@ -1,20 +1,25 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import process from "node:process";
 import { describe, test } from "#test";
 import * as layouts from "../../ffi/layouts.ts";
 import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
 import { SDK_SYMBOLS } from "../../ffi/sdk_symbols.ts";
 import type { SymbolDeclaration, SymbolTable } from "../../ffi/symbols.ts";
 import { checkSource, hasCompiler } from "../support/c_compiler.ts";
+import { findHeader, whyWithoutHeader } from "../support/sdk_headers.ts";
 
 const withoutCompiler = !hasCompiler();
-const SDK_HEADERS = process.env["ENCLAVE_KMS_SDK_HEADERS"] ?? "";
-const withoutHeaders = withoutCompiler || !existsSync(`${SDK_HEADERS}/aws/nitro_enclaves/kms.h`);
-const HEADERS_REASON = withoutHeaders
-  ? " (skipped: needs cc and ENCLAVE_KMS_SDK_HEADERS=<include folder>)"
-  : "";
 const CC_REASON = withoutCompiler ? " (skipped: no C compiler)" : "";
+
+/** The libraries whose headers are looked for, each by itself: what is installed is checked. */
+interface CLibrary {
+  /** Shows that the library's headers are there. */
+  readonly header: string;
+  readonly includes: string;
+  /** Its functions in the table. */
+  readonly symbols: RegExp;
+  /** Assertions on its structs and constants. */
+  readonly layout: string;
+}
 
 const LIBC_HEADERS = `
 #include <dlfcn.h>
@@ -35,19 +40,68 @@ const LIBC_HEADERS = `
 #define equal(a, b) _Static_assert((a) == (b), #a)
 `;
 
-const SDK_INCLUDES = `
+const SDK_MACROS = `
 #include <stddef.h>
-#include <aws/common/allocator.h>
-#include <aws/common/byte_buf.h>
-#include <aws/common/error.h>
-#include <aws/common/string.h>
-#include <aws/nitro_enclaves/attestation.h>
-#include <aws/nitro_enclaves/internal/cms.h>
-#include <aws/nitro_enclaves/kms.h>
-#include <aws/nitro_enclaves/nitro_enclaves.h>
 #define offset(type, field, value) _Static_assert(offsetof(struct type, field) == (value), #type "." #field)
 #define equal(a, b) _Static_assert((a) == (b), #a)
 `;
+
+const { AWS_BYTE_BUF, AWS_SOCKET_DOMAIN, AWS_SOCKET_ENDPOINT, AWS_KMS_CLIENT_CONFIGURATION: CONFIGURATION } =
+  layouts;
+
+/** aws-nitro-enclaves-sdk-c and what it is built on. Its internal header is in its sources only. */
+const SDK_LIBRARIES: Readonly<Record<string, CLibrary>> = {
+  "aws-c-common": {
+    header: "aws/common/byte_buf.h",
+    includes: `
+#include <aws/common/allocator.h>
+#include <aws/common/byte_buf.h>
+#include <aws/common/error.h>
+#include <aws/common/string.h>`,
+    symbols: /^aws_(default|mem|string|byte|last|reset|error)_/,
+    layout: `
+      equal(sizeof(struct aws_byte_buf), ${AWS_BYTE_BUF.size});
+      offset(aws_byte_buf, len, ${AWS_BYTE_BUF.len});
+      offset(aws_byte_buf, buffer, ${AWS_BYTE_BUF.buffer});
+      offset(aws_byte_buf, capacity, ${AWS_BYTE_BUF.capacity});
+      offset(aws_byte_buf, allocator, ${AWS_BYTE_BUF.allocator});
+      equal(sizeof(void *), 8);`,
+  },
+  "aws-c-io": {
+    header: "aws/io/socket.h",
+    includes: "#include <aws/io/socket.h>",
+    symbols: /^aws_socket_/,
+    layout: `
+      _Static_assert(sizeof(struct aws_socket_endpoint) <= ${AWS_SOCKET_ENDPOINT.size}, "endpoint");
+      offset(aws_socket_endpoint, address, ${AWS_SOCKET_ENDPOINT.address});
+      offset(aws_socket_endpoint, port, ${AWS_SOCKET_ENDPOINT.port});
+      equal(sizeof(((struct aws_socket_endpoint *)0)->address), ${AWS_SOCKET_ENDPOINT.addressLength});
+      equal(AWS_SOCKET_IPV4, ${AWS_SOCKET_DOMAIN.IPV4});
+      equal(AWS_SOCKET_IPV6, ${AWS_SOCKET_DOMAIN.IPV6});
+      equal(AWS_SOCKET_LOCAL, ${AWS_SOCKET_DOMAIN.LOCAL});
+      equal(AWS_SOCKET_VSOCK, ${AWS_SOCKET_DOMAIN.VSOCK});`,
+  },
+  "aws-nitro-enclaves-sdk-c": {
+    header: "aws/nitro_enclaves/kms.h",
+    includes: `
+#include <aws/nitro_enclaves/attestation.h>
+#include <aws/nitro_enclaves/kms.h>
+#include <aws/nitro_enclaves/nitro_enclaves.h>`,
+    symbols: /^aws_(nitro|attestation|kms)_/,
+    layout: `
+      equal(sizeof(struct aws_nitro_enclaves_kms_client_configuration), ${CONFIGURATION.size});
+      offset(aws_nitro_enclaves_kms_client_configuration, host_name, ${CONFIGURATION.host_name});
+      equal(AWS_KS_AES_256, ${layouts.AWS_KEY_SPEC.AES_256});
+      equal(AWS_KS_AES_128, ${layouts.AWS_KEY_SPEC.AES_128});
+      equal(AWS_RSA_2048, ${layouts.AWS_RSA_2048});`,
+  },
+  "aws-nitro-enclaves-sdk-c, internal": {
+    header: "aws/nitro_enclaves/internal/cms.h",
+    includes: "#include <aws/nitro_enclaves/internal/cms.h>",
+    symbols: /^aws_cms_/,
+    layout: "",
+  },
+};
 
 /** The C prototype that a declaration stands for: the compiler refuses it beside a different one. */
 function prototype(name: string, declaration: SymbolDeclaration): string {
@@ -87,10 +141,6 @@ describe("symbol tables", () => {
     assert.throws(() => checkSource(`${LIBC_HEADERS}int close(long fd);`), /conflicting types/);
   });
 
-  test.skipIf(withoutHeaders)(`the SDK's prototypes are those of its headers${HEADERS_REASON}`, () => {
-    checkSource(SDK_INCLUDES + prototypes(SDK_SYMBOLS, () => true), [`-I${SDK_HEADERS}`]);
-  });
-
   for (const [library, table] of Object.entries({ libc: LIBC_SYMBOLS, sdk: SDK_SYMBOLS })) {
     test(`${library}: every kind suits its C declaration`, () => {
       for (const [name, declaration] of Object.entries<SymbolDeclaration>(table)) {
@@ -100,6 +150,27 @@ describe("symbol tables", () => {
       }
     });
   }
+});
+
+describe("the headers of the C SDK", () => {
+  for (const [name, { header, includes, symbols, layout }] of Object.entries(SDK_LIBRARIES)) {
+    const folder = withoutCompiler ? undefined : findHeader(header);
+    const reason = folder === undefined ? whyWithoutHeader(header, withoutCompiler) : "";
+    test.skipIf(folder === undefined)(
+      `${name}: prototypes, structs and constants are theirs${reason}`,
+      () => {
+        const declared = prototypes(SDK_SYMBOLS, (symbol) => symbols.test(symbol));
+        checkSource(`${SDK_MACROS}${includes}\n${declared}\n${layout}`, [`-I${folder}`, "-DUSE_VSOCK=1"]);
+      },
+    );
+  }
+
+  test("every function of the table is of one of these libraries", () => {
+    for (const symbol of Object.keys(SDK_SYMBOLS)) {
+      const owners = Object.values(SDK_LIBRARIES).filter(({ symbols }) => symbols.test(symbol));
+      assert.equal(owners.length, 1, symbol);
+    }
+  });
 });
 
 describe("layouts", () => {
@@ -163,36 +234,6 @@ describe("layouts", () => {
       ["-D_GNU_SOURCE"],
     );
   });
-
-  test.skipIf(withoutHeaders)(
-    `the SDK's structs and constants are those of its headers${HEADERS_REASON}`,
-    () => {
-      const { AWS_BYTE_BUF, AWS_KMS_CLIENT_CONFIGURATION: CONFIGURATION } = layouts;
-      checkSource(
-        `${SDK_INCLUDES}
-      equal(sizeof(struct aws_byte_buf), ${AWS_BYTE_BUF.size});
-      offset(aws_byte_buf, len, ${AWS_BYTE_BUF.len});
-      offset(aws_byte_buf, buffer, ${AWS_BYTE_BUF.buffer});
-      offset(aws_byte_buf, capacity, ${AWS_BYTE_BUF.capacity});
-      offset(aws_byte_buf, allocator, ${AWS_BYTE_BUF.allocator});
-      _Static_assert(sizeof(struct aws_socket_endpoint) <= ${layouts.AWS_SOCKET_ENDPOINT.size}, "endpoint");
-      offset(aws_socket_endpoint, address, ${layouts.AWS_SOCKET_ENDPOINT.address});
-      offset(aws_socket_endpoint, port, ${layouts.AWS_SOCKET_ENDPOINT.port});
-      equal(sizeof(((struct aws_socket_endpoint *)0)->address), ${layouts.AWS_SOCKET_ENDPOINT.addressLength});
-      equal(sizeof(struct aws_nitro_enclaves_kms_client_configuration), ${CONFIGURATION.size});
-      offset(aws_nitro_enclaves_kms_client_configuration, host_name, ${CONFIGURATION.host_name});
-      equal(AWS_KS_AES_256, ${layouts.AWS_KEY_SPEC.AES_256});
-      equal(AWS_KS_AES_128, ${layouts.AWS_KEY_SPEC.AES_128});
-      equal(AWS_SOCKET_IPV4, ${layouts.AWS_SOCKET_DOMAIN.IPV4});
-      equal(AWS_SOCKET_IPV6, ${layouts.AWS_SOCKET_DOMAIN.IPV6});
-      equal(AWS_SOCKET_LOCAL, ${layouts.AWS_SOCKET_DOMAIN.LOCAL});
-      equal(AWS_SOCKET_VSOCK, ${layouts.AWS_SOCKET_DOMAIN.VSOCK});
-      equal(AWS_RSA_2048, ${layouts.AWS_RSA_2048});
-      equal(sizeof(void *), 8);`,
-        [`-I${SDK_HEADERS}`, "-DUSE_VSOCK=1"],
-      );
-    },
-  );
 
   test("encodeRandPoolInfo() has every bit of the bytes count", () => {
     const struct = layouts.encodeRandPoolInfo(new Uint8Array(256).fill(7));
