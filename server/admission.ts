@@ -1,38 +1,52 @@
 import { OverloadedError } from "./service_errors.ts";
 
-/** How many requests run at once, and how many may wait for their turn. */
+/** One connection may have this share of the waiting line, and at least one place. */
+const LINE_SHARES = 16;
+
+/** Lets one waiting request in. */
+type Admit = () => void;
+
+/**
+ * Bounds how many requests run at once, and how many wait. Connections take turns: before a request that waits,
+ * at most one of each other connection is let in.
+ */
 export class Admission {
   readonly #maxRunning: number;
   readonly #maxWaiting: number;
-  readonly #waiting = new Set<() => void>();
+  readonly #maxWaitingEach: number;
+  /** Waiting requests by connection; the connection whose turn is next comes first. */
+  readonly #waiting = new Map<object, Set<Admit>>();
+  #waitingCount = 0;
   #running = 0;
 
   /**
    * @param maxRunning At least 1
-   * @param maxWaiting 0 or more
+   * @param maxWaiting 0 or more; of one connection a sixteenth, and at least one
    */
   constructor(maxRunning: number, maxWaiting: number) {
     this.#maxRunning = maxRunning;
     this.#maxWaiting = maxWaiting;
+    this.#maxWaitingEach = Math.max(1, Math.floor(maxWaiting / LINE_SHARES));
   }
 
   /** How many run or wait. */
   get inside(): number {
-    return this.#running + this.#waiting.size;
+    return this.#running + this.#waitingCount;
   }
 
   /**
-   * Waits for a turn, in order of arrival.
+   * Waits until the request may run.
    *
+   * @param connection Identifies the connection that the request came over
    * @param signal Ends the wait; the promise rejects with its reason
    * @returns What to dispose when the request is over
-   * @throws {OverloadedError} At once, when too many wait already
+   * @throws {OverloadedError} At once, when too many wait already, altogether or of this connection
    */
-  async enter(signal: AbortSignal): Promise<Disposable> {
+  async enter(connection: object, signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#running < this.#maxRunning) this.#running++;
-    else if (this.#waiting.size >= this.#maxWaiting) throw new OverloadedError();
-    else await this.#turn(signal);
+    else if (!this.#hasPlace(connection)) throw new OverloadedError();
+    else await this.#turn(connection, signal);
     let left = false;
     return {
       [Symbol.dispose]: () => {
@@ -42,26 +56,46 @@ export class Admission {
     };
   }
 
+  #hasPlace(connection: object): boolean {
+    const own = this.#waiting.get(connection)?.size ?? 0;
+    return this.#waitingCount < this.#maxWaiting && own < this.#maxWaitingEach;
+  }
+
   // The place goes straight to the next in line, so that nobody slips in between.
   #leave(): void {
     const [next] = this.#waiting;
-    if (next === undefined) this.#running--;
-    else next();
+    if (next === undefined) return void this.#running--;
+    const [connection, [admit]] = next;
+    admit?.();
+    // Whoever has had a turn goes behind the others.
+    const others = this.#waiting.get(connection);
+    if (others === undefined) return;
+    this.#waiting.delete(connection);
+    this.#waiting.set(connection, others);
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
+  #turn(connection: object, signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const admit = () => {
-      this.#waiting.delete(admit);
+      this.#remove(connection, admit);
       signal.removeEventListener("abort", giveUp);
       resolve();
     };
     const giveUp = () => {
-      this.#waiting.delete(admit);
+      this.#remove(connection, admit);
       reject(signal.reason);
     };
-    this.#waiting.add(admit);
+    const own = this.#waiting.get(connection) ?? new Set();
+    this.#waiting.set(connection, own.add(admit));
+    this.#waitingCount++;
     signal.addEventListener("abort", giveUp, { once: true });
     return promise;
+  }
+
+  #remove(connection: object, admit: Admit): void {
+    const own = this.#waiting.get(connection);
+    if (own?.delete(admit) !== true) return;
+    this.#waitingCount--;
+    if (own.size === 0) this.#waiting.delete(connection);
   }
 }

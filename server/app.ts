@@ -43,6 +43,8 @@ export interface HttpEnv {
     cid: number;
     /** Aborts when the caller goes away. */
     gone?: AbortSignal;
+    /** Identifies the connection that the request came over. */
+    connection?: object;
   };
   /** Set on the way. */
   Variables: {
@@ -238,7 +240,7 @@ function secretAnswer<Answer>(
 /** One line of the log for each request, also for those that no route takes. */
 function keepRecord(journal: Journal): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const record = new RequestRecord("http", c.env?.cid ?? NOBODY_CID, c.env?.gone);
+    const record = new RequestRecord("http", c.env?.cid ?? NOBODY_CID, c.env?.gone, c.env?.connection);
     c.set("record", record);
     // Before there is an answer: afterwards each would make another one.
     c.header("x-request-id", record.id);

@@ -8,12 +8,13 @@ import {
   type PolicyFacts,
 } from "../lib/policy/facts.ts";
 import { decideSafely, denied, messageOf, type Policy, type PolicyDecision } from "../lib/policy/policy.ts";
+import type { Reservation } from "../lib/policy/rate.ts";
 import type { RequestRecord } from "./request_record.ts";
 
 /** Counts each caller's requests in a window of time. */
 export interface RateCounter {
   /** Counts one more; the count is with this one. */
-  reserve(cid: number): { readonly count: number; giveBack(): void };
+  reserve(cid: number): Reservation;
 }
 
 /** What the gate is made of. */
@@ -28,6 +29,8 @@ export interface GateParts {
   readonly attributes: Readonly<Record<string, Readonly<Record<string, AttributeValue>>>>;
   /** The enclave's PCRs in hex. */
   readonly pcrs: () => Readonly<Record<number, string>>;
+  /** Changes when the policy is replaced. Default: it never is. */
+  readonly revision?: (() => number) | undefined;
   /** Milliseconds since 1970. Default: the system's clock. */
   readonly now?: (() => number) | undefined;
 }
@@ -45,6 +48,18 @@ export const parentOnly: Policy = {
   }),
 };
 
+/** The policy's yes to one request, which then waits for its turn. */
+export interface Permission {
+  /** Counts the request no more, because the server turned it away. */
+  giveBack(): void;
+  /**
+   * Asks the policy again, if it was replaced since its yes.
+   *
+   * @throws {PolicyDeniedError} Unless the policy in force clearly says yes
+   */
+  confirm(): void;
+}
+
 /** Stands before everything that the server does for a caller. */
 export class Gate {
   readonly #parts: GateParts;
@@ -61,11 +76,24 @@ export class Gate {
    * @param action What is asked for
    * @param request What the request adds; the very bytes that go to KMS
    * @param record Of the request
+   * @returns The permission, for a request that waits before it runs
    * @throws {PolicyDeniedError} Unless the policy clearly says yes
    */
-  check(action: PolicyAction, request: RequestFacts, record: RequestRecord): void {
+  check(action: PolicyAction, request: RequestFacts, record: RequestRecord): Permission {
+    const { rate, revision = () => 0 } = this.#parts;
+    const reserved = rate.reserve(record.cid);
+    const judgedBy = revision();
+    this.#ask(action, request, record, reserved);
+    return {
+      giveBack: () => reserved.giveBack(),
+      confirm: () => {
+        if (revision() !== judgedBy) this.#ask(action, request, record, reserved);
+      },
+    };
+  }
+
+  #ask(action: PolicyAction, request: RequestFacts, record: RequestRecord, reserved: Reservation): void {
     const policy = action === "SetCredentials" ? this.#parts.credentialPolicy : this.#parts.policy;
-    const reserved = this.#parts.rate.reserve(record.cid);
     const startedAt = performance.now();
     const decision = decide(policy, () => this.#facts(action, request, record.cid, reserved.count));
     record.policyMs = performance.now() - startedAt;

@@ -6,6 +6,7 @@ import { problem, PROBLEM_TYPE } from "./problem.ts";
 import { ReadRequest } from "./read_request.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
 import { MAX_BODY_BYTES } from "./schemas.ts";
+import { sendAnswer } from "./send_answer.ts";
 import { CallerGoneError } from "./service_errors.ts";
 
 /** How patient the server is, in milliseconds. */
@@ -34,6 +35,8 @@ export interface Caller {
   cid: number;
   /** Aborts when the connection ends before the answer. */
   gone: AbortSignal;
+  /** Identifies the connection. */
+  connection: object;
 }
 
 /** What the listener is made of. */
@@ -164,12 +167,13 @@ export class HttpListener {
   }
 
   async #answer(
-    { cid, stream }: Connection,
+    connection: Connection,
     request: IncomingMessage,
     response: ServerResponse,
     body: Uint8Array<ArrayBuffer>,
   ): Promise<void> {
     const { fetch } = this.#parts;
+    const { cid, stream } = connection;
     let translated: Request;
     try {
       translated = translate(request, body);
@@ -181,7 +185,8 @@ export class HttpListener {
     stream.once("close", leave);
     if (stream.destroyed) leave();
     try {
-      await send(await fetch(translated, { cid, gone: caller.signal }), { response, stream }, this.#closing);
+      const answer = await fetch(translated, { cid, gone: caller.signal, connection });
+      await sendAnswer(answer, { response, stream }, this.#closing);
     } finally {
       stream.off("close", leave);
       body.fill(0);
@@ -255,45 +260,4 @@ function translate(
     return value === undefined ? [] : [[name, value]];
   });
   return new ReadRequest(`http://enclave${url}`, { method, headers: passed }, body);
-}
-
-async function send(answer: Response, to: Recipient, last: boolean): Promise<void> {
-  const chunks: Uint8Array[] = [];
-  // On Deno an iterator takes several times as long as its reader.
-  const reader = answer.body?.getReader();
-  for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
-    chunks.push(next.value);
-  }
-  try {
-    if (!to.stream.destroyed) await write(answer, chunks, to, last);
-  } finally {
-    // A plaintext may be among them, and nobody else holds these bytes.
-    for (const chunk of chunks) chunk.fill(0);
-  }
-}
-
-/** Where an answer goes. */
-interface Recipient {
-  readonly response: ServerResponse;
-  readonly stream: Duplex;
-}
-
-async function write(
-  answer: Response,
-  chunks: readonly Uint8Array[],
-  { response, stream }: Recipient,
-  last: boolean,
-): Promise<void> {
-  const headers = Object.fromEntries(answer.headers);
-  const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  if (answer.status !== 204) headers["content-length"] = String(length);
-  if (last) headers["connection"] = "close";
-  response.writeHead(answer.status, headers);
-  for (const chunk of chunks) response.write(chunk);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  response.once("close", resolve);
-  stream.once("close", resolve);
-  response.end();
-  await promise;
-  stream.off("close", resolve);
 }

@@ -142,7 +142,7 @@ export class KmstoolListener {
   async #answer(connection: Connection, session: KmstoolSession, message: Uint8Array): Promise<void> {
     const caller = new AbortController();
     const leave = () => caller.abort(new CallerGoneError());
-    const record = new RequestRecord("kmstool", connection.cid, caller.signal);
+    const record = new RequestRecord("kmstool", connection.cid, caller.signal, connection);
     connection.stream.once("close", leave);
     connection.busy = true;
     connection.allow(this.#parts.timeouts.answerMs);

@@ -39,6 +39,8 @@ export class RequestRecord {
   readonly cid: number;
   /** Aborts when the caller goes away before the answer, where that can be known. */
   readonly gone: AbortSignal | undefined;
+  /** Identifies the connection that it came over, for requests to take turns by. */
+  readonly connection: object;
   /** What was asked for. */
   operation: Operation = "Other";
   /** The key that was named, if one was. */
@@ -57,11 +59,13 @@ export class RequestRecord {
    * @param protocol Over which it came
    * @param cid Of the caller
    * @param gone Aborts when the caller goes away
+   * @param connection Identifies the connection that it came over. Default: one of its own
    */
-  constructor(protocol: Protocol, cid: number, gone?: AbortSignal) {
+  constructor(protocol: Protocol, cid: number, gone?: AbortSignal, connection: object = {}) {
     this.protocol = protocol;
     this.cid = cid;
     this.gone = gone;
+    this.connection = connection;
   }
 
   /** Notes how long the policy took, in milliseconds. */

@@ -174,6 +174,7 @@ export class Server implements AsyncDisposable {
       rate: new RateCounter({ windowSeconds: rateWindowSeconds }),
       attributes: callers,
       pcrs: () => this.#service.pcrs,
+      revision: () => this.#policy.revision,
     });
   }
 

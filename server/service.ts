@@ -7,7 +7,7 @@ import { AttestationError } from "../lib/errors.ts";
 import type { CallOptions } from "../lib/request_fields.ts";
 import type { KmsClient } from "../mod.ts";
 import { hash } from "node:crypto";
-import type { Admission } from "./admission.ts";
+import { admit, type AdmitParts } from "./admit.ts";
 import type { ClientPool } from "./client_pool.ts";
 import {
   copyPushed,
@@ -16,7 +16,7 @@ import {
   type OwnedPushedCredentials,
   type PushedCredentials,
 } from "./credential_store.ts";
-import type { Gate, RequestFacts } from "./gate.ts";
+import type { RequestFacts } from "./gate.ts";
 import type { ServedOperation } from "./operations.ts";
 import type { RequestRecord } from "./request_record.ts";
 import { BadRequestError } from "./service_errors.ts";
@@ -30,17 +30,13 @@ export interface Scope {
 }
 
 /** What the service is made of; it owns the clients and the NSM from then on. */
-export interface ServiceParts {
+export interface ServiceParts extends AdmitParts {
   /** Of the keys, for HTTP. */
   readonly region: string;
-  /** Asked before everything. */
-  readonly gate: Gate;
   /** Speak to KMS. */
   readonly clients: ClientPool;
   /** Makes attestation documents; none when there is no module. */
   readonly nsm: NsmTransport | undefined;
-  /** Bounds what runs at once. */
-  readonly admission: Admission;
   /** Milliseconds for one request, with the wait for its turn. */
   readonly timeoutMs: number;
   /** Whether there is a policy that can say yes. */
@@ -93,8 +89,8 @@ export class EnclaveService implements AsyncDisposable {
    * @param record Of the request
    * @returns What KMS answered; the caller disposes it
    * @throws {BadRequestError} When the request is wrong in form
-   * @throws {OverloadedError} When too many requests wait already
    * @throws {PolicyDeniedError} When the policy did not say yes
+   * @throws {OverloadedError} When too many requests wait already
    * @throws {TimeoutError} When the time is up
    * @throws {CallerGoneError} When the caller goes away: the call to KMS is broken off, and its turn is free
    * @throws What `KmsClient`'s own method throws
@@ -157,8 +153,8 @@ export class EnclaveService implements AsyncDisposable {
    */
   async attest(nonce: Uint8Array, record: RequestRecord): Promise<Uint8Array> {
     using deadline = new Deadline("attest", this.#parts.timeoutMs, record.gone);
-    using _turn = await this.#parts.admission.enter(deadline.signal);
-    this.#parts.gate.check("GetAttestation", { region: this.scope.region }, record);
+    const judged = { action: "GetAttestation", facts: { region: this.scope.region } } as const;
+    using _turn = await admit(this.#parts, judged, record, deadline);
     if (this.#nsm === undefined) throw noNsm();
     return await deadline.race(this.#nsm.attest({ nonce }));
   }
@@ -208,12 +204,12 @@ export class EnclaveService implements AsyncDisposable {
   ): Promise<Answer> {
     const checked = check(() => operation.check(input));
     try {
-      const { timeoutMs, admission, gate, clients } = this.#parts;
+      const { timeoutMs, clients } = this.#parts;
       const own = facts(checked);
       note(own, record);
       using deadline = new Deadline(operation.what, timeoutMs, record.gone);
-      using _turn = await admission.enter(deadline.signal);
-      gate.check(action, { ...own, region: scope.region }, record);
+      const judged = { action, facts: { ...own, region: scope.region } };
+      using _turn = await admit(this.#parts, judged, record, deadline);
       if (!scope.credentials.isSet) throw notSet();
       await deadline.race(clients.open(scope.region));
       const asked = { ...request(checked), signal: deadline.signal, timeoutMs };

@@ -49,6 +49,7 @@ export type Replacement =
  */
 export class PolicyHolder implements Policy {
   #current: Policy;
+  #revision = 0;
 
   /**
    * Holds a first policy.
@@ -69,6 +70,11 @@ export class PolicyHolder implements Policy {
     return this.#current !== denyAll;
   }
 
+  /** How often the policy was replaced. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   /** See {@link Policy.decide}. Never throws: what the policy throws is a refusal. */
   decide(facts: PolicyFacts): PolicyDecision {
     return decideSafely(this.#current, facts);
@@ -85,6 +91,7 @@ export class PolicyHolder implements Policy {
       const next = load();
       if (typeof next?.decide !== "function") throw new TypeError("A policy must have a name and decide()");
       this.#current = next;
+      this.#revision++;
       return { replaced: true, name: this.name };
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(messageOf(thrown));

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Endpoint } from "../../lib/endpoint.ts";
 import type { Policy, PolicyDecision } from "../../lib/policy/policy.ts";
 import type { PolicyFacts } from "../../lib/policy/facts.ts";
+import { PolicyHolder } from "../../lib/policy/policy_file.ts";
 import { Admission } from "../../server/admission.ts";
 import { createApp } from "../../server/app.ts";
 import { ClientPool } from "../../server/client_pool.ts";
@@ -52,6 +53,7 @@ export class Fixture implements AsyncDisposable {
   readonly logged: string[] = [];
   readonly logger = createLogger("debug", (line) => this.logged.push(line));
   readonly rate = new CountingRate();
+  readonly admission: Admission;
   readonly app: ReturnType<typeof createApp>;
   readonly keyId: string;
   readonly ciphertext: string;
@@ -75,19 +77,20 @@ export class Fixture implements AsyncDisposable {
       rate: this.rate,
       attributes: { [TENANT]: { tenant: "red" } },
       pcrs: () => this.service.pcrs,
+      revision: () => policy instanceof PolicyHolder ? policy.revision : 0,
     });
-    const admission = new Admission(maxConcurrent, maxWaiting);
+    this.admission = new Admission(maxConcurrent, maxWaiting);
     this.service = new EnclaveService({
       region,
       gate,
       clients: new ClientPool({ engine: "direct", endpoint, trustedCertificates, nsm }),
       nsm: options.withoutNsm === true ? undefined : nsm,
-      admission,
+      admission: this.admission,
       timeoutMs,
       hasPolicy: () => policy.name !== "deny-all",
     });
     this.metrics.observe({
-      running: () => admission.inside,
+      running: () => this.admission.inside,
       hasCredentials: () => this.service.scope.credentials.isSet,
     });
     this.app = createApp(this);
@@ -108,13 +111,19 @@ export class Fixture implements AsyncDisposable {
   }
 
   /** One request, as a caller with that CID. */
-  async call(path: string, body?: unknown, cid: number = TENANT, init: RequestInit = {}): Promise<Response> {
+  async call(
+    path: string,
+    body?: unknown,
+    cid: number = TENANT,
+    init: RequestInit = {},
+    connection: object = {},
+  ): Promise<Response> {
     const post = body === undefined ? {} : {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: typeof body === "string" ? body : JSON.stringify(body),
     };
-    return await this.app.request(path, { ...post, ...init }, { cid });
+    return await this.app.request(path, { ...post, ...init }, { cid, connection });
   }
 
   /** The body that decrypts to {@link PLAINTEXT}. */

@@ -2,10 +2,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { setImmediate } from "node:timers/promises";
 import { describe, test } from "#test";
-import { Admission } from "../../server/admission.ts";
 import { copyPushed, CredentialStore } from "../../server/credential_store.ts";
 import { createLogger } from "../../server/log.ts";
-import { OverloadedError } from "../../server/service_errors.ts";
 import { Fixture, STRANGER, until } from "./fixture.ts";
 
 describe("failures, as callers see them", () => {
@@ -200,25 +198,5 @@ describe("CredentialStore", () => {
     await setImmediate();
     assert.ok(Buffer.from(credentials.secretAccessKey).every((byte) => byte === 0));
     assert.equal(fixture.service.scope.credentials.isSet, false);
-  });
-});
-
-describe("Admission", () => {
-  test("lets in as many as may run, then in order of arrival; who gives up leaves the line", async () => {
-    const admission = new Admission(1, 2);
-    const signal = new AbortController().signal;
-    const first = await admission.enter(signal);
-    const giveUp = new AbortController();
-    const second = admission.enter(giveUp.signal);
-    const third = admission.enter(signal);
-    await assert.rejects(admission.enter(signal), OverloadedError);
-    giveUp.abort(new Error("gave up"));
-    await assert.rejects(second, /gave up/);
-    assert.equal(admission.inside, 2);
-    first[Symbol.dispose]();
-    first[Symbol.dispose]();
-    (await third)[Symbol.dispose]();
-    assert.equal(admission.inside, 0);
-    await assert.rejects(admission.enter(AbortSignal.abort(new Error("late"))), /late/);
   });
 });
