@@ -58,7 +58,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     ],
     tests: [
       "test/lib/{kms_client,kms_client_calls,kms_operations,errors,deadline}.test.ts",
-      "test/lib/{credentials,credentials_source,credentials_words,transport}.test.ts",
+      "test/lib/{credentials,credentials_source,credentials_words,transport,turn_limiter}.test.ts",
     ],
   },
   envelope: {
@@ -112,7 +112,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       "!lib/engine/{cms_envelope,engine,recipient,sdk_*}.ts",
     ],
     tests: [
-      "test/lib/engine/{clock,document_cache,https_engine,loop_turns,nsm_recipient}.test.ts",
+      "test/lib/engine/{clock,document_cache,https_engine,nsm_recipient}.test.ts",
       "test/lib/engine/{open_engine,recipient_rotation}.test.ts",
     ],
   },

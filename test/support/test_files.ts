@@ -18,7 +18,7 @@ const LOADS_NOTHING: readonly RegExp[] = [
   /^test\/faults\/matrix\.test\.ts$/,
   /^test\/hostile\/caller\.test\.ts$/,
   /^test\/soak\/growth\.test\.ts$/,
-  /^test\/lib\/engine\/(?:cms_envelope|document_cache|https_engine|loop_turns|nsm_recipient)\.test\.ts$/,
+  /^test\/lib\/engine\/(?:cms_envelope|document_cache|https_engine|nsm_recipient)\.test\.ts$/,
   /^test\/lib\/engine\/recipient_rotation\.test\.ts$/,
 ];
 
