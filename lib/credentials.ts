@@ -18,15 +18,21 @@ export interface Credentials {
 /**
  * Credentials, or a function that returns them.
  *
- * Credentials with an `expiration` fail with a {@link CredentialsError} from then on, and nothing is sent. Whether
- * it is then is judged by KMS's clock, which its last answer showed. If there was none yet, KMS is asked for the
- * time first, without a signature: a clock that is far ahead makes good credentials look expired. Engine
- * `sdk-client` knows this machine's clock only.
- *
  * A function whose answer has no `expiration` is asked before every request. One whose answer has is asked again
- * five minutes before, or when a tenth of the time is left if that is later, while requests go on with what there
- * is; all requests share the answer. If it fails then, it is asked again until the old credentials expire. When
- * KMS says that credentials expired, it is asked once more, and the request sent again if the answer is another.
+ * five minutes before, or when a tenth of the time is left if that is later, in the background, while requests go on
+ * with what there is; all requests share the answer. If it fails, it is asked again after pauses that grow to a
+ * minute. Requests that come at once share one question, also the first ones; one that is aborted ends no other.
+ *
+ * An `expiration` is advice, as it is to AWS's SDKs: past it the credentials are used on, and KMS decides, unless
+ * {@link KmsClientOptions.expiredCredentials} is `refuse`. When KMS refuses credentials, as expired, as unknown or
+ * for their signature, the function is asked once more, and the request sent again if its answer is another.
+ * Engine `sdk-client` is not told why KMS refuses; it waits two seconds at most for fresher ones than those past
+ * their `expiration`.
+ *
+ * With `refuse`, credentials fail with a {@link CredentialsError} from their `expiration` on, and nothing is sent.
+ * Whether it is then is judged by KMS's clock, which its last answer showed. If there was none yet, KMS is asked for
+ * the time first, without a signature: a clock that is far ahead makes good credentials look expired. Engine
+ * `sdk-client` knows this machine's clock only.
  *
  * @example
  * ```ts

@@ -1,6 +1,8 @@
 import { type Credentials, type CredentialsProvider, OwnedCredentials } from "./credentials.ts";
-import type { Deadline } from "./deadline.ts";
+import { Deadline } from "./deadline.ts";
 import { CredentialsError, DisposedError } from "./errors.ts";
+import { Pauses } from "./pauses.ts";
+import { ProviderQuestion } from "./provider_question.ts";
 
 /** What tells the time that credentials expire by. */
 export interface Clock {
@@ -9,6 +11,9 @@ export interface Clock {
   /** Whose it is, and what is known of it, for "By … it is 12 o'clock". */
   name(): string;
 }
+
+/** What becomes of credentials past their `expiration`: see {@link KmsClientOptions.expiredCredentials}. */
+export type ExpiredCredentials = "use" | "refuse";
 
 /** Credentials that have expired, by a clock that may be wrong. */
 export class ExpiredCredentialsError extends CredentialsError {
@@ -22,50 +27,63 @@ const MAX_ADVANCE_MS = 300_000;
 /** Of credentials that last less, this part of the time is left when they are refreshed. */
 const ADVANCE = 0.1;
 
-/** A provider that has not answered a refresh for this long, in milliseconds, is asked anew. */
-const MAX_REFRESH_MS = 30_000;
+/** Between questions to a provider that fails, or returns what has expired. */
+const PAUSES = { firstMs: 1000, maxMs: 60_000 };
 
 /**
  * Where a client's credentials come from: a copy of those it was given, or a provider. Of a provider's answer a
  * copy is kept only if it says when it expires; otherwise the next request may have to use others.
  */
 export class CredentialsSource implements Disposable {
+  readonly #expired: ExpiredCredentials;
   readonly #given: OwnedCredentials | undefined;
   readonly #provider: (() => Credentials | Promise<Credentials>) | undefined;
-  #kept: { readonly credentials: OwnedCredentials; refreshAtMs: number } | undefined;
-  #refresh: Refresh | undefined;
+  readonly #pauses = new Pauses(PAUSES);
+  #kept: { readonly credentials: OwnedCredentials; readonly refreshAtMs: number } | undefined;
+  #question: ProviderQuestion | undefined;
+  #asked = 0;
+  #lastAnswered = 0;
+  #isPerRequest = false;
   #disposed = false;
 
   /**
    * @param provider Credentials, which are checked and copied now, or a function
+   * @param expired What becomes of those past their `expiration`
    * @throws {TypeError} If it is neither, or a part of the credentials is malformed
    */
-  constructor(provider: CredentialsProvider) {
+  constructor(provider: CredentialsProvider, expired: ExpiredCredentials = "use") {
+    this.#expired = expired;
     if (typeof provider === "function") this.#provider = provider;
     else this.#given = OwnedCredentials.copyOf(provider);
   }
 
   /**
+   * Does not wait for a provider while there are credentials, even past their `expiration`, unless those are to be
+   * refused: the provider is asked in the background, with pauses when it fails.
+   *
    * @param deadline When to stop waiting for the provider
    * @param clock By which they expire. Default: the system's
+   * @param patienceMs For how long to wait, all the same, for fresher ones than those past their `expiration`
    * @returns A copy for one request; the caller disposes it
-   * @throws {ExpiredCredentialsError} If they expired by that clock
-   * @throws {CredentialsError} If the provider fails or returns something malformed
+   * @throws {ExpiredCredentialsError} If they expired by that clock, and such are to be refused
+   * @throws {CredentialsError} If there are none, and the provider fails or returns something malformed
    * @throws {DisposedError} After dispose
    */
-  async get(deadline: Deadline, clock: Clock = SYSTEM_CLOCK): Promise<OwnedCredentials> {
+  async get(deadline: Deadline, clock: Clock = SYSTEM_CLOCK, patienceMs = 0): Promise<OwnedCredentials> {
     this.#throwIfDisposed();
-    if (this.#given !== undefined) return copyUnlessExpired(this.#given, clock, GIVEN_HINT);
+    if (this.#given !== undefined) return this.#copy(this.#given, clock, GIVEN_HINT);
     const kept = this.#kept;
-    if (kept === undefined) return await this.#askForOne(deadline, clock);
+    if (kept === undefined) return await this.#ask(deadline, clock);
     if (clock.now().getTime() < kept.refreshAtMs) return kept.credentials.clone();
-    const refreshed = this.#refreshKept(clock);
-    if (!isExpired(kept.credentials, clock)) return kept.credentials.clone();
-    return await this.#copyOnce(refreshed, deadline, clock);
+    const isOver = isExpired(kept.credentials, clock);
+    if (isOver && this.#expired === "refuse") return await this.#ask(deadline, clock);
+    if (this.#pauses.areOver) this.#join(clock);
+    if (isOver && patienceMs > 0) await this.#waitFor(patienceMs, deadline);
+    return this.#kept === undefined ? await this.#ask(deadline, clock) : this.#kept.credentials.clone();
   }
 
   /**
-   * Gets others than those that KMS says have expired, whatever their `expiration`.
+   * Gets others than those that KMS refuses, whatever their `expiration`.
    *
    * @param used Those
    * @param deadline When to stop waiting for the provider
@@ -81,9 +99,7 @@ export class CredentialsSource implements Disposable {
     this.#throwIfDisposed();
     if (this.#given !== undefined) return undefined;
     const isStale = this.#kept?.credentials.equals(used) ?? false;
-    const other = isStale
-      ? await this.#copyOnce(this.#refreshKept(clock), deadline, clock)
-      : await this.get(deadline, clock);
+    const other = isStale ? await this.#ask(deadline, clock) : await this.get(deadline, clock);
     if (!other.equals(used)) return other;
     other[Symbol.dispose]();
     return undefined;
@@ -92,94 +108,96 @@ export class CredentialsSource implements Disposable {
   /** Wipes the copy, where there is one. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     this.#disposed = true;
-    this.#refresh = undefined;
+    this.#question = undefined;
     this.#given?.[Symbol.dispose]();
-    this.#keep(undefined, SYSTEM_CLOCK);
+    this.#kept?.credentials[Symbol.dispose]();
+    this.#kept = undefined;
   }
 
-  // Each request for itself: whose credentials the provider returns may depend on who asks, until it says that
-  // they are to be kept.
-  async #askForOne(deadline: Deadline, clock: Clock): Promise<OwnedCredentials> {
-    const answer = await deadline.race(this.#ask());
-    const owned = copyOfAnswer(answer, clock);
-    const keptUntilMs = this.#kept?.credentials.expiresAtMs ?? 0;
-    if ((owned.expiresAtMs ?? 0) > keptUntilMs && !this.#disposed) this.#keep(owned.clone(), clock);
-    return owned;
-  }
-
-  async #copyOnce(refreshed: Promise<void>, deadline: Deadline, clock: Clock): Promise<OwnedCredentials> {
-    await deadline.race(refreshed);
+  /**
+   * Waits for the provider's answer. Calls share a question, but an answer that does not say when it expires is its
+   * asker's alone: whose credentials such a provider returns may depend on who asks.
+   */
+  async #ask(deadline: Deadline, clock: Clock): Promise<OwnedCredentials> {
+    const joined = this.#isPerRequest ? undefined : this.#joinable();
+    const answer = await (joined ?? this.#start(clock)).wait(deadline);
     this.#throwIfDisposed();
-    if (this.#kept === undefined) return await this.#askForOne(deadline, clock);
-    return copyUnlessExpired(this.#kept.credentials, clock, PROVIDED_HINT);
+    if (this.#kept !== undefined) return this.#copy(this.#kept.credentials, clock, PROVIDED_HINT);
+    if (joined !== undefined) return await this.#ask(deadline, clock);
+    return this.#read(answer, clock);
   }
 
-  #refreshKept(clock: Clock): Promise<void> {
-    const running = this.#refresh;
-    if (running !== undefined && performance.now() - running.startedAt < MAX_REFRESH_MS) return running.done;
-    const refresh: Refresh = {
-      startedAt: performance.now(),
-      done: this.#replaceKept(clock, () => this.#refresh === refresh),
+  #join(clock: Clock): void {
+    if (this.#joinable() === undefined) this.#start(clock);
+  }
+
+  #joinable(): ProviderQuestion | undefined {
+    return this.#question?.isJoinable === true ? this.#question : undefined;
+  }
+
+  #start(clock: Clock): ProviderQuestion {
+    const ordinal = ++this.#asked;
+    const forget = () => {
+      if (this.#question === question) this.#question = undefined;
     };
-    // Nobody may be waiting.
-    refresh.done.catch(() => {});
-    this.#refresh = refresh;
-    return refresh.done;
+    const question = new ProviderQuestion(this.#provider!, {
+      accept: (answer) => {
+        const owned = this.#read(answer, clock);
+        forget();
+        // One that hung may be answered after a later one.
+        if (ordinal < this.#lastAnswered || this.#disposed) return owned[Symbol.dispose]();
+        this.#lastAnswered = ordinal;
+        this.#keep(owned, clock);
+      },
+      fail: () => {
+        forget();
+        this.#pauses.begin();
+      },
+    });
+    return this.#question = question;
   }
 
-  async #replaceKept(clock: Clock, isCurrent: () => boolean): Promise<void> {
+  async #waitFor(patienceMs: number, deadline: Deadline): Promise<void> {
+    const question = this.#joinable();
+    if (question === undefined) return;
+    using patience = new Deadline("refresh the credentials", patienceMs, deadline.signal);
+    await question.wait(patience).catch(() => deadline.throwIfPassed());
+    this.#throwIfDisposed();
+  }
+
+  #read(answer: Credentials, clock: Clock): OwnedCredentials {
     try {
-      const owned = copyOfAnswer(await this.#ask(), clock);
-      if (isCurrent()) this.#keep(owned, clock);
-      else owned[Symbol.dispose]();
+      using owned = OwnedCredentials.copyOf(answer);
+      return this.#copy(owned, clock, PROVIDED_HINT);
     } catch (error) {
-      if (isCurrent()) this.#postpone(clock);
-      throw error;
-    } finally {
-      if (isCurrent()) this.#refresh = undefined;
+      throw error instanceof CredentialsError ? error : malformed(error);
     }
   }
 
-  #keep(credentials: OwnedCredentials | undefined, clock: Clock): void {
-    const old = this.#kept?.credentials;
-    const expiresAtMs = credentials?.expiresAtMs;
-    if (credentials === undefined || expiresAtMs === undefined) {
-      this.#kept = undefined;
-      credentials?.[Symbol.dispose]();
-    } else {
-      const leftMs = expiresAtMs - clock.now().getTime();
-      this.#kept = { credentials, refreshAtMs: expiresAtMs - Math.min(MAX_ADVANCE_MS, leftMs * ADVANCE) };
-    }
-    old?.[Symbol.dispose]();
+  #keep(credentials: OwnedCredentials, clock: Clock): void {
+    this.#kept?.credentials[Symbol.dispose]();
+    this.#kept = undefined;
+    const { expiresAtMs } = credentials;
+    this.#isPerRequest = expiresAtMs === undefined;
+    if (expiresAtMs === undefined) return credentials[Symbol.dispose]();
+    const leftMs = expiresAtMs - clock.now().getTime();
+    this.#kept = { credentials, refreshAtMs: expiresAtMs - Math.min(MAX_ADVANCE_MS, leftMs * ADVANCE) };
+    // A source that is in trouble itself may hand out what has expired.
+    if (leftMs > 0) this.#pauses.reset();
+    else this.#pauses.begin();
   }
 
-  // Until half of what is left has passed: not with every request.
-  #postpone(clock: Clock): void {
-    const kept = this.#kept;
-    if (kept?.credentials.expiresAtMs === undefined) return;
-    kept.refreshAtMs = (clock.now().getTime() + kept.credentials.expiresAtMs) / 2;
-  }
-
-  async #ask(): Promise<Credentials> {
-    try {
-      return await this.#provider!();
-    } catch (error) {
-      throw new CredentialsError(`Cannot get credentials: the provider failed${nameOf(error)}`, {
-        hint: "The provider's own error is withheld, since it may hold secrets; log it inside the provider",
-      });
-    }
+  #copy(credentials: OwnedCredentials, clock: Clock, hint: string): OwnedCredentials {
+    if (this.#expired === "use" || !isExpired(credentials, clock)) return credentials.clone();
+    const at = new Date(credentials.expiresAtMs ?? 0).toISOString();
+    throw new ExpiredCredentialsError(`Cannot sign the request: the credentials expired at ${at}`, {
+      hint: `${hint} By ${clock.name()} it is ${clock.now().toISOString()}`,
+    });
   }
 
   #throwIfDisposed(): void {
     if (this.#disposed) throw new DisposedError("CredentialsSource");
   }
-}
-
-interface Refresh {
-  /** Of `performance.now()`. */
-  readonly startedAt: number;
-  /** Rejects when the provider fails or returns what cannot be used. */
-  readonly done: Promise<void>;
 }
 
 const SYSTEM_CLOCK: Clock = {
@@ -192,33 +210,6 @@ const PROVIDED_HINT = "Does the provider return fresh ones?";
 
 function isExpired({ expiresAtMs }: OwnedCredentials, clock: Clock): boolean {
   return expiresAtMs !== undefined && expiresAtMs <= clock.now().getTime();
-}
-
-function copyUnlessExpired(credentials: OwnedCredentials, clock: Clock, hint: string): OwnedCredentials {
-  if (!isExpired(credentials, clock)) return credentials.clone();
-  const at = new Date(credentials.expiresAtMs ?? 0).toISOString();
-  throw new ExpiredCredentialsError(`Cannot sign the request: the credentials expired at ${at}`, {
-    hint: `${hint} By ${clock.name()} it is ${clock.now().toISOString()}`,
-  });
-}
-
-function copyOfAnswer(answer: Credentials, clock: Clock): OwnedCredentials {
-  try {
-    using owned = OwnedCredentials.copyOf(answer);
-    return copyUnlessExpired(owned, clock, PROVIDED_HINT);
-  } catch (error) {
-    throw error instanceof CredentialsError ? error : malformed(error);
-  }
-}
-
-// The name and the system's code say what happened; the message may hold a secret.
-function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return "";
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  const words = [error.name, code].filter((word) =>
-    /^(?:[A-Za-z]{1,40}Error|Error|E[A-Z]{3,14})$/.test(word)
-  );
-  return words.length === 0 ? "" : ` with ${words.join(" ")}`;
 }
 
 function malformed(error: unknown): CredentialsError {

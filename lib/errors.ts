@@ -99,6 +99,8 @@ export interface KmsErrorDetails extends ErrorDetails {
   readonly httpStatus: number;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
+  /** See {@link KmsError.credentialsRefused}. Default: false. */
+  readonly credentialsRefused?: boolean | undefined;
 }
 
 /** KMS answered, and refused. */
@@ -113,6 +115,11 @@ export class KmsError extends EnclaveKmsError {
   readonly httpStatus: number;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
+  /**
+   * Whether KMS does not take the credentials: they have expired, it does not know them, or they are not those that
+   * the signature was made with. Other credentials can help then, and nothing else.
+   */
+  readonly credentialsRefused: boolean;
 
   /**
    * Makes an error of KMS's answer.
@@ -126,6 +133,7 @@ export class KmsError extends EnclaveKmsError {
     this.requestId = details.requestId;
     this.httpStatus = details.httpStatus;
     this.retryable = details.retryable;
+    this.credentialsRefused = details.credentialsRefused ?? false;
   }
 }
 

@@ -1,6 +1,7 @@
 import process from "node:process";
 import { checkFields, checkInteger, checkOneOf, checkText } from "./checks.ts";
 import type { CredentialsProvider } from "./credentials.ts";
+import type { ExpiredCredentials } from "./credentials_source.ts";
 import type { EngineName } from "./engine/engine.ts";
 import { checkTrustedCertificates } from "./engine/https/trusted_certificates.ts";
 import type { NsmTransport } from "./attestation/nsm_transport.ts";
@@ -14,6 +15,12 @@ export interface KmsClientOptions {
   readonly region: string;
   /** Credentials, or a function that is asked for them: before every request, or before they expire. */
   readonly credentials: CredentialsProvider;
+  /**
+   * What becomes of credentials past their `expiration`. `use`, the default, goes on with them, as AWS's SDKs do,
+   * and lets KMS decide: while their source is down, that is better than certain failure. `refuse` sends nothing
+   * with them.
+   */
+  readonly expiredCredentials?: ExpiredCredentials | undefined;
   /**
    * Who speaks to KMS and opens its answers. `auto`, the default, takes `sdk` when the C SDK loads and
    * `direct` otherwise; it never takes `sdk-client`.
@@ -73,6 +80,7 @@ export interface KmsClientOptions {
 export interface CheckedOptions {
   readonly region: string;
   readonly credentials: CredentialsProvider;
+  readonly expiredCredentials: ExpiredCredentials;
   readonly engine: "auto" | EngineName;
   readonly endpoint: Endpoint;
   readonly hostName: string;
@@ -104,10 +112,13 @@ const MAX_ATTESTATION_MAX_AGE_MS = 240_000;
 
 const ENGINES = ["auto", "direct", "sdk", "sdk-client"] as const;
 
+const EXPIRED_CREDENTIALS = ["use", "refuse"] as const;
+
 /** The fields of the options, for those who pass some of them on. */
 export const OPTION_FIELDS: readonly string[] = [
   "region",
   "credentials",
+  "expiredCredentials",
   "engine",
   "endpoint",
   "hostName",
@@ -138,6 +149,8 @@ export function checkOptions(options: KmsClientOptions): CheckedOptions {
   return {
     region,
     credentials,
+    expiredCredentials: checkOneOf("expiredCredentials", options.expiredCredentials, EXPIRED_CREDENTIALS) ??
+      "use",
     engine: checkOneOf("engine", options.engine, ENGINES) ?? "auto",
     endpoint: checkEndpoint(options.endpoint ?? DEFAULT_ENDPOINT),
     hostName: options.hostName === undefined ? kmsHostName(region) : checkHostName(options.hostName),

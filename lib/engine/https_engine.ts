@@ -3,7 +3,7 @@ import { type CredentialsSource, ExpiredCredentialsError } from "../credentials_
 import type { DataKey, DataKeyPair } from "../data_key.ts";
 import { Deadline } from "../deadline.ts";
 import { encodeBase64 } from "../encoding.ts";
-import { DisposedError } from "../errors.ts";
+import { CredentialsError, DisposedError, type KmsError } from "../errors.ts";
 import { SecretBytes } from "../secret_bytes.ts";
 import { joinBase64 } from "../secret_json.ts";
 import { TurnLimiter } from "../turn_limiter.ts";
@@ -19,7 +19,7 @@ import type {
 import type { KmsEngine } from "./engine.ts";
 import { KmsClock } from "./https/clock.ts";
 import type { KmsAnswer, KmsConnection, RequestBody } from "./https/kms_connection.ts";
-import { isClockRefusal, isExpiryRefusal, kmsError } from "./https/kms_errors.ts";
+import { isClockRefusal, isCredentialsRefusal, kmsError } from "./https/kms_errors.ts";
 import { KmsReply } from "./https/kms_reply.ts";
 import {
   DECRYPT,
@@ -160,14 +160,13 @@ export class HttpsEngine implements KmsEngine {
     bytes: Uint8Array<ArrayBuffer>,
     deadline: Deadline,
   ): Promise<Uint8Array> {
-    const { credentials } = this.#options;
     const body = { bytes, isSecret: secretMember !== undefined };
     const send = (owned: OwnedCredentials) => this.#sendOnce(name, body, owned, deadline);
     using owned = await this.#getCredentials(deadline);
     let answer = await send(owned);
     if (isClockRefusal(answer) && this.#clock.correct(answer.dateMs)) answer = await send(owned);
-    if (isExpiryRefusal(answer)) {
-      using other = await credentials.getOther(owned, deadline, this.#clock.ofLastAnswer);
+    if (isCredentialsRefusal(answer)) {
+      using other = await this.#getOther(owned, kmsError(name, answer), deadline);
       if (other !== undefined) answer = await send(other);
     }
     if (answer.status !== 200) throw kmsError(name, answer);
@@ -198,6 +197,20 @@ export class HttpsEngine implements KmsEngine {
       await this.#askTime(deadline);
       if (!this.#clock.isCompared) throw error;
       return await credentials.get(deadline, this.#clock.ofLastAnswer);
+    }
+  }
+
+  async #getOther(
+    refused: OwnedCredentials,
+    { kmsCode }: KmsError,
+    deadline: Deadline,
+  ): Promise<OwnedCredentials | undefined> {
+    try {
+      return await this.#options.credentials.getOther(refused, deadline, this.#clock.ofLastAnswer);
+    } catch (error) {
+      if (!(error instanceof CredentialsError)) throw error;
+      const hint = `KMS refused the old ones with ${kmsCode}. ${error.hint}`;
+      throw new CredentialsError(error.message, { hint });
     }
   }
 

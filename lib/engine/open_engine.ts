@@ -28,7 +28,7 @@ import { SdkRecipient } from "./sdk_recipient.ts";
  * @throws {CertificateError} When there are no certificate authorities to trust KMS by
  */
 export async function openEngine(options: CheckedOptions, deadline: Deadline): Promise<KmsEngine> {
-  const credentials = new CredentialsSource(options.credentials);
+  const credentials = new CredentialsSource(options.credentials, options.expiredCredentials);
   try {
     return await chooseEngine({ ...options, credentials }, deadline);
   } catch (error) {

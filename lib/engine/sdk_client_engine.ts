@@ -24,6 +24,9 @@ import { runOnClientThread } from "./sdk_client_thread.ts";
 /** What a task fills: every one fills something, the secret first. */
 type Results = readonly [Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]];
 
+/** C does not say that KMS refused expired credentials, so fresher ones are waited for, in milliseconds. */
+const FRESHER_CREDENTIALS_MS = 2000;
+
 const NOTHING = new Uint8Array(new ArrayBuffer(0));
 
 /** What the engine is made of; it owns the library and the credentials from then on. */
@@ -125,7 +128,8 @@ export class SdkClientEngine implements KmsEngine {
       using _library = library;
       using _trustStore = trustStore;
     };
-    const credentials = await this.#options.credentials.get(deadline).catch((error) => {
+    const getting = this.#options.credentials.get(deadline, undefined, FRESHER_CREDENTIALS_MS);
+    const credentials = await getting.catch((error) => {
       release();
       throw error;
     });

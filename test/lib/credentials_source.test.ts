@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, test } from "#test";
 import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
-import { type Clock, CredentialsSource } from "../../lib/credentials_source.ts";
+import { type Clock, CredentialsSource, type ExpiredCredentials } from "../../lib/credentials_source.ts";
 import { Deadline } from "../../lib/deadline.ts";
 import { CredentialsError, DisposedError, TimeoutError } from "../../lib/errors.ts";
 
@@ -43,9 +43,16 @@ describe("CredentialsSource", () => {
     await assert.rejects(source.get(deadline), DisposedError);
   });
 
-  test("refuses credentials that expired, and says when", async () => {
+  test("goes on with credentials that expired: whether they still serve is KMS's to say", async () => {
     using deadline = new Deadline("test", 1000);
-    using source = new CredentialsSource({ ...GOOD, expiration: START_MS + 1000 });
+    using source = new CredentialsSource({ ...GOOD, expiration: START_MS - 1 });
+    using owned = await source.get(deadline, new TestClock());
+    assert.equal(owned.accessKeyId, ID);
+  });
+
+  test("refuses credentials that expired when it is to, and says when", async () => {
+    using deadline = new Deadline("test", 1000);
+    using source = new CredentialsSource({ ...GOOD, expiration: START_MS + 1000 }, "refuse");
     const clock = new TestClock();
     clock.ms += 999;
     using _good = await source.get(deadline, clock);
@@ -126,11 +133,15 @@ describe("CredentialsSource", () => {
 /** A provider whose answers come when the test wants. */
 class SlowProvider {
   readonly asked: PromiseWithResolvers<Credentials>[] = [];
-  readonly source = new CredentialsSource(() => {
-    const answer = Promise.withResolvers<Credentials>();
-    this.asked.push(answer);
-    return answer.promise;
-  });
+  readonly source: CredentialsSource;
+
+  constructor(expired?: ExpiredCredentials) {
+    this.source = new CredentialsSource(() => {
+      const answer = Promise.withResolvers<Credentials>();
+      this.asked.push(answer);
+      return answer.promise;
+    }, expired);
+  }
 
   /** Answers the n-th question with `AKIAn`. */
   async answer(index: number, lifetimeMs?: number): Promise<void> {
@@ -160,6 +171,24 @@ class Copies implements Disposable {
 
   [Symbol.dispose](): void {
     OwnedCredentials.prototype.clone = this.#clone;
+  }
+}
+
+/** `performance.now` as the test moves it on, until it is disposed. */
+class FakeMonotonicTime implements Disposable {
+  readonly #now = performance.now;
+  #addedMs = 0;
+
+  constructor() {
+    performance.now = () => this.#now.call(performance) + this.#addedMs;
+  }
+
+  advance(ms: number): void {
+    this.#addedMs += ms;
+  }
+
+  [Symbol.dispose](): void {
+    performance.now = this.#now;
   }
 }
 
@@ -236,75 +265,168 @@ describe("CredentialsSource of a provider that says when credentials expire", ()
     }
   });
 
-  test("goes on with the old ones while a refresh fails, and asks less often than there are requests", async () => {
+  test("goes on with the old ones while the source is down, even past their expiration", async () => {
     await start(HOUR_MS);
+    using monotonic = new FakeMonotonicTime();
     clock.ms += HOUR_MS - 4 * MINUTE_MS;
-    assert.equal(await get(), "AKIA0");
-    await provider.fail(1);
-    assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 2]);
-    clock.ms += 2 * MINUTE_MS;
-    assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 3]);
-    await provider.answer(2, 2 * HOUR_MS);
-    assert.equal(await get(), "AKIA2");
+    for (let failures = 1; failures <= 12; failures++) {
+      assert.deepEqual(await Promise.all([get(), get()]), ["AKIA0", "AKIA0"]);
+      assert.equal(provider.asked.length, 1 + failures);
+      await provider.fail(failures);
+      assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 1 + failures]);
+      clock.ms += 2 * MINUTE_MS;
+      monotonic.advance(MINUTE_MS);
+    }
+    await get();
+    await provider.answer(13, 10 * HOUR_MS);
+    assert.deepEqual([await get(), provider.asked.length], ["AKIA13", 14]);
   });
 
-  test("reports a refresh that fails once the old ones expired, and asks again", async () => {
+  test("pauses longer after each failure, up to a minute, and at first only shortly again after a success", async () => {
     await start(HOUR_MS);
+    using monotonic = new FakeMonotonicTime();
+    clock.ms += 2 * HOUR_MS;
+    for (const [index, longestMs] of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000].entries()) {
+      await get();
+      assert.equal(provider.asked.length, index + 2);
+      await provider.fail(index + 1);
+      monotonic.advance(longestMs / 2 - 1);
+      await get();
+      assert.equal(provider.asked.length, index + 2, `asked before half of ${longestMs} ms`);
+      monotonic.advance(longestMs / 2 + 1);
+    }
+    await get();
+    await provider.answer(9, 3 * HOUR_MS);
     clock.ms += HOUR_MS;
-    const failures = Promise.all([get(), get()].map((getting) => assert.rejects(getting, CredentialsError)));
-    await provider.fail(1);
-    await failures;
-    assert.equal(provider.asked.length, 2);
-    const next = get();
-    await provider.answer(2, 2 * HOUR_MS);
-    assert.equal(await next, "AKIA2");
+    await get();
+    await provider.fail(10);
+    monotonic.advance(1000);
+    await get();
+    assert.equal(provider.asked.length, 12);
   });
 
-  test("asks anew when a refresh is not answered at all, and forgets its late answer", async () => {
+  test("nobody waits for a provider that hangs while there are credentials", async () => {
+    await start(HOUR_MS);
+    clock.ms += 2 * HOUR_MS;
+    assert.deepEqual(await Promise.all([get(), get()]), ["AKIA0", "AKIA0"]);
+    assert.equal(provider.asked.length, 2);
+  });
+
+  test("waits for fresher ones than those past their expiration for as long as it is told to", async () => {
+    await start(HOUR_MS);
+    const patiently = (ms: number) => idOf(provider.source.get(deadline, clock, ms));
+    assert.deepEqual([await patiently(HOUR_MS), provider.asked.length], ["AKIA0", 1]);
+    clock.ms += 2 * HOUR_MS;
+    assert.equal(await patiently(1), "AKIA0");
+    const waiting = patiently(HOUR_MS);
+    await provider.answer(2, 3 * HOUR_MS);
+    assert.equal(await waiting, "AKIA2");
+    clock.ms += 2 * HOUR_MS;
+    const failing = patiently(HOUR_MS);
+    await provider.fail(3);
+    assert.equal(await failing, "AKIA2");
+    assert.deepEqual([await patiently(HOUR_MS), provider.asked.length], ["AKIA2", 4]);
+  });
+
+  test("takes what a source in trouble hands out after its time, and asks again after a pause", async () => {
+    const first = get();
+    await provider.answer(0, 0);
+    assert.deepEqual([await first, await get(), provider.asked.length], ["AKIA0", "AKIA0", 1]);
+    using monotonic = new FakeMonotonicTime();
+    monotonic.advance(1000);
+    assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 2]);
+  });
+
+  test("asks anew when a refresh is not answered at all, and takes its late answer until there is another", async () => {
     await start(HOUR_MS);
     clock.ms += HOUR_MS - MINUTE_MS;
     await get();
-    const { now } = performance;
-    performance.now = () => now.call(performance) + 31_000;
-    try {
-      assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 3]);
-    } finally {
-      performance.now = now;
+    using monotonic = new FakeMonotonicTime();
+    for (let hung = 1; hung < 3; hung++) {
+      monotonic.advance(31_000);
+      assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 2 + hung]);
     }
-    using copies = new Copies();
     await provider.answer(1, 3 * HOUR_MS);
-    assert.deepEqual(copies.made.map(({ accessKeyId }) => accessKeyId), ["AKIA1"]);
+    assert.equal(await get(), "AKIA1");
+    await provider.answer(3, 2 * HOUR_MS);
+    assert.equal(await get(), "AKIA3");
+    using copies = new Copies();
+    await provider.answer(2, 4 * HOUR_MS);
+    assert.deepEqual(copies.made.map(({ accessKeyId }) => accessKeyId), ["AKIA2"]);
     assert.deepEqual(copies.made.map(({ secretAccessKey }) => secretAccessKey.length), [0]);
-    assert.equal(await get(), "AKIA0");
-    await provider.answer(2, 2 * HOUR_MS);
-    assert.equal(await get(), "AKIA2");
+    assert.equal(await get(), "AKIA3");
   });
 
-  test("keeps what lasts longest of the answers to the first requests", async () => {
-    const first = [get(), get(), get()];
-    await provider.answer(1, 2 * HOUR_MS);
+  test("asks once for a hundred first calls", async () => {
+    const first = Array.from({ length: 100 }, () => get());
     await provider.answer(0, HOUR_MS);
-    await provider.answer(2);
-    assert.deepEqual(await Promise.all(first), ["AKIA0", "AKIA1", "AKIA2"]);
-    assert.deepEqual([await get(), provider.asked.length], ["AKIA1", 3]);
+    assert.deepEqual(new Set(await Promise.all(first)), new Set(["AKIA0"]));
+    assert.equal(provider.asked.length, 1);
   });
 
-  test("refuses what has expired when it comes", async () => {
-    const first = assert.rejects(get(), /^CredentialsError: .* expired at 2026-11-05T12:00:00.000Z/);
-    await provider.answer(0, 0);
-    await first;
+  test("asks once for a hundred first calls whose first is aborted, and whose second has no time left", async () => {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    using aborted = new Deadline("test", 10_000, controller.signal);
+    using short = new Deadline("test", 1);
+    const gone = [
+      assert.rejects(idOf(provider.source.get(aborted, clock)), reason),
+      assert.rejects(idOf(provider.source.get(short, clock)), TimeoutError),
+    ];
+    const others = Array.from({ length: 98 }, () => get());
+    controller.abort(reason);
+    await Promise.all(gone);
+    const late = get();
+    await provider.answer(0, HOUR_MS);
+    assert.deepEqual(new Set(await Promise.all([...others, late])), new Set(["AKIA0"]));
+    assert.equal(provider.asked.length, 1);
+  });
+
+  test("fails all first calls with the one failure, and then asks again", async () => {
+    const first = Array.from({ length: 100 }, () => assert.rejects(get(), CredentialsError));
+    await provider.fail(0);
+    await Promise.all(first);
+    assert.equal(provider.asked.length, 1);
+    const next = get();
+    await provider.answer(1, HOUR_MS);
+    assert.deepEqual([await next, provider.asked.length], ["AKIA1", 2]);
+  });
+
+  test("asks anew when every first call gave up, and takes the late answer", async () => {
+    using short = new Deadline("test", 1);
+    await assert.rejects(idOf(provider.source.get(short, clock)), TimeoutError);
+    const next = get();
+    assert.equal(provider.asked.length, 2);
+    await provider.answer(0, HOUR_MS);
+    assert.equal(await get(), "AKIA0");
+    await provider.answer(1, 2 * HOUR_MS);
+    assert.deepEqual([await next, await get(), provider.asked.length], ["AKIA1", "AKIA1", 2]);
+  });
+
+  test("gives an answer that does not say when it expires to its asker alone", async () => {
+    const first = [get(), get(), get()];
+    await provider.answer(0);
+    assert.deepEqual([await first[0], provider.asked.length], ["AKIA0", 3]);
+    await provider.answer(2);
+    await provider.answer(1);
+    assert.deepEqual(await Promise.all(first), ["AKIA0", "AKIA1", "AKIA2"]);
+    const next = [get(), get()];
+    assert.equal(provider.asked.length, 5);
+    await provider.answer(3, HOUR_MS);
+    await provider.answer(4);
+    assert.deepEqual(await Promise.all(next), ["AKIA3", "AKIA4"]);
   });
 
   test("asks before every request again when an answer does not say it any more", async () => {
     await start(HOUR_MS);
     clock.ms += HOUR_MS;
-    const second = get();
+    assert.equal(await get(), "AKIA0");
     await provider.answer(1);
-    await provider.answer(2);
-    assert.equal(await second, "AKIA2");
-    const third = get();
-    await provider.answer(3);
-    assert.equal(await third, "AKIA3");
+    for (const index of [2, 3]) {
+      const next = get();
+      await provider.answer(index);
+      assert.equal(await next, `AKIA${index}`);
+    }
   });
 
   test("gets others once for all whose credentials KMS calls expired", async () => {
@@ -326,12 +448,52 @@ describe("CredentialsSource of a provider that says when credentials expire", ()
   });
 
   test("lets go of an answer that comes after dispose", async () => {
-    await start(HOUR_MS);
-    clock.ms += HOUR_MS;
     const late = assert.rejects(get(), DisposedError);
     provider.source[Symbol.dispose]();
-    await provider.answer(1, 2 * HOUR_MS);
+    using copies = new Copies();
+    await provider.answer(0, 2 * HOUR_MS);
     await late;
+    assert.deepEqual(copies.made.map(({ secretAccessKey }) => secretAccessKey.length), [0]);
     await assert.rejects(get(), DisposedError);
+  });
+
+  describe("and is to refuse what has expired", () => {
+    beforeEach(() => {
+      provider = new SlowProvider("refuse");
+    });
+
+    test("waits for fresh ones then, and reports a refresh that fails, and asks again", async () => {
+      await start(HOUR_MS);
+      clock.ms += HOUR_MS;
+      const failures = [get(), get()].map((getting) => assert.rejects(getting, CredentialsError));
+      await provider.fail(1);
+      await Promise.all(failures);
+      assert.equal(provider.asked.length, 2);
+      const next = get();
+      await provider.answer(2, 2 * HOUR_MS);
+      assert.equal(await next, "AKIA2");
+    });
+
+    test("refuses what has expired when it comes", async () => {
+      const first = assert.rejects(get(), /^CredentialsError: .* expired at 2026-11-05T12:00:00.000Z/);
+      await provider.answer(0, 0);
+      await first;
+    });
+
+    test("goes on with the old ones until then while a refresh fails", async () => {
+      await start(HOUR_MS);
+      clock.ms += HOUR_MS - MINUTE_MS;
+      assert.equal(await get(), "AKIA0");
+      await provider.fail(1);
+      clock.ms += MINUTE_MS - 1;
+      assert.deepEqual([await get(), provider.asked.length], ["AKIA0", 2]);
+    });
+
+    test("does not share what expired while it was waited for", async () => {
+      const first = [get(), get()].map((getting) => assert.rejects(getting, /expired at/));
+      await provider.answer(0, -1);
+      await Promise.all(first);
+      assert.equal(provider.asked.length, 1);
+    });
   });
 });

@@ -66,10 +66,10 @@ describe("what is said of a provider that fails", () => {
     });
   });
 
-  test("or who returns what has expired, by this machine's clock", async () => {
+  test("or who returns what has expired and is to be refused, by this machine's clock", async () => {
     using deadline = new Deadline("test", 1000);
     const expiration = Date.now() - 1000;
-    using source = new CredentialsSource(() => ({ ...GOOD, expiration }));
+    using source = new CredentialsSource(() => ({ ...GOOD, expiration }), "refuse");
     await assert.rejects(source.get(deadline), {
       name: "CredentialsError",
       message: `Cannot sign the request: the credentials expired at ${new Date(expiration).toISOString()}`,

@@ -19,6 +19,7 @@ describe("checkOptions()", () => {
     assert.deepEqual(check({}), {
       region: REGION,
       credentials: CREDENTIALS,
+      expiredCredentials: "use",
       engine: "auto",
       endpoint: { transport: "vsock", cid: 3, port: 8000 },
       hostName: "kms.eu-central-1.amazonaws.com",
@@ -52,8 +53,18 @@ describe("checkOptions()", () => {
 
   test("knows its fields", () => {
     assert.deepEqual(Object.keys(check({})).filter((name) => name !== "hostNameGiven"), [
-      ...["region", "credentials", "engine", "endpoint", "hostName", "trustedCertificates", "library", "nsm"],
-      ...OPTION_FIELDS.slice(8),
+      ...[
+        "region",
+        "credentials",
+        "expiredCredentials",
+        "engine",
+        "endpoint",
+        "hostName",
+        "trustedCertificates",
+        "library",
+        "nsm",
+      ],
+      ...OPTION_FIELDS.slice(9),
     ]);
     const everything = Object.fromEntries(OPTION_FIELDS.map((name) => [name, undefined]));
     check({ ...everything, region: REGION, credentials: CREDENTIALS });
@@ -99,6 +110,13 @@ describe("checkOptions()", () => {
 
   test("refuses engines that are none", () => {
     refuses("TypeError", "engine must be one of auto, direct, sdk, sdk-client", { engine: "fast" });
+  });
+
+  test("knows what becomes of expired credentials", () => {
+    for (const expiredCredentials of ["use", "refuse"]) {
+      assert.equal(check({ expiredCredentials }).expiredCredentials, expiredCredentials);
+    }
+    refuses("TypeError", "expiredCredentials must be one of use, refuse", { expiredCredentials: true });
   });
 
   test("joins certificates line by line", async () => {

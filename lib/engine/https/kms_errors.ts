@@ -25,6 +25,7 @@ export function kmsError(operation: string, answer: KmsAnswer): KmsError {
     requestId: cleanRequestId(requestId),
     httpStatus,
     retryable,
+    credentialsRefused: isCredentialsRefusal(answer),
   });
 }
 
@@ -40,11 +41,23 @@ export function isClockRefusal(answer: KmsAnswer): boolean {
 
 /**
  * @param answer Whatever its status
- * @returns Whether KMS says that the credentials expired
+ * @returns Whether KMS does not take the credentials: expired, unknown, or not those that made the signature. Not
+ *   so if the signature was refused for its time
  */
-export function isExpiryRefusal(answer: KmsAnswer): boolean {
-  return answer.status !== 200 && parseRefusal(answer.body).code === "ExpiredTokenException";
+export function isCredentialsRefusal(answer: KmsAnswer): boolean {
+  if (answer.status === 200 || isClockRefusal(answer)) return false;
+  return CREDENTIALS_REFUSALS.has(parseRefusal(answer.body).code);
 }
+
+/** KMS's own names, and those of the same refusals elsewhere at AWS. */
+const CREDENTIALS_REFUSALS = new Set([
+  "ExpiredToken",
+  "ExpiredTokenException",
+  "InvalidClientTokenId",
+  "InvalidSignatureException",
+  "SignatureDoesNotMatch",
+  "UnrecognizedClientException",
+]);
 
 const RETRYABLE = new RegExp(
   "^(?:Throttling|ThrottlingException|ThrottledException|TooManyRequestsException|SlowDown|" +
@@ -78,6 +91,8 @@ const WRONG_CLOCK =
 const THROTTLED = "More requests than the account's quota for this region allows: a later try may succeed";
 const ITS_SIDE = "KMS failed on its side: a later try may succeed";
 const UNKNOWN = "Does the endpoint lead to KMS, and is the request one that this key allows?";
+const EXPIRED =
+  "The temporary credentials ran out: give a function as `credentials` that returns fresh ones, and look at their source";
 const CREDENTIALS =
   "Are these the credentials that STS or the parent handed out, complete, and for this partition?";
 
@@ -89,10 +104,11 @@ const HINTS: Readonly<Record<string, string>> = {
     ":PCR0 and so on) fit this enclave? In debug mode the PCRs are all zero",
   DependencyTimeoutException: ITS_SIDE,
   DisabledException: "The key is disabled: enable it, or decrypt and encrypt again under another one",
-  ExpiredTokenException:
-    "The temporary credentials ran out: give a function as `credentials`, so that fresh ones are used",
+  ExpiredToken: EXPIRED,
+  ExpiredTokenException: EXPIRED,
   IncompleteSignatureException: CREDENTIALS,
   IncorrectKeyException: "The ciphertext was made under another key than `keyId` names",
+  InvalidClientTokenId: CREDENTIALS,
   InvalidCiphertextException:
     "Same encryption context as at encryption, same region, and the whole ciphertext? For an asymmetric key, the same algorithm?",
   InvalidGrantTokenException: "Was the grant retired, or made for another principal?",

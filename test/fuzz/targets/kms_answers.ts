@@ -1,4 +1,4 @@
-import { isClockRefusal, isExpiryRefusal, kmsError } from "../../../lib/engine/https/kms_errors.ts";
+import { isClockRefusal, isCredentialsRefusal, kmsError } from "../../../lib/engine/https/kms_errors.ts";
 import { KmsReply } from "../../../lib/engine/https/kms_reply.ts";
 import {
   DECRYPT,
@@ -128,6 +128,7 @@ export const refusal: FuzzTarget = {
       { __type: "com.amazonaws.kms#ThrottlingException:http://x", Message: "Rate exceeded" },
       { __type: "InvalidSignatureException", message: "Signature expired: 1 is now earlier than 2" },
       { __type: "ExpiredTokenException" },
+      { __type: "UnrecognizedClientException", message: "The security token is invalid." },
       { __type: "toString" },
     ].map((answer, index) => Uint8Array.of(index, ...utf8(JSON.stringify(answer))))),
   run(input) {
@@ -148,13 +149,19 @@ export const refusal: FuzzTarget = {
     );
     expect(typeof error.hint === "string" && error.hint !== "", "no hint");
     expect(status < 500 || error.retryable, "what fails on KMS's side can be tried again");
-    const isExpiry = isExpiryRefusal(answer);
-    expectSame(isExpiry, error.kmsCode === "ExpiredTokenException", "whether credentials expired");
+    expectSame(error.credentialsRefused, isCredentialsRefusal(answer), "whether credentials are refused");
+    expect(
+      !error.credentialsRefused || (REFUSALS.test(error.kmsCode) && !isClockRefusal(answer)),
+      "credentials refused by another name, or for the clock",
+    );
     return `${KNOWN.test(error.kmsCode) ? error.kmsCode : "another"}${
       isClockRefusal(answer) ? ", clock" : ""
     }`;
   },
 };
+
+const REFUSALS =
+  /^(?:ExpiredToken(?:Exception)?|UnrecognizedClientException|InvalidClientTokenId|InvalidSignatureException|SignatureDoesNotMatch)$/;
 
 const KNOWN =
   /^(?:AccessDenied|Throttling|InvalidSignature|ExpiredToken|Validation)Exception$|^UnknownError$/;

@@ -36,8 +36,12 @@ function suite(engineCase: EngineCase): void {
     return { issued, provider };
   }
 
-  function open(credentials: CredentialsProvider): Promise<KmsClient> {
-    return KmsClient.open({ ...enclave.optionsFor(engineCase), credentials, timeoutMs: 60_000 });
+  function open(
+    credentials: CredentialsProvider,
+    expiredCredentials?: "use" | "refuse",
+  ): Promise<KmsClient> {
+    const options = enclave.optionsFor(engineCase);
+    return KmsClient.open({ ...options, credentials, expiredCredentials, timeoutMs: 60_000 });
   }
 
   async function decrypt(client: KmsClient): Promise<void> {
@@ -54,13 +58,62 @@ function suite(engineCase: EngineCase): void {
     }
   });
 
-  test("signs nothing with credentials that expired, and asks KMS for the time no more than once", async () => {
+  test("goes on with credentials past their expiration while their source is down, until KMS refuses", async () => {
+    const { kms } = enclave.simulator;
+    const { accessKeyId, secretAccessKey, sessionToken } = kms.issueCredentials();
+    const past = { accessKeyId, secretAccessKey, sessionToken, expiration: Date.now() - MINUTE_MS };
+    let asked = 0;
+    const once = () => {
+      if (++asked > 1) throw new Error("the source is down");
+      return past;
+    };
+    for (const credentials of [past, once]) {
+      await using client = await open(credentials);
+      for (let round = 0; round < 3; round++) await decrypt(client);
+    }
+    await using client = await open(past);
+    kms.expireCredentials({ accessKeyId });
+    await assert.rejects(
+      decrypt(client),
+      engineCase.speaksHttps
+        ? { kmsCode: "ExpiredTokenException", credentialsRefused: true }
+        : { code: "ERR_SDK_KMS_DECRYPT" },
+    );
+  });
+
+  test.skipIf(!engineCase.speaksHttps)("does not wait for a source that hangs", async () => {
+    let asked = 0;
+    const { issued, provider } = issuing({ expiration: true });
+    await using client = await open(() => {
+      if (++asked > 1) return new Promise<never>(() => {});
+      return { ...provider(), expiration: Date.now() - MINUTE_MS };
+    });
+    for (let round = 0; round < 3; round++) await decrypt(client);
+    assert.equal(issued.length, 1);
+  });
+
+  test("asks a provider once for a hundred first calls", async () => {
+    const { issued, provider } = issuing({ expiration: true });
+    await using client = await open(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      return provider();
+    });
+    const aborted = client.decrypt({ ciphertext, signal: AbortSignal.timeout(1) });
+    const calls = engineCase.speaksHttps ? 99 : 3; // C's client serves one at a time, a new one for each
+    await Promise.all([
+      assert.rejects(aborted, { name: "TimeoutError" }),
+      ...Array.from({ length: calls }, () => decrypt(client)),
+    ]);
+    assert.equal(issued.length, 1);
+  });
+
+  test("signs nothing with expired credentials that are to be refused, and asks for the time once", async () => {
     const { kms } = enclave.simulator;
     const expiration = new Date(Date.now() - MINUTE_MS);
     const { accessKeyId, secretAccessKey, sessionToken } = kms.issueCredentials();
     const expired = { accessKeyId, secretAccessKey, sessionToken, expiration };
     for (const credentials of [expired, () => expired]) {
-      await using client = await open(credentials);
+      await using client = await open(credentials, "refuse");
       const { requestCount } = kms;
       for (let round = 0; round < 2; round++) {
         await assert.rejects(decrypt(client), {
@@ -92,7 +145,7 @@ function suite(engineCase: EngineCase): void {
     test("uses good ones that look expired, once KMS has shown its time", async () => {
       const good = issue(-HOUR_MS);
       for (const credentials of [good, () => good]) {
-        await using client = await open(credentials);
+        await using client = await open(credentials, "refuse");
         const { requestCount } = enclave.simulator.kms;
         await decrypt(client);
         assert.equal(enclave.simulator.kms.requestCount - requestCount, 3);
@@ -105,7 +158,7 @@ function suite(engineCase: EngineCase): void {
       const { kms } = enclave.simulator;
       const first = issue(-HOUR_MS);
       let current = first;
-      await using client = await open(() => ({ ...current }));
+      await using client = await open(() => ({ ...current }), "refuse");
       await decrypt(client);
       current = issue(-3 * HOUR_MS);
       kms.expireCredentials({ accessKeyId: String(first.accessKeyId) });
@@ -115,16 +168,28 @@ function suite(engineCase: EngineCase): void {
     });
   });
 
-  test.skipIf(!engineCase.speaksHttps)("gets others when KMS ends credentials early", async () => {
-    const { kms } = enclave.simulator;
+  for (const end of ["expireCredentials", "revokeCredentials"] as const) {
+    test.skipIf(!engineCase.speaksHttps)(`gets others once when KMS does ${end} early`, async () => {
+      const { kms } = enclave.simulator;
+      const { issued, provider } = issuing({ expiration: true });
+      await using client = await open(provider);
+      await decrypt(client);
+      kms[end]({ accessKeyId: String(issued[0]?.accessKeyId) });
+      const { requestCount } = kms;
+      await Promise.all([decrypt(client), decrypt(client), decrypt(client)]);
+      assert.equal(issued.length, 2);
+      await decrypt(client);
+      assert.ok(kms.requestCount - requestCount <= 7);
+    });
+  }
+
+  test.skipIf(!engineCase.speaksHttps)("gets others when the secret is another's", async () => {
     const { issued, provider } = issuing({ expiration: true });
-    await using client = await open(provider);
+    const { secretAccessKey } = enclave.simulator.kms.issueCredentials();
+    let asked = 0;
+    await using client = await open(() => ++asked > 1 ? provider() : { ...provider(), secretAccessKey });
     await decrypt(client);
-    kms.expireCredentials({ accessKeyId: String(issued[0]?.accessKeyId) });
-    const { requestCount } = kms;
-    await Promise.all([decrypt(client), decrypt(client), decrypt(client)]);
+    await decrypt(client);
     assert.equal(issued.length, 2);
-    await decrypt(client);
-    assert.ok(kms.requestCount - requestCount <= 7);
   });
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setImmediate } from "node:timers";
 import { beforeEach, describe, test } from "#test";
-import type { CredentialsProvider } from "../../../lib/credentials.ts";
+import type { Credentials, CredentialsProvider } from "../../../lib/credentials.ts";
 import { CredentialsSource } from "../../../lib/credentials_source.ts";
 import { Deadline } from "../../../lib/deadline.ts";
 import { decodeBase64, encodeBase64 } from "../../../lib/encoding.ts";
@@ -369,41 +369,82 @@ describe("HttpsEngine", () => {
   });
 
   const expired = { __type: "ExpiredTokenException" };
+  const refusing = (credentials: Credentials) => new CredentialsSource(credentials, "refuse");
+  const REFUSALS = [
+    "ExpiredTokenException",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+  ];
   const ids = (kms: FakeKms) =>
     kms.received.map(({ headers }) => /Credential=(\w+)/.exec(headers.authorization ?? "")?.[1]);
 
-  test("asks the provider once more when KMS says that its credentials expired", async () => {
-    const date = "Thu, 05 Nov 2026 12:10:00 GMT";
-    const kms = new FakeKms([400, skewed, date], [400, expired, date], [200, GOOD]);
+  for (const __type of REFUSALS) {
+    test(`asks the provider once more when KMS refuses its credentials with ${__type}`, async () => {
+      const date = "Thu, 05 Nov 2026 12:10:00 GMT";
+      const kms = new FakeKms([400, skewed, date], [400, { __type }, date], [200, GOOD]);
+      await using server = await serveTls(kms.answer);
+      let asked = 0;
+      const expiration = "2026-11-05T13:00:00Z";
+      const provider = () => ({ accessKeyId: `AKIA${++asked}`, secretAccessKey: "secret", expiration });
+      await using engine = engineFor(connectionTo(server), { now, maxAttempts: 1 }, provider);
+      using deadline = new Deadline("decrypt", 5000);
+      for (let round = 0; round < 2; round++) (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+      assert.deepEqual(ids(kms), ["AKIA1", "AKIA1", "AKIA2", "AKIA2"]);
+    });
+
+    test(`reports ${__type} when there are no others, or KMS refuses those as well`, async () => {
+      const same = { accessKeyId: "AKIA", secretAccessKey: "secret" };
+      let asked = 0;
+      const cases: readonly (readonly [CredentialsProvider, requests: number])[] = [
+        [same, 1],
+        [() => same, 1],
+        [() => ({ ...same, accessKeyId: `AKIA${++asked}` }), 2],
+      ];
+      for (const [provider, requests] of cases) {
+        const kms = new FakeKms([400, { __type }]);
+        await using server = await serveTls(kms.answer);
+        await using engine = engineFor(connectionTo(server), {}, provider);
+        using deadline = new Deadline("decrypt", 5000);
+        await assert.rejects(engine.decrypt(REQUEST, deadline), {
+          kmsCode: __type,
+          credentialsRefused: true,
+        });
+        assert.equal(kms.received.length, requests);
+      }
+    });
+  }
+
+  test("names KMS's refusal and the provider's failure when there are no others for it", async () => {
+    const kms = new FakeKms([400, expired]);
     await using server = await serveTls(kms.answer);
     let asked = 0;
-    const expiration = "2026-11-05T13:00:00Z";
-    const provider = () => ({ accessKeyId: `AKIA${++asked}`, secretAccessKey: "secret", expiration });
-    await using engine = engineFor(connectionTo(server), { now, maxAttempts: 1 }, provider);
+    const provider = () => {
+      if (++asked > 1) throw new Error("canary");
+      return { accessKeyId: "AKIA", secretAccessKey: "secret", expiration: "2026-11-05T13:00:00Z" };
+    };
+    await using engine = engineFor(connectionTo(server), { now }, provider);
+    using deadline = new Deadline("decrypt", 5000);
+    await assert.rejects(engine.decrypt(REQUEST, deadline), {
+      name: "CredentialsError",
+      message: "Cannot get credentials: the provider failed with Error",
+      hint: /^KMS refused the old ones with ExpiredTokenException\. The provider's own error is withheld/,
+    });
+    assert.deepEqual([kms.received.length, asked], [1, 2]);
+  });
+
+  test("uses credentials that expired by their own date for as long as KMS takes them", async () => {
+    const kms = new FakeKms([200, GOOD, "Thu, 05 Nov 2026 12:03:00 GMT"]);
+    await using server = await serveTls(kms.answer);
+    const expiration = "2026-11-05T12:00:00Z";
+    const credentials = { accessKeyId: "AKIA", secretAccessKey: "secret", expiration };
+    await using engine = engineFor(connectionTo(server), { now }, credentials);
     using deadline = new Deadline("decrypt", 5000);
     for (let round = 0; round < 2; round++) (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
-    assert.deepEqual(ids(kms), ["AKIA1", "AKIA1", "AKIA2", "AKIA2"]);
+    assert.deepEqual(ids(kms), ["AKIA", "AKIA"]);
   });
 
-  test("reports credentials that expired when there are no others, or those expired as well", async () => {
-    const same = { accessKeyId: "AKIA", secretAccessKey: "secret" };
-    let asked = 0;
-    const cases: readonly (readonly [CredentialsProvider, requests: number])[] = [
-      [same, 1],
-      [() => same, 1],
-      [() => ({ ...same, accessKeyId: `AKIA${++asked}` }), 2],
-    ];
-    for (const [provider, requests] of cases) {
-      const kms = new FakeKms([400, expired]);
-      await using server = await serveTls(kms.answer);
-      await using engine = engineFor(connectionTo(server), {}, provider);
-      using deadline = new Deadline("decrypt", 5000);
-      await assert.rejects(engine.decrypt(REQUEST, deadline), { kmsCode: "ExpiredTokenException" });
-      assert.equal(kms.received.length, requests);
-    }
-  });
-
-  test("sends nothing with credentials that expired, by the clock that KMS put right", async () => {
+  test("sends nothing with expired credentials that are to be refused, by the clock that KMS put right", async () => {
     const kms = new FakeKms([400, skewed, "Thu, 05 Nov 2026 12:10:00 GMT"], [200, GOOD]);
     await using server = await serveTls(kms.answer);
     const credentials = {
@@ -411,7 +452,7 @@ describe("HttpsEngine", () => {
       secretAccessKey: "secret",
       expiration: "2026-11-05T12:05:00Z",
     };
-    await using engine = engineFor(connectionTo(server), { now }, credentials);
+    await using engine = engineFor(connectionTo(server), { now, credentials: refusing(credentials) });
     using deadline = new Deadline("decrypt", 5000);
     (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
     await assert.rejects(engine.decrypt(REQUEST, deadline), {
@@ -433,7 +474,7 @@ describe("HttpsEngine", () => {
     test("without a signature, a token or a document, and goes by it", async () => {
       const kms = new FakeKms([400, missing, "Thu, 05 Nov 2026 10:00:00 GMT"], [200, GOOD]);
       await using server = await serveTls(kms.answer);
-      await using engine = engineFor(connectionTo(server), { now }, looksExpired());
+      await using engine = engineFor(connectionTo(server), { now, credentials: refusing(looksExpired()) });
       using deadline = new Deadline("decrypt", 5000);
       (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
       const [question] = kms.received;
@@ -459,7 +500,7 @@ describe("HttpsEngine", () => {
       test(`and reports that they expired when it ${name}`, async () => {
         const kms = new FakeKms(answer);
         await using server = await serveTls(kms.answer);
-        await using engine = engineFor(connectionTo(server), { now }, looksExpired());
+        await using engine = engineFor(connectionTo(server), { now, credentials: refusing(looksExpired()) });
         using deadline = new Deadline("decrypt", 5000);
         const expected = {
           name: "CredentialsError",
@@ -473,7 +514,7 @@ describe("HttpsEngine", () => {
 
     test("and reports that they expired when there is no answer, unless the caller aborts", async () => {
       await using server = await serveTls((request) => void request.socket.destroy());
-      await using engine = engineFor(connectionTo(server), { now }, looksExpired());
+      await using engine = engineFor(connectionTo(server), { now, credentials: refusing(looksExpired()) });
       using deadline = new Deadline("decrypt", 5000);
       await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "CredentialsError" });
       assert.equal(server.sockets.length, 1);
@@ -481,7 +522,7 @@ describe("HttpsEngine", () => {
       await using silent = await serveTls(() => controller.abort(reason));
       const controller = new AbortController();
       const reason = new Error("enough");
-      await using waiting = engineFor(connectionTo(silent), { now }, looksExpired());
+      await using waiting = engineFor(connectionTo(silent), { now, credentials: refusing(looksExpired()) });
       using aborted = new Deadline("decrypt", 5000, controller.signal);
       await assert.rejects(waiting.decrypt(REQUEST, aborted), reason);
     });
@@ -489,7 +530,10 @@ describe("HttpsEngine", () => {
     test("but not when an answer has shown it before", async () => {
       const kms = new FakeKms([200, GOOD, "Thu, 05 Nov 2026 12:03:00 GMT"]);
       await using server = await serveTls(kms.answer);
-      await using engine = engineFor(connectionTo(server), { now }, looksExpired("2026-11-05T12:02:00Z"));
+      await using engine = engineFor(connectionTo(server), {
+        now,
+        credentials: refusing(looksExpired("2026-11-05T12:02:00Z")),
+      });
       using deadline = new Deadline("decrypt", 5000);
       (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
       await assert.rejects(engine.decrypt(REQUEST, deadline), {

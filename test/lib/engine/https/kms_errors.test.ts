@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { isClockRefusal, isExpiryRefusal, kmsError } from "../../../../lib/engine/https/kms_errors.ts";
+import { isClockRefusal, isCredentialsRefusal, kmsError } from "../../../../lib/engine/https/kms_errors.ts";
 import type { KmsError } from "../../../../lib/errors.ts";
 
 /** Their texts name principals, keys and times, and nothing else. */
@@ -190,7 +190,7 @@ describe("kmsError()", () => {
   });
 });
 
-describe("isClockRefusal() and isExpiryRefusal()", () => {
+describe("isClockRefusal() and isCredentialsRefusal()", () => {
   const answer = (body: unknown, status = 400) => ({
     status,
     requestId: undefined,
@@ -212,9 +212,35 @@ describe("isClockRefusal() and isExpiryRefusal()", () => {
     }
   });
 
-  test("tell credentials that expired from all else", () => {
-    assert.equal(isExpiryRefusal(answer({ __type: "ExpiredTokenException" })), true);
-    assert.equal(isExpiryRefusal(answer({ __type: "ExpiredTokenException" }, 200)), false);
-    assert.equal(isExpiryRefusal(answer({ __type: "AccessDeniedException" })), false);
+  const refusals = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+  ];
+
+  for (const __type of refusals) {
+    test(`tell that credentials are refused with ${__type}, and the error does as well`, () => {
+      assert.equal(isCredentialsRefusal(answer({ __type })), true);
+      assert.equal(isCredentialsRefusal(answer({ __type }, 200)), false);
+      assert.equal(kmsError("Decrypt", answer({ __type, message: "no" })).credentialsRefused, true);
+    });
+  }
+
+  test("tell refused credentials from all else, a wrong clock among it", () => {
+    const others = [
+      { __type: "AccessDeniedException" },
+      { __type: "NotExpiredTokenException" },
+      { __type: "InvalidGrantTokenException" },
+      { __type: "InvalidSignatureException", message },
+      { __type: "SignatureDoesNotMatch", message },
+      { message: "ExpiredTokenException" },
+    ];
+    for (const other of others) {
+      assert.equal(isCredentialsRefusal(answer(other)), false);
+      assert.equal(kmsError("Decrypt", answer(other)).credentialsRefused, false);
+    }
   });
 });

@@ -1,0 +1,46 @@
+/** How long to wait between tries, in milliseconds. */
+export interface PauseLimits {
+  /** After the first failure. */
+  readonly firstMs: number;
+  /** No pause is longer. */
+  readonly maxMs: number;
+}
+
+/**
+ * Pauses between tries of something that fails: each is twice as long as the one before, up to a limit, and cut by
+ * up to half at random, so that many enclaves do not ask at the same moment. It has no timer: the next try is the
+ * caller's to make, once the pause is over.
+ */
+export class Pauses {
+  readonly #limits: PauseLimits;
+  readonly #random: () => number;
+  #failures = 0;
+  #endsAt = -Infinity;
+
+  /**
+   * @param limits How long the pauses are
+   * @param random From 0 to below 1
+   */
+  constructor(limits: PauseLimits, random: () => number = Math.random) {
+    this.#limits = limits;
+    this.#random = random;
+  }
+
+  /** Whether the next try may be made. It is so before the first failure. */
+  get areOver(): boolean {
+    return performance.now() >= this.#endsAt;
+  }
+
+  /** Begins the next, longer pause. */
+  begin(): void {
+    const { firstMs, maxMs } = this.#limits;
+    const longestMs = Math.min(maxMs, firstMs * 2 ** this.#failures++);
+    this.#endsAt = performance.now() + longestMs * (1 - this.#random() / 2);
+  }
+
+  /** Ends the pause after a success: the next one is the first again. */
+  reset(): void {
+    this.#failures = 0;
+    this.#endsAt = -Infinity;
+  }
+}

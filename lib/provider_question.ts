@@ -1,0 +1,93 @@
+import type { Credentials } from "./credentials.ts";
+import type { Deadline } from "./deadline.ts";
+import { CredentialsError } from "./errors.ts";
+
+/** A provider that has not answered for this long, in milliseconds, is asked anew. */
+const MAX_QUESTION_MS = 30_000;
+
+/** What becomes of a question's answer, before anybody who waits for it gets it. Neither is called at once. */
+export interface QuestionHandlers {
+  /** Takes the answer. What it throws is what everybody who waits gets. */
+  accept(answer: Credentials): void;
+  /** Notes that there is no answer that can be used. */
+  fail(): void;
+}
+
+/**
+ * One question to a provider of credentials, which any number of calls may wait for. No call ends it: when a call's
+ * time is up, the others go on waiting, and an answer that comes when nobody waits any more is still taken.
+ */
+export class ProviderQuestion {
+  readonly #answer: Promise<Credentials>;
+  readonly #startedAt = performance.now();
+  #waiting = 0;
+  #isDeserted = false;
+
+  /**
+   * Asks at once.
+   *
+   * @param provider Who is asked
+   * @param handlers Told of the answer
+   */
+  constructor(provider: () => Credentials | Promise<Credentials>, handlers: QuestionHandlers) {
+    this.#answer = answered(provider, handlers);
+    // Nobody may be waiting.
+    this.#answer.catch(() => {});
+  }
+
+  /**
+   * Whether another call may wait for the answer. It may not when the provider seems to hang: after 30 s, and when
+   * every call that waited has given up.
+   */
+  get isJoinable(): boolean {
+    return !this.#isDeserted && performance.now() - this.#startedAt < MAX_QUESTION_MS;
+  }
+
+  /**
+   * @param deadline When to stop waiting
+   * @returns The provider's answer
+   * @throws {CredentialsError} If the provider fails, or its answer is not accepted
+   */
+  async wait(deadline: Deadline): Promise<Credentials> {
+    this.#waiting++;
+    try {
+      return await deadline.race(this.#answer);
+    } finally {
+      if (--this.#waiting === 0) this.#isDeserted = true;
+    }
+  }
+}
+
+async function answered(
+  provider: () => Credentials | Promise<Credentials>,
+  handlers: QuestionHandlers,
+): Promise<Credentials> {
+  try {
+    const answer = await ask(provider);
+    handlers.accept(answer);
+    return answer;
+  } catch (error) {
+    handlers.fail();
+    throw error;
+  }
+}
+
+async function ask(provider: () => Credentials | Promise<Credentials>): Promise<Credentials> {
+  try {
+    return await provider();
+  } catch (error) {
+    throw new CredentialsError(`Cannot get credentials: the provider failed${nameOf(error)}`, {
+      hint: "The provider's own error is withheld, since it may hold secrets; log it inside the provider",
+    });
+  }
+}
+
+// The name and the system's code say what happened; the message may hold a secret.
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const words = [error.name, code].filter((word) =>
+    /^(?:[A-Za-z]{1,40}Error|Error|E[A-Z]{3,14})$/.test(word)
+  );
+  return words.length === 0 ? "" : ` with ${words.join(" ")}`;
+}
