@@ -4,18 +4,13 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { compileInstrument, supervise } from "../sim/instruments.ts";
 import { testFiles } from "./support/test_files.ts";
-
-interface Outcome {
-  readonly code: number;
-  readonly output: string;
-}
+import { type Outcome, WatchedRuns } from "./support/watched_run.ts";
 
 interface Counts {
   readonly passed: number;
@@ -61,7 +56,9 @@ const LONGEST = /^test\/(?:soak\/endurance|faults\/(?:faults|memory))\.test\.ts$
 /** Test files to one process on Deno: few, and the last processes end together; many, and few start up. */
 const DENO_BATCH = 10;
 
+using runs = new WatchedRuns();
 const failed = await runAll();
+for (const name of runs.hung) console.error(`\nHung, and was ended: ${name}`);
 if (failed.length > 0) {
   console.error(`\nFailed: ${failed.join(", ")}`);
   process.exitCode = 1;
@@ -80,19 +77,19 @@ async function runAll(): Promise<string[]> {
   const limit = limitTo(AT_ONCE);
   const checks = Object.entries(CHECKS).map(([name, command]) => limit(() => runCheck(name, command)));
   const batches = denoBatches(filters).map((paths) => wrap([...DENO_TEST, ...paths]));
-  const runs = await Promise.all([
+  const results = await Promise.all([
     runTests("Node", [run(wrap(["vitest", "run", ...filters]))]),
     runTests("Deno", batches.map((command) => limit(() => run(command)))),
   ]);
-  for (const { name, code, output, took } of runs) {
+  for (const { name, code, output, took } of results) {
     console.log(
       `\n--- tests on ${name}\n${output}--- ${name}: ${code === 0 ? "ok" : `exit code ${code}`} (${took} s)`,
     );
   }
-  const total = (word: keyof Counts) => sum(runs.map(({ counts }) => counts[word]));
+  const total = (word: keyof Counts) => sum(results.map(({ counts }) => counts[word]));
   console.log(`\ntests: ${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
-  const failedRuns = runs.filter(({ code }) => code !== 0).map(({ name }) => `tests on ${name}`);
-  return [...(await Promise.all(checks)).flat(), ...failedRuns];
+  const failedRuns = results.filter(({ code }) => code !== 0).map(({ name }) => `tests on ${name}`);
+  return [...(await Promise.all(checks)).flat(), ...failedRuns, ...runs.hung];
 }
 
 async function runCheck(name: string, command: readonly string[]): Promise<string[]> {
@@ -145,22 +142,9 @@ function count(summary: string): Counts {
   };
 }
 
+/** `NODE_COMPILE_CACHE` may be set from outside. */
 function run(command: readonly string[]): Promise<Outcome> {
-  const [program = "", ...args] = command;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { NODE_COMPILE_CACHE: compiled, ...process.env, NO_COLOR: "1" },
-    });
-    let output = "";
-    const collect = (chunk: Uint8Array) => {
-      output += String(chunk);
-    };
-    child.stdout.on("data", collect);
-    child.stderr.on("data", collect);
-    child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code: signal === null ? code ?? 1 : 1, output }));
-  });
+  return runs.run(command, { NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? compiled });
 }
 
 function sourceFiles(): string[] {

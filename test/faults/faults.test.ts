@@ -8,8 +8,9 @@ import { doublePath, SdkDouble } from "../support/sdk_double.ts";
 import { FaultyClient, type FaultySubject } from "./client.ts";
 import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
 import { assertOutcome, nameOutcome } from "./outcome.ts";
-import { assertServed, FAULT_TIMEOUT_MS, meetFault, pause } from "./siege.ts";
-import { PATIENT_MS, World } from "./world.ts";
+import { until } from "../support/until.ts";
+import { assertServed, meetFault } from "./siege.ts";
+import { World } from "./world.ts";
 
 /** A worker that is ended gives nothing back: the device it had opened, or in C its key pair. */
 const LEFT_BY_WORKER = 1;
@@ -64,7 +65,7 @@ function suite(engineCase: EngineCase): void {
       const seen = await meetFault(world, subject, row);
       await assertServed(world, subject);
       assertOutcome(seen, expected, world.secrets);
-    }, FAULT_TIMEOUT_MS);
+    });
   }
 
   test("every fault was made, and nothing is left of them", async () => {
@@ -81,14 +82,6 @@ function suite(engineCase: EngineCase): void {
   async function finish(): Promise<void> {
     await subject[Symbol.asyncDispose]();
     await world[Symbol.asyncDispose]();
-  }
-}
-
-async function until(condition: () => boolean, state: () => string): Promise<void> {
-  const end = performance.now() + PATIENT_MS;
-  while (!condition()) {
-    assert.ok(performance.now() < end, state());
-    await pause();
   }
 }
 

@@ -6,7 +6,7 @@ import { countInMemory } from "../support/memory_scan.ts";
 import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
 import { assertOutcome, isTimeout } from "./outcome.ts";
 import { RemoteClient } from "./remote_client.ts";
-import { assertServed, FAULT_TIMEOUT_MS, meetFault } from "./siege.ts";
+import { assertServed, meetFault } from "./siege.ts";
 import { World } from "./world.ts";
 
 const runtime = "Deno" in globalThis ? "Deno" : "Node";
@@ -18,9 +18,6 @@ const cases = ENGINE_CASES.filter(({ label }) =>
 
 /** A thread that is ended wipes nothing: nobody can promise anything of it. */
 const UNPROMISED = ["a worker ends in flight"];
-
-/** The whole table takes a while. */
-const TABLE_TIMEOUT_MS = 2 * FAULT_TIMEOUT_MS;
 
 for (const engineCase of cases) {
   describe.skipIf(engineCase.skip)(
@@ -72,7 +69,7 @@ function suite({ engine, options }: EngineCase): void {
     await meetAll(rows.filter(isInClear));
     await subject.close();
     assertGone(search());
-  }, TABLE_TIMEOUT_MS);
+  });
 
   async function meetAll(rows: readonly FaultRow[]): Promise<void> {
     assert.ok(rows.length > 0);

@@ -23,7 +23,7 @@ import { isTimeout } from "./outcome.ts";
 import type { CredentialsFault, FaultRow, Making, ProxyFault } from "./matrix.ts";
 
 /** For calls that are to end: nothing is asserted about how long they take. */
-export const PATIENT_MS = 10_000;
+export const PATIENT_MS = 60_000;
 
 /** For calls that can only time out. */
 export const IMPATIENT_MS = 150;

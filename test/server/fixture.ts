@@ -1,5 +1,4 @@
 import { Buffer } from "node:buffer";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Endpoint } from "../../lib/endpoint.ts";
 import type { Policy, PolicyDecision } from "../../lib/policy/policy.ts";
 import type { PolicyFacts } from "../../lib/policy/facts.ts";
@@ -68,7 +67,7 @@ export class Fixture implements AsyncDisposable {
     this.simulator = simulator;
     this.keyId = keyId;
     this.ciphertext = ciphertext;
-    const { policy = new RecordingPolicy(), maxConcurrent = 64, maxWaiting = 512, timeoutMs = 5000 } =
+    const { policy = new RecordingPolicy(), maxConcurrent = 64, maxWaiting = 512, timeoutMs = 60_000 } =
       options;
     const { nsm, trustedCertificates, region } = simulator.clientOptions;
     const gate = new Gate({
@@ -157,7 +156,4 @@ export class CountingRate {
   }
 }
 
-/** Waits until it is so, at most two seconds. */
-export async function until(condition: () => boolean): Promise<void> {
-  for (let waited = 0; !condition() && waited < 2000; waited += 5) await sleep(5);
-}
+export { until } from "../support/until.ts";

@@ -1,4 +1,3 @@
-import { clearTimeout, setTimeout } from "node:timers";
 import { connect, type Socket } from "node:net";
 import type { Endpoint } from "../../lib/endpoint.ts";
 import { listen, type Listener } from "../../lib/vsock/listen.ts";
@@ -56,18 +55,29 @@ export function dial(endpoint: Endpoint): Socket {
   return socket;
 }
 
-/** What a raw HTTP client got until the connection ended, or the time was up. */
-export async function exchange(
+/** The replies to messages of the kmstool protocol, which leaves its connection open. */
+export async function exchangeMessages(
   endpoint: Endpoint,
-  text: string | Uint8Array,
-  waitMs = 5000,
-): Promise<string> {
+  text: string,
+  replies: number,
+): Promise<unknown[]> {
   const socket = dial(endpoint);
-  const timer = setTimeout(() => socket.destroy(), waitMs);
+  let answer = "";
+  socket.on("data", (chunk) => {
+    answer += String(chunk);
+    if (answer.split("\0").length > replies) socket.destroy();
+  });
+  socket.write(text);
+  await new Promise((resolve) => socket.once("close", resolve));
+  return answer.split("\0").filter((reply) => reply !== "").map((reply) => JSON.parse(reply));
+}
+
+/** What a raw HTTP client got until the server ended the connection. */
+export async function exchange(endpoint: Endpoint, text: string | Uint8Array): Promise<string> {
+  const socket = dial(endpoint);
   let answer = "";
   socket.on("data", (chunk) => (answer += String(chunk)));
   socket.write(text);
   await new Promise((resolve) => socket.once("close", resolve));
-  clearTimeout(timer);
   return answer;
 }

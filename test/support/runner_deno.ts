@@ -7,6 +7,7 @@ import {
   describe as nodeDescribe,
   it,
 } from "node:test";
+import { noteProgress } from "./test_progress.ts";
 
 type Body = () => void | Promise<void>;
 
@@ -17,8 +18,23 @@ interface TestFunction {
 }
 
 function makeTest(skipped: boolean): TestFunction {
-  const run = (name: string, body: Body) => void it(name, { skip: skipped }, body);
+  const run = (name: string, body: Body) => {
+    const file = currentFile();
+    it(name, { skip: skipped }, async () => {
+      noteProgress(`${file}: ${name}`);
+      try {
+        await body();
+      } finally {
+        noteProgress(`${file}: after ${name}`);
+      }
+    });
+  };
   return Object.assign(run, { skipIf: (condition: boolean) => makeTest(skipped || condition) });
+}
+
+/** @returns The test file that declares a test at this moment */
+function currentFile(): string {
+  return /\btest\/[\w./-]+\.test\.ts/.exec(new Error().stack ?? "")?.[0] ?? "an unknown file";
 }
 
 /** A group, with vitest's `skipIf`. */

@@ -7,7 +7,7 @@ import { GUEST_CID, PARENT } from "./guest_addresses.ts";
 
 try {
   await using _ = await listen(PARENT, {}, ({ stream }) => void stream.pipe(stream));
-  using deadline = new Deadline("connect", 5000);
+  using deadline = new Deadline("connect", 60_000);
   const stream = await connectVsock({ ...PARENT, cid: GUEST_CID }, deadline);
   stream.end("hello");
   for await (const chunk of stream) console.log(`echoed ${chunk}`);

@@ -35,7 +35,7 @@ describe("DocumentCache", () => {
   test("asks once for calls at the same time, and keeps the document for its age", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 40, new NsmLine());
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const calls = [cache.get(deadline), cache.get(deadline), cache.get(deadline)];
     recipient.answer(0);
     for (const document of await Promise.all(calls)) assert.deepEqual(document, new Uint8Array([0]));
@@ -50,7 +50,7 @@ describe("DocumentCache", () => {
   test("counts the age from the question, not from the answer", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 40, new NsmLine());
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const first = cache.get(deadline);
     await sleep(60);
     recipient.answer(0);
@@ -66,7 +66,7 @@ describe("DocumentCache", () => {
       const line = new NsmLine();
       const [first, second] = [new SlowRecipient(), new SlowRecipient()];
       const cache = new DocumentCache(first, 1000, line);
-      using deadline = new Deadline("test", 5000);
+      using deadline = new Deadline("test", 60_000);
       const calls = [cache.get(deadline), cache.get(deadline)];
       const other = new DocumentCache(second, 1000, line).get(deadline);
       await turn();
@@ -90,7 +90,7 @@ describe("DocumentCache", () => {
     };
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 1000, new NsmLine(), schedule);
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const failing = cache.get(deadline);
     await turn();
     recipient.asked[0]?.reject(unavailable);
@@ -101,7 +101,7 @@ describe("DocumentCache", () => {
   test("keeps nothing when the age is zero", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 0, new NsmLine());
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     for (let i = 0; i < 3; i++) {
       const call = cache.get(deadline);
       recipient.answer(i);
@@ -112,7 +112,7 @@ describe("DocumentCache", () => {
   test("lets one caller give up without failing the others", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 1000, new NsmLine());
-    using patient = new Deadline("test", 5000);
+    using patient = new Deadline("test", 60_000);
     using short = new Deadline("test", 20);
     const controller = new AbortController();
     using aborted = new Deadline("test", 5000, controller.signal);
@@ -140,7 +140,7 @@ describe("DocumentCache", () => {
   test("fails all who wait when the NSM fails, and asks again for the next", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 1000, new NsmLine());
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const calls = [cache.get(deadline), cache.get(deadline)];
     const failures = Promise.all(calls.map((call) => assert.rejects(call, unavailable)));
     recipient.asked[0]?.reject(unavailable);
@@ -153,7 +153,7 @@ describe("DocumentCache", () => {
   test("asks for the next before the old one is too old, and nobody waits", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 10_000, new NsmLine());
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const first = cache.get(deadline);
     recipient.answer(0);
     await first;
@@ -175,7 +175,7 @@ describe("DocumentCache", () => {
   test("keeps the old one when the next cannot be had, and asks again", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 10_000, new NsmLine());
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const first = cache.get(deadline);
     recipient.answer(0);
     await first;
@@ -198,7 +198,7 @@ describe("DocumentCache", () => {
       await assert.rejects(cache.get(short), TimeoutError);
     }
     assert.equal(recipient.asked.length, 1);
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     await later(MAX_SILENCE_MS, async () => {
       const next = cache.get(deadline);
       await turn();
@@ -214,7 +214,7 @@ describe("DocumentCache", () => {
   test("waits for the questions of another cache on the same line", async () => {
     const line = new NsmLine();
     const [one, other] = [new SlowRecipient(), new SlowRecipient()];
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const calls = [one, other].map((recipient) => new DocumentCache(recipient, 1000, line).get(deadline));
     await turn();
     assert.deepEqual([one.asked.length, other.asked.length], [1, 0]);
@@ -250,7 +250,7 @@ describe("DocumentCache asks ahead of time", () => {
     const timers = new TestTimers();
     const line = new NsmLine();
     const cache = new DocumentCache(recipient, MAX_AGE_MS, line, timers.schedule);
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const first = cache.get(deadline);
     await turn();
     assert.equal(timers.pending.length, 0);
@@ -259,7 +259,7 @@ describe("DocumentCache asks ahead of time", () => {
     return { recipient, timers, line, cache };
   };
   const getNow = async (cache: DocumentCache) => {
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     return await cache.get(deadline);
   };
 

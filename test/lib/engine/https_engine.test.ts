@@ -112,7 +112,7 @@ describe("HttpsEngine", () => {
     request: Partial<CheckedDecryptRequest> = {},
   ): Promise<Uint8Array> {
     await using engine = engineFor(connectionTo(server));
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     using plaintext = await engine.decrypt({ ...REQUEST, ...request }, deadline);
     return plaintext.bytes.slice();
   }
@@ -121,7 +121,7 @@ describe("HttpsEngine", () => {
     const kms = new FakeKms([200, GOOD]);
     await using server = await serveTls(kms.answer);
     await using engine = engineFor(connectionTo(server), { now: () => new Date("2026-11-05T12:00:00Z") });
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     using plaintext = await engine.decrypt(REQUEST, deadline);
     assert.deepEqual(plaintext.bytes, ENVELOPE);
     const { headers, body } = kms.received[0]!;
@@ -218,7 +218,7 @@ describe("HttpsEngine", () => {
       const kms = new FakeKms([200, answer]);
       await using server = await serveTls(kms.answer);
       await using engine = engineFor(connectionTo(server));
-      using deadline = new Deadline(name, 5000);
+      using deadline = new Deadline(name, 60_000);
       const result = await call(engine, deadline);
       if (Symbol.dispose in result) result[Symbol.dispose]();
       const [received] = kms.received;
@@ -283,7 +283,7 @@ describe("HttpsEngine", () => {
     let asked = 0;
     const provider = () => ({ accessKeyId: `AKIA${++asked}`, secretAccessKey: "secret" });
     await using engine = engineFor(connectionTo(server), {}, provider);
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     using plaintext = await engine.decrypt(REQUEST, deadline);
     assert.deepEqual(plaintext.bytes, ENVELOPE);
     const ids = kms.received.map(({ headers }) => /Credential=(\w+)/.exec(headers.authorization ?? "")?.[1]);
@@ -298,7 +298,7 @@ describe("HttpsEngine", () => {
     assert.equal(kms.received.length, 1);
     let asked = 0;
     await using engine = engineFor(connectionTo(server), {}, () => Promise.reject(new Error(`${++asked}`)));
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     await assert.rejects(engine.decrypt(REQUEST, deadline), CredentialsError);
     assert.equal(asked, 1);
   });
@@ -314,7 +314,7 @@ describe("HttpsEngine", () => {
     const kms = new FakeKms([400, skewed, "Thu, 05 Nov 2026 12:10:00 GMT"], [200, GOOD]);
     await using server = await serveTls(kms.answer);
     await using engine = engineFor(connectionTo(server), { now, maxAttempts: 1 });
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     assert.equal(engine.clockOffsetMs, 0);
     for (let round = 0; round < 2; round++) {
       using plaintext = await engine.decrypt(REQUEST, deadline);
@@ -329,7 +329,7 @@ describe("HttpsEngine", () => {
     const kms = new FakeKms([400, skewed, "Thu, 05 Nov 2026 11:50:00 GMT"]);
     await using server = await serveTls(kms.answer);
     await using engine = engineFor(connectionTo(server), { now });
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError", hint: /clock right/ });
     assert.deepEqual(dates(kms), ["20261105T120000Z", "20261105T115000Z"]);
   });
@@ -346,7 +346,7 @@ describe("HttpsEngine", () => {
       const kms = new FakeKms([400, skewed, date]);
       await using server = await serveTls(kms.answer);
       await using engine = engineFor(connectionTo(server), { now });
-      using deadline = new Deadline("decrypt", 5000);
+      using deadline = new Deadline("decrypt", 60_000);
       await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError", hint: /clock right/ });
       assert.deepEqual([kms.received.length, engine.clockOffsetMs], [1, 0]);
     });
@@ -362,7 +362,7 @@ describe("HttpsEngine", () => {
       const kms = new FakeKms([400, refusal, date]);
       await using server = await serveTls(kms.answer);
       await using engine = engineFor(connectionTo(server), { now });
-      using deadline = new Deadline("decrypt", 5000);
+      using deadline = new Deadline("decrypt", 60_000);
       await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError" });
       assert.deepEqual([kms.received.length, engine.clockOffsetMs], [1, 0]);
     }
@@ -424,7 +424,7 @@ describe("HttpsEngine", () => {
       return { accessKeyId: "AKIA", secretAccessKey: "secret", expiration: "2026-11-05T13:00:00Z" };
     };
     await using engine = engineFor(connectionTo(server), { now }, provider);
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     await assert.rejects(engine.decrypt(REQUEST, deadline), {
       name: "CredentialsError",
       message: "Cannot get credentials: the provider failed with Error",
@@ -439,7 +439,7 @@ describe("HttpsEngine", () => {
     const expiration = "2026-11-05T12:00:00Z";
     const credentials = { accessKeyId: "AKIA", secretAccessKey: "secret", expiration };
     await using engine = engineFor(connectionTo(server), { now }, credentials);
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     for (let round = 0; round < 2; round++) (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
     assert.deepEqual(ids(kms), ["AKIA", "AKIA"]);
   });
@@ -453,7 +453,7 @@ describe("HttpsEngine", () => {
       expiration: "2026-11-05T12:05:00Z",
     };
     await using engine = engineFor(connectionTo(server), { now, credentials: refusing(credentials) });
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
     await assert.rejects(engine.decrypt(REQUEST, deadline), {
       name: "CredentialsError",
@@ -475,7 +475,7 @@ describe("HttpsEngine", () => {
       const kms = new FakeKms([400, missing, "Thu, 05 Nov 2026 10:00:00 GMT"], [200, GOOD]);
       await using server = await serveTls(kms.answer);
       await using engine = engineFor(connectionTo(server), { now, credentials: refusing(looksExpired()) });
-      using deadline = new Deadline("decrypt", 5000);
+      using deadline = new Deadline("decrypt", 60_000);
       (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
       const [question] = kms.received;
       assert.deepEqual(Object.keys(question?.headers ?? {}).filter((name) => /auth|token/.test(name)), []);
@@ -501,7 +501,7 @@ describe("HttpsEngine", () => {
         const kms = new FakeKms(answer);
         await using server = await serveTls(kms.answer);
         await using engine = engineFor(connectionTo(server), { now, credentials: refusing(looksExpired()) });
-        using deadline = new Deadline("decrypt", 5000);
+        using deadline = new Deadline("decrypt", 60_000);
         const expected = {
           name: "CredentialsError",
           message: "Cannot sign the request: the credentials expired at 2026-11-05T11:00:00.000Z",
@@ -515,7 +515,7 @@ describe("HttpsEngine", () => {
     test("and reports that they expired when there is no answer, unless the caller aborts", async () => {
       await using server = await serveTls((request) => void request.socket.destroy());
       await using engine = engineFor(connectionTo(server), { now, credentials: refusing(looksExpired()) });
-      using deadline = new Deadline("decrypt", 5000);
+      using deadline = new Deadline("decrypt", 60_000);
       await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "CredentialsError" });
       assert.equal(server.sockets.length, 1);
 
@@ -534,7 +534,7 @@ describe("HttpsEngine", () => {
         now,
         credentials: refusing(looksExpired("2026-11-05T12:02:00Z")),
       });
-      using deadline = new Deadline("decrypt", 5000);
+      using deadline = new Deadline("decrypt", 60_000);
       (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
       await assert.rejects(engine.decrypt(REQUEST, deadline), {
         name: "CredentialsError",
@@ -547,7 +547,7 @@ describe("HttpsEngine", () => {
   test("gives up after maxAttempts", async () => {
     await using server = await serveTls((request) => void request.socket.destroy());
     await using engine = engineFor(connectionTo(server), { maxAttempts: 2 });
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     await assert.rejects(engine.decrypt(REQUEST, deadline), ConnectionError);
     assert.equal(server.sockets.length, 2);
   });
@@ -584,7 +584,7 @@ describe("HttpsEngine", () => {
         return SecretBytes.copyOf(envelope);
       };
       tick();
-      using deadline = new Deadline("decrypt", 5000);
+      using deadline = new Deadline("decrypt", 60_000);
       const all = Array.from({ length: BURST }, () => engine.decrypt(REQUEST, deadline));
       for (const plaintext of await Promise.all(all)) plaintext[Symbol.dispose]();
       isOver = true;
@@ -602,7 +602,7 @@ describe("HttpsEngine", () => {
         if (++opened === 2) void engine[Symbol.asyncDispose]();
         return SecretBytes.copyOf(envelope);
       };
-      using deadline = new Deadline("decrypt", 5000);
+      using deadline = new Deadline("decrypt", 60_000);
       const all = Array.from({ length: BURST }, () => engine.decrypt(REQUEST, deadline));
       const outcomes = await Promise.allSettled(all);
       const failed = outcomes.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
@@ -614,7 +614,7 @@ describe("HttpsEngine", () => {
   test("disposing fails the calls that run, and later ones", async () => {
     await using server = await serveTls(() => {});
     const engine = engineFor(connectionTo(server));
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     const running = assert.rejects(engine.decrypt(REQUEST, deadline), isDisposed);
     while (server.sockets.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     await engine[Symbol.asyncDispose]();
@@ -633,7 +633,7 @@ describe("HttpsEngine", () => {
       throw failure;
     };
     const engine = engineFor(connection, { credentials });
-    using deadline = new Deadline("decrypt", 5000);
+    using deadline = new Deadline("decrypt", 60_000);
     (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
     await assert.rejects(engine[Symbol.asyncDispose](), failure);
     await assert.rejects(credentials.get(deadline), DisposedError);

@@ -58,7 +58,7 @@ describe("RecipientRotation", () => {
 
   async function use(rotation: RecipientRotation): Promise<number | undefined> {
     using lease = rotation.take();
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     return (await lease.document(deadline))[0];
   }
 
@@ -89,7 +89,7 @@ describe("RecipientRotation", () => {
 
   test("opens with the key pair whose document was sent, and disposes it after the last such call", async () => {
     using rotation = rotate(1);
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const [one, two] = [rotation.take(), rotation.take()];
     await one.document(deadline);
     await use(rotation);

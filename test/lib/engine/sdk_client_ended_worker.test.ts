@@ -6,6 +6,7 @@ import { KmsClient } from "../../../mod.ts";
 import type { DecryptingTask } from "../../support/decrypting_worker.ts";
 import { ENGINE_CASES, startEnclave } from "../../support/engines.ts";
 import { doublePath, SdkDouble } from "../../support/sdk_double.ts";
+import { until } from "../../support/until.ts";
 
 const onNode = !("Deno" in globalThis);
 const PATIENCE_MS = 30_000;
@@ -52,12 +53,4 @@ for (const engineCase of ENGINE_CASES.filter(({ label }) => label.startsWith("sd
       2 * PATIENCE_MS,
     );
   });
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
-  while (!condition()) {
-    assert.ok(performance.now() < end, "it did not happen");
-    await sleep(5);
-  }
 }

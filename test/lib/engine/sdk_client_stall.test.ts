@@ -7,7 +7,6 @@ import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../..
 import { doublePath, SdkDouble, shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 /** For what must happen at once: far less than the time-out of the call, far more than a busy machine. */
-const AT_ONCE_MS = 5000;
 const GIVES_UP_AFTER_MS = 300;
 
 const STALLS = [
@@ -53,13 +52,13 @@ function suite(engineCase: EngineCase): void {
       const queued = [client, other].map((each) => each.decrypt({ ciphertext }));
       const refused = Promise.all(queued.map(assertRefused));
       await assert.rejects(stalled, isTimeout);
-      await withinMoments(refused);
+      await refused;
       while (double.stalled() === 0) await turn();
       assert.match(sslCertFile() ?? "", /^\/proc\/self\/fd\/\d+$/);
 
-      await withinMoments(assertRefused(client.decrypt({ ciphertext })));
-      await withinMoments(assertRefused(other.decrypt({ ciphertext })));
-      await withinMoments(client.close());
+      await assertRefused(client.decrypt({ ciphertext }));
+      await assertRefused(other.decrypt({ ciphertext }));
+      await client.close();
       assert.ok(double.live() > 1);
 
       double.releaseStalls();
@@ -81,7 +80,7 @@ function suite(engineCase: EngineCase): void {
     while (double.stalled() === 0) await turn();
     aborter.abort(new RangeError("enough"));
     await assert.rejects(aborted, /^RangeError: enough$/);
-    await withinMoments(queued);
+    await queued;
     double.releaseStalls();
     await untilServed(client);
   });
@@ -102,14 +101,13 @@ function suite(engineCase: EngineCase): void {
 
   /** C has been let go, but may not have returned yet. */
   async function untilServed(client: KmsClient): Promise<void> {
-    const until = performance.now() + AT_ONCE_MS;
     for (;;) {
       try {
         using plaintext = await client.decrypt({ ciphertext });
         assert.equal(plaintext.length, 5);
         return;
       } catch (error) {
-        if (!(error instanceof SdkKmsClientError) || performance.now() > until) throw error;
+        if (!(error instanceof SdkKmsClientError)) throw error;
         await turn();
       }
     }
@@ -130,12 +128,6 @@ function assertRefused(decrypted: Promise<unknown>): Promise<void> {
     assert.match(error.hint, /engine direct or sdk/);
     return true;
   });
-}
-
-async function withinMoments(work: Promise<unknown>): Promise<void> {
-  const started = performance.now();
-  await work;
-  assert.ok(performance.now() - started < AT_ONCE_MS);
 }
 
 function sslCertFile(): string | undefined {

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import process from "node:process";
 import { describe, test } from "#test";
 import { EnclaveKmsError, PolicyLoadError } from "../../../lib/errors.ts";
 import {
@@ -15,20 +14,15 @@ import { lookingFor, plugin } from "../../support/wasm_module.ts";
 import { BAD_AT_LOAD, BAD_AT_RUN_TIME } from "./hostile_modules.ts";
 import { facts, manyPolicies, once, TENANT_POLICY } from "./requests.ts";
 
-/** Fuel bounds the time; the clock is only looked at where nothing else runs on the machine. */
-const DEADLINE_MS = process.env["SLOW"] === "1" ? 100 : 2000;
-
 /** Longer than a canary, with nothing hostile in it. */
 const LONG = facts({
   encryptionContext: { tenant: "red", x: "a".repeat(20_000), y: `${"a".repeat(19_999)}b` },
 });
 
 function refuses(policy: Policy, request: PolicyFacts): PolicyDecision {
-  const started = performance.now();
   const decision = decideSafely(policy, request);
   assert.equal(decision.allowed, false, decision.reason);
   assert.ok((decision.fuelUsed ?? 0) <= 2_000_000);
-  assert.ok(performance.now() - started < DEADLINE_MS, `${performance.now() - started} ms`);
   return decision;
 }
 

@@ -151,12 +151,10 @@ describe("ConnStream", () => {
     assert.ok(server.endpoint.transport === "tcp");
     const args = ["run", "-A", script, String(server.endpoint.port), authority.trustedCertificates];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-    const started = performance.now();
     let output = "";
     child.stdout.on("data", (chunk) => (output += chunk));
     const [code] = await once(child, "close");
     assert.deepEqual([code, output.trim(), server.sockets.length], [0, "answered", 1]);
-    assert.ok(performance.now() - started < 4000, "well before the connection's 30 seconds are over");
   });
 });
 

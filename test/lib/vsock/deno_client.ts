@@ -20,9 +20,9 @@ const connection = new KmsConnection({
   hostName,
   trustedCertificates,
   maxConnections: 1,
-  maxIdleMs: 30_000,
+  maxIdleMs: 24 * 3_600_000,
 });
-using deadline = new Deadline("test", 5000);
+using deadline = new Deadline("test", 60_000);
 const body = { bytes: new Uint8Array(9000), isSecret: false };
 for (let i = 0; i < 3; i++) await connection.request({ host: hostName }, body, deadline);
 console.log("answered");

@@ -11,6 +11,7 @@ import type { Endpoint } from "../../../lib/endpoint.ts";
 import { ConnectionError } from "../../../lib/errors.ts";
 import { openTransport } from "../../../lib/transport.ts";
 import { type Connection, listen, type ListenOptions } from "../../../lib/vsock/listen.ts";
+import { until } from "../../support/until.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -23,7 +24,7 @@ const ENDPOINTS: Readonly<Record<string, Endpoint>> = {
 const echo = ({ stream }: Connection) => void stream.pipe(stream);
 
 async function connect(endpoint: Endpoint): Promise<Socket> {
-  using deadline = new Deadline("connect", 5000);
+  using deadline = new Deadline("connect", 60_000);
   const socket = await openTransport(endpoint, deadline) as Socket;
   socket.on("error", () => {});
   return socket;
@@ -33,14 +34,6 @@ async function readAll(socket: Socket): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of socket) chunks.push(chunk as Uint8Array);
   return Buffer.concat(chunks);
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const endsAt = performance.now() + 5000;
-  while (!condition()) {
-    assert.ok(performance.now() < endsAt, "waited for too long");
-    await sleep(2);
-  }
 }
 
 for (const [name, endpoint] of Object.entries(ENDPOINTS)) {

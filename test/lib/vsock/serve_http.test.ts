@@ -13,11 +13,14 @@ import { HttpClient } from "./http_client.ts";
 const ANYWHERE: Endpoint = { transport: "tcp", host: "127.0.0.1", port: 0 };
 
 async function connect(endpoint: Endpoint) {
-  using deadline = new Deadline("connect", 5000);
+  using deadline = new Deadline("connect", 60_000);
   const stream = await openTransport(endpoint, deadline);
   stream.on("error", () => {});
   return stream;
 }
+
+/** Longer than any test: what ends a connection sooner is what the test is about. */
+const DAY_MS = 86_400_000;
 
 const serve = (listener: RequestListener, options: ListenOptions = {}) =>
   serveHttp(createServer(listener), ANYWHERE, options);
@@ -62,20 +65,16 @@ describe("serveHttp()", () => {
     assert.equal(http.listener.connectionCount, 1);
     answer();
     assert.deepEqual(await answered, { status: 200, body: "done" });
-    const started = performance.now();
     await closed;
-    assert.ok(performance.now() - started < 1000);
   });
 
   test("a client that never finishes its headers is sent away", async () => {
     const server = createServer({ headersTimeout: 200, connectionsCheckingInterval: 50 }, () => {});
-    await using http = await serveHttp(server, ANYWHERE, { idleTimeoutMs: 3000 });
+    await using http = await serveHttp(server, ANYWHERE, { idleTimeoutMs: DAY_MS });
     const stream = await connect(http.listener.endpoint);
     stream.write("GET / HTTP/1.1\r\nhost: x\r\n");
-    const started = performance.now();
     stream.resume();
     await once(stream, "close");
-    assert.ok(performance.now() - started < 2500, "before the idle time-out");
   });
 
   test("nonsense is answered with 400", async () => {

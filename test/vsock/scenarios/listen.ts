@@ -13,6 +13,7 @@ import {
   listen,
   type Listener,
 } from "../../../lib/vsock/listen.ts";
+import { until } from "../../support/until.ts";
 import { check } from "../check.ts";
 import { GUEST_CID, LOOPBACK_CID, PARENT } from "../guest_addresses.ts";
 
@@ -134,12 +135,4 @@ async function readAll(stream: Duplex): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of stream) chunks.push(chunk as Uint8Array);
   return Buffer.concat(chunks);
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const endsAt = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < endsAt, "waited for too long");
-    await sleep(5);
-  }
 }

@@ -101,7 +101,7 @@ async function bulk(endpoint: Endpoint): Promise<number> {
 }
 
 async function connect(endpoint: Endpoint): Promise<Duplex> {
-  using deadline = new Deadline("connect", 5000);
+  using deadline = new Deadline("connect", 60_000);
   const local = endpoint.transport === "vsock" ? { ...endpoint, cid: GUEST_CID } : endpoint;
   const client = await openTransport(local, deadline);
   client.on("error", () => {});

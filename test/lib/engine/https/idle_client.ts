@@ -13,9 +13,9 @@ const connection = new KmsConnection({
   hostName,
   trustedCertificates,
   maxConnections: 1,
-  maxIdleMs: 30_000,
+  maxIdleMs: 24 * 3_600_000,
 });
-using deadline = new Deadline("test", 5000);
+using deadline = new Deadline("test", 60_000);
 const body = { bytes: new Uint8Array(1), isSecret: false };
 const { status } = await connection.request({ host: hostName }, body, deadline);
 console.log(status === 200 ? "answered" : status);

@@ -171,7 +171,6 @@ describe("KmsConnection survives idle connections", () => {
     await using server = await serveTls(echo);
     const script = fileURLToPath(new URL("./idle_client.ts", import.meta.url));
     const args = [script, JSON.stringify(server.endpoint), authority.trustedCertificates];
-    const started = performance.now();
     const child = spawn(process.execPath, IS_DENO ? ["run", "-A", ...args] : args, {
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -179,7 +178,6 @@ describe("KmsConnection survives idle connections", () => {
     child.stdout.on("data", (chunk) => (output += chunk));
     const code = await new Promise((resolve) => child.once("close", resolve));
     assert.deepEqual([code, output.trim()], [0, "answered"]);
-    assert.ok(performance.now() - started < 4000, "well before the connection's 30 seconds are over");
   });
 });
 

@@ -28,21 +28,21 @@ function failing(
 
 describe("withRetries()", () => {
   test("tries again after broken connections and what KMS calls passing", async () => {
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     for (const error of [broken, kms(true)]) {
       assert.equal(await withRetries(failing(error, 2).attempt, 3, deadline, () => 0), 3);
     }
   });
 
   test("reports the last failure when the attempts are used up", async () => {
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const { attempt, calls } = failing(broken, 9);
     await assert.rejects(withRetries(attempt, 4, deadline, () => 0), broken);
     assert.equal(calls(), 4);
   });
 
   test("does not try again what cannot change", async () => {
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const final = [
       kms(false),
       new CertificateError("no", { hint }),
@@ -74,7 +74,7 @@ describe("withRetries()", () => {
   });
 
   test("does not count tries for which no connection came about, unless there is to be only one", async () => {
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const absent = new UnreachableError("absent", { hint });
     assert.equal(await withRetries(failing(absent, 9).attempt, 2, deadline, () => 0), 10);
     const { attempt, calls } = failing(absent, 9);
@@ -106,7 +106,7 @@ describe("withRetries()", () => {
   });
 
   test("reports a time-out that is not the deadline's own as it is", async () => {
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const failures = [new UnreachableError("absent", { hint }), new TimeoutError("another's", { hint })];
     const last = failures[1];
     const attempt = () => Promise.reject(failures.shift());

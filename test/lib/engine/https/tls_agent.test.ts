@@ -64,7 +64,7 @@ describe("an answer's headers", () => {
       response.writeHead(200, headers).end("{}");
     });
     using connection = connectionTo(server);
-    using deadline = new Deadline("test", 5000);
+    using deadline = new Deadline("test", 60_000);
     const body = { bytes: new Uint8Array(1), isSecret: false };
     const { requestId, dateMs, status } = await connection.request({ host: HOST }, body, deadline);
     return { requestId, dateMs, status };
