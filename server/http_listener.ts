@@ -2,6 +2,7 @@ import type { Buffer } from "node:buffer";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
+import { IdleConnections } from "../lib/vsock/idle_connections.ts";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
 import { ReadRequest } from "./read_request.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
@@ -79,6 +80,7 @@ export class HttpListener {
   readonly #parts: HttpListenerParts;
   readonly #server: Server;
   readonly #connections = new Map<Duplex, Connection>();
+  readonly #idle = new IdleConnections();
   #closing = false;
   #whenIdle: (() => void) | undefined;
 
@@ -112,6 +114,7 @@ export class HttpListener {
       timer = setTimeout(() => stream.destroy(), ms);
     };
     const uncount = metrics.countConnection("http");
+    this.#idle.add(stream);
     this.#connections.set(stream, { stream, cid, allow, running: 0, turn: Promise.resolve() });
     stream.on("error", () => stream.destroy());
     stream.once("close", () => {
@@ -121,6 +124,11 @@ export class HttpListener {
       this.#checkIdle();
     });
     this.#server.emit("connection", stream);
+  }
+
+  /** Chooses the connection that is closed when one more comes at the limit, as {@link IdleConnections} does. */
+  giveWay(): Duplex | undefined {
+    return this.#idle.giveWay();
   }
 
   /**
@@ -157,6 +165,7 @@ export class HttpListener {
     try {
       connection.allow(bodyMs);
       const body = await readBody(request);
+      using _inFlight = this.#idle.begin(connection.stream);
       connection.allow(answerMs);
       if (body === undefined) return this.#refuse(connection, response, 413, "ERR_BODY_TOO_LARGE");
       await this.#answer(connection, request, response, body);

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
+import { IdleConnections } from "../lib/vsock/idle_connections.ts";
 import { errorMessage, KMSTOOL_ERRORS, KmstoolRefusal, MessageBuffer } from "./kmstool_messages.ts";
 import { KmstoolSession } from "./kmstool_session.ts";
 import { outcomeOf } from "./problem.ts";
@@ -55,6 +56,7 @@ interface Connection {
 export class KmstoolListener {
   readonly #parts: KmstoolListenerParts;
   readonly #connections = new Map<Connection, Promise<void>>();
+  readonly #idle = new IdleConnections();
   #closing = false;
 
   /** @param parts What it is made of */
@@ -79,12 +81,18 @@ export class KmstoolListener {
     const uncount = metrics.countConnection("kmstool");
     const connection: Connection = { stream, cid, allow, busy: false };
     stream.on("error", () => stream.destroy());
+    this.#idle.add(stream);
     const served = this.#serve(connection).catch(() => void stream.destroy()).finally(() => {
       clearTimeout(timer);
       uncount();
       this.#connections.delete(connection);
     });
     this.#connections.set(connection, served);
+  }
+
+  /** Chooses the connection that is closed when one more comes at the limit, as {@link IdleConnections} does. */
+  giveWay(): Duplex | undefined {
+    return this.#idle.giveWay();
   }
 
   /**
@@ -144,6 +152,7 @@ export class KmstoolListener {
     const leave = () => caller.abort(new CallerGoneError());
     const record = new RequestRecord("kmstool", connection.cid, caller.signal, connection);
     connection.stream.once("close", leave);
+    using _inFlight = this.#idle.begin(connection.stream);
     connection.busy = true;
     connection.allow(this.#parts.timeouts.answerMs);
     try {

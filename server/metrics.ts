@@ -20,6 +20,8 @@ export type Operation =
 /** Over which protocol. */
 export type Protocol = "http" | "kmstool";
 
+const PROTOCOLS: readonly Protocol[] = ["http", "kmstool"];
+
 /** How it ended. */
 export type Outcome = "ok" | "refused" | "denied" | "busy" | "timeout" | "gone" | "failed";
 
@@ -31,9 +33,29 @@ const HELP = {
   seconds: "Time from a request's arrival to its answer",
   running: "Requests that wait for KMS, the NSM or a free slot",
   connections: "Open connections by protocol",
+  displaced: "Connections closed, without a request in flight, for a new one at the limit",
+  unheard: "Connections closed unheard at the limit, because each other had a request in flight",
   credentials: "Whether credentials are set (1) or not (0)",
   reloads: "Reloads of the policy by outcome",
 } as const;
+
+/** How many connections of one protocol ended because of the limit. */
+export interface AtLimit {
+  /** Gave way to a new one. */
+  readonly displacedCount: number;
+  /** Were new ones, closed unheard. */
+  readonly refusedCount: number;
+}
+
+/** Where to read what is not counted but looked up. */
+export interface MetricsSources {
+  /** Requests that run or wait. */
+  running(): number;
+  /** Whether credentials are set. */
+  hasCredentials(): boolean;
+  /** What the limit of connections did, for a protocol that is served. */
+  atLimit?(protocol: Protocol): AtLimit | undefined;
+}
 
 /** What the server counts. */
 export class Metrics {
@@ -43,13 +65,11 @@ export class Metrics {
   readonly #buckets: number[] = BUCKETS.map(() => 0);
   #seconds = 0;
   #count = 0;
-  #running: () => number = () => 0;
-  #hasCredentials: () => boolean = () => false;
+  #sources: MetricsSources = { running: () => 0, hasCredentials: () => false };
 
   /** Says where to read what is not counted but looked up. */
-  observe(sources: { running: () => number; hasCredentials: () => boolean }): void {
-    this.#running = sources.running;
-    this.#hasCredentials = sources.hasCredentials;
+  observe(sources: MetricsSources): void {
+    this.#sources = sources;
   }
 
   /** Counts one answered request. */
@@ -80,16 +100,27 @@ export class Metrics {
 
   /** @returns Prometheus's text format, version 0.0.4 */
   render(): string {
-    const connections = Object.entries(this.#connections).map(([name, count]): Sample => [
-      `protocol="${name}"`,
-      count,
-    ]);
+    const { running, hasCredentials, atLimit } = this.#sources;
+    const byProtocol = (count: (protocol: Protocol) => number) =>
+      PROTOCOLS.map((protocol): Sample => [`protocol="${protocol}"`, count(protocol)]);
     return [
       family("requests_total", "counter", HELP.requests, [...this.#requests]),
       this.#histogram(),
-      family("requests_running", "gauge", HELP.running, [["", this.#running()]]),
-      family("connections", "gauge", HELP.connections, connections),
-      family("credentials_set", "gauge", HELP.credentials, [["", this.#hasCredentials() ? 1 : 0]]),
+      family("requests_running", "gauge", HELP.running, [["", running()]]),
+      family("connections", "gauge", HELP.connections, byProtocol((name) => this.#connections[name])),
+      family(
+        "connections_displaced_total",
+        "counter",
+        HELP.displaced,
+        byProtocol((name) => atLimit?.(name)?.displacedCount ?? 0),
+      ),
+      family(
+        "connections_unheard_total",
+        "counter",
+        HELP.unheard,
+        byProtocol((name) => atLimit?.(name)?.refusedCount ?? 0),
+      ),
+      family("credentials_set", "gauge", HELP.credentials, [["", hasCredentials() ? 1 : 0]]),
       family("policy_reloads_total", "counter", HELP.reloads, [...this.#reloads]),
     ].join("");
   }

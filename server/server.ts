@@ -15,7 +15,7 @@ import { Gate, parentOnly } from "./gate.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "./http_listener.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "./kmstool_listener.ts";
 import { createLogger, type Logger } from "./log.ts";
-import { Metrics } from "./metrics.ts";
+import { type AtLimit, Metrics, type Protocol } from "./metrics.ts";
 import { describeFailure } from "./request_record.ts";
 import { EnclaveService } from "./service.ts";
 
@@ -31,6 +31,7 @@ export interface ServerParts {
 
 /** One protocol and where it listens. */
 interface Served {
+  readonly protocol: Protocol;
   readonly listener: Listener;
   close(graceMs: number): Promise<void>;
 }
@@ -101,6 +102,7 @@ export class Server implements AsyncDisposable {
     this.#metrics.observe({
       running: () => admission.inside,
       hasCredentials: () => this.#service.scope.credentials.isSet,
+      atLimit: (protocol) => this.#atLimit(protocol),
     });
   }
 
@@ -194,12 +196,12 @@ export class Server implements AsyncDisposable {
     const app = createApp({ ...journal, service: this.#service });
     const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
     const timeouts = { ...DEFAULT_HTTP_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
-    const protocol = new HttpListener({
+    const handler = new HttpListener({
       ...journal,
       fetch: (request, env) => app.fetch(request, env),
       timeouts,
     });
-    return await this.#listen(http, protocol);
+    return await this.#listen("http", http, handler);
   }
 
   async #serveKmstool(): Promise<Endpoint | undefined> {
@@ -208,18 +210,28 @@ export class Server implements AsyncDisposable {
     const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
     const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
     const journal = { logger: this.#logger, metrics: this.#metrics };
-    const protocol = new KmstoolListener({ ...journal, service: this.#service, region, timeouts });
-    return await this.#listen(kmstool, protocol);
+    const handler = new KmstoolListener({ ...journal, service: this.#service, region, timeouts });
+    return await this.#listen("kmstool", kmstool, handler);
   }
 
-  async #listen(endpoint: Endpoint, protocol: HttpListener | KmstoolListener): Promise<Endpoint> {
+  #atLimit(protocol: Protocol): AtLimit | undefined {
+    return this.#served.find((one) => one.protocol === protocol)?.listener;
+  }
+
+  async #listen(
+    protocol: Protocol,
+    endpoint: Endpoint,
+    handler: HttpListener | KmstoolListener,
+  ): Promise<Endpoint> {
     const { maxConnections, idleTimeoutMs, requestTimeoutMs, developmentCid } = this.#config;
     const quietMs = Math.max(idleTimeoutMs, requestTimeoutMs) + ANSWER_MARGIN_MS;
-    const accept = ({ stream, peer }: Connection) => protocol.accept(stream, peer?.cid ?? developmentCid);
+    const accept = ({ stream, peer }: Connection) => handler.accept(stream, peer?.cid ?? developmentCid);
     // A burst waits there; over unix sockets and vsock, one too many is refused at once.
     const backlog = Math.min(maxConnections, MAX_BACKLOG);
-    const listener = await listen(endpoint, { backlog, maxConnections, idleTimeoutMs: quietMs }, accept);
-    this.#served.push({ listener, close: (graceMs) => protocol.close(graceMs) });
+    const giveWay = () => handler.giveWay();
+    const limits = { backlog, maxConnections, giveWay, idleTimeoutMs: quietMs };
+    const listener = await listen(endpoint, limits, accept);
+    this.#served.push({ protocol, listener, close: (graceMs) => handler.close(graceMs) });
     return listener.endpoint;
   }
 }

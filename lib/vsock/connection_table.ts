@@ -1,4 +1,4 @@
-import type { ConnectionStream } from "./listen.ts";
+import type { ConnectionStream, GiveWay } from "./listen.ts";
 
 /** What is known of a connection's progress. */
 interface Progress {
@@ -18,18 +18,22 @@ export class ConnectionTable {
   readonly #open = new Map<ConnectionStream, Progress>();
   readonly #maxConnections: number;
   readonly #idleTimeoutMs: number;
+  readonly #giveWay: GiveWay | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   #refusedCount = 0;
+  #displacedCount = 0;
   #idleCount = 0;
   #whenEmpty: (() => void)[] = [];
 
   /**
    * @param maxConnections How many may be open at once
    * @param idleTimeoutMs Milliseconds without a byte in either direction
+   * @param giveWay Chooses which connection is closed for one more. Default: none, and the new one is refused
    */
-  constructor(maxConnections: number, idleTimeoutMs: number) {
+  constructor(maxConnections: number, idleTimeoutMs: number, giveWay?: GiveWay) {
     this.#maxConnections = maxConnections;
     this.#idleTimeoutMs = idleTimeoutMs;
+    this.#giveWay = giveWay;
   }
 
   /** Connections open now. */
@@ -40,6 +44,11 @@ export class ConnectionTable {
   /** Connections that were one too many. */
   get refusedCount(): number {
     return this.#refusedCount;
+  }
+
+  /** Connections that gave way to a new one. */
+  get displacedCount(): number {
+    return this.#displacedCount;
   }
 
   /** Connections that were idle for too long. */
@@ -54,7 +63,7 @@ export class ConnectionTable {
   adopt(stream: ConnectionStream, handle: () => void): void {
     // A peer that breaks off must not end the process, whoever else listens.
     stream.on("error", () => {});
-    if (this.#open.size >= this.#maxConnections) {
+    if (this.#open.size >= this.#maxConnections && !this.#makeRoom()) {
       this.#refusedCount++;
       stream.destroy();
       return;
@@ -78,6 +87,16 @@ export class ConnectionTable {
   untilEmpty(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
+  }
+
+  /** @returns Whether there is room for one more */
+  #makeRoom(): boolean {
+    const stream = this.#giveWay?.();
+    // It counts no longer from now on; its `close` comes later.
+    if (stream === undefined || !this.#open.delete(stream as ConnectionStream)) return false;
+    this.#displacedCount++;
+    stream.destroy();
+    return true;
   }
 
   #forget(stream: ConnectionStream): void {

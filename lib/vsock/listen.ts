@@ -45,14 +45,19 @@ export interface Connection {
 export interface ListenOptions {
   /** Connections that may wait to be accepted, 1 to 65535. Default: 128; anything else takes `--allow-ffi` on Deno. */
   readonly backlog?: number | undefined;
-  /** Connections at once, 1 to 1000000; one more is closed unheard. Default: 1024. */
+  /** Connections at once, 1 to 1000000; one more is closed unheard, unless one gives way. Default: 1024. */
   readonly maxConnections?: number | undefined;
+  /** Chooses the connection that is closed when one more comes at the limit. Default: none. */
+  readonly giveWay?: GiveWay | undefined;
   /**
    * Milliseconds without a byte in either direction after which a connection is destroyed, 10 to 2147483647;
    * it may take a quarter longer. Default: 60000.
    */
   readonly idleTimeoutMs?: number | undefined;
 }
+
+/** Returns a connection's stream; none refuses the new connection. It must not throw. */
+export type GiveWay = () => Duplex | undefined;
 
 /** What one transport does. */
 export interface Acceptor {
@@ -84,8 +89,8 @@ export async function listen(
   options: ListenOptions,
   onConnection: (connection: Connection) => void,
 ): Promise<Listener> {
-  const { backlog, maxConnections, idleTimeoutMs } = checkOptions(options);
-  const table = new ConnectionTable(maxConnections, idleTimeoutMs);
+  const { backlog, maxConnections, idleTimeoutMs, giveWay } = checkOptions(options);
+  const table = new ConnectionTable(maxConnections, idleTimeoutMs, giveWay);
   const onAccept: OnAccept = (stream, peer) => table.adopt(stream, () => onConnection({ stream, peer }));
   const acceptor = endpoint.transport === "vsock"
     ? await acceptVsock(endpoint, backlog, onAccept)
@@ -120,6 +125,11 @@ export class Listener implements AsyncDisposable {
     return this.#table.refusedCount;
   }
 
+  /** Connections closed since the start, because they gave way to a new one. */
+  get displacedCount(): number {
+    return this.#table.displacedCount;
+  }
+
   /** Connections destroyed since the start, because nothing went over them. */
   get idleCount(): number {
     return this.#table.idleCount;
@@ -151,9 +161,14 @@ export class Listener implements AsyncDisposable {
   }
 }
 
-function checkOptions(options: ListenOptions): { [N in keyof ListenOptions]-?: number } {
-  checkFields("listen options", options, ["backlog", "maxConnections", "idleTimeoutMs"]);
+function checkOptions(options: ListenOptions) {
+  checkFields("listen options", options, ["backlog", "maxConnections", "giveWay", "idleTimeoutMs"]);
+  const { giveWay } = options;
+  if (giveWay !== undefined && typeof giveWay !== "function") {
+    throw new TypeError("giveWay must be a function");
+  }
   return {
+    giveWay,
     backlog: checkInteger("backlog", options.backlog, { min: 1, max: 65_535, default: 128 }),
     maxConnections: checkInteger("maxConnections", options.maxConnections, {
       min: 1,

@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../endpoint.ts";
+import { IdleConnections } from "./idle_connections.ts";
 import { listen, type Listener, type ListenOptions, type VsockPeer } from "./listen.ts";
 
 /** How often a closing server looks for connections that have become idle, in milliseconds. */
@@ -18,7 +19,8 @@ const peers = new WeakMap<Duplex, VsockPeer>();
 
 /**
  * Serves HTTP/1.1 on vsock, TCP or a unix socket, the same on Node and Deno, with a server of node:http's. Its
- * own limits (`headersTimeout`, `requestTimeout`, `maxRequestsPerSocket`) hold as ever.
+ * own limits (`headersTimeout`, `requestTimeout`, `maxRequestsPerSocket`) hold as ever. At the limit of connections
+ * one gives way that has no request in flight, as {@link IdleConnections} chooses it.
  *
  * @param server Made by `createServer` and not listening; its `request` listener answers
  * @param endpoint Where
@@ -30,8 +32,15 @@ export async function serveHttp(
   endpoint: Endpoint,
   options: ListenOptions = {},
 ): Promise<HttpListener> {
-  const listener = await listen(endpoint, options, ({ stream, peer }) => {
+  const idle = new IdleConnections();
+  server.prependListener("request", ({ socket }, response) => {
+    const inFlight = idle.begin(socket);
+    response.once("close", () => inFlight[Symbol.dispose]());
+  });
+  const giveWay = () => idle.giveWay();
+  const listener = await listen(endpoint, { giveWay, ...options }, ({ stream, peer }) => {
     if (peer !== undefined) peers.set(stream, peer);
+    idle.add(stream);
     server.emit("connection", stream);
   });
   setListening(server, true);

@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 import type { Endpoint } from "../../lib/endpoint.ts";
-import { listen, type Listener } from "../../lib/vsock/listen.ts";
+import { listen, type Listener, type ListenOptions } from "../../lib/vsock/listen.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener, type HttpTimeouts } from "../../server/http_listener.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool_listener.ts";
 import { type Fixture, PARENT } from "./fixture.ts";
@@ -9,7 +9,7 @@ import { type Fixture, PARENT } from "./fixture.ts";
 export class Serving implements AsyncDisposable {
   readonly http: HttpListener;
   readonly kmstool: KmstoolListener;
-  readonly #listeners: Listener[] = [];
+  readonly listeners: Listener[] = [];
 
   constructor({ app, service, logger, metrics }: Fixture, timeouts: Partial<HttpTimeouts> = {}) {
     this.http = new HttpListener({
@@ -27,19 +27,24 @@ export class Serving implements AsyncDisposable {
     });
   }
 
-  async listen(protocol: "http" | "kmstool", endpoint: Endpoint = ANY): Promise<Endpoint> {
+  async listen(
+    protocol: "http" | "kmstool",
+    endpoint: Endpoint = ANY,
+    limits: ListenOptions = {},
+  ): Promise<Endpoint> {
+    const giveWay = () => this[protocol].giveWay();
     const listener = await listen(
       endpoint,
-      { backlog: 1024 },
+      { backlog: 1024, giveWay, ...limits },
       ({ stream }) => this[protocol].accept(stream, PARENT),
     );
-    this.#listeners.push(listener);
+    this.listeners.push(listener);
     return listener.endpoint;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.http.close(200), this.kmstool.close(200)]);
-    for (const listener of this.#listeners) await listener[Symbol.asyncDispose]();
+    for (const listener of this.listeners) await listener[Symbol.asyncDispose]();
   }
 }
 

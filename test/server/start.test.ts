@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "#test";
@@ -7,6 +9,7 @@ import { type Config, ConfigError, readConfig } from "../../server/config.ts";
 import { createLogger } from "../../server/log.ts";
 import { startServer } from "../../server/server.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
+import { dial, exchange } from "./serving.ts";
 
 describe("startServer()", () => {
   const folder = mkdtempSync(join(tmpdir(), "enclave-kms-start-"));
@@ -58,6 +61,37 @@ describe("startServer()", () => {
     assert.deepEqual([warning.level, warning.msg], ["warn", "KMS cannot be asked yet"]);
     assert.equal(warning.failure.code, "ERR_LIBRARY_LOAD");
     assert.equal(listening.ready.library, false);
+  });
+
+  test("at maxConnections a silent connection gives way, on both protocols, and the metrics say so", async () => {
+    writeFileSync(certificates, simulator.trustedCertificates);
+    const config = configOf({
+      ENCLAVE_KMS_KMSTOOL: `unix:${join(folder, "kmstool.sock")}`,
+      ENCLAVE_KMS_MAX_CONNECTIONS: "2",
+    });
+    await using server = await startServer(config, { nsm: simulator.nsm, logger });
+    const sockets: Socket[] = [];
+    try {
+      for (const endpoint of [server.kmstoolEndpoint, server.httpEndpoint]) {
+        assert.ok(endpoint !== undefined);
+        for (let made = 0; made < 3; made++) {
+          const socket = dial(endpoint).resume();
+          sockets.push(socket);
+          await once(socket, "connect");
+        }
+        if (sockets.at(-3)?.closed === false) await once(sockets.at(-3) as Socket, "close");
+      }
+      assert.ok(server.httpEndpoint !== undefined);
+      const metrics = await exchange(
+        server.httpEndpoint,
+        "GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+      );
+      assert.match(metrics, /\nenclave_kms_connections_displaced_total\{protocol="http"\} 2\n/);
+      assert.match(metrics, /\nenclave_kms_connections_displaced_total\{protocol="kmstool"\} 1\n/);
+      assert.match(metrics, /\nenclave_kms_connections_unheard_total\{protocol="http"\} 0\n/);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+    }
   });
 });
 

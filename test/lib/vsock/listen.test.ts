@@ -100,6 +100,36 @@ for (const [name, endpoint] of Object.entries(ENDPOINTS)) {
       second.destroy();
     });
 
+    test("at the limit the connection that giveWay names is closed for the new one", async () => {
+      const streams: Connection["stream"][] = [];
+      const named: (Connection["stream"] | undefined)[] = [];
+      const limits = { maxConnections: 2, giveWay: () => named.shift() };
+      await using listener = await listen(endpoint, limits, (connection) => {
+        streams.push(connection.stream);
+        echo(connection);
+      });
+      const first = await connect(listener.endpoint);
+      await until(() => streams.length === 1);
+      const second = await connect(listener.endpoint);
+      await until(() => streams.length === 2);
+      named.push(streams[0], undefined, streams[0]);
+      const third = await connect(listener.endpoint);
+      third.end("hello");
+      assert.equal(String(await readAll(third)), "hello");
+      first.resume();
+      if (!first.closed) await once(first, "close");
+      await until(() => listener.connectionCount === 1);
+      assert.deepEqual([listener.displacedCount, listener.refusedCount, second.destroyed], [1, 0, false]);
+      const fourth = await connect(listener.endpoint);
+      await until(() => streams.length === 4);
+      // None is named, and then one that is open no more.
+      for (const refused of [1, 2]) {
+        await readAll(await connect(listener.endpoint)).catch(() => "");
+        assert.deepEqual([listener.displacedCount, listener.refusedCount], [1, refused]);
+      }
+      assert.deepEqual([streams.length, fourth.destroyed], [4, false]);
+    });
+
     test("an idle connection is broken off, a busy one is not", async () => {
       await using listener = await listen(endpoint, { idleTimeoutMs: 200 }, echo);
       const [busy, idle] = [await connect(listener.endpoint), await connect(listener.endpoint)];
@@ -155,6 +185,7 @@ describe("listen()", () => {
     await refuses({ backlog: 0 }, RangeError, /backlog must be an integer from 1/);
     await refuses({ maxConnections: 0.5 }, RangeError, /maxConnections/);
     await refuses({ idleTimeoutMs: "60" }, TypeError, /idleTimeoutMs must be a number/);
+    await refuses({ giveWay: true }, TypeError, /giveWay must be a function/);
   });
 
   test("says which folder to look at when a unix socket has none", async () => {

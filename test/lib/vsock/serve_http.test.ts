@@ -77,6 +77,28 @@ describe("serveHttp()", () => {
     await once(stream, "close");
   });
 
+  test("at the limit silent connections give way, the oldest first, and one with a request in flight never", async () => {
+    const { promise: mayAnswer, resolve: answer } = Promise.withResolvers<void>();
+    await using http = await serve(async (request, response) => {
+      request.resume();
+      await mayAnswer;
+      response.end("done");
+    }, { maxConnections: 2 });
+    const { listener } = http;
+    const silent = await connect(listener.endpoint);
+    const isClosed = once(silent.resume(), "close");
+    using first = new HttpClient(await connect(listener.endpoint));
+    const answers = [first.post("/", "")];
+    using second = new HttpClient(await connect(listener.endpoint));
+    await isClosed;
+    answers.push(second.post("/", ""));
+    const asked = http.listener.connectionCount;
+    assert.deepEqual([asked, listener.displacedCount, listener.refusedCount], [2, 1, 0]);
+    while (listener.refusedCount === 0) await once((await connect(listener.endpoint)).resume(), "close");
+    answer();
+    assert.deepEqual((await Promise.all(answers)).map(({ status }) => status), [200, 200]);
+  });
+
   test("nonsense is answered with 400", async () => {
     await using http = await serve(() => {});
     const stream = await connect(http.listener.endpoint);
