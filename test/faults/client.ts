@@ -38,6 +38,8 @@ export type CredentialsFeed =
     readonly sessionToken?: readonly number[];
     /** Milliseconds since 1970. */
     readonly expiration?: number;
+    /** What it gives from the second time on. Default: the same. */
+    readonly then?: CredentialsFeed;
   }
   | { readonly gives: "malformed" | "nothing" | "thrown" | "never given" };
 
@@ -55,7 +57,7 @@ export interface Ask {
 }
 
 /** What a client can be opened with besides. */
-export type OptionName = OptionsFault | "no NSM" | "three attempts";
+export type OptionName = OptionsFault | "no NSM" | "three attempts" | "refusal of expired credentials";
 
 /** A call that runs. */
 export interface Running {
@@ -82,6 +84,7 @@ const OPTIONS: Readonly<Record<OptionName, Partial<KmsClientOptions>>> = {
   "no bundle": { trustedCertificates: undefined },
   "no NSM": { nsm: undefined },
   "three attempts": { maxAttempts: 3 },
+  "refusal of expired credentials": { expiredCredentials: "refuse" },
 };
 
 /** How many calls run while garbage is collected. */
@@ -236,7 +239,12 @@ export class FaultyClient implements FaultySubject {
     const { accessKeyId, expiration } = feed;
     const secretAccessKey = this.#reveal(feed.secretAccessKey);
     const sessionToken = feed.sessionToken && this.#reveal(feed.sessionToken);
-    return () => ({ accessKeyId, secretAccessKey, sessionToken, expiration });
+    const next = feed.then && this.#provider(feed.then);
+    let asked = 0;
+    return () => {
+      if (next !== undefined && asked++ > 0) return next();
+      return { accessKeyId, secretAccessKey, sessionToken, expiration };
+    };
   }
 
   #reveal(disguised: readonly number[]): Uint8Array {

@@ -17,7 +17,7 @@ export interface FaultRow {
   readonly made: Making;
   readonly expected: Readonly<Record<EngineName, Outcome>>;
   /** A client of its own meets the fault, because another one is not served again soon, or gives up sooner. */
-  readonly ownClient: "as ever" | "three attempts" | undefined;
+  readonly ownClient: "as ever" | "three attempts" | "refusal of expired credentials" | undefined;
 }
 
 /** Who fails. */
@@ -79,6 +79,10 @@ export type OptionsFault = "closed port" | "missing socket" | "no bundle";
 /** What can be wrong with credentials. */
 export type CredentialsFault =
   | "expired by their own date"
+  | "expired by their own date, and to be refused"
+  | "expired for KMS, and the provider throws from then on"
+  | "revoked, and others are there"
+  | "of a wrong secret, and others are there"
   | "expired for KMS"
   | "revoked"
   | "of a wrong secret"
@@ -89,7 +93,7 @@ export type CredentialsFault =
   | "never given"
   | "replaced on the way"
   | "expired on the way, and others are there"
-  | "revoked on the way";
+  | "revoked on the way, and others are there";
 
 /** What the process can do. */
 export type ProcessFault = "collects garbage" | "closes the client" | "ends a worker";
@@ -351,10 +355,19 @@ const NSM: readonly FaultRow[] = [
 const CREDENTIALS_ROWS: readonly FaultRow[] = [
   row(
     "credentials",
-    "they expired, by their own date",
+    "they expired by their own date, but not for KMS",
     credentials("expired by their own date"),
+    "plaintext",
+    "plaintext",
+    "as ever",
+  ),
+  row(
+    "credentials",
+    "they expired by their own date, and are to be refused",
+    credentials("expired by their own date, and to be refused"),
     CREDENTIALS,
     CREDENTIALS,
+    "refusal of expired credentials",
   ),
   row(
     "credentials",
@@ -362,12 +375,30 @@ const CREDENTIALS_ROWS: readonly FaultRow[] = [
     credentials("expired for KMS"),
     refused("ExpiredTokenException"),
   ),
+  row(
+    "credentials",
+    "they expired for KMS, and their source is down",
+    credentials("expired for KMS, and the provider throws from then on"),
+    CREDENTIALS,
+  ),
   row("credentials", "they were revoked", credentials("revoked"), refused("UnrecognizedClientException")),
+  row(
+    "credentials",
+    "they were revoked, and the provider has others",
+    credentials("revoked, and others are there"),
+    "plaintext",
+  ),
   row(
     "credentials",
     "the secret is another's",
     credentials("of a wrong secret"),
     refused("InvalidSignatureException"),
+  ),
+  row(
+    "credentials",
+    "the secret is another's, and the provider has the right one",
+    credentials("of a wrong secret, and others are there"),
+    "plaintext",
   ),
   row(
     "credentials",
@@ -394,9 +425,9 @@ const CREDENTIALS_ROWS: readonly FaultRow[] = [
   ),
   row(
     "credentials",
-    "they are revoked while a request is on its way",
-    credentials("revoked on the way"),
-    refused("UnrecognizedClientException"),
+    "they are revoked while a request is on its way, and the provider has others",
+    credentials("revoked on the way, and others are there"),
+    "plaintext",
   ),
 ];
 

@@ -108,7 +108,8 @@ function realIntroduction(rows: readonly FaultRow[], { platform, tries, rows: re
 by a command of its own, \`ENCLAVE_KMS_SDK_LIBRARY=<path> node test/faults/real_client.ts\`, which gives each call a
 process of its own, ${tries} for each row, and writes down what came of it: the last two columns, on ${platform},
 with version 0.4.2 as one self-contained library, on two cores that other jobs kept busy. A signal is a crash;
-where something else than one outcome was seen, the number says how often. Another run gives other numbers.
+where something else than one outcome was seen, the number says how often. Another run gives other numbers. Faults
+that the table has had only since are marked "not tried".
 
 Of ${calls} calls ${crashes} ended their process, and ${hangs} that should have failed, or decrypted, had not
 returned at their deadline of five seconds (C takes 14 to 25 to refuse a certificate); none gave another
@@ -162,9 +163,8 @@ function renderTable(rows: readonly FaultRow[], { rows: real }: RealResults): st
 }
 
 function describeMaking({ made, ownClient }: FaultRow): string {
-  const attempts = ownClient === "three attempts" ? "; a client of three attempts" : "";
-  const own = ownClient === "as ever" ? "; a client of its own" : "";
-  return `${describe(made)}${attempts}${own}`;
+  const client = ownClient === "as ever" ? "its own" : ownClient;
+  return client === undefined ? describe(made) : `${describe(made)}; a client of ${client}`;
 }
 
 function describe(made: Making): string {

@@ -132,7 +132,7 @@ export class World implements AsyncDisposable {
       ...this.ask,
       ...(isTimeout(expected[this.#engine]) ? { timeoutMs: IMPATIENT_MS } : {}),
       ...(ownClient === "as ever" ? { own: true } : {}),
-      ...(ownClient === "three attempts" ? { has: ownClient } : {}),
+      ...(ownClient !== undefined && ownClient !== "as ever" ? { has: ownClient } : {}),
       ...(made.by === "options" ? { has: made.has } : {}),
       ...(made.by === "no NSM" && made.when === "opening" ? { has: "no NSM" } : {}),
       ...(made.by === "process" ? { meanwhile: made.does } : {}),
@@ -231,10 +231,21 @@ export class World implements AsyncDisposable {
     };
     switch (are) {
       case "expired by their own date":
+      case "expired by their own date, and to be refused":
         return await use({ ...this.#feed(issued), expiration: Date.now() - 1000 });
       case "expired for KMS":
         kms.expireCredentials(issued);
         return await use(this.#feed(issued));
+      case "expired for KMS, and the provider throws from then on":
+        kms.expireCredentials(issued);
+        return await use({ ...this.#feed(issued), then: { gives: "thrown" } });
+      case "revoked, and others are there":
+        kms.revokeCredentials(issued);
+        return await use({ ...this.#feed(issued), then: this.#feed(kms.issueCredentials()) });
+      case "of a wrong secret, and others are there": {
+        const { secretAccessKey } = kms.issueCredentials();
+        return await use({ ...this.#feed({ ...issued, secretAccessKey }), then: this.#feed(issued) });
+      }
       case "revoked":
         kms.revokeCredentials(issued);
         return await use(this.#feed(issued));
@@ -251,7 +262,7 @@ export class World implements AsyncDisposable {
         return await use({ gives: are });
       case "replaced on the way":
       case "expired on the way, and others are there":
-      case "revoked on the way":
+      case "revoked on the way, and others are there":
         await use(this.#feed(issued));
         return await this.#replaceOnTheWay(are, issued, subject);
     }
@@ -263,7 +274,7 @@ export class World implements AsyncDisposable {
     await kms.injectFault({ kind: "latency", ms: 100 }, { times: 1 });
     return async () => {
       await this.giveCredentials(subject);
-      if (are === "revoked on the way") kms.revokeCredentials(issued);
+      if (are === "revoked on the way, and others are there") kms.revokeCredentials(issued);
       if (are === "expired on the way, and others are there") kms.expireCredentials(issued);
     };
   }
