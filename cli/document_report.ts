@@ -3,6 +3,9 @@ import { encodeBase64, encodeHex } from "../lib/encoding.ts";
 import type { AttestationError } from "../lib/errors.ts";
 import type { Terminal } from "./terminal.ts";
 
+/** A document may have thousands, which nothing is decided by. */
+const MAX_FIELDS_SHOWN = 16;
+
 /**
  * @param document What was read
  * @param failure The check that failed, if one did
@@ -14,7 +17,7 @@ export function describeDocument(
   failure: AttestationError | undefined,
   terminal: Terminal,
 ): string {
-  const { moduleId, timestamp, digest, pcrs, cabundle, publicKey, userData, nonce } = document;
+  const { moduleId, timestamp, digest, pcrs, cabundle, publicKey, userData, nonce, unknownFields } = document;
   const verdict = failure === undefined
     ? terminal.paint("good", "verified")
     : terminal.paint("bad", `NOT verified: ${checkOf(failure)}`);
@@ -27,6 +30,9 @@ export function describeDocument(
     ["User data", describeBytes(userData)],
     ["Nonce", describeBytes(nonce)],
     ...registers(pcrs, digest),
+    ...(unknownFields.length === 0
+      ? []
+      : [["Also", unknownFields.slice(0, MAX_FIELDS_SHOWN).join(", ")] as const]),
   ];
   return `${rows.map(([name, value]) => `${name.padEnd(13)} ${value}`).join("\n")}\n`;
 }
@@ -54,6 +60,7 @@ export function documentJson(
         publicKey: base64OrNull(document.publicKey),
         userData: base64OrNull(document.userData),
         nonce: base64OrNull(document.nonce),
+        unknownFields: document.unknownFields,
       },
     }),
   };

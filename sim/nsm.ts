@@ -7,7 +7,7 @@ import { FaultQueue, type FaultTimes } from "./fault_queue.ts";
 import type { Identity } from "./certificates.ts";
 import { LEAF_LIFETIME_MS, NsmAuthority } from "./nsm_authority.ts";
 import { type AttestationRequest, MAX_PCRS, PCR_LENGTH, PcrBank } from "./nsm_commands.ts";
-import { cbor, errorAnswer, makeDocument } from "./nsm_document.ts";
+import { cbor, type DocumentForm, errorAnswer, makeDocument } from "./nsm_document.ts";
 import type { NsmFault } from "./nsm_faults.ts";
 import { answerRequest } from "./nsm_protocol.ts";
 import { listenForNsm } from "./nsm_server.ts";
@@ -22,6 +22,11 @@ export interface SoftwareNsmOptions {
   readonly region?: string | undefined;
   /** The clock, milliseconds since 1970. Default: `Date.now`. */
   readonly now?: (() => number) | undefined;
+  /**
+   * Form of the documents' payload: a map of open length, as AWS has written since the middle of 2025, or
+   * `definite`, as it wrote before. Default: `indefinite`.
+   */
+  readonly documentForm?: DocumentForm | undefined;
 }
 
 /**
@@ -44,32 +49,43 @@ export class SoftwareNsm implements NsmTransport {
   readonly #pcrs: PcrBank;
   readonly #authority: NsmAuthority;
   readonly #now: () => number;
+  readonly #form: DocumentForm;
   readonly #faults = new FaultQueue<NsmFault>();
   #leaf: Promise<Identity> | undefined;
   #leafStartsAt = 0;
   #requestCount = 0;
   #disposed = false;
 
-  private constructor(moduleId: string, pcrs: PcrBank, authority: NsmAuthority, now: () => number) {
+  private constructor(
+    moduleId: string,
+    pcrs: PcrBank,
+    authority: NsmAuthority,
+    now: () => number,
+    form: DocumentForm,
+  ) {
     this.moduleId = moduleId;
     this.#pcrs = pcrs;
     this.#authority = authority;
     this.#now = now;
+    this.#form = form;
   }
 
   /**
    * Sets a module up.
    *
-   * @param options Registers, debug mode, region and clock
+   * @param options Registers, debug mode, region, clock and form of documents
    * @returns A fresh module with certificates of its own
-   * @throws {TypeError} When a register is not 48 bytes, or its index not 0 to 31
+   * @throws {TypeError} When a register is not 48 bytes, or its index not 0 to 31, or the form is not known
    */
   static async create(options: SoftwareNsmOptions = {}): Promise<SoftwareNsm> {
-    const { region = "us-east-1", now = Date.now, debug = false } = options;
+    const { region = "us-east-1", now = Date.now, debug = false, documentForm = "indefinite" } = options;
+    if (documentForm !== "indefinite" && documentForm !== "definite") {
+      throw new TypeError("documentForm must be `indefinite` or `definite`");
+    }
     const instanceId = `i-${randomHex(8)}0`.slice(0, 19);
     const pcrs = new PcrBank(initialPcrs(options.pcrs ?? {}, debug, instanceId));
     const authority = await NsmAuthority.create(region, instanceId, now());
-    return new SoftwareNsm(`${instanceId}-enc${randomHex(8)}`, pcrs, authority, now);
+    return new SoftwareNsm(`${instanceId}-enc${randomHex(8)}`, pcrs, authority, now, documentForm);
   }
 
   /** The root certificate of its documents, DER: `root` for verifyAttestation. */
@@ -171,7 +187,7 @@ export class SoftwareNsm implements NsmTransport {
       cabundle: this.#authority.cabundle,
     };
     const signer = fault?.kind === "wrongKey" ? await this.#authority.issueLeaf(this.moduleId, now) : leaf;
-    return await makeDocument(fields, leaf, signer);
+    return await makeDocument(fields, { form: this.#form, leaf, signer });
   }
 
   /** Starts an hour back, for stale documents; replaced half an hour before its end, or when the clock went back. */

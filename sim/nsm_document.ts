@@ -21,20 +21,33 @@ export interface DocumentFields {
 }
 
 /**
+ * Form of the signed payload: a map of open length, as AWS has written since the middle of 2025, or one of nine
+ * fields, as it wrote before.
+ */
+export type DocumentForm = "indefinite" | "definite";
+
+/** How a document is made. */
+export interface DocumentMaking {
+  readonly form: DocumentForm;
+  /** Whose certificate it holds. */
+  readonly leaf: Identity;
+  /** Whose key signs it: the leaf's, unless the document is to be wrong. */
+  readonly signer: Identity;
+}
+
+/**
  * Makes an attestation document in the very form of genuine ones: untagged COSE_Sign1, ES384, an empty
  * unprotected header, null for what is absent.
  *
  * @param fields What it states
- * @param leaf Whose certificate it holds
- * @param signer Whose key signs it: the leaf's, unless the document is to be wrong
+ * @param making Its form, certificate and signer
  * @returns The document, CBOR
  */
 export async function makeDocument(
   fields: DocumentFields,
-  leaf: Identity,
-  signer: Identity = leaf,
+  { form, leaf, signer }: DocumentMaking,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const payload = cbor({
+  const definite = cbor({
     module_id: fields.moduleId,
     digest: "SHA384",
     timestamp: fields.timestamp,
@@ -45,6 +58,7 @@ export async function makeDocument(
     user_data: fields.userData,
     nonce: fields.nonce,
   });
+  const payload = form === "definite" ? definite : withOpenLength(definite);
   const signed = cbor(["Signature1", ES384_HEADER, new Uint8Array(), payload]);
   return cbor([ES384_HEADER, {}, payload, await sign(signer.keys, signer.curve, signed)]);
 }
@@ -63,6 +77,11 @@ export function cbor(value: unknown): Uint8Array<ArrayBuffer> {
  */
 export function errorAnswer(name: NsmErrorName): Uint8Array<ArrayBuffer> {
   return cbor({ Error: name });
+}
+
+/** The same map, of fewer than 24 entries, with a break at its end instead of their number before them. */
+function withOpenLength(map: Uint8Array): Uint8Array<ArrayBuffer> {
+  return Uint8Array.of(0xbf, ...map.subarray(1), 0xff);
 }
 
 /** `{1: -35}`. */

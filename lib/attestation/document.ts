@@ -1,6 +1,21 @@
-import { decode, type DecodeOptions } from "cbor2";
-import { type AttestationCheck, AttestationError } from "../errors.ts";
+import type { AttestationError } from "../errors.ts";
 import { equalBytes } from "./bytes.ts";
+import type { CborItem } from "./cbor.ts";
+import {
+  byteString,
+  checkKnown,
+  type DocumentFields,
+  duplicateKey,
+  isNull,
+  malformed,
+  MAX_KNOWN_HEIGHT,
+  notCanonical,
+  pairs,
+  readFields,
+  readItem,
+  text,
+  tooDeep,
+} from "./document_items.ts";
 
 /** The largest attestation document that is read, in bytes. */
 export const MAX_DOCUMENT_LENGTH = 16_384;
@@ -29,18 +44,27 @@ export interface AttestationDocument {
   readonly userData: Uint8Array<ArrayBuffer> | undefined;
   /** The nonce that the enclave had signed. */
   readonly nonce: Uint8Array<ArrayBuffer> | undefined;
+  /**
+   * Names of the fields that this version does not know, with what is not printable ASCII escaped; nothing is
+   * decided by them. Those that begin with `unprotected ` were not signed: anyone may have added them.
+   */
+  readonly unknownFields: readonly string[];
   /** COSE's protected header, CBOR. */
   readonly protectedHeader: Uint8Array<ArrayBuffer>;
-  /** The signed payload, CBOR: all the fields above it here. */
+  /** The signed payload, CBOR: the fields above, but for what is `unprotected`. */
   readonly payload: Uint8Array<ArrayBuffer>;
   /** The ES384 signature, r and s, 96 bytes. */
   readonly signature: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * Reads an attestation document, strictly: an untagged COSE_Sign1 with ES384 and nothing in its unprotected
- * header, shortest CBOR encodings, no duplicate keys, nothing left over. Absent fields may be null, as in every
- * genuine document; fields that are not known are ignored, as AWS may add some.
+ * Reads an attestation document: an untagged COSE_Sign1 with ES384.
+ *
+ * What could be read in two ways is refused: duplicate keys, strings in chunks, numbers and lengths that are not
+ * in their shortest form, tags, bytes left over, fields that are missing or of another type. What cannot is not
+ * insisted on, for AWS changes it: maps and the bundle of certificates may have an open length, as the payload
+ * has since 2025, and absent fields may be null. Fields that are not known may hold any well-formed CBOR, at most
+ * 16 deep; they stand in `unknownFields`.
  *
  * Not guaranteed: that anything in it is true. {@link verifyAttestation} checks that.
  *
@@ -65,50 +89,80 @@ export function decodeAttestationDocument(bytes: Uint8Array): AttestationDocumen
   if (bytes.length > MAX_DOCUMENT_LENGTH) {
     throw malformed("TOO_LARGE", `longer than ${MAX_DOCUMENT_LENGTH} bytes`);
   }
-  const [protectedHeader, payload, signature] = readCoseSign1(new Uint8Array(bytes));
-  return { ...readPayload(payload), protectedHeader, payload, signature };
+  const { protectedHeader, payload, signature, unprotected } = readCoseSign1(new Uint8Array(bytes));
+  const { unknownFields, ...fields } = readPayload(payload);
+  return {
+    ...fields,
+    unknownFields: [...unknownFields, ...unprotected],
+    protectedHeader,
+    payload,
+    signature,
+  };
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Fields = ReadonlyMap<unknown, unknown>;
 
 const COSE_SIGN1_LENGTH = 4;
 /** `{1: -35}`: the algorithm is ES384. */
 const ES384_HEADER = Uint8Array.of(0xa1, 0x01, 0x38, 0x22);
+const ALGORITHM_LABEL = 1;
 const ES384_SIGNATURE_LENGTH = 96;
 const MAX_TEXT_LENGTH = 256;
-/** AWS says 1024 for certificates and the public key, 512 for the others; the device itself allows more. */
-const MAX_FIELD_LENGTH = 4096;
 const MAX_CABUNDLE_LENGTH = 8;
 const MAX_PCRS = 32;
 const PCR_LENGTHS = [32, 48, 64];
-const MAX_DEPTH = 3;
-/** What is deeper yet is not looked into: the decoder takes time by the square of the depth, and stack. */
-const MAX_EXPLAINED_DEPTH = 64;
+const FIELDS: ReadonlySet<string> = new Set([
+  "module_id",
+  "digest",
+  "timestamp",
+  "pcrs",
+  "certificate",
+  "cabundle",
+  "public_key",
+  "user_data",
+  "nonce",
+]);
+/** The registers of a document that is not an enclave's, but of a whole instance. */
+const NITRO_TPM_FIELD = "nitrotpm_pcrs";
 
-function readCoseSign1(bytes: Bytes): [protectedHeader: Bytes, payload: Bytes, signature: Bytes] {
-  const parts = decodeCbor(bytes);
-  if (!Array.isArray(parts) || parts.length !== COSE_SIGN1_LENGTH) {
+function readCoseSign1(bytes: Bytes) {
+  const cose = readItem(bytes);
+  if (cose.type !== "array" || cose.items.length !== COSE_SIGN1_LENGTH) {
+    if (cose.height > 1 + MAX_KNOWN_HEIGHT) throw tooDeep();
     throw malformed("COSE", "not an untagged COSE_Sign1");
   }
-  const [header, unprotected, payload, signature] = parts as unknown[];
-  if (!(header instanceof Uint8Array)) throw malformed("COSE", "the protected header is not a byte string");
-  if (!equalBytes(header, ES384_HEADER)) throw malformed("ALGORITHM", "not signed by ES384");
-  if (!(unprotected instanceof Map) || unprotected.size > 0) {
-    throw malformed("COSE", "the unprotected header is not empty");
-  }
-  return [
-    own(header),
-    byteString("COSE", payload, "payload", 1, MAX_DOCUMENT_LENGTH),
-    byteString("COSE", signature, "signature", ES384_SIGNATURE_LENGTH, ES384_SIGNATURE_LENGTH),
-  ];
+  if (!cose.isShortest || cose.isIndefinite) throw notCanonical();
+  const [header, unprotected, payload, signature] = cose.items as [CborItem, CborItem, CborItem, CborItem];
+  checkKnown(header);
+  if (header.type !== "bytes") throw malformed("COSE", "the protected header is not a byte string");
+  if (!equalBytes(header.content, ES384_HEADER)) throw malformed("ALGORITHM", "not signed by ES384");
+  return {
+    protectedHeader: header.content,
+    unprotected: unprotectedNames(unprotected),
+    payload: byteString("COSE", payload, "payload", 1, MAX_DOCUMENT_LENGTH),
+    signature: byteString("COSE", signature, "signature", ES384_SIGNATURE_LENGTH, ES384_SIGNATURE_LENGTH),
+  };
+}
+
+/** What is not signed is not read, but may not say otherwise than what is. */
+function unprotectedNames(header: CborItem): string[] {
+  if (header.type !== "map") throw malformed("COSE", "the unprotected header is not a map");
+  const isAlgorithm = ({ type, argument }: CborItem) => type === "unsigned" && argument === ALGORITHM_LABEL;
+  const { unknown } = readFields(header, new Set());
+  if (pairs(header).some(([key]) => isAlgorithm(key))) throw duplicateKey();
+  return unknown.map((name) => `unprotected ${name}`);
 }
 
 function readPayload(
   payload: Bytes,
 ): Omit<AttestationDocument, "protectedHeader" | "payload" | "signature"> {
-  const fields: unknown = decodeCbor(payload);
-  if (!(fields instanceof Map)) throw malformed("COSE", "the payload is not a map");
+  const map = readItem(payload);
+  if (map.type !== "map") {
+    if (map.height > 1 + MAX_KNOWN_HEIGHT) throw tooDeep();
+    throw malformed("COSE", "the payload is not a map");
+  }
+  const { known: fields, unknown: unknownFields } = readFields(map, FIELDS);
+  if (unknownFields.includes(NITRO_TPM_FIELD)) throw isOfNitroTpm(fields.has("pcrs"));
   return {
     moduleId: moduleId(fields),
     digest: digest(fields),
@@ -119,127 +173,79 @@ function readPayload(
     publicKey: optional(fields, "public_key"),
     userData: optional(fields, "user_data"),
     nonce: optional(fields, "nonce"),
+    unknownFields,
   };
 }
 
-function moduleId(fields: Fields): string {
-  const value = required(fields, "module_id");
-  if (typeof value === "string" && value !== "" && value.length <= MAX_TEXT_LENGTH) return value;
+type Known = DocumentFields["known"];
+
+function moduleId(fields: Known): string {
+  const item = required(fields, "module_id");
+  const value = item.type === "text" ? text(item) : "";
+  if (value !== "" && value.length <= MAX_TEXT_LENGTH) return value;
   throw malformed("FIELD", `module_id is not a text of 1 to ${MAX_TEXT_LENGTH} characters`);
 }
 
-function digest(fields: Fields): "SHA384" {
-  if (required(fields, "digest") === "SHA384") return "SHA384";
+function digest(fields: Known): "SHA384" {
+  const item = required(fields, "digest");
+  if (item.type === "text" && text(item) === "SHA384") return "SHA384";
   throw malformed("FIELD", "digest is not SHA384");
 }
 
-function timestamp(fields: Fields): number {
-  const value = required(fields, "timestamp");
-  if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
+function timestamp(fields: Known): number {
+  const { type, argument } = required(fields, "timestamp");
+  if (type === "unsigned" && Number.isSafeInteger(argument) && argument > 0) return argument;
   throw malformed("FIELD", "timestamp is not a positive integer");
 }
 
-function pcrs(fields: Fields): ReadonlyMap<number, Bytes> {
+function pcrs(fields: Known): ReadonlyMap<number, Bytes> {
   const registers = required(fields, "pcrs");
-  if (!(registers instanceof Map) || registers.size === 0) {
+  if (registers.type !== "map" || registers.items.length === 0) {
     throw malformed("FIELD", "pcrs is not a map of registers");
   }
   const read = new Map<number, Bytes>();
-  for (const [index, value] of registers as Fields) {
-    if (!Number.isInteger(index) || Number(index) < 0 || Number(index) >= MAX_PCRS) {
+  for (const [index, value] of pairs(registers)) {
+    checkKnown(index);
+    if (index.type !== "unsigned" || index.argument >= MAX_PCRS) {
       throw malformed("FIELD", "pcrs has an index that is not 0 to 31");
     }
+    if (read.has(index.argument)) throw duplicateKey();
     const bytes = byteString("FIELD", value, "pcrs", 1);
     if (!PCR_LENGTHS.includes(bytes.length)) {
       throw malformed("FIELD", "pcrs has a register of a wrong length");
     }
-    read.set(Number(index), bytes);
+    read.set(index.argument, bytes);
   }
   return read;
 }
 
-function cabundle(fields: Fields): readonly Bytes[] {
-  const list = required(fields, "cabundle");
-  if (!Array.isArray(list) || list.length === 0 || list.length > MAX_CABUNDLE_LENGTH) {
+function cabundle(fields: Known): readonly Bytes[] {
+  const { type, items } = required(fields, "cabundle");
+  if (type !== "array" || items.length === 0 || items.length > MAX_CABUNDLE_LENGTH) {
     throw malformed("FIELD", `cabundle is not a list of 1 to ${MAX_CABUNDLE_LENGTH} certificates`);
   }
-  return list.map((entry: unknown) => byteString("FIELD", entry, "cabundle", 1));
+  return items.map((entry) => byteString("FIELD", entry, "cabundle", 1));
 }
 
-function required(fields: Fields, name: string): unknown {
-  if (!fields.has(name)) throw malformed("FIELD_MISSING", `${name} is missing`);
-  return fields.get(name);
+function required(fields: Known, name: string): CborItem {
+  const item = fields.get(name);
+  if (item === undefined) throw malformed("FIELD_MISSING", `${name} is missing`);
+  checkKnown(item);
+  return item;
 }
 
-function optional(fields: Fields, name: string): Bytes | undefined {
-  const value = fields.get(name);
-  return value === null || value === undefined ? undefined : byteString("FIELD", value, name, 0);
+function optional(fields: Known, name: string): Bytes | undefined {
+  const item = fields.get(name);
+  if (item === undefined || isNull(item)) return undefined;
+  return byteString("FIELD", item, name, 0);
 }
 
-function byteString(
-  check: AttestationCheck,
-  value: unknown,
-  name: string,
-  min: number,
-  max = MAX_FIELD_LENGTH,
-): Bytes {
-  if (value instanceof Uint8Array && value.length >= min && value.length <= max) return own(value);
-  throw malformed(check, `${name} is not a byte string of ${min} to ${max} bytes`);
+function isOfNitroTpm(hasPcrs: boolean): AttestationError {
+  const what = `it is a NitroTPM's, not a Nitro Enclave's: it has ${NITRO_TPM_FIELD}${
+    hasPcrs ? "" : " and no pcrs"
+  }`;
+  return malformed(hasPcrs ? "FIELD" : "FIELD_MISSING", what, NITRO_TPM_HINT);
 }
 
-function own(bytes: Uint8Array): Bytes {
-  return bytes.buffer instanceof ArrayBuffer ? bytes as Bytes : new Uint8Array(bytes);
-}
-
-const STRICT: DecodeOptions = {
-  maxDepth: MAX_DEPTH,
-  preferMap: true,
-  ignoreGlobalTags: true,
-  requirePreferred: true,
-  rejectDuplicateKeys: true,
-  rejectStreaming: true,
-  rejectFloats: true,
-  rejectSimple: true,
-  rejectUndefined: true,
-  rejectBigInts: true,
-};
-
-/** What is wrong with CBOR that can be read once this is allowed. */
-const RELAXATIONS: readonly (readonly [check: AttestationCheck, what: string, allowed: DecodeOptions])[] = [
-  ["DUPLICATE_KEY", "a key is there twice", { rejectDuplicateKeys: false }],
-  ["NOT_CANONICAL", "something is not in its shortest form", {
-    requirePreferred: false,
-    rejectStreaming: false,
-  }],
-  ["TOO_DEEP", "it is nested too deeply", { maxDepth: MAX_EXPLAINED_DEPTH }],
-];
-
-function decodeCbor(bytes: Bytes): unknown {
-  const [value] = tryDecode(bytes, STRICT);
-  if (value !== undefined) return value;
-  const fault = RELAXATIONS.find(([, , allowed]) => tryDecode(bytes, { ...STRICT, ...allowed }).length > 0);
-  throw fault ? malformed(fault[0], fault[1]) : malformed("CBOR", "not one item of CBOR");
-}
-
-/** The value, which is never undefined, or nothing. */
-function tryDecode(bytes: Bytes, options: DecodeOptions): [] | [unknown] {
-  try {
-    return [decode(bytes, options)];
-  } catch {
-    return [];
-  }
-}
-
-function malformed(check: AttestationCheck, what: string): AttestationError {
-  return new AttestationError(check, `Cannot read attestation document: ${what}`, {
-    hint: HINTS[check] ?? IS_IT,
-  });
-}
-
-const IS_IT = "Is this an attestation document of a Nitro Enclave, complete and unchanged?";
-
-const HINTS: Readonly<Partial<Record<AttestationCheck, string>>> = {
-  CBOR: "Is it the document's bytes, neither its base64 nor its hex, complete and unchanged?",
-  COSE: "Is it the whole document, not its payload, and without a COSE tag?",
-  ALGORITHM: "Nitro Enclaves sign by ES384: is this document from something else?",
-};
+const NITRO_TPM_HINT =
+  "Was it asked of an instance's NitroTPM? Only documents that an enclave's own /dev/nsm made are read here";

@@ -47,11 +47,11 @@ export interface VerifyAttestationOptions {
  * | `TOO_LARGE` | has more than 16 KiB |
  * | `CBOR` | or its payload is not one item of well-formed CBOR, complete and with nothing after it |
  * | `DUPLICATE_KEY` | or its payload has a map with the same key twice |
- * | `NOT_CANONICAL` | or its payload has a length or number that is not in its shortest form, or a length left open |
- * | `TOO_DEEP` | or its payload is nested deeper than documents are |
- * | `COSE` | is no untagged COSE_Sign1 with a map, an empty unprotected header and 96 bytes of signature |
+ * | `NOT_CANONICAL` | or its payload has a length or number that is not in its shortest form, or a string in chunks |
+ * | `TOO_DEEP` | or its payload is nested deeper than documents are, or deeper than 16 in a field that is not known |
+ * | `COSE` | is no untagged COSE_Sign1 with a map and 96 bytes of signature |
  * | `ALGORITHM` | is not signed by ES384 |
- * | `FIELD_MISSING` | lacks a field |
+ * | `FIELD_MISSING` | lacks a field, as a NitroTPM's document does |
  * | `FIELD` | has a field of a wrong type, length or value |
  * | `CERTIFICATE` | has a certificate that is not strict DER, or not of a P-384 key |
  * | `ROOT` | does not start its chain at the trusted root |
@@ -71,6 +71,10 @@ export interface VerifyAttestationOptions {
  * | `USER_DATA` | has other user data than `userData`, or none |
  * | `PUBLIC_KEY` | has another public key than `publicKey`, or none |
  * | `PCR` | has none of the allowed values in a register of `pcrs` |
+ *
+ * Fields that are not known stand in `unknownFields` and decide nothing. Two things are not signed, and so may be
+ * changed by whoever passes the document on, to no effect on what is returned besides: the unprotected header, and
+ * which of an ECDSA signature's two equivalent forms it is.
  *
  * Not guaranteed: that the enclave is yours. Without `pcrs` any enclave of anyone in AWS passes. Nor that it
  * speaks now: that takes a fresh `nonce`, while `maxAgeMs` bounds the age by both clocks. A document says

@@ -119,6 +119,7 @@ function genuine(): BrowserCase[] {
   const changed = production.with(inNonce, (production[inNonce] ?? 0) ^ 1);
   return [
     { name: "a genuine document", document: encode(production), at, outcome: "verified" },
+    ...current(),
     { name: "today", document: encode(production), at: Date.now(), outcome: "ERR_ATTESTATION_EXPIRED" },
     { name: "tampered with", document: encode(changed), at, outcome: "ERR_ATTESTATION_SIGNATURE" },
     {
@@ -128,6 +129,13 @@ function genuine(): BrowserCase[] {
       outcome: "ERR_ATTESTATION_DEBUG",
     },
   ];
+}
+
+/** In the form that AWS has written since the middle of 2025. */
+function current(): BrowserCase[] {
+  const document = readVector("attestation-2026-04.cbor");
+  const { timestamp: at } = decodeAttestationDocument(document);
+  return [{ name: "a genuine document of 2026", document: encode(document), at, outcome: "verified" }];
 }
 
 /** With what Node.js makes of them. */

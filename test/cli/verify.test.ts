@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { decode, encode } from "cbor2";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { ATTESTATION_EXIT } from "../../cli/exit_codes.ts";
 import { type AttestationCheck, decodeAttestationDocument, encodeBase64 } from "../../mod.ts";
@@ -149,13 +150,29 @@ describe("attest and verify", () => {
   });
 
   test.skipIf(!HAS_VECTORS)(
-    `a genuine document of AWS's verifies at its own time, and not now${SKIPPED}`,
+    `genuine documents of AWS's verify at their own time, and not now${SKIPPED}`,
     async () => {
-      const genuine = readVector("attestation-production.cbor");
-      assert.equal((await runHere(["verify", "-", "--at", "document"], {}, genuine)).code, 0);
-      assert.equal((await runHere(["verify", "-"], {}, genuine)).code, ATTESTATION_EXIT.EXPIRED);
+      for (const name of ["attestation-production.cbor", "attestation-2026-04.cbor"] as const) {
+        const genuine = readVector(name);
+        assert.equal((await runHere(["verify", "-", "--at", "document"], {}, genuine)).code, 0);
+        assert.equal((await runHere(["verify", "-"], {}, genuine)).code, ATTESTATION_EXIT.EXPIRED);
+      }
     },
   );
+
+  test("fields that are not known are shown, and decide nothing", async () => {
+    const parts = decode<unknown[]>(await laptop.simulator.nsm.attest());
+    const more = laptop.file(
+      "more",
+      encode(parts.with(1, new Map<unknown, unknown>([["\u001b[2J", 1], [4, "x"]]))),
+    );
+    const shown = await runHere(["verify", more, ...root]);
+    assert.equal(shown.code, 0, shown.stderr);
+    assert.match(shown.stdout, /^Also +unprotected \\u\{1b\}\[2J, unprotected 4$/m);
+    const json = JSON.parse((await runHere(["verify", more, ...root, "--json"])).stdout);
+    assert.deepEqual(json.document.unknownFields, ["unprotected \\u{1b}[2J", "unprotected 4"]);
+    assert.doesNotMatch((await verify()).stdout, /^Also/m);
+  });
 
   test("malformed values are named", async () => {
     for (

@@ -231,15 +231,6 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent",
     why: "there is a second byte, since there is more than one",
   },
-  ...[
-    'typeof value === "number" && Number.isSafeInteger(value)',
-    'typeof value === "number"',
-  ].map((text) => ({
-    file: "lib/attestation/document.ts",
-    text,
-    kind: "equivalent" as const,
-    why: "what is a safe integer is a number; the type checker wants to hear it",
-  })),
   ...["tables !== undefined", "imports !== undefined"].map((text) => ({
     file: METER,
     text,

@@ -10,6 +10,7 @@ import {
 } from "../../../lib/attestation/document.ts";
 import { NsmAnswer, type NsmOperation } from "../../../lib/attestation/nsm_answer.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
+import { encodeHex } from "../../../lib/encoding.ts";
 import { AttestationError } from "../../../lib/errors.ts";
 import { oid, sequence, set, utf8String } from "../../../sim/der.ts";
 import { SoftwareNsm } from "../../../sim/mod.ts";
@@ -44,11 +45,19 @@ const CBOR_WORDS = [
   "0x3903e7",
 ];
 
-/** The document of a Nitro Secure Module. What is taken, cbor2 writes again to the same bytes. */
+/**
+ * The document of a Nitro Secure Module. What is taken, cbor2 writes again to the same bytes, in one of the forms
+ * that it may have; where it has fields that are not known, cbor2 reads the others to the same.
+ */
 export const cose: FuzzTarget = {
   name: "cose",
   maxLength: MAX_DOCUMENT_LENGTH + 64,
-  covers: ["lib/attestation/document.ts", "lib/attestation/bytes.ts"],
+  covers: [
+    "lib/attestation/document.ts",
+    "lib/attestation/document_items.ts",
+    "lib/attestation/cbor.ts",
+    "lib/attestation/bytes.ts",
+  ],
   dictionary: dictionary(
     ...CBOR_WORDS,
     "0x44a1013822",
@@ -64,6 +73,10 @@ export const cose: FuzzTarget = {
     "public_key",
     "user_data",
     "nonce",
+    "nitrotpm_pcrs",
+    "0xbf",
+    "0xff",
+    "0x636e6577f93c00",
   ),
   seeds: () => someDocuments(),
   run(input) {
@@ -74,17 +87,72 @@ export const cose: FuzzTarget = {
     } catch (error) {
       return codeOf(error);
     }
-    const { protectedHeader, payload, signature, pcrs, timestamp } = document;
+    const { signature, pcrs, timestamp, unknownFields } = document;
     expect(pcrs.size > 0 && pcrs.size <= 32 && timestamp > 0, "a field is out of range");
-    expectSame(encode([protectedHeader, new Map(), payload, signature]), bytes, "cbor2, of the document");
-    const fields = decode(payload, { preferMap: true, ignoreGlobalTags: true });
-    expectSame(encode(fields), new Uint8Array(payload), "cbor2, of the payload");
+    expect(unknownFields.every((name) => /^[\x20-\x7e]*…?$/.test(name)), "a name is not printable");
+    compareWithCbor2(bytes, document);
     const before = signature.slice();
     input.fill(0);
     expectSame(signature, before, "the document is no copy");
-    return "ok";
+    return `ok${unknownFields.length > 0 ? ", with more" : ""}${
+      document.payload[0] === 0xbf ? ", open" : ""
+    }`;
   },
 };
+
+function compareWithCbor2(bytes: Uint8Array, document: AttestationDocument): void {
+  const { protectedHeader, payload, signature, unknownFields } = document;
+  const isUnsigned = (name: string) => name.startsWith("unprotected ");
+  if (!unknownFields.some(isUnsigned)) {
+    const [start, ...rest] = [protectedHeader, payload, signature].map((part) => encodeHex(encode(part)));
+    const documents = ["a0", "bfff"].map((unprotected) => `84${start}${unprotected}${rest.join("")}`);
+    expect(documents.includes(encodeHex(bytes)), "cbor2 writes another document");
+  }
+  const theirs = readByCbor2(payload);
+  // What it does not read are fields that are not known: text that is not UTF-8, and the like.
+  if (theirs === undefined) {
+    return expect(!unknownFields.every(isUnsigned), "cbor2 does not read the payload");
+  }
+  const fields = [
+    ["module_id", document.moduleId],
+    ["digest", document.digest],
+    ["timestamp", document.timestamp],
+    ["pcrs", document.pcrs],
+    ["certificate", document.certificate],
+    ["cabundle", document.cabundle],
+    ["public_key", document.publicKey],
+    ["user_data", document.userData],
+    ["nonce", document.nonce],
+  ] as const;
+  for (const [name, value] of fields) {
+    expectSame(encode(theirs.get(name) ?? null), encode(value ?? null), name);
+  }
+  if (!unknownFields.every(isUnsigned)) return;
+  expect(formsOf(theirs).includes(encodeHex(payload)), "cbor2 writes another payload");
+}
+
+function readByCbor2(payload: Uint8Array): Map<unknown, unknown> | undefined {
+  try {
+    return decode<Map<unknown, unknown>>(payload, { preferMap: true, ignoreGlobalTags: true, maxDepth: 20 });
+  } catch {
+    return undefined;
+  }
+}
+
+/** A payload in hex, with and without the length of its own map, of that of the registers and of the bundle. */
+function formsOf(fields: ReadonlyMap<unknown, unknown>): string[] {
+  const entries = [...fields].map(([key, value]) => {
+    const [name, closed] = [encodeHex(encode(key)), encodeHex(encode(value))];
+    if (!(value instanceof Map) && !Array.isArray(value)) return [name + closed];
+    // A head of a map of up to 23 has one byte, of up to 32 two.
+    const head = (value instanceof Map ? value.size : value.length) < 24 ? 2 : 4;
+    return [name + closed, `${name}${value instanceof Map ? "bf" : "9f"}${closed.slice(head)}ff`];
+  });
+  const contents = entries.reduce((all, forms) => all.flatMap((start) => forms.map((end) => start + end)), [
+    "",
+  ]);
+  return contents.flatMap((content) => [(0xa0 + fields.size).toString(16) + content, `bf${content}ff`]);
+}
 
 /** A whole verification. Nothing passes but what a module has signed, whatever else is around it. */
 export const verification: FuzzTarget = {
@@ -97,6 +165,8 @@ export const verification: FuzzTarget = {
     "lib/attestation/certificate.ts",
     "lib/attestation/der.ts",
     "lib/attestation/document.ts",
+    "lib/attestation/document_items.ts",
+    "lib/attestation/cbor.ts",
   ],
   dictionary: dictionary(...CBOR_WORDS),
   seeds: () => someDocuments(),
@@ -275,13 +345,14 @@ function readAll(operation: NsmOperation, bytes: Uint8Array): void {
   }
 }
 
-/** A document with everything in it, one with nothing, and one of debug mode. */
+/** A document with everything in it and one with nothing, in both forms, and one of debug mode. */
 async function someDocuments(): Promise<readonly Uint8Array[]> {
   const now = () => MADE_AT;
   using nsm = await SoftwareNsm.create({ region: "us-east-1", now });
+  using old = await SoftwareNsm.create({ region: "us-east-1", now, documentForm: "definite" });
   using debug = await SoftwareNsm.create({ region: "us-east-1", now, debug: true });
   const all = { nonce: new Uint8Array(8), userData: new Uint8Array(8), publicKey: new Uint8Array(16) };
-  return [await nsm.attest(all), await nsm.attest(), await debug.attest()];
+  return await Promise.all([nsm.attest(all), nsm.attest(), old.attest(all), old.attest(), debug.attest()]);
 }
 
 /** The document's own root, so that the rest of its chain is looked at. */

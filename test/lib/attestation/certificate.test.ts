@@ -226,7 +226,7 @@ async function documentUnder(
     publicKey: null,
     userData: null,
     nonce: null,
-  }, { ...signer, certificate: changed(signer.certificate) });
+  }, { form: "indefinite", leaf: { ...signer, certificate: changed(signer.certificate) }, signer });
 }
 
 describe("verifyAttestation() of certificate chains", () => {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { Buffer } from "node:buffer";
-import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, test } from "#test";
 import { type Envelope, MAX_ENVELOPE_BYTES, readEnvelope } from "../../../lib/engine/cms_envelope.ts";
 import { ProtocolError } from "../../../lib/errors.ts";
+import { HAS_VECTORS, readVector, SKIPPED } from "../attestation/vectors.ts";
 import {
   concat,
   hasOpenssl,
@@ -16,7 +16,6 @@ import {
   writeWithOpenssl,
 } from "./envelopes.ts";
 
-const VECTOR = new URL("../../../../shared/vectors/kms-ciphertext-for-recipient.ber", import.meta.url);
 const MESSAGE = "Cannot open CiphertextForRecipient: not an envelope for this key pair";
 const SHAPES: readonly Shape[] = ["primitive", { segmentBytes: 4096 }, { segmentBytes: 1000 }, {
   segmentBytes: 20,
@@ -45,9 +44,8 @@ function refuses(bytes: Uint8Array, why: string): void {
 }
 
 describe("readEnvelope()", () => {
-  // The folder of genuine samples is not part of the repository.
-  test.skipIf(!existsSync(VECTOR))("reads what KMS really sent, as pkijs does", () => {
-    const genuine = new Uint8Array(readFileSync(VECTOR));
+  test.skipIf(!HAS_VECTORS)(`reads what KMS really sent, as pkijs does${SKIPPED}`, () => {
+    const genuine = readVector("kms-ciphertext-for-recipient.ber");
     const envelope = readEnvelope(genuine);
     assert.deepEqual(envelope, readWithPkijs(genuine));
     assert.equal(envelope.ciphertext.length, 48);
