@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { didYouMean } from "../lib/did_you_mean.ts";
 import { type Command, type Flag, HELP_FLAG, UsageError } from "./command.ts";
 
 /** What was given to a command, by the names in its table. */
@@ -116,27 +117,7 @@ function checkArgument(command: Command, loose: readonly string[], isHelp: boole
 /** A flag that is not known may be a value that went astray: only what looks like a flag is repeated. */
 function unknownFlag(command: Command, rawName: string): UsageError {
   const shown = /^-(?:[a-zA-Z]|-[a-z][a-z-]{0,30})$/.test(rawName) ? ` ${rawName}` : " of that name";
-  const close = closest(rawName.replace(/^-+/, ""), command.flags.map(({ name }) => name));
+  const close = didYouMean(rawName.replace(/^-+/, ""), [...command.flags, HELP_FLAG].map(({ name }) => name));
   const meant = close === undefined ? "" : `; is --${close} meant?`;
   return new UsageError(`There is no flag${shown}${meant}`);
-}
-
-function closest(given: string, names: readonly string[]): string | undefined {
-  const near = names.map((name) => ({ name, distance: distanceOf(given, name) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  return near !== undefined && near.distance <= 3 ? near.name : undefined;
-}
-
-/** How many letters to add, drop or change (Levenshtein). */
-function distanceOf(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, letter] of [...a.slice(0, 40)].entries()) {
-    const next = [i + 1];
-    for (const [j, other] of [...b].entries()) {
-      const change = (row[j] ?? 0) + (letter === other ? 0 : 1);
-      next.push(Math.min(change, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

@@ -4,12 +4,15 @@ import { encodeBase64 } from "../lib/encoding.ts";
 import { writeFileSync } from "node:fs";
 import type { Arguments } from "./arguments.ts";
 import { simulatedNsm } from "./client.ts";
-import { UsageError } from "./command.ts";
+import { OutputLostError, UsageError } from "./command.ts";
 import { EXIT } from "./exit_codes.ts";
 import type { Terminal } from "./terminal.ts";
 import { bytes, derOf, integer, optionalBytes, reasonOf } from "./values.ts";
 
 const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** Errors that leave part of a file; the rest say that it was never opened. */
+const LOSSES: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EPIPE"];
 
 /** `attest`: an attestation document, as base64 on standard output or as it is in a file. */
 export async function attest(args: Arguments, terminal: Terminal): Promise<number> {
@@ -36,6 +39,8 @@ function writeOut(path: string, document: Uint8Array): void {
   try {
     writeFileSync(path, document);
   } catch (error) {
-    throw new UsageError(`--out must be a file that can be written: ${reasonOf(error)}`);
+    const reason = reasonOf(error);
+    if (LOSSES.includes(reason)) throw new OutputLostError(reason);
+    throw new UsageError(`--out must be a file that can be written: ${reason}`);
   }
 }

@@ -1,7 +1,7 @@
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import type { KmsClientOptions } from "../lib/kms_options.ts";
 import type { Arguments } from "./arguments.ts";
-import { UsageError } from "./command.ts";
+import { MalformedValueError, UsageError } from "./command.ts";
 import { NsmSocket } from "./nsm_socket.ts";
 import type { Terminal } from "./terminal.ts";
 import { endpoint, readText } from "./values.ts";
@@ -47,5 +47,5 @@ export function simulatedNsm(args: Arguments): NsmSocket | undefined {
 function absolutePath(args: Arguments, flag: string): string | undefined {
   const path = args.get(flag);
   if (path === undefined || path.startsWith("/")) return path;
-  throw new UsageError(`--${flag} must be an absolute path`);
+  throw new MalformedValueError(`--${flag} must be an absolute path`);
 }

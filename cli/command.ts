@@ -31,6 +31,8 @@ export interface Command {
   readonly argument?: { readonly name: string; readonly choices?: readonly string[] };
   /** In the order of the help. */
   readonly flags: readonly Flag[];
+  /** What follows `enclave-kms` in the help's example. */
+  readonly example: string;
   /** Lines below the flags in the help. */
   readonly notes?: readonly string[];
   /** Loads what runs it, and nothing before that: what calls C is not loaded to print a help text. */
@@ -54,5 +56,23 @@ export class UsageError extends Error {
   }
 }
 
+/**
+ * A value that was given and is malformed. For `decrypt`, `genkey` and `genrandom` it ends with 255, as it does for
+ * kmstool_enclave_cli, whose usage errors are of the flags themselves.
+ */
+export class MalformedValueError extends UsageError {}
+
+/** The command did what it should, and what it had to write could not be written. */
+export class OutputLostError extends Error {
+  /** @param reason The system's name of the error */
+  constructor(reason: string) {
+    super(`Cannot write the output: ${reason}; what there is of it may be incomplete`);
+    this.name = "OutputLostError";
+  }
+}
+
 /** There on every command. */
 export const HELP_FLAG: Flag = { name: "help", short: "h", help: "Show this text" };
+
+/** In place of a command. */
+export const VERSION_FLAG: Flag = { name: "version", short: "V", help: "Print the version" };

@@ -10,6 +10,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "decrypt",
     summary: "prints PLAINTEXT: base64",
+    example: "decrypt --region eu-central-1 --ciphertext AQICAH…",
     flags: [
       REGION_FLAG,
       ...CREDENTIAL_FLAGS,
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "genkey",
     summary: "prints CIPHERTEXT: and PLAINTEXT: of a data key",
+    example: "genkey --key-id alias/app --key-spec AES-256",
     flags: [
       REGION_FLAG,
       ...CREDENTIAL_FLAGS,
@@ -42,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "genrandom",
     summary: "prints PLAINTEXT: of random bytes from KMS",
+    example: "genrandom --length 32",
     flags: [
       REGION_FLAG,
       ...CREDENTIAL_FLAGS,
@@ -53,6 +56,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "attest",
     summary: "prints an attestation document as base64",
+    example: "attest --nonce 0102030405060708 --user-data text:hello",
     flags: [
       { name: "nonce", value: "BYTES", help: "To put into it, at most 512" },
       { name: "user-data", value: "BYTES", help: "To put into it, at most 512" },
@@ -67,6 +71,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "verify",
     summary: "checks an attestation document (- is input)",
+    example: "verify document --pcr 0=7fb5c55b… --max-age 300",
     argument: FILE_ARGUMENT,
     flags: [
       { name: "pcr", value: "N=HEX", isMany: true, help: "Expected; of several for one N, one" },
@@ -84,6 +89,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "policy check",
     summary: "loads a .cedar or .wasm policy",
+    example: "policy check policy.cedar --attribute team=String",
     argument: FILE_ARGUMENT,
     flags: [
       {
@@ -101,6 +107,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "policy try",
     summary: "what a policy says to a request",
+    example: "policy try policy.cedar --request @request.json",
     argument: FILE_ARGUMENT,
     flags: [
       { name: "request", value: "JSON", help: "The facts, @FILE, or - for standard input" },
@@ -125,6 +132,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "doctor",
     summary: "finds the first broken link to KMS",
+    example: "doctor --policy policy.cedar",
     flags: [
       REGION_FLAG,
       ...CREDENTIAL_FLAGS,
@@ -140,6 +148,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "completions",
     summary: "prints a script for a shell",
+    example: "completions bash",
     argument: { name: "SHELL", choices: ["bash", "zsh", "fish"] },
     flags: [],
     notes: [

@@ -1,5 +1,5 @@
 import type { Arguments } from "./arguments.ts";
-import { type Command, type Flag, HELP_FLAG } from "./command.ts";
+import { type Command, type Flag, HELP_FLAG, VERSION_FLAG } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { EXIT } from "./exit_codes.ts";
 import type { Terminal } from "./terminal.ts";
@@ -11,6 +11,9 @@ export async function completions(args: Arguments, terminal: Terminal): Promise<
   return EXIT.ok;
 }
 
+/** In place of a command. */
+const GLOBAL_FLAGS: readonly Flag[] = [HELP_FLAG, VERSION_FLAG];
+
 const SCRIPTS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
 
 function bash(): string {
@@ -20,7 +23,9 @@ _enclave_kms() {
   ((COMP_CWORD > 0)) && previous="\${COMP_WORDS[COMP_CWORD-1]}"
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W "${words(firstWords())}" -- "$current")
+    local first_words="${words(firstWords())}"
+    [[ "$current" == -* ]] && first_words="${words(GLOBAL_FLAGS.map(longOf))}"
+    mapfile -t COMPREPLY < <(compgen -W "$first_words" -- "$current")
     return
   fi
   case "$command" in
@@ -74,6 +79,7 @@ function zsh(): string {
 _enclave_kms() {
   if (( CURRENT == 2 )); then
     compadd -- ${words(firstWords())}
+    [[ "$words[2]" == -* ]] && compadd -- ${words(GLOBAL_FLAGS.map(longOf))}
     return
   fi
   local command="$words[2]"
@@ -129,6 +135,11 @@ function fish(): string {
   for (const [family] of families()) {
     lines.push(`complete -c enclave-kms -n __fish_use_subcommand -a ${family}`);
   }
+  for (const { name, short, help } of GLOBAL_FLAGS) {
+    lines.push(
+      `complete -c enclave-kms -n __fish_use_subcommand -l ${name} -s ${short} -d ${quote(help)}`,
+    );
+  }
   for (const command of COMMANDS) lines.push(...fishFlags(command));
   return `${lines.join("\n")}\n`;
 }
@@ -164,6 +175,10 @@ function families(): readonly (readonly [string, readonly string[]])[] {
 
 function firstWords(): readonly string[] {
   return [...new Set(COMMANDS.map(({ name }) => name.split(" ")[0] ?? ""))];
+}
+
+function longOf({ name }: Flag): string {
+  return `--${name}`;
 }
 
 function spellings({ name, short }: Flag): readonly string[] {

@@ -26,7 +26,7 @@ export async function doctor(args: Arguments, terminal: Terminal): Promise<numbe
     machine: thisMachine,
     timeoutMs: integer(args, "timeout-ms", { min: 100, max: 600_000 }) ?? EXAMINATION_MS,
   });
-  await terminal.write(
+  await terminal.report(
     args.has("json")
       ? `${JSON.stringify(findingsJson(findings), undefined, 2)}\n`
       : report(findings, terminal),

@@ -86,7 +86,9 @@ function describeBytes(bytes: Uint8Array | undefined): string {
   const shown = encodeHex(bytes.subarray(0, 24));
   const text = new TextDecoder("latin1").decode(bytes.subarray(0, 24));
   const quoted = /^[\x20-\x7e]+$/.test(text) ? ` ${JSON.stringify(text)}` : "";
-  return `${bytes.length} bytes, ${shown}${bytes.length > 24 ? "…" : ""}${quoted}`;
+  return `${bytes.length} ${bytes.length === 1 ? "byte" : "bytes"}, ${shown}${
+    bytes.length > 24 ? "…" : ""
+  }${quoted}`;
 }
 
 function base64OrNull(bytes: Uint8Array | undefined): string | null {

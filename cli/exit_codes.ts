@@ -12,6 +12,10 @@ export const EXIT = {
   denied: 3,
   /** `doctor`: something that is needed is broken. */
   broken: 4,
+  /** A defect of ours: something was thrown that nobody caught. EX_SOFTWARE of sysexits.h. */
+  defect: 70,
+  /** It did what it should, but its output could not be written, or not all of it. EX_IOERR of sysexits.h. */
+  outputLost: 74,
   /** `decrypt`, `genkey` and `genrandom` failed: kmstool_enclave_cli returns -1. */
   kmstoolFailed: 255,
 } as const;

@@ -1,5 +1,5 @@
 import { AttestationError, EnclaveKmsError, KmsError, PolicyLoadError } from "../lib/errors.ts";
-import { type Command, UsageError } from "./command.ts";
+import { type Command, MalformedValueError, OutputLostError, UsageError } from "./command.ts";
 import { attestationExit, EXIT } from "./exit_codes.ts";
 
 /** Commands that end as kmstool_enclave_cli does. */
@@ -16,7 +16,7 @@ export function describeFailure(prefix: string, error: unknown): readonly string
   if (error instanceof EnclaveKmsError) {
     return [`${prefix}: ${error.message}`, `hint: ${error.hint}`, `code: ${codeOf(error)}`];
   }
-  if (isCallersMistake(error)) return [`${prefix}: ${error.message}`];
+  if (isCallersMistake(error) || error instanceof OutputLostError) return [`${prefix}: ${error.message}`];
   if (systemCodeOf(error).includes("ERR_DLOPEN_DISABLED")) {
     return [
       `${prefix}: Node.js may not load native code`,
@@ -33,8 +33,9 @@ export function describeFailure(prefix: string, error: unknown): readonly string
  * @returns What the process ends with
  */
 export function exitCodeOf({ name }: Command, error: unknown): number {
+  if (error instanceof OutputLostError) return EXIT.outputLost;
+  if (KMSTOOL_COMMANDS.includes(name)) return isUsage(error) ? EXIT.usage : EXIT.kmstoolFailed;
   if (isCallersMistake(error)) return EXIT.usage;
-  if (KMSTOOL_COMMANDS.includes(name)) return EXIT.kmstoolFailed;
   return error instanceof AttestationError ? attestationExit(error.code) : EXIT.failed;
 }
 
@@ -53,6 +54,11 @@ function placeOf({ line, column, policyId }: PolicyLoadError): string {
     ...(policyId === undefined ? [] : [`policy ${policyId}`]),
   ];
   return place.length === 0 ? "" : ` (${place.join(", ")})`;
+}
+
+/** A mistake in the flags and files themselves, whatever their values are. */
+function isUsage(error: unknown): boolean {
+  return error instanceof UsageError && !(error instanceof MalformedValueError);
 }
 
 /** The library's checks throw these, with messages that name the field and hold no value. */

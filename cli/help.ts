@@ -14,6 +14,8 @@ export function helpOf(command: Command): string {
     "",
     ...flags.map((flag, index) => `${labels[index]?.padEnd(width)}  ${helpWithChoices(flag)}`),
     ...command.notes ?? [],
+    "",
+    `Example: enclave-kms ${command.example}`,
   ]);
 }
 
@@ -25,8 +27,9 @@ export function overview(): string {
     "",
     ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     "",
-    "`enclave-kms COMMAND --help` shows a command's flags. decrypt, genkey and",
-    "genrandom take the flags of kmstool_enclave_cli, and print what it prints.",
+    "`enclave-kms COMMAND --help` shows a command's flags and an example, --version",
+    "the version. decrypt, genkey and genrandom take kmstool_enclave_cli's flags,",
+    "print what it prints and end as it ends.",
     "",
     "Secrets do not belong in flags: every process can read another's command line.",
     "Use AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the flags that end in -file.",

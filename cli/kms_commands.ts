@@ -2,7 +2,7 @@ import { decodeBase64, KmsClient, type KmsClientOptions, type SecretBytes } from
 import { joinBase64 } from "../lib/secret_json.ts";
 import type { Arguments } from "./arguments.ts";
 import { clientOptions, simulatedNsm } from "./client.ts";
-import { UsageError } from "./command.ts";
+import { MalformedValueError, UsageError } from "./command.ts";
 import { GivenCredentials } from "./credentials.ts";
 import { EXIT } from "./exit_codes.ts";
 import type { Terminal } from "./terminal.ts";
@@ -45,7 +45,8 @@ export async function genrandom(args: Arguments, terminal: Terminal): Promise<nu
   return await withClient(args, terminal, {
     read: () => {
       args.require("length");
-      return { numberOfBytes: integer(args, "length", { min: 1, max: 1024 }) ?? 0 };
+      // kmstool, too, takes a wrong length for a mistake in usage.
+      return { numberOfBytes: integer(args, "length", { min: 1, max: 1024 }, UsageError) ?? 0 };
     },
     async call(client, request) {
       using random = await client.generateRandom(request);
@@ -96,7 +97,7 @@ function ciphertext(args: Arguments): Uint8Array {
     return decodeBase64(args.require("ciphertext"));
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError("--ciphertext must be base64, with its padding");
+    throw new MalformedValueError("--ciphertext must be base64, with its padding");
   }
 }
 
@@ -107,7 +108,7 @@ function encryptionContext(args: Arguments): Record<string, string> | undefined 
   if (context !== undefined && Object.values(context).every((value) => typeof value === "string")) {
     return context as Record<string, string>;
   }
-  throw new UsageError(`--encryption-context must be a JSON object of strings: {"name":"value"}`);
+  throw new MalformedValueError(`--encryption-context must be a JSON object of strings: {"name":"value"}`);
 }
 
 function parseObject(text: string): object | undefined {

@@ -5,14 +5,16 @@
  * @module
  */
 import process from "node:process";
+import { STDERR, tryWriteAll } from "../lib/write_all.ts";
+import { EXIT } from "./exit_codes.ts";
 import { run } from "./run.ts";
 import { ProcessTerminal } from "./terminal.ts";
 
 // The runtimes' own reports of these print messages and stacks, which may hold anything.
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   process.on(event, () => {
-    process.stderr.write(`enclave-kms: a defect: ${event}\n`);
-    process.exit(70);
+    tryWriteAll(STDERR, `enclave-kms: a defect: ${event}\n`);
+    process.exit(EXIT.defect);
   });
 }
 

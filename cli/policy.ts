@@ -24,7 +24,7 @@ export async function check(args: Arguments, terminal: Terminal): Promise<number
   try {
     const { name } = load(args, path, (warning) => warnings.push(warning));
     if (args.has("json")) await printJson(terminal, { valid: true, name, warnings });
-    else await terminal.write(`${terminal.paint("good", "ok")} ${name}\n`);
+    else await terminal.report(`${terminal.paint("good", "ok")} ${name}\n`);
     for (const warning of warnings) terminal.note(`warning: ${warning}`);
     return EXIT.ok;
   } catch (error) {
@@ -43,7 +43,7 @@ export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<nu
   if (args.has("json")) await printJson(terminal, { allowed, reason, determining, fuelUsed });
   else {
     const verdict = allowed ? terminal.paint("good", "allowed") : terminal.paint("bad", "denied");
-    await terminal.write([
+    await terminal.report([
       `${verdict}: ${reason}`,
       `determining: ${determining.length === 0 ? "none" : determining.join(", ")}`,
       `fuel: ${fuelUsed ?? "unknown"}`,
@@ -71,7 +71,7 @@ async function reportBroken(
     return await printJson(terminal, { valid: false, message, hint, line, column, policyId });
   }
   const place = [path, line, column].filter((part) => part !== undefined).join(":");
-  await terminal.write(`${place}: ${terminal.paint("bad", message)}\n`);
+  await terminal.report(`${place}: ${terminal.paint("bad", message)}\n`);
   terminal.note(`hint: ${hint}`);
   terminal.note(`code: ${codeOf(error)}`);
 }
@@ -129,5 +129,5 @@ function decodeCiphertext(text: unknown): Uint8Array {
 }
 
 async function printJson(terminal: Terminal, value: unknown): Promise<void> {
-  await terminal.write(`${JSON.stringify(value, undefined, 2)}\n`);
+  await terminal.report(`${JSON.stringify(value, undefined, 2)}\n`);
 }

@@ -1,10 +1,12 @@
+import { didYouMean } from "../lib/did_you_mean.ts";
 import { type Arguments, parseArguments } from "./arguments.ts";
-import { type Command, UsageError } from "./command.ts";
+import { type Command, HELP_FLAG, OutputLostError, UsageError, VERSION_FLAG } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { EXIT } from "./exit_codes.ts";
 import { describeFailure, exitCodeOf } from "./failure.ts";
 import { helpOf, overview } from "./help.ts";
 import type { Terminal } from "./terminal.ts";
+import { VERSION } from "./version.ts";
 
 /**
  * Runs one command line.
@@ -15,11 +17,22 @@ import type { Terminal } from "./terminal.ts";
  */
 export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
   const command = findCommand(words);
-  if (command === undefined) return await runNone(words, terminal);
+  const code = command === undefined
+    ? await runNone(words, terminal)
+    : await runCommand(command, words, terminal);
+  // A failure stays what it is; a success whose output got lost is none.
+  if (code !== EXIT.ok || terminal.lostOutput === undefined) return code;
+  const prefix = ["enclave-kms", ...command === undefined ? [] : [command.name]].join(" ");
+  const lost = new OutputLostError(terminal.lostOutput);
+  for (const line of describeFailure(prefix, lost)) terminal.note(line);
+  return EXIT.outputLost;
+}
+
+async function runCommand(command: Command, words: readonly string[], terminal: Terminal): Promise<number> {
   try {
     const args: Arguments = parseArguments(command, words.slice(command.name.split(" ").length));
     if (args.has("help")) {
-      await terminal.write(helpOf(command));
+      await terminal.report(helpOf(command));
       return EXIT.ok;
     }
     const execute = await command.load();
@@ -36,15 +49,33 @@ function findCommand(words: readonly string[]): Command | undefined {
 }
 
 /** No command, or none that is known: what there is. */
-async function runNone([first, second]: readonly string[], terminal: Terminal): Promise<number> {
-  if ([first, second].some((word) => word === "--help" || word === "-h") || first === "help") {
-    const command = findCommand([second ?? ""]);
-    await terminal.write(command === undefined ? overview() : helpOf(command));
+async function runNone(words: readonly string[], terminal: Terminal): Promise<number> {
+  const [first, second] = words;
+  if (first === `--${VERSION_FLAG.name}` || first === `-${VERSION_FLAG.short}`) {
+    await terminal.report(`enclave-kms ${VERSION}\n`);
     return EXIT.ok;
   }
-  const family = COMMANDS.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name);
-  const expected = (family.length > 0 ? family : COMMANDS.map(({ name }) => name)).join(", ");
-  terminal.note(`enclave-kms: expected a command: ${expected}`);
+  if ([first, second].some(isHelp) || first === "help") {
+    const command = first === "help" ? findCommand(words.slice(1)) : undefined;
+    await terminal.report(command === undefined ? overview() : helpOf(command));
+    return EXIT.ok;
+  }
+  terminal.note(`enclave-kms: ${expectation(words)}`);
   terminal.note("Try: enclave-kms --help");
   return EXIT.usage;
+}
+
+function isHelp(word: string | undefined): boolean {
+  return word === `--${HELP_FLAG.name}` || word === `-${HELP_FLAG.short}`;
+}
+
+/** Repeats nothing that was given: a word in the place of a command may be a secret. */
+function expectation([first = "", second = ""]: readonly string[]): string {
+  const names = COMMANDS.map(({ name }) => name);
+  const single = names.map((name) => name.split(" ")[0] ?? "");
+  const family = names.filter((name) => name.startsWith(`${first} `));
+  const expected = `expected a command: ${(family.length > 0 ? family : names).join(", ")}`;
+  const meant = didYouMean(`${first} ${second}`, names.filter((name) => name.includes(" "))) ??
+    didYouMean(first, single);
+  return meant === undefined ? expected : `${expected}; is ${meant} meant?`;
 }

@@ -1,5 +1,8 @@
 import { Buffer } from "node:buffer";
 import process from "node:process";
+import { isatty } from "node:tty";
+import { STDERR, STDOUT, tryWriteAll, writeAll } from "../lib/write_all.ts";
+import { reasonOf } from "./values.ts";
 
 /** How text may look. */
 export type Style = "good" | "bad" | "odd" | "dim" | "strong";
@@ -9,12 +12,22 @@ export interface Terminal {
   /** A variable; undefined when it is not set, is empty, or may not be read. */
   env(name: string): string | undefined;
   /**
-   * Writes to standard output; resolves once it is out of our hands.
+   * Writes the result of a command to standard output; resolves once it is out of our hands. Never rejects: what
+   * got lost is kept in {@link lostOutput}, and nothing more is written.
    *
    * @param data Text, or bytes, which are not kept
    */
   write(data: string | Uint8Array): Promise<void>;
-  /** Writes a line to standard error. */
+  /**
+   * Writes text for a reader, who may have seen enough: that a pipe was closed is not {@link lostOutput}. The
+   * exit code says what matters.
+   *
+   * @param text The text
+   */
+  report(text: string): Promise<void>;
+  /** Why output was lost: the system's name of the error, such as `ENOSPC`. Undefined when none was. */
+  readonly lostOutput: string | undefined;
+  /** Writes a line to standard error, if that can be done. */
   note(line: string): void;
   /** Colours text where standard output is a terminal that wants it. */
   paint(style: Style, text: string): string;
@@ -71,12 +84,16 @@ const SEQUENCES: Readonly<Record<Style, string>> = {
 export class ProcessTerminal implements Terminal {
   readonly #coloured: boolean;
   #progress: Disposable | undefined;
+  #lostOutput: string | undefined;
 
   /** Decides on colour once. */
   constructor() {
-    this.#coloured = wantsColour(process.stdout, (name) => this.env(name));
-    // Whoever read our output may have seen enough.
-    process.stdout.on("error", () => process.exit(0));
+    this.#coloured = wantsColour({ isTTY: isatty(STDOUT) }, (name) => this.env(name));
+  }
+
+  /** See {@link Terminal.lostOutput}. */
+  get lostOutput(): string | undefined {
+    return this.#lostOutput;
   }
 
   /** See {@link Terminal.env}. */
@@ -90,16 +107,30 @@ export class ProcessTerminal implements Terminal {
 
   /** See {@link Terminal.write}. */
   async write(data: string | Uint8Array): Promise<void> {
-    this.#endProgress();
-    await new Promise<void>((resolve, reject) => {
-      process.stdout.write(data, (error) => error ? reject(error) : resolve());
-    });
+    if (this.#lostOutput !== undefined) return;
+    this.#lostOutput = await this.#failureToWrite(data);
+  }
+
+  /** See {@link Terminal.report}. */
+  async report(text: string): Promise<void> {
+    const failure = await this.#failureToWrite(text);
+    if (failure !== "EPIPE") this.#lostOutput ??= failure;
   }
 
   /** See {@link Terminal.note}. */
   note(line: string): void {
     this.#endProgress();
-    process.stderr.write(`${line}\n`);
+    tryWriteAll(STDERR, `${line}\n`);
+  }
+
+  async #failureToWrite(data: string | Uint8Array): Promise<string | undefined> {
+    this.#endProgress();
+    try {
+      await writeAll(STDOUT, data);
+      return undefined;
+    } catch (error) {
+      return reasonOf(error);
+    }
   }
 
   /** See {@link Terminal.paint}. */
@@ -109,7 +140,7 @@ export class ProcessTerminal implements Terminal {
 
   /** See {@link Terminal.progress}. */
   progress(what: string): Disposable {
-    return this.#progress = showProgress(what, process.stderr);
+    return this.#progress = showProgress(what, isatty(STDERR));
   }
 
   /** Both may be the same terminal: what comes must not stand behind what was waited for. */
@@ -136,19 +167,20 @@ export class ProcessTerminal implements Terminal {
 }
 
 /** On a terminal one line that counts; elsewhere one line, once. */
-function showProgress(what: string, output: Output & { write(text: string): unknown }): Disposable {
+function showProgress(what: string, isTerminal: boolean): Disposable {
   const begun = performance.now();
   let shown = false;
   const timer = setInterval(() => {
-    if (output.isTTY) output.write(`\r${what} (${Math.round((performance.now() - begun) / 1000)} s) `);
-    else if (!shown) output.write(`${what}\n`);
+    const seconds = Math.round((performance.now() - begun) / 1000);
+    if (isTerminal) tryWriteAll(STDERR, `\r${what} (${seconds} s) `);
+    else if (!shown) tryWriteAll(STDERR, `${what}\n`);
     shown = true;
   }, PROGRESS_AFTER_MS);
   timer.unref?.();
   return {
     [Symbol.dispose]() {
       clearInterval(timer);
-      if (shown && output.isTTY) output.write("\r\x1b[K");
+      if (shown && isTerminal) tryWriteAll(STDERR, "\r\x1b[K");
       shown = false;
     },
   };

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { decodeBase64, decodeHex } from "../lib/encoding.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "../lib/endpoint.ts";
 import { parseEndpoint } from "../lib/endpoint_text.ts";
 import type { Arguments } from "./arguments.ts";
-import { UsageError } from "./command.ts";
+import { MalformedValueError, UsageError } from "./command.ts";
 
 /** The longest file that a flag may name, in bytes. */
 const MAX_FILE_BYTES = 1 << 20;
@@ -41,18 +42,20 @@ export function readText(flag: string, path: string): string {
  * @param args What was given
  * @param flag Its name
  * @param range What it may be
+ * @param Failure What to throw
  * @throws {UsageError} When it is not a whole number in the range
  */
 export function integer(
   args: Arguments,
   flag: string,
   { min, max }: { min: number; max: number },
+  Failure: typeof UsageError = MalformedValueError,
 ): number | undefined {
   const value = args.get(flag);
   if (value === undefined) return undefined;
   const number = /^\d{1,16}$/.test(value) ? Number(value) : NaN;
   if (number >= min && number <= max) return number;
-  throw new UsageError(`--${flag} must be a whole number from ${min} to ${max}`);
+  throw new Failure(`--${flag} must be a whole number from ${min} to ${max}`);
 }
 
 /**
@@ -60,7 +63,7 @@ export function integer(
  *
  * @param flag Its name, for the message
  * @param value As it was given
- * @throws {UsageError} When it is none of them
+ * @throws {MalformedValueError} When it is none of them
  */
 export function bytes(flag: string, value: string): Uint8Array<ArrayBuffer> {
   if (value.startsWith("@")) return readFile(flag, value.slice(1));
@@ -68,7 +71,7 @@ export function bytes(flag: string, value: string): Uint8Array<ArrayBuffer> {
   try {
     return value.startsWith("base64:") ? decodeBase64(value.slice(7)) : decodeHex(value);
   } catch {
-    throw new UsageError(`--${flag} must be hex, base64:…, text:… or @FILE`);
+    throw new MalformedValueError(`--${flag} must be hex, base64:…, text:… or @FILE`);
   }
 }
 
@@ -84,7 +87,7 @@ export function optionalBytes(args: Arguments, flag: string): Uint8Array<ArrayBu
  * @param flag Its name, for the message
  * @param content Of a file
  * @param label What the PEM must hold: `CERTIFICATE`
- * @throws {UsageError} When there is PEM, and of another kind or malformed
+ * @throws {MalformedValueError} When there is PEM, and of another kind or malformed
  */
 export function derOf(
   flag: string,
@@ -94,11 +97,11 @@ export function derOf(
   const text = new TextDecoder("latin1").decode(content);
   if (!text.includes("-----BEGIN ")) return content;
   const body = new RegExp(`-----BEGIN ${label}-----([^-]+)-----END ${label}-----`).exec(text)?.[1];
-  if (body === undefined) throw new UsageError(`--${flag} must hold ${label} in PEM, or DER`);
+  if (body === undefined) throw new MalformedValueError(`--${flag} must hold ${label} in PEM, or DER`);
   try {
     return decodeBase64(body.replaceAll(/\s/g, ""));
   } catch {
-    throw new UsageError(`--${flag} must hold ${label} in PEM: its base64 is broken`);
+    throw new MalformedValueError(`--${flag} must hold ${label} in PEM: its base64 is broken`);
   }
 }
 
@@ -116,14 +119,14 @@ export async function json(
   try {
     return JSON.parse(text);
   } catch {
-    throw new UsageError(`--${flag} must be JSON, @FILE, or - for standard input`);
+    throw new MalformedValueError(`--${flag} must be JSON, @FILE, or - for standard input`);
   }
 }
 
 /**
  * Where KMS is: `--endpoint`, or vsock CID 3 and `--proxy-port`.
  *
- * @throws {UsageError} When it is malformed, or both are given
+ * @throws {UsageError} When it is malformed ({@link MalformedValueError}), or both are given
  */
 export function endpoint(args: Arguments): Endpoint {
   const address = args.get("endpoint");
@@ -132,21 +135,23 @@ export function endpoint(args: Arguments): Endpoint {
   if (port !== undefined) throw new UsageError("--endpoint and --proxy-port exclude each other");
   const parsed = parseEndpoint(address);
   if (parsed !== undefined) return parsed;
-  throw new UsageError("--endpoint must be vsock:CID:PORT, tcp:HOST:PORT or unix:PATH");
+  throw new MalformedValueError("--endpoint must be vsock:CID:PORT, tcp:HOST:PORT or unix:PATH");
 }
 
 /**
  * A time: ISO 8601, or `document`.
  *
  * @returns Milliseconds since 1970, or `document`
- * @throws {UsageError} When it is neither
+ * @throws {MalformedValueError} When it is neither
  */
 export function time(args: Arguments, flag: string): number | "document" | undefined {
   const value = args.get(flag);
   if (value === undefined || value === "document") return value;
   const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) ? Date.parse(value) : NaN;
   if (!Number.isNaN(at)) return at;
-  throw new UsageError(`--${flag} must be a time such as 2026-01-31T12:00:00Z, or the word document`);
+  throw new MalformedValueError(
+    `--${flag} must be a time such as 2026-01-31T12:00:00Z, or the word document`,
+  );
 }
 
 /** @returns Such as `ENOENT`, what Deno calls it, or the right that is missing */
@@ -157,5 +162,12 @@ export function reasonOf(error: unknown): string {
   if (error instanceof Error && error.name === "NotCapable") {
     return "Deno wants --allow-read, or --allow-write";
   }
-  return error instanceof Error && /^\w{1,40}$/.test(error.name) ? error.name : "unknown reason";
+  if (!(error instanceof Error)) return "unknown reason";
+  return systemErrorName(error) ?? (/^\w{1,40}$/.test(error.name) ? error.name : "unknown reason");
+}
+
+/** Deno tells a few of the system's errors apart, and of the rest the number, in its message. */
+function systemErrorName({ message }: Error): string | undefined {
+  const number = Number(/\(os error (\d{1,5})\)/.exec(message)?.[1]);
+  return Object.entries(constants.errno).find(([, value]) => value === number)?.[0];
 }

@@ -18,9 +18,9 @@ export async function verify(args: Arguments, terminal: Terminal): Promise<numbe
   const failure = await failureOf(content, expected);
   const document = readable(content);
   if (args.has("json")) {
-    await terminal.write(`${JSON.stringify(documentJson(document, failure), undefined, 2)}\n`);
+    await terminal.report(`${JSON.stringify(documentJson(document, failure), undefined, 2)}\n`);
   } else {
-    if (document !== undefined) await terminal.write(describeDocument(document, failure, terminal));
+    if (document !== undefined) await terminal.report(describeDocument(document, failure, terminal));
     for (const line of failure === undefined ? [] : describeFailure("enclave-kms verify", failure)) {
       terminal.note(line);
     }

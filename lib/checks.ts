@@ -17,7 +17,8 @@ export function checkFields(what: string, value: unknown, known: readonly string
   if (typeof value !== "object" || value === null) throw new TypeError(`The ${what} must be an object`);
   for (const field of Object.keys(value)) {
     if (known.includes(field)) continue;
-    throw new TypeError(`The ${what} has no field ${quoteField(field)}: expected ${known.join(", ")}`);
+    const verb = /\boptions\b/.test(what) ? "have" : "has";
+    throw new TypeError(`The ${what} ${verb} no field ${quoteField(field)}: expected ${known.join(", ")}`);
   }
   return value as Fields;
 }

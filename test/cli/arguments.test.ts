@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { parseArguments } from "../../cli/arguments.ts";
 import { type Command, UsageError } from "../../cli/command.ts";
 import { describe, test } from "#test";
@@ -7,6 +8,7 @@ import { runHere } from "./terminal_double.ts";
 const COMMAND: Command = {
   name: "sample",
   summary: "does nothing",
+  example: "sample file",
   argument: { name: "FILE" },
   flags: [
     { name: "region", short: "r", value: "REGION", help: "a region" },
@@ -52,6 +54,7 @@ describe("parseArguments()", () => {
   for (
     const [name, words, message] of [
       ["an unknown flag", ["f", "--regoin", "x"], /^There is no flag --regoin; is --region meant\?$/],
+      ["an unknown flag like help", ["f", "--hepl"], /^There is no flag --hepl; is --help meant\?$/],
       ["one that is like none", ["f", "--zzzzzzzzz"], /^There is no flag --zzzzzzzzz$/],
       ["a secret in a flag's place", ["f", "--wJalrXUtnFEMI"], /^There is no flag of that name$/],
       ["a missing value", ["f", "--region"], /^--region needs a value: REGION$/],
@@ -82,6 +85,35 @@ describe("run()", () => {
       assert.equal(stdout, "");
       assert.match(stderr, /expected a command: .*(decrypt|policy check, policy try)/);
     }
+  });
+
+  test("names the command that a mistyped one was meant to be, and repeats no word", async () => {
+    for (
+      const [words, meant] of [
+        [["decrpyt"], "decrypt"],
+        [["gen-key"], "genkey"],
+        [["polciy"], "policy"],
+        [["policy", "chekc"], "policy check"],
+        [["polciy", "try"], "policy try"],
+      ] as const
+    ) {
+      const { code, stderr } = await runHere([...words, "--json"]);
+      assert.equal(code, 1);
+      assert.ok(stderr.startsWith("enclave-kms: expected a command: "), stderr);
+      assert.match(stderr, new RegExp(`; is ${meant} meant\\?$`, "m"));
+    }
+    const { stderr } = await runHere(["c2VjcmV0LXZhbHVl"]);
+    assert.doesNotMatch(stderr, /meant|c2Vj/);
+  });
+
+  test("--version prints the version of package.json, which is deno.json's", async () => {
+    const version = (file: string) =>
+      JSON.parse(readFileSync(new URL(file, import.meta.url), "utf8")).version;
+    for (const word of ["--version", "-V"]) {
+      const { code, stdout, stderr } = await runHere([word]);
+      assert.deepEqual([code, stdout, stderr], [0, `enclave-kms ${version("../../package.json")}\n`, ""]);
+    }
+    assert.equal(version("../../deno.json"), version("../../package.json"));
   });
 
   test("says which flag, what was expected, and where the help is", async () => {

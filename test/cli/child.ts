@@ -11,7 +11,7 @@ import type { Outcome } from "./terminal_double.ts";
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 
 /** This runtime, with the rights that cli/README.md names. */
-const COMMAND: readonly string[] = "Deno" in globalThis
+export const RUNTIME: readonly string[] = "Deno" in globalThis
   ? [
     "deno",
     "run",
@@ -36,7 +36,7 @@ export interface ChildOptions {
 
 /** Runs the command line in a process of its own, on the runtime that the test runs on. */
 export function runChild(words: readonly string[], options: ChildOptions = {}): Promise<Outcome> {
-  const [program = "", ...args] = options.command ?? COMMAND;
+  const [program = "", ...args] = options.command ?? RUNTIME;
   const child = spawn(program, [...args, MAIN, ...words], {
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...pick(["PATH", "HOME", "NODE_COMPILE_CACHE"]), NO_COLOR: "1", ...options.env },

@@ -12,6 +12,7 @@ describe.skipIf(!hasBash)(`the completion of bash${REASON}`, () => {
     const [name, words, expected] of [
       ["commands", ["de"], ["decrypt"]],
       ["every command", [""], [...new Set(COMMANDS.map((command) => command.name.split(" ")[0] ?? ""))]],
+      ["flags in place of a command", ["--"], ["--help", "--version"]],
       ["commands of two words", ["policy", ""], ["check", "try"]],
       ["flags", ["decrypt", "--ci"], ["--ciphertext"]],
       ["flags of commands of two words", ["policy", "try", "--re"], ["--request"]],

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parseArguments } from "../../cli/arguments.ts";
 import { COMMANDS } from "../../cli/commands.ts";
 import { ATTESTATION_EXIT, EXIT } from "../../cli/exit_codes.ts";
 import { helpOf, overview } from "../../cli/help.ts";
@@ -49,6 +50,23 @@ describe("help", () => {
       for (const { name } of command.flags) assert.match(stdout, new RegExp(` --${name}\\b`));
     });
   }
+
+  for (const command of COMMANDS) {
+    test(`${command.name} --help ends with an example, which is one of it`, () => {
+      assert.ok(helpOf(command).endsWith(`\n\nExample: enclave-kms ${command.example}\n`));
+      const words = command.example.split(" ");
+      const own = command.name.split(" ");
+      assert.deepEqual(words.slice(0, own.length), own);
+      parseArguments(command, words.slice(own.length));
+    });
+  }
+
+  test("help of a command of two words is its --help", async () => {
+    assert.equal(
+      (await runHere(["help", "policy", "check"])).stdout,
+      (await runHere(["policy", "check", "-h"])).stdout,
+    );
+  });
 
   test("the overview fits a screen, names every command, and warns of secrets in flags", async () => {
     for (const words of [["--help"], ["-h"], ["help"]]) {

@@ -5,6 +5,7 @@ import type { Style, Terminal } from "../../cli/terminal.ts";
 export class TerminalDouble implements Terminal {
   stdout = "";
   stderr = "";
+  readonly lostOutput: undefined = undefined;
   readonly #env: Readonly<Record<string, string>>;
   readonly #input: Uint8Array;
 
@@ -20,6 +21,10 @@ export class TerminalDouble implements Terminal {
   write(data: string | Uint8Array): Promise<void> {
     this.stdout += typeof data === "string" ? data : new TextDecoder().decode(data);
     return Promise.resolve();
+  }
+
+  report(text: string): Promise<void> {
+    return this.write(text);
   }
 
   note(line: string): void {

@@ -68,7 +68,7 @@ describe("checkOptions()", () => {
     ]);
     const everything = Object.fromEntries(OPTION_FIELDS.map((name) => [name, undefined]));
     check({ ...everything, region: REGION, credentials: CREDENTIALS });
-    refuses("TypeError", /^The KMS client options has no field `proxy`/, { proxy: 1 });
+    refuses("TypeError", /^The KMS client options have no field `proxy`/, { proxy: 1 });
   });
 
   for (const engine of ["auto", "direct", "sdk", "sdk-client"]) {

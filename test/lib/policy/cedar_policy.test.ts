@@ -269,7 +269,7 @@ describe("loading a Cedar policy", () => {
     assert.throws(() => cedarPolicy(TENANT_POLICY, { feul: 1 } as object), {
       name: "TypeError",
       message:
-        /^The Cedar options has no field `feul`: expected name, fuel, remembered, attributes, onWarning$/,
+        /^The Cedar options have no field `feul`: expected name, fuel, remembered, attributes, onWarning$/,
     });
     assert.throws(() => cedarPolicy(TENANT_POLICY, { attributes: { cid: "Long" } }), TypeError);
     assert.throws(() => cedarPolicy(TENANT_POLICY, { attributes: { "a;b": "Long" } }), TypeError);
