@@ -31,9 +31,9 @@ export interface CborItem {
   /** How many arrays, maps and tags are in each other, itself included: 0 for `1`, 1 for `[1]`. */
   readonly height: number;
   /** Everything it is written in, its head too: a view. */
-  readonly encoded: Uint8Array<ArrayBuffer>;
+  readonly encoded: Uint8Array;
   /** What follows its head, such as a string's bytes: a view. */
-  readonly content: Uint8Array<ArrayBuffer>;
+  readonly content: Uint8Array;
 }
 
 /** How deep items are read, at most: the reader takes stack by the depth. What is deeper counts as malformed. */
@@ -49,7 +49,7 @@ export const MAX_CBOR_HEIGHT = 64;
  * @param bytes One item, complete and with nothing after it
  * @returns The item; undefined when it is not well-formed, or deeper than {@link MAX_CBOR_HEIGHT}
  */
-export function readCbor(bytes: Uint8Array<ArrayBuffer>): CborItem | undefined {
+export function readCbor(bytes: Uint8Array): CborItem | undefined {
   try {
     const item = new Reader(bytes).item(0);
     return item.encoded.length === bytes.length ? item : undefined;
@@ -57,6 +57,27 @@ export function readCbor(bytes: Uint8Array<ArrayBuffer>): CborItem | undefined {
     if (error instanceof MalformedError) return undefined;
     throw error;
   }
+}
+
+/**
+ * @param item Any, or none
+ * @returns Its text; undefined when it is none, in chunks, or not UTF-8
+ */
+export function cborText(item: CborItem | undefined): string | undefined {
+  if (item?.type !== "text" || item.isIndefinite) return undefined;
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(item.content);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * @param map An item that is a map
+ * @returns Its keys and values, in order
+ */
+export function cborEntries({ items }: CborItem): (readonly [key: CborItem, value: CborItem])[] {
+  return Array.from({ length: items.length / 2 }, (_, i) => [items[2 * i]!, items[2 * i + 1]!]);
 }
 
 class MalformedError extends Error {}
@@ -85,12 +106,12 @@ class ReadItem implements CborItem {
   readonly isIndefinite: boolean;
   readonly items: readonly CborItem[];
   readonly height: number;
-  readonly #source: Uint8Array<ArrayBuffer>;
+  readonly #source: Uint8Array;
   readonly #start: number;
   readonly #contentStart: number;
   readonly #end: number;
 
-  constructor(source: Uint8Array<ArrayBuffer>, head: Head, items: readonly CborItem[], end: number) {
+  constructor(source: Uint8Array, head: Head, items: readonly CborItem[], end: number) {
     this.type = head.type;
     this.argument = head.argument;
     this.isShortest = head.isShortest;
@@ -104,11 +125,11 @@ class ReadItem implements CborItem {
     this.#end = end;
   }
 
-  get encoded(): Uint8Array<ArrayBuffer> {
+  get encoded(): Uint8Array {
     return this.#source.subarray(this.#start, this.#end);
   }
 
-  get content(): Uint8Array<ArrayBuffer> {
+  get content(): Uint8Array {
     return this.#source.subarray(this.#contentStart, this.#end);
   }
 }
@@ -120,10 +141,10 @@ interface Head extends Pick<CborItem, "type" | "argument" | "isShortest" | "isIn
 }
 
 class Reader {
-  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #bytes: Uint8Array;
   #at = 0;
 
-  constructor(bytes: Uint8Array<ArrayBuffer>) {
+  constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
   }
 

@@ -1,6 +1,6 @@
 import type { AttestationError } from "../errors.ts";
 import { equalBytes } from "./bytes.ts";
-import type { CborItem } from "./cbor.ts";
+import { cborEntries, type CborItem } from "./cbor.ts";
 import {
   byteString,
   checkKnown,
@@ -10,7 +10,6 @@ import {
   malformed,
   MAX_KNOWN_HEIGHT,
   notCanonical,
-  pairs,
   readFields,
   readItem,
   text,
@@ -23,7 +22,7 @@ export const MAX_DOCUMENT_LENGTH = 16_384;
 /**
  * What a Nitro Secure Module says of its enclave, and the signed parts to check it by.
  *
- * The fields are views into one private copy of the document.
+ * The fields are copies, or views into one private copy of the document.
  */
 export interface AttestationDocument {
   /** The module that made the document: `i-…-enc…`. */
@@ -137,7 +136,7 @@ function readCoseSign1(bytes: Bytes) {
   if (header.type !== "bytes") throw malformed("COSE", "the protected header is not a byte string");
   if (!equalBytes(header.content, ES384_HEADER)) throw malformed("ALGORITHM", "not signed by ES384");
   return {
-    protectedHeader: header.content,
+    protectedHeader: ES384_HEADER.slice(),
     unprotected: unprotectedNames(unprotected),
     payload: byteString("COSE", payload, "payload", 1, MAX_DOCUMENT_LENGTH),
     signature: byteString("COSE", signature, "signature", ES384_SIGNATURE_LENGTH, ES384_SIGNATURE_LENGTH),
@@ -149,7 +148,7 @@ function unprotectedNames(header: CborItem): string[] {
   if (header.type !== "map") throw malformed("COSE", "the unprotected header is not a map");
   const isAlgorithm = ({ type, argument }: CborItem) => type === "unsigned" && argument === ALGORITHM_LABEL;
   const { unknown } = readFields(header, new Set());
-  if (pairs(header).some(([key]) => isAlgorithm(key))) throw duplicateKey();
+  if (cborEntries(header).some(([key]) => isAlgorithm(key))) throw duplicateKey();
   return unknown.map((name) => `unprotected ${name}`);
 }
 
@@ -204,7 +203,7 @@ function pcrs(fields: Known): ReadonlyMap<number, Bytes> {
     throw malformed("FIELD", "pcrs is not a map of registers");
   }
   const read = new Map<number, Bytes>();
-  for (const [index, value] of pairs(registers)) {
+  for (const [index, value] of cborEntries(registers)) {
     checkKnown(index);
     if (index.type !== "unsigned" || index.argument >= MAX_PCRS) {
       throw malformed("FIELD", "pcrs has an index that is not 0 to 31");

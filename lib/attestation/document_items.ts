@@ -6,7 +6,7 @@
  */
 import { type AttestationCheck, AttestationError } from "../errors.ts";
 import { toHex } from "./bytes.ts";
-import { type CborItem, readCbor } from "./cbor.ts";
+import { cborEntries, type CborItem, cborText, readCbor } from "./cbor.ts";
 
 /** How many arrays, maps and tags may be in each other in a field that is not known. */
 export const MAX_UNKNOWN_HEIGHT = 16;
@@ -48,7 +48,7 @@ export function readFields(map: CborItem, names: ReadonlySet<string>): DocumentF
   if (!map.isShortest) throw notCanonical();
   const known = new Map<string, CborItem>();
   const unknown = new Map<string, string>();
-  for (const [key, value] of pairs(map)) {
+  for (const [key, value] of cborEntries(map)) {
     const name = readName(key);
     const isKnown = key.type === "text" && names.has(name);
     // A number and a text that look the same are two names.
@@ -69,11 +69,6 @@ function readName(key: CborItem): string {
   throw malformed("FIELD", "a field's name is neither a text nor an integer");
 }
 
-/** A map's keys and values. */
-export function pairs({ items }: CborItem): (readonly [key: CborItem, value: CborItem])[] {
-  return Array.from({ length: items.length / 2 }, (_, i) => [items[2 * i]!, items[2 * i + 1]!]);
-}
-
 /**
  * @param check What fails when it is not one
  * @param item Any
@@ -91,17 +86,17 @@ export function byteString(
 ): Uint8Array<ArrayBuffer> {
   checkKnown(item);
   const { type, content } = item;
-  if (type === "bytes" && content.length >= min && content.length <= max) return content;
+  if (type === "bytes" && content.length >= min && content.length <= max) {
+    return content as Uint8Array<ArrayBuffer>; // a view of the document's own copy
+  }
   throw malformed(check, `${name} is not a byte string of ${min} to ${max} bytes`);
 }
 
 /** The text of a text item, whose form was checked. */
-export function text({ content }: CborItem): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
-  } catch {
-    throw isNotCbor();
-  }
+export function text(item: CborItem): string {
+  const value = cborText(item);
+  if (value === undefined) throw isNotCbor();
+  return value;
 }
 
 /**

@@ -1,5 +1,5 @@
-import { decode } from "cbor2";
 import { AttestationError, type NsmErrorCode } from "../errors.ts";
+import { cborEntries, type CborItem, cborText, readCbor } from "./cbor.ts";
 
 /** The members of every operation's answer; none where the answer is the operation's bare name. */
 const MEMBERS = {
@@ -25,61 +25,59 @@ export type NsmOperation = keyof typeof MEMBERS;
 
 /** The members of an answer, each read as the type it has to be of. */
 export class NsmAnswer<Operation extends NsmOperation> {
-  readonly #members: ReadonlyMap<unknown, unknown>;
+  readonly #members: ReadonlyMap<string, CborItem>;
 
-  private constructor(members: ReadonlyMap<unknown, unknown>) {
+  private constructor(members: ReadonlyMap<string, CborItem>) {
     this.#members = members;
   }
 
   /**
-   * Reads an answer, strictly: CBOR without duplicate keys and with nothing after it, a map with the
-   * operation's name and just its members, or the bare name where it has none.
+   * Reads an answer: CBOR without duplicate keys and with nothing after it, a map with the operation's name
+   * alone and its members, or the bare name where it has none. Members that are not known are passed over, as
+   * AWS's own library does: a newer module may send some.
    *
    * @param operation What was asked for
    * @param bytes What the module answered
    * @throws {AttestationError} `ERR_ATTESTATION_REFUSED` with the module's reason, or `ERR_ATTESTATION_ANSWER`
    */
   static read<Operation extends NsmOperation>(operation: Operation, bytes: Uint8Array): NsmAnswer<Operation> {
-    const answer = decodeAnswer(bytes);
+    const answer = readAnswer(bytes);
     const expected: readonly string[] = MEMBERS[operation];
-    if (expected.length === 0 && answer === operation) return new NsmAnswer(new Map());
-    if (!(answer instanceof Map) || answer.size !== 1) throw malformed();
-    const reason: unknown = answer.get("Error");
-    if (typeof reason === "string") throw refused(operation, reason);
-    const members: unknown = answer.get(operation);
-    if (!(members instanceof Map) || members.size === 0 || members.size !== expected.length) {
-      throw malformed();
-    }
-    if (!expected.every((name) => members.has(name))) throw malformed();
-    return new NsmAnswer(members);
+    if (expected.length === 0 && cborText(answer) === operation) return new NsmAnswer(new Map());
+    const parts = members(answer);
+    if (parts.size !== 1) throw malformed();
+    const reason = cborText(parts.get("Error"));
+    if (reason !== undefined) throw refused(operation, reason);
+    const found = members(parts.get(operation));
+    if (expected.length === 0 || !expected.every((name) => found.has(name))) throw malformed();
+    return new NsmAnswer(found);
   }
 
   /** A byte string that is not empty, as a copy. */
   bytes(name: MemberOf<Operation>): Uint8Array<ArrayBuffer> {
-    const value = this.#members.get(name);
-    if (value instanceof Uint8Array && value.length > 0) return Uint8Array.from(value);
-    throw malformed();
+    return Uint8Array.from(this.#view(name));
   }
 
   /** A byte string that is not empty, as the only copy: what was answered has zeros in its place. */
   take(name: MemberOf<Operation>): Uint8Array<ArrayBuffer> {
-    const value = this.#members.get(name);
-    const copy = this.bytes(name);
-    if (value instanceof Uint8Array) value.fill(0); // cbor2 decodes byte strings as views of the answer
+    const view = this.#view(name);
+    const copy = Uint8Array.from(view);
+    view.fill(0);
     return copy;
   }
 
   /** A text that is not empty. */
   text(name: MemberOf<Operation>): string {
-    const value = this.#members.get(name);
-    if (typeof value === "string" && value !== "") return value;
+    const value = cborText(this.#members.get(name));
+    if (value !== undefined && value !== "") return value;
     throw malformed();
   }
 
   /** True or false. */
   boolean(name: MemberOf<Operation>): boolean {
-    const value = this.#members.get(name);
-    if (typeof value === "boolean") return value;
+    const item = this.#members.get(name);
+    const value = item?.type === "simple" ? BOOLEANS.get(item.argument) : undefined;
+    if (value !== undefined) return value;
     throw malformed();
   }
 
@@ -90,25 +88,32 @@ export class NsmAnswer<Operation extends NsmOperation> {
 
   /** A set of unsigned numbers of 16 bits, in ascending order. */
   numbers(name: MemberOf<Operation>): number[] {
-    const values = this.#members.get(name);
-    if (!Array.isArray(values)) throw malformed();
-    const numbers = new Set(values.map(unsigned16));
-    if (numbers.size !== values.length) throw malformed();
+    const list = this.#members.get(name);
+    if (list?.type !== "array") throw malformed();
+    const numbers = new Set(list.items.map(unsigned16));
+    if (numbers.size !== list.items.length) throw malformed();
     return [...numbers].sort((a, b) => a - b);
   }
 
   /** One of these words. */
   oneOf<Word extends string>(name: MemberOf<Operation>, words: readonly Word[]): Word {
-    const value = this.#members.get(name);
+    const value = cborText(this.#members.get(name));
     const found = words.find((word) => word === value);
     if (found !== undefined) return found;
     throw malformed();
+  }
+
+  #view(name: MemberOf<Operation>): Uint8Array {
+    const item = this.#members.get(name);
+    if (item?.type !== "bytes" || item.isIndefinite || item.content.length === 0) throw malformed();
+    return item.content;
   }
 }
 
 type MemberOf<Operation extends NsmOperation> = (typeof MEMBERS)[Operation][number];
 
-const MAX_DEPTH = 4;
+/** CBOR's simple values for them. */
+const BOOLEANS: ReadonlyMap<number, boolean> = new Map([[20, false], [21, true]]);
 
 /** What each of the module's refusals most likely means. */
 const REASONS: Readonly<Record<NsmErrorCode, string>> = {
@@ -122,24 +127,26 @@ const REASONS: Readonly<Record<NsmErrorCode, string>> = {
   InternalError: "The module itself failed: does it help to ask again, or to restart the enclave?",
 };
 
-function decodeAnswer(bytes: Uint8Array): unknown {
-  try {
-    return decode(bytes, {
-      maxDepth: MAX_DEPTH,
-      preferMap: true,
-      ignoreGlobalTags: true,
-      rejectDuplicateKeys: true,
-      rejectFloats: true,
-      rejectUndefined: true,
-      rejectBigInts: true,
-    });
-  } catch {
-    throw malformed();
-  }
+function readAnswer(bytes: Uint8Array): CborItem {
+  const item = readCbor(bytes);
+  if (item === undefined) throw malformed();
+  return item;
 }
 
-function unsigned16(value: unknown): number {
-  if (Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0xffff) return Number(value);
+/** A map's values by name. */
+function members(map: CborItem | undefined): ReadonlyMap<string, CborItem> {
+  if (map?.type !== "map") throw malformed();
+  const found = new Map<string, CborItem>();
+  for (const [key, value] of cborEntries(map)) {
+    const name = cborText(key);
+    if (name === undefined || found.has(name)) throw malformed();
+    found.set(name, value);
+  }
+  return found;
+}
+
+function unsigned16(item: CborItem | undefined): number {
+  if (item?.type === "unsigned" && item.argument <= 0xffff) return item.argument;
   throw malformed();
 }
 

@@ -52,8 +52,8 @@ export interface NsmDescription {
  * Asks a Nitro Secure Module: for attestation documents, for random bytes, and about its registers, which it
  * can also extend and lock.
  *
- * Every answer is read strictly: a member that is missing, not known, twice there or of a wrong type makes it
- * an {@link AttestationError} with `ERR_ATTESTATION_ANSWER`. Requests run off the main thread. The module has
+ * Every answer is read strictly: a member that is missing, twice there or of a wrong type makes it an
+ * {@link AttestationError} with `ERR_ATTESTATION_ANSWER`. Requests run off the main thread. The module has
  * no time limit, and its driver takes up to 120 s: a method that is not waited for still runs to its end.
  *
  * @see https://github.com/aws/aws-nitro-enclaves-nsm-api

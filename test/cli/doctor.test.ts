@@ -77,6 +77,11 @@ describe("doctor", () => {
     );
   });
 
+  test("reads documents in the form of before 2025 as well", async () => {
+    await using old = await startSimulator({ nsm: { documentForm: "definite" } });
+    assert.equal(firstBroken(await examine(optionsOf(old))), undefined);
+  });
+
   describe("names the link that is broken when the simulated KMS", () => {
     for (const { name, fault } of FAULTS.filter(({ fault }, index) => isOfThisRun(fault, index))) {
       test(name, async () => {

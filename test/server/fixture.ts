@@ -28,6 +28,8 @@ export interface FixtureOptions {
   readonly maxWaiting?: number;
   readonly timeoutMs?: number;
   readonly withoutNsm?: boolean;
+  /** How the NSM writes documents. */
+  readonly documentForm?: "indefinite" | "definite";
   /** Gets where KMS listens, and returns where to look for it. */
   readonly through?: (endpoint: Endpoint) => Promise<Endpoint>;
 }
@@ -96,7 +98,7 @@ export class Fixture implements AsyncDisposable {
   }
 
   static async start(options: FixtureOptions = {}): Promise<Fixture> {
-    const simulator = await startSimulator();
+    const simulator = await startSimulator({ nsm: { documentForm: options.documentForm } });
     const { keyId } = await simulator.createKey();
     const bytes = await simulator.encrypt({
       keyId,

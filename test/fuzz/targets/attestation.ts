@@ -243,7 +243,7 @@ export const der: FuzzTarget = {
 export const nsm: FuzzTarget = {
   name: "nsm",
   maxLength: 0x3000,
-  covers: ["lib/attestation/nsm_answer.ts"],
+  covers: ["lib/attestation/nsm_answer.ts", "lib/attestation/cbor.ts"],
   dictionary: dictionary(
     ...CBOR_WORDS,
     "Attestation",
