@@ -7,6 +7,8 @@ export interface Options {
   readonly isQuick: boolean;
   /** Only the checks that do not depend on the machine's speed. */
   readonly isGate: boolean;
+  /** Only the attacks beside a good caller. */
+  readonly isAttack: boolean;
   /** Where JSON and chart go. */
   readonly out: string;
   readonly runtimes: readonly Runtime[];
@@ -16,8 +18,10 @@ export interface Options {
 
 /** What `--help` prints. */
 export const USAGE = `npm run bench -- [--quick | --gate] [--out FOLDER] [--runtime Node|Deno] [--seed NUMBER]
+npm run bench -- attack [--quick] [--runtime Node|Deno]
 
   --quick    within a minute: fewer rounds, no concurrency of 64, no round trip of 20 ms
+  attack     a good caller by itself and beside each attack; fails when one slows it down too much
   --gate     only the checks for CI, which do not depend on the machine's speed
   --out      where results.json and chart.svg go; default: build/bench
   --runtime  one runtime only
@@ -31,8 +35,9 @@ ENCLAVE_KMS_SDK_LIBRARY=PATH  a real C SDK in place of its double
  * @throws {TypeError} When they are not as {@link USAGE} says
  */
 export function readOptions(args: readonly string[]): Options | "help" {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args: [...args],
+    allowPositionals: true,
     options: {
       quick: { type: "boolean", default: false },
       gate: { type: "boolean", default: false },
@@ -43,10 +48,14 @@ export function readOptions(args: readonly string[]): Options | "help" {
     },
   });
   if (values.help) return "help";
+  const [command, ...others] = positionals;
+  if (others.length > 0 || (command !== undefined && command !== "attack")) {
+    throw new TypeError("The only command is attack; see --help");
+  }
   const { quick, gate, out, runtime } = values;
   const seed = Number(values.seed);
   if (!Number.isSafeInteger(seed)) throw new TypeError("--seed must be a whole number");
   const runtimes = RUNTIMES.filter((name) => runtime === undefined || name === runtime);
   if (runtimes.length === 0) throw new TypeError("--runtime must be Node or Deno");
-  return { isQuick: quick, isGate: gate, out, runtimes, seed };
+  return { isQuick: quick, isGate: gate, isAttack: command === "attack", out, runtimes, seed };
 }

@@ -5,6 +5,8 @@
  * @module
  */
 import process from "node:process";
+import { runAttacks } from "./attack/run.ts";
+import { formatVerdicts, isWithin } from "./attack/verdict.ts";
 import { Child } from "./child.ts";
 import { formatGate, isHeld, runGate } from "./gate.ts";
 import { formatGoals, judge } from "./goals.ts";
@@ -25,6 +27,7 @@ import { formatTable, type Row } from "./table.ts";
 
 const options = readOptions(process.argv.slice(2));
 if (options === "help") console.log(USAGE);
+else if (options.isAttack) await attack(options);
 else if (options.isGate) await gate();
 else await bench(options);
 
@@ -33,6 +36,14 @@ async function gate(): Promise<void> {
   const checks = await runGate(lab, progress);
   console.log(formatGate(checks));
   if (!checks.every(isHeld)) process.exitCode = 1;
+}
+
+async function attack(options: Options): Promise<void> {
+  await using lab = await Lab.open();
+  const machine = await describeMachine(lab.parts);
+  const verdicts = await runAttacks(lab, options, progress);
+  console.log(`${formatMachine(machine)}\n\n${formatVerdicts(verdicts)}`);
+  if (!verdicts.every(isWithin)) process.exitCode = 1;
 }
 
 async function bench(options: Options): Promise<void> {

@@ -21,6 +21,12 @@ export interface ServerOrder {
   readonly roundTripMs: RoundTripMs;
   /** Where to listen; the policy file lies beside it. */
   readonly socket: string;
+  /** Where the kmstool protocol listens. Default: nowhere. */
+  readonly kmstoolSocket?: string | undefined;
+  /** Policies beside the others, in Cedar. Default: the parent may decrypt. */
+  readonly policy?: string | undefined;
+  /** Whether the lines of the log are made, and thrown away. Default: errors only. */
+  readonly logs?: boolean | undefined;
 }
 
 const OTHER_POLICIES = 99;
@@ -30,21 +36,23 @@ permit(principal == Caller::"3", action == Action::"Decrypt", resource);
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const { value } = await lines.next();
-const { setting, parts, roundTripMs, socket } = JSON.parse(String(value)) as ServerOrder;
+const order = JSON.parse(String(value)) as ServerOrder;
+const { setting, parts, roundTripMs, socket, kmstoolSocket, policy = OWN_POLICY } = order;
 
 const policyFile = `${socket}.cedar`;
-await writeFile(policyFile, manyPolicies(OTHER_POLICIES) + OWN_POLICY);
+await writeFile(policyFile, manyPolicies(OTHER_POLICIES) + policy);
 const settings = readConfig({
   ENCLAVE_KMS_HTTP: `unix:${socket}`,
+  ENCLAVE_KMS_KMSTOOL: kmstoolSocket === undefined ? "off" : `unix:${kmstoolSocket}`,
   ENCLAVE_KMS_REGION: setting.region,
   ENCLAVE_KMS_POLICY_FILE: policyFile,
   ENCLAVE_KMS_DEVELOPMENT_CID: "3",
   ENCLAVE_KMS_LOG_LEVEL: "error",
 });
 const kms = setting.kms[roundTripMs];
-const config = { ...settings, kms, kmstool: undefined, engine: "direct" } as const;
+const config = { ...settings, kms, engine: "direct" } as const;
 await using _server = await startServer(config, {
-  logger: createLogger("error", () => {}),
+  logger: createLogger(order.logs === true ? "info" : "error", () => {}),
   trustedCertificates: setting.trustedCertificates,
   ...(parts.hasDevice ? {} : { nsm: new NsmSocket(setting.nsmSocket) }),
 });

@@ -18,7 +18,8 @@ export function quantile(values: readonly number[], share: number): number {
   const position = share * (sorted.length - 1);
   const below = sorted[Math.floor(position)] ?? NaN;
   const above = sorted[Math.ceil(position)] ?? NaN;
-  return below + (above - below) * (position - Math.floor(position));
+  // Of what is infinite there is no difference.
+  return below === above ? below : below + (above - below) * (position - Math.floor(position));
 }
 
 /** @param values In any order; NaN is left out */

@@ -1,0 +1,99 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Deadline } from "../../lib/deadline.ts";
+import type { Endpoint } from "../../lib/endpoint.ts";
+import { PARENT_CID } from "../../lib/endpoint.ts";
+import { openTransport } from "../../lib/transport.ts";
+import { Child } from "../child.ts";
+import { HttpCaller } from "../http_caller.ts";
+import type { Lab } from "../lab.ts";
+import { commandOf, OWN_RUNTIME, type Runtime } from "../runtimes.ts";
+import type { ServerOrder } from "../server_process.ts";
+import { ATTACK_NAMES, type AttackName, type Target } from "./attacks.ts";
+import { attackPolicy } from "./policy.ts";
+import { type AttackPlan, attackRounds } from "./rounds.ts";
+import { judgeAttack, type Verdict } from "./verdict.ts";
+
+/** The server's own default. */
+const MAX_CONNECTIONS = 1024;
+
+const PLAN: AttackPlan = { rounds: 5, forMs: 2000, warmUpMs: 500 };
+const QUICK_PLAN: AttackPlan = { rounds: 3, forMs: 500, warmUpMs: 200 };
+
+/**
+ * Every attack beside a good caller, over unix sockets: the server, KMS and the attacker each in a process of its own.
+ *
+ * @param lab Where KMS runs
+ * @param options How long, and on which runtimes the server runs
+ * @param progress Is told what is done
+ */
+export async function runAttacks(
+  lab: Lab,
+  { isQuick, runtimes }: { isQuick: boolean; runtimes: readonly Runtime[] },
+  progress: (text: string) => void,
+): Promise<Verdict[]> {
+  const plan = isQuick ? QUICK_PLAN : PLAN;
+  const verdicts: Verdict[] = [];
+  for (const runtime of runtimes) {
+    for (const attack of ATTACK_NAMES) {
+      progress(`${attack}, on ${runtime}`);
+      // Each on a server of its own: what one leaves behind is not to be seen in the next.
+      await using server = await AttackedServer.start(lab, runtime);
+      const { samples } = lab.setting;
+      const parts = { target: server.target, samples, plan, startAttacker };
+      verdicts.push(judgeAttack(attack, `${runtime}, unix`, await attackRounds(attack, parts)));
+    }
+  }
+  return verdicts;
+}
+
+/** @returns The process of one attack, on this runtime */
+export function startAttacker(attack: AttackName, target: Target): Child {
+  return new Child(commandOf(OWN_RUNTIME, "attack/attacker.ts", [attack, JSON.stringify(target)]));
+}
+
+/** The server in a process of its own, with credentials. */
+class AttackedServer implements AsyncDisposable {
+  readonly target: Target;
+  readonly #folder: string;
+  readonly #child: Child;
+
+  private constructor(folder: string, child: Child, target: Target) {
+    this.#folder = folder;
+    this.#child = child;
+    this.target = target;
+  }
+
+  static async start(lab: Lab, runtime: Runtime): Promise<AttackedServer> {
+    const { setting, parts } = lab;
+    const folder = await mkdtemp(join(tmpdir(), "enclave-kms-attack-"));
+    const [socket, kmstoolSocket] = [join(folder, "http.sock"), join(folder, "kmstool.sock")];
+    const child = new Child(lab.supervise(commandOf(runtime, "server_process.ts")));
+    const policy = attackPolicy(PARENT_CID);
+    const order: ServerOrder = { setting, parts, roundTripMs: 0, socket, kmstoolSocket, policy, logs: true };
+    await child.ask<boolean>(order);
+    const http: Endpoint = { transport: "unix", path: socket };
+    const kmstool: Endpoint = { transport: "unix", path: kmstoolSocket };
+    await setCredentials(http, setting.credentials);
+    const ciphertext = setting.samples[0]?.ciphertext ?? "";
+    return new AttackedServer(folder, child, { http, kmstool, ciphertext, maxConnections: MAX_CONNECTIONS });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child[Symbol.asyncDispose]();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param http Where
+ * @param credentials For everybody
+ * @throws {Error} When they are not taken
+ */
+export async function setCredentials(http: Endpoint, credentials: object): Promise<void> {
+  using deadline = new Deadline("set credentials", 60_000);
+  using caller = new HttpCaller(await openTransport(http, deadline));
+  const { status } = await deadline.race(caller.post("/v1/credentials", JSON.stringify(credentials)));
+  if (status !== 204) throw new Error(`The server takes no credentials: ${status}`);
+}

@@ -1,0 +1,101 @@
+import { median, medianRatio, quantile } from "../statistics.ts";
+import { number } from "../table.ts";
+import type { AttackName } from "./attacks.ts";
+import type { Served } from "./good_caller.ts";
+
+/** One round: the good caller by itself, and beside the attack. */
+export interface AttackRound {
+  readonly alone: Served;
+  readonly attacked: Served;
+  /** How often the attacker did its work meanwhile. */
+  readonly done: number;
+}
+
+/** What the rounds of one attack say. */
+export interface Verdict {
+  readonly attack: AttackName;
+  readonly where: string;
+  /** Medians of the rounds, in milliseconds. */
+  readonly alone: { readonly p50: number; readonly p99: number };
+  readonly attacked: { readonly p50: number; readonly p99: number };
+  /** The median of the rounds' ratios of p99. */
+  readonly ratio: number;
+  readonly calls: number;
+  readonly failures: Readonly<Record<string, number>>;
+  /** How often the attacker did its work in a round, the median. */
+  readonly done: number;
+}
+
+/** How many times its own p99 a good caller's may be beside an attack. */
+export const MAX_RATIO = 3;
+
+/**
+ * @param attack Which
+ * @param where On which runtime and transport
+ * @param rounds At least one
+ */
+export function judgeAttack(attack: AttackName, where: string, rounds: readonly AttackRound[]): Verdict {
+  const of = (served: readonly Served[], share: number) =>
+    served.map(({ latenciesMs }) => quantile(latenciesMs, share));
+  const [alone, attacked] = [rounds.map((round) => round.alone), rounds.map((round) => round.attacked)];
+  const failures: Record<string, number> = {};
+  for (const served of attacked) {
+    for (const [text, count] of Object.entries(served.failures)) {
+      failures[text] = (failures[text] ?? 0) + count;
+    }
+  }
+  return {
+    attack,
+    where,
+    alone: { p50: median(of(alone, 0.5)), p99: median(of(alone, 0.99)) },
+    attacked: { p50: median(of(attacked, 0.5)), p99: median(of(attacked, 0.99)) },
+    ratio: medianRatio(of(attacked, 0.99), of(alone, 0.99)),
+    calls: attacked.reduce((sum, { latenciesMs }) => sum + latenciesMs.length, 0),
+    failures,
+    done: median(rounds.map((round) => round.done)),
+  };
+}
+
+/** What has no ratio is not held. */
+export function isWithin({ ratio }: Verdict): boolean {
+  return ratio <= MAX_RATIO;
+}
+
+/** One line for each attack. */
+export function formatVerdicts(verdicts: readonly Verdict[]): string {
+  const head = [
+    "",
+    "attack",
+    "where",
+    "alone: p50",
+    "p99",
+    "attacked: p50",
+    "p99",
+    "ratio",
+    "failed",
+    "done",
+  ];
+  const lines = verdicts.map((verdict) => {
+    const { attack, where, alone, attacked, ratio, calls, failures, done } = verdict;
+    const failed = Object.values(failures).reduce((sum, count) => sum + count, 0);
+    const numbers = [alone.p50, alone.p99, attacked.p50, attacked.p99, ratio].map(number);
+    return [
+      isWithin(verdict) ? "ok" : "FAIL",
+      attack,
+      where,
+      ...numbers,
+      `${failed} of ${calls}`,
+      number(done),
+    ];
+  });
+  const widths = head.map((title, index) =>
+    Math.max(title.length, ...lines.map((cells) => cells[index]?.length ?? 0))
+  );
+  const isText = (index: number) => index < 3;
+  return [head, ...lines].map((cells) =>
+    cells.map((cell, index) => {
+      const width = widths[index] ?? 0;
+      return isText(index) ? cell.padEnd(width) : cell.padStart(width);
+    }).join("  ").trimEnd()
+  ).join("\n");
+}
