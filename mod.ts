@@ -51,6 +51,7 @@ export {
 export {
   AWS_ROOT_SHA256,
   CLOCK_TOLERANCE_MS,
+  type PcrsByIndex,
   type PcrValue,
   verifyAttestation,
   type VerifyAttestationOptions,

@@ -57,8 +57,8 @@ function expectations(args: Arguments): Expectations {
   const root = args.get("root");
   const maxAge = integer(args, "max-age", { min: 0, max: 315_360_000 });
   return {
-    nonce: optionalBytes(args, "nonce"),
-    userData: optionalBytes(args, "user-data"),
+    nonce: expectedBytes(args, "nonce"),
+    userData: expectedBytes(args, "user-data"),
     pcrs: expectedPcrs(args.all("pcr")),
     maxAgeMs: maxAge === undefined ? undefined : maxAge * 1000,
     root: root === undefined ? undefined : derOf("root", readFile("root", root), "CERTIFICATE"),
@@ -67,8 +67,16 @@ function expectations(args: Arguments): Expectations {
   };
 }
 
+/** Nothing to expect is not an expectation: an empty variable of a script must not pass for one. */
+function expectedBytes(args: Arguments, flag: string): Uint8Array | undefined {
+  const expected = optionalBytes(args, flag);
+  if (expected?.length !== 0) return expected;
+  throw new UsageError(`--${flag} must not be empty: leave it out to expect nothing`);
+}
+
 /** Of several values for one register, any will do. */
-function expectedPcrs(given: readonly string[]): Record<number, Uint8Array[]> {
+function expectedPcrs(given: readonly string[]): Record<number, Uint8Array[]> | undefined {
+  if (given.length === 0) return undefined;
   const pcrs: Record<number, Uint8Array[]> = {};
   for (const text of given) {
     const [, index, value] = /^(\d{1,2})=([\da-f]+)$/i.exec(text) ?? [];

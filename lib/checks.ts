@@ -3,24 +3,49 @@
  * the value, which may be a secret.
  */
 
-/** What a field may be given as, once it is not undefined. */
-type Fields = Readonly<Record<string, unknown>>;
+/**
+ * Reads a record of names and values, and each value once. What is read is all there is: what lies on a prototype,
+ * under a symbol or hidden from enumeration would be left out in silence, and so is refused.
+ *
+ * @param field Its name
+ * @param value A plain object, from this realm or another, or one without a prototype
+ * @param expected What to say it must be
+ * @returns Its own names and values, in order
+ * @throws {TypeError} When it is anything else: a `Map`, `Set` or `Headers`, whose entries are no properties, an
+ *   array, or an instance of a class
+ */
+export function checkRecord(
+  field: string,
+  value: unknown,
+  expected = `a plain object${describeOther(value)}`,
+): readonly (readonly [name: string, value: unknown])[] {
+  if (!isPlainObject(value)) throw new TypeError(`${field} must be ${expected}`);
+  return Reflect.ownKeys(value).map((name) => {
+    if (typeof name === "string" && propertyIsEnumerable.call(value, name)) return [name, value[name]];
+    throw new TypeError(`${field} must have no symbols and no hidden properties`);
+  });
+}
 
 /**
+ * Checks that an object has known fields only, and reads each of them once.
+ *
  * @param what The thing, for messages: "decrypt request"
  * @param value What the caller gave
  * @param known Every field there is: an unknown one is most likely a misspelt safeguard
- * @returns The same object
- * @throws {TypeError} When it is no object, or has a field that is not known
+ * @returns A frozen copy without a prototype: it has what the caller gave, and nothing that somebody put on
+ *   `Object.prototype`
+ * @throws {TypeError} When it is no plain object, or has a field that is not known
  */
-export function checkFields(what: string, value: unknown, known: readonly string[]): Fields {
-  if (typeof value !== "object" || value === null) throw new TypeError(`The ${what} must be an object`);
-  for (const field of Object.keys(value)) {
-    if (known.includes(field)) continue;
-    const verb = /\boptions\b/.test(what) ? "have" : "has";
-    throw new TypeError(`The ${what} ${verb} no field ${quoteField(field)}: expected ${known.join(", ")}`);
+export function checkFields<T>(what: string, value: T, known: readonly string[]): T {
+  const copy: Record<string, unknown> & { __proto__: null } = { __proto__: null };
+  for (const [field, given] of checkRecord(`The ${what}`, value)) {
+    if (!known.includes(field)) {
+      const verb = /\b(?:options|parts)\b/.test(what) ? "have" : "has";
+      throw new TypeError(`The ${what} ${verb} no field ${quoteField(field)}: expected ${known.join(", ")}`);
+    }
+    copy[field] = given;
   }
-  return value as Fields;
+  return Object.freeze(copy) as T;
 }
 
 /**
@@ -90,4 +115,21 @@ export function checkWellFormed(field: string, value: string): string {
 
 function quoteField(field: string): string {
   return /^\w{1,40}$/.test(field) ? `\`${field}\`` : "of that name";
+}
+
+const { propertyIsEnumerable } = Object.prototype;
+
+/** By the shape of the prototype, not its identity: another realm has an `Object.prototype` of its own. */
+function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === null || prototype === Object.prototype) return true;
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype as object, "isPrototypeOf");
+}
+
+function describeOther(value: unknown): string {
+  if (typeof value !== "object" || value === null) return "";
+  if (Array.isArray(value)) return ", not an array";
+  if (Symbol.iterator in value) return ", not a Map or another collection: Object.fromEntries() makes one";
+  return ", not an instance of a class";
 }

@@ -1,3 +1,4 @@
+import { checkRecord } from "./checks.ts";
 import { Deadline } from "./deadline.ts";
 import { openEngine } from "./engine/open_engine.ts";
 import { checkOptions, type KmsClientOptions } from "./kms_options.ts";
@@ -43,9 +44,8 @@ export async function kmsDecrypt(options: KmsDecryptOptions): Promise<SecretByte
 }
 
 function splitOptions(options: KmsDecryptOptions): [request: DecryptRequest, options: KmsClientOptions] {
-  if (typeof options !== "object" || options === null) throw new TypeError("The options must be an object");
   const ofRequest = (field: string) => REQUEST_FIELDS.includes(field) || CALL_FIELDS.includes(field);
-  const entries = Object.entries(options);
+  const entries = checkRecord("The options", options);
   const request = Object.fromEntries(entries.filter(([field]) => ofRequest(field)));
   const rest = entries.filter(([field]) => !ofRequest(field));
   return [request as unknown as DecryptRequest, Object.fromEntries(rest) as unknown as KmsClientOptions];

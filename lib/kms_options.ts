@@ -135,12 +135,12 @@ export const OPTION_FIELDS: readonly string[] = [
 ];
 
 /**
- * @param options What the caller gave
+ * @param given What the caller gave
  * @throws {TypeError} When a field is missing, unknown or of a wrong type
  * @throws {RangeError} When a field is out of range
  */
-export function checkOptions(options: KmsClientOptions): CheckedOptions {
-  checkFields("KMS client options", options, OPTION_FIELDS);
+export function checkOptions(given: KmsClientOptions): CheckedOptions {
+  const options = checkFields("KMS client options", given, OPTION_FIELDS);
   const region = checkRegion(options.region);
   const { nsm, credentials } = options;
   if (nsm !== undefined && typeof nsm.exchange !== "function") {
@@ -152,7 +152,7 @@ export function checkOptions(options: KmsClientOptions): CheckedOptions {
     expiredCredentials: checkOneOf("expiredCredentials", options.expiredCredentials, EXPIRED_CREDENTIALS) ??
       "use",
     engine: checkOneOf("engine", options.engine, ENGINES) ?? "auto",
-    endpoint: checkEndpoint(options.endpoint ?? DEFAULT_ENDPOINT),
+    endpoint: options.endpoint === undefined ? DEFAULT_ENDPOINT : checkEndpoint(options.endpoint),
     hostName: options.hostName === undefined ? kmsHostName(region) : checkHostName(options.hostName),
     hostNameGiven: options.hostName !== undefined,
     trustedCertificates: checkCertificates(options.trustedCertificates),
@@ -192,8 +192,14 @@ export function checkOptions(options: KmsClientOptions): CheckedOptions {
   };
 }
 
-function checkEndpoint(endpoint: Endpoint): Endpoint {
-  const fields = checkFields("endpoint", endpoint, ["transport", "cid", "port", "host", "path"]);
+function checkEndpoint(endpoint: unknown): Endpoint {
+  const fields = checkFields("endpoint", endpoint as Readonly<Record<string, unknown>>, [
+    "transport",
+    "cid",
+    "port",
+    "host",
+    "path",
+  ]);
   switch (checkOneOf("endpoint.transport", fields["transport"], ["vsock", "tcp", "unix"])) {
     case "vsock":
       return {

@@ -48,7 +48,8 @@ export interface DecryptRequest extends KeyRequest {
   readonly ciphertext: Uint8Array | string;
   /**
    * What it was encrypted with, to the letter. Naming it is also what keeps a ciphertext of another tenant,
-   * under the same key, from being put in this one's place.
+   * under the same key, from being put in this one's place. A plain object of at most 128 pairs and 8192 bytes, here
+   * and in the other requests: their UTF-8, and two bytes a pair.
    */
   readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
   /** Key id, key ARN, alias name or alias ARN; KMS then refuses a ciphertext of any other key. */
@@ -125,13 +126,13 @@ export const REQUEST_FIELDS: readonly string[] = [
 ];
 
 /**
- * @param request What the caller gave
+ * @param given What the caller gave
  * @returns The request with nothing left that could be wrong in form, sharing no memory with the caller's
  * @throws {TypeError} When a field is missing, unknown or of a wrong type
  * @throws {RangeError} When a field is too short or too long
  */
-export function checkDecryptRequest(request: DecryptRequest): CheckedDecryptRequest {
-  checkFields("decrypt request", request, [...REQUEST_FIELDS, ...CALL_FIELDS]);
+export function checkDecryptRequest(given: DecryptRequest): CheckedDecryptRequest {
+  const request = checkFields("decrypt request", given, [...REQUEST_FIELDS, ...CALL_FIELDS]);
   const keyId = request.keyId === undefined ? undefined : checkKeyId(request.keyId);
   const algorithm = checkOneOf("encryptionAlgorithm", request.encryptionAlgorithm, ALGORITHMS);
   if (algorithm !== undefined && algorithm !== "SYMMETRIC_DEFAULT" && keyId === undefined) {
@@ -147,8 +148,8 @@ export function checkDecryptRequest(request: DecryptRequest): CheckedDecryptRequ
 }
 
 /** As {@link checkDecryptRequest}. The caller disposes the copy of the plaintext. */
-export function checkEncryptRequest(request: EncryptRequest): CheckedEncryptRequest {
-  checkFields("encrypt request", request, [
+export function checkEncryptRequest(given: EncryptRequest): CheckedEncryptRequest {
+  const request = checkFields("encrypt request", given, [
     ...["plaintext", "keyId", "encryptionContext", "encryptionAlgorithm", "grantTokens"],
     ...CALL_FIELDS,
   ]);
@@ -163,8 +164,8 @@ export function checkEncryptRequest(request: EncryptRequest): CheckedEncryptRequ
 }
 
 /** As {@link checkDecryptRequest}. */
-export function checkDataKeyRequest(request: GenerateDataKeyRequest): CheckedDataKeyRequest {
-  checkFields("data key request", request, [
+export function checkDataKeyRequest(given: GenerateDataKeyRequest): CheckedDataKeyRequest {
+  const request = checkFields("data key request", given, [
     ...["keyId", "keySpec", "numberOfBytes", "encryptionContext", "grantTokens"],
     ...CALL_FIELDS,
   ]);
@@ -177,8 +178,8 @@ export function checkDataKeyRequest(request: GenerateDataKeyRequest): CheckedDat
 }
 
 /** As {@link checkDecryptRequest}. */
-export function checkDataKeyPairRequest(request: GenerateDataKeyPairRequest): CheckedDataKeyPairRequest {
-  checkFields("data key pair request", request, [
+export function checkDataKeyPairRequest(given: GenerateDataKeyPairRequest): CheckedDataKeyPairRequest {
+  const request = checkFields("data key pair request", given, [
     ...["keyId", "keyPairSpec", "encryptionContext", "grantTokens"],
     ...CALL_FIELDS,
   ]);
@@ -195,14 +196,14 @@ export function checkDataKeyPairRequest(request: GenerateDataKeyPairRequest): Ch
 }
 
 /** As {@link checkDecryptRequest}. */
-export function checkRandomRequest(request: GenerateRandomRequest): CheckedRandomRequest {
-  checkFields("random request", request, ["numberOfBytes", ...CALL_FIELDS]);
+export function checkRandomRequest(given: GenerateRandomRequest): CheckedRandomRequest {
+  const request = checkFields("random request", given, ["numberOfBytes", ...CALL_FIELDS]);
   return { numberOfBytes: checkNumberOfBytes(request.numberOfBytes) };
 }
 
 /** As {@link checkDecryptRequest}. */
-export function checkSharedSecretRequest(request: DeriveSharedSecretRequest): CheckedSharedSecretRequest {
-  checkFields("shared secret request", request, [
+export function checkSharedSecretRequest(given: DeriveSharedSecretRequest): CheckedSharedSecretRequest {
+  const request = checkFields("shared secret request", given, [
     ...["keyId", "publicKey", "keyAgreementAlgorithm", "grantTokens"],
     ...CALL_FIELDS,
   ]);

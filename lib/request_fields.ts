@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { checkInteger, checkText, checkWellFormed } from "./checks.ts";
+import { Buffer } from "node:buffer";
+import { checkInteger, checkRecord, checkText, checkWellFormed } from "./checks.ts";
 import { MAX_TIMEOUT_MS } from "./deadline.ts";
 import { decodeBase64 } from "./encoding.ts";
 import { allocateOffHeap } from "./secret_bytes.ts";
@@ -22,6 +23,23 @@ export const CALL_FIELDS: readonly string[] = ["signal", "timeoutMs"];
 const MAX_GRANT_TOKENS = 10;
 const MAX_GRANT_TOKEN_LENGTH = 8192;
 const MAX_KEY_ID_LENGTH = 2048;
+
+/**
+ * Most bytes of an encryption context: its names and values in UTF-8, and two bytes a pair for what stands between
+ * them. KMS's API reference states no limit. AWS states what KMS hands on as additional authenticated data: keys in
+ * an external key store must manage "AAD values up to 8192 bytes".
+ *
+ * @see https://github.com/aws/aws-kms-xksproxy-api-spec/blob/main/xks_proxy_api_spec.md#encrypt
+ */
+export const MAX_ENCRYPTION_CONTEXT_BYTES = 8192;
+
+/**
+ * Most pairs of an encryption context. KMS states no limit, and this one is ours: Cedar's work grows with the pairs,
+ * and 2700 of one character each, which fit into 8192 bytes, would use up all the fuel of a decision.
+ */
+export const MAX_ENCRYPTION_CONTEXT_PAIRS = 128;
+
+const PAIR_OVERHEAD_BYTES = 2;
 
 /**
  * @param call How the caller wants to wait
@@ -79,23 +97,44 @@ export function checkKeyId(keyId: unknown): string {
 }
 
 /**
+ * Checks an encryption context, and reads it once. Every way to KMS passes here, before any policy is asked.
+ *
  * @param context Names and values, all strings
  * @returns A frozen copy; undefined for none and for an empty one
  * @throws {TypeError} When it is anything else, or KMS could not tell its text from another
+ * @throws {RangeError} When it has more than {@link MAX_ENCRYPTION_CONTEXT_PAIRS} pairs or {@link MAX_ENCRYPTION_CONTEXT_BYTES} bytes
  */
 export function checkEncryptionContext(context: unknown): Readonly<Record<string, string>> | undefined {
   if (context === undefined) return undefined;
-  if (typeof context !== "object" || context === null || Array.isArray(context)) {
-    throw new TypeError("encryptionContext must be an object of strings");
-  }
-  const entries = Object.entries(context).map(([name, value]) => {
+  const entries = checkRecord("encryptionContext", context).map(([name, value]) => {
     if (typeof value !== "string") throw new TypeError("encryptionContext must have strings only as values");
     return [
       checkWellFormed("encryptionContext's names", name),
       checkWellFormed("encryptionContext's values", value),
     ] as const;
   });
+  const excess = contextExcess(entries);
+  if (excess !== undefined) throw new RangeError(`encryptionContext must have ${excess}`);
   return entries.length === 0 ? undefined : Object.freeze(Object.fromEntries(entries));
+}
+
+/**
+ * @param entries Names and values
+ * @returns What KMS would find too much, as "at most …, not …"; undefined when it takes the context
+ */
+export function contextExcess(
+  entries: readonly (readonly [name: string, value: string])[],
+): string | undefined {
+  if (entries.length > MAX_ENCRYPTION_CONTEXT_PAIRS) {
+    return `at most ${MAX_ENCRYPTION_CONTEXT_PAIRS} pairs, not ${entries.length}`;
+  }
+  const bytes = entries.reduce(
+    (sum, pair) => sum + Buffer.byteLength(pair[0]) + Buffer.byteLength(pair[1]) + PAIR_OVERHEAD_BYTES,
+    0,
+  );
+  return bytes > MAX_ENCRYPTION_CONTEXT_BYTES
+    ? `at most ${MAX_ENCRYPTION_CONTEXT_BYTES} bytes, not ${bytes}`
+    : undefined;
 }
 
 /**

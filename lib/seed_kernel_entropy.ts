@@ -122,8 +122,8 @@ export async function seedKernelEntropy(
   return { outcome: counts ? "credited" : "mixed", source, byteLength, reseeded: kernel.reseed() };
 }
 
-function checkOptions(options: SeedKernelEntropyOptions) {
-  checkFields("seedKernelEntropy options", options, FIELDS);
+function checkOptions(given: SeedKernelEntropyOptions) {
+  const options = checkFields("seedKernelEntropy options", given, FIELDS);
   const { devicePath = RANDOM_DEVICE_PATH, sourcePath = HARDWARE_SOURCE_PATH } = options;
   return {
     ...checkCall(options, DEFAULT_TIMEOUT_MS),

@@ -5,6 +5,7 @@
  */
 import { KEY_PAIR_SPECS } from "../lib/data_key.ts";
 import { MAX_GENERATED_BYTES } from "../lib/kms_request.ts";
+import { MAX_ENCRYPTION_CONTEXT_BYTES, MAX_ENCRYPTION_CONTEXT_PAIRS } from "../lib/request_fields.ts";
 
 /** Any JSON object of the document. */
 export type JsonObject = { [name: string]: JsonValue };
@@ -96,7 +97,12 @@ const READINESS = object(
   ["library", "nsm", "credentials", "policy"],
 );
 
-const CONTEXT: JsonObject = { type: "object", additionalProperties: { type: "string" } };
+const CONTEXT: JsonObject = {
+  type: "object",
+  additionalProperties: { type: "string" },
+  maxProperties: MAX_ENCRYPTION_CONTEXT_PAIRS,
+  description: `At most ${MAX_ENCRYPTION_CONTEXT_BYTES} bytes of UTF-8, with two for each pair`,
+};
 
 const KEY_ID: JsonObject = { type: "string", maxLength: 2048, pattern: "^[\\w:/-]+$" };
 

@@ -1,5 +1,5 @@
 import { encode } from "cbor2";
-import { checkInteger } from "../checks.ts";
+import { checkFields, checkInteger } from "../checks.ts";
 import { DisposedError } from "../errors.ts";
 import { NSM_DEVICE_PATH, NsmDevice } from "../native/nsm_device.ts";
 import { NsmAnswer, type NsmOperation } from "./nsm_answer.ts";
@@ -25,6 +25,8 @@ export interface AttestationRequest {
   /** At most 512 bytes. */
   readonly nonce?: Uint8Array | undefined;
 }
+
+const REQUEST_FIELDS = ["publicKey", "userData", "nonce"];
 
 /** The state of a platform configuration register. */
 export interface PcrDescription {
@@ -104,14 +106,15 @@ export class NsmClient implements Disposable {
    * @param request What to have signed with the measurements
    * @returns A COSE_Sign1 document, some 4 to 6 KB
    * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
-   * @throws {TypeError} When a part is not a Uint8Array
+   * @throws {TypeError} When a part is unknown or not a Uint8Array
    * @throws {RangeError} When a part is too long
    */
   async attest(request: AttestationRequest = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const { userData, nonce, publicKey } = checkFields("attestation request", request, REQUEST_FIELDS);
     const answer = await this.#ask("Attestation", {
-      user_data: bytesOrNull("userData", request.userData, MAX_USER_DATA_LENGTH),
-      nonce: bytesOrNull("nonce", request.nonce, MAX_NONCE_LENGTH),
-      public_key: bytesOrNull("publicKey", request.publicKey, MAX_PUBLIC_KEY_LENGTH),
+      user_data: bytesOrNull("userData", userData, MAX_USER_DATA_LENGTH),
+      nonce: bytesOrNull("nonce", nonce, MAX_NONCE_LENGTH),
+      public_key: bytesOrNull("publicKey", publicKey, MAX_PUBLIC_KEY_LENGTH),
     });
     return answer.bytes("document");
   }

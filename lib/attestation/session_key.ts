@@ -1,5 +1,6 @@
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_P256_HKDF_SHA256 } from "hpke";
 import { type AttestationError, DisposedError, ProtocolError } from "../errors.ts";
+import { checkFields, checkRecord } from "../checks.ts";
 import { SecretBytes } from "../secret_bytes.ts";
 import { equalBytes } from "./bytes.ts";
 import { failed } from "./failures.ts";
@@ -38,7 +39,7 @@ export interface SessionKeyOptions {
 /** What the two ends of a sealed message have to agree on. */
 export interface SealContext {
   /**
-   * What the message is for, at most 4096 bytes: a message that was sealed with one context is not opened
+   * What the message is for, 1 to 4096 bytes: a message that was sealed with one context is not opened
    * with another. Default: nothing.
    */
   readonly context?: Uint8Array | undefined;
@@ -107,16 +108,17 @@ export class SessionKey implements Disposable {
    * @param options The nonce, and other data to have signed
    * @returns The key; the caller disposes it
    * @throws {AttestationError} When there will be no document
+   * @throws {TypeError} When an option is unknown or of a wrong type
    */
   static async create(nsm: Attester, options: SessionKeyOptions = {}): Promise<SessionKey> {
-    const { nonce, userData } = options;
+    const { nonce, userData } = checkFields("options of SessionKey.create", options, ["nonce", "userData"]);
     const keys = await SUITE.GenerateKeyPair(false);
     const point = await SUITE.SerializePublicKey(keys.publicKey);
     const document = new Uint8Array(
       await nsm.attest({
         publicKey: concat(SPKI_HEAD, point),
-        ...(nonce && { nonce }),
-        ...(userData && { userData }),
+        ...(nonce !== undefined && { nonce }),
+        ...(userData !== undefined && { userData }),
       }),
     );
     return new SessionKey(document, await sessionInfo(document), keys);
@@ -132,13 +134,13 @@ export class SessionKey implements Disposable {
    *   these, is not told
    * @throws {DisposedError} After dispose
    * @throws {TypeError} When an argument is of a wrong type
-   * @throws {RangeError} When the context is too long
+   * @throws {RangeError} When the context is empty or too long
    */
   async open(sealed: Uint8Array, options: SealContext = {}): Promise<SecretBytes> {
     const keys = this.#keys;
     if (keys === undefined) throw new DisposedError("SessionKey");
     if (!(sealed instanceof Uint8Array)) throw new TypeError("The sealed message must be a Uint8Array");
-    const aad = checkContext(options.context);
+    const aad = checkContext(checkFields("options of SessionKey.open", options, ["context"]).context);
     if (sealed[0] !== VERSION || sealed.length < SEAL_OVERHEAD) throw notForUs();
     if (sealed.length > MAX_SECRET_LENGTH + SEAL_OVERHEAD) throw notForUs();
     const key = sealed.subarray(1, 1 + POINT_LENGTH);
@@ -170,21 +172,23 @@ export class SessionKey implements Disposable {
  * @throws {AttestationError} When the document does not verify; `ERR_ATTESTATION_PUBLIC_KEY` when it holds no
  *   session key
  * @throws {TypeError} When an argument is of a wrong type, or `pcrs` names no register
- * @throws {RangeError} When the secret or the context is too long
+ * @throws {RangeError} When the secret or the context is too long, or the context or an expectation empty
  */
 export async function sealTo(
   document: Uint8Array,
   secret: Uint8Array | SecretBytes,
   options: SealOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { context, ...expected } = options;
+  const { context, ...expected } = Object.fromEntries(checkRecord("The options of sealTo", options)) as
+    & SealContext
+    & VerifyAttestationOptions;
   const aad = checkContext(context);
   const bytes = secret instanceof SecretBytes ? secret.bytes : secret;
   if (!(bytes instanceof Uint8Array)) throw new TypeError("The secret must be a Uint8Array or SecretBytes");
   if (bytes.length > MAX_SECRET_LENGTH) {
     throw new RangeError(`The secret must have at most ${MAX_SECRET_LENGTH} bytes`);
   }
-  if (Object.keys(expected.pcrs ?? {}).length === 0) {
+  if (expected.pcrs === undefined) {
     throw new TypeError("pcrs must name a register: the secret could go to any enclave of anyone");
   }
   const bound = new Uint8Array(document);
@@ -243,8 +247,8 @@ function notOfSession(): AttestationError {
 function checkContext(context: Uint8Array | undefined): Uint8Array {
   if (context === undefined) return new Uint8Array();
   if (!(context instanceof Uint8Array)) throw new TypeError("context must be a Uint8Array");
-  if (context.length <= MAX_CONTEXT_LENGTH) return context;
-  throw new RangeError(`context must have at most ${MAX_CONTEXT_LENGTH} bytes`);
+  if (context.length > 0 && context.length <= MAX_CONTEXT_LENGTH) return context;
+  throw new RangeError(`context must have 1 to ${MAX_CONTEXT_LENGTH} bytes`);
 }
 
 /** Without a copy where the bytes have a buffer of their own. */

@@ -5,16 +5,18 @@ import { type Certificate, parseCertificate } from "./certificate.ts";
 import { areSigned, checkChain, checkRoot, isSigned } from "./chain.ts";
 import { type AttestationDocument, decodeAttestationDocument } from "./document.ts";
 import { failed } from "./failures.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../pcrs.ts";
 
 export { AWS_ROOT_SHA256 } from "./chain.ts";
+export type { PcrsByIndex, PcrValue } from "../pcrs.ts";
 
 /** How far a document's timestamp may lie ahead of the time to verify at, in milliseconds: five minutes. */
 export const CLOCK_TOLERANCE_MS = 300_000;
 
-/** A platform configuration register: 32, 48 or 64 bytes, or their hex of either case. */
-export type PcrValue = Uint8Array | string;
-
-/** What a document is checked against besides its own signatures. */
+/**
+ * What a document is checked against besides its own signatures. An expectation that is given must be able to fail:
+ * one that is empty is refused. To expect nothing of a part, leave it out.
+ */
 export interface VerifyAttestationOptions {
   /** The root certificate to trust instead of AWS's, DER: that of a simulator. */
   readonly root?: Uint8Array | undefined;
@@ -22,14 +24,18 @@ export interface VerifyAttestationOptions {
   readonly at?: number | undefined;
   /** How old the document may be, milliseconds. Default: as old as its certificate allows, three hours. */
   readonly maxAgeMs?: number | undefined;
-  /** The nonce that has to be in the document. */
+  /** The nonce that has to be in the document, 1 byte or more. */
   readonly nonce?: Uint8Array | undefined;
-  /** The user data that have to be in the document. */
+  /** The user data that have to be in the document, 1 byte or more. */
   readonly userData?: Uint8Array | undefined;
   /** The public key that has to be in the document, in the same encoding. */
   readonly publicKey?: Uint8Array | undefined;
-  /** The PCRs that have to be in the document, by index 0 to 31; of a list, one has to be. */
-  readonly pcrs?: Readonly<Record<number, PcrValue | readonly PcrValue[]>> | undefined;
+  /**
+   * The PCRs that have to be in the document, by index 0 to 31; of a list, one has to be. A plain object, or a `Map`
+   * such as the `pcrs` of another document, which demands all that are in it: PCR3 and PCR4 too, which differ from
+   * instance to instance.
+   */
+  readonly pcrs?: PcrsByIndex<PcrValue | readonly PcrValue[]> | undefined;
   /** Accept enclaves in debug mode, whose PCR0 to PCR2 are zero and whose memory the parent can read. */
   readonly allowDebug?: boolean | undefined;
 }
@@ -84,8 +90,8 @@ export interface VerifyAttestationOptions {
  * @param options What to expect
  * @returns The document's fields
  * @throws {AttestationError} Whose `code` names the one check that failed
- * @throws {TypeError} When an argument is of a wrong type, or an option is not known
- * @throws {RangeError} When `maxAgeMs` is not a whole number from 0
+ * @throws {TypeError} When an argument is of a wrong type, an option is not known, or `pcrs` names no register
+ * @throws {RangeError} When `maxAgeMs` is not a whole number from 0, or an expectation is empty
  * @example
  * ```ts
  * import { verifyAttestation } from "enclave-kms/attestation";
@@ -140,34 +146,38 @@ interface AllowedPcr {
 }
 
 function checkExpectations(options: VerifyAttestationOptions): Expectations {
-  checkFields("options of verifyAttestation", options, OPTIONS);
-  const { root, at = Date.now(), nonce, userData, publicKey, pcrs = {}, allowDebug = false } = options;
-  for (const [name, bytes] of Object.entries({ root, nonce, userData, publicKey })) {
-    if (bytes !== undefined && !(bytes instanceof Uint8Array)) {
-      throw new TypeError(`${name} has to be a Uint8Array`);
-    }
-  }
+  const given = checkFields("options of verifyAttestation", options, OPTIONS);
+  const { at = Date.now(), allowDebug = false } = given;
   if (!Number.isFinite(at)) throw new TypeError("at has to be a number of milliseconds");
   if (typeof allowDebug !== "boolean") throw new TypeError("allowDebug has to be a boolean");
   const age = { min: 0, max: Number.MAX_SAFE_INTEGER, default: Number.MAX_SAFE_INTEGER };
-  const maxAgeMs = checkInteger("maxAgeMs", options.maxAgeMs, age);
-  return { root, at, maxAgeMs, nonce, userData, publicKey, pcrs: allowedPcrs(pcrs), allowDebug };
+  return {
+    at,
+    allowDebug,
+    maxAgeMs: checkInteger("maxAgeMs", given.maxAgeMs, age),
+    root: expectedBytes("root", given.root),
+    nonce: expectedBytes("nonce", given.nonce),
+    userData: expectedBytes("userData", given.userData),
+    publicKey: expectedBytes("publicKey", given.publicKey),
+    pcrs: given.pcrs === undefined ? [] : allowedPcrs(given.pcrs),
+  };
+}
+
+function expectedBytes(field: string, value: unknown): Uint8Array | undefined {
+  if (value === undefined) return undefined;
+  if (!(value instanceof Uint8Array)) throw new TypeError(`${field} has to be a Uint8Array`);
+  if (value.length > 0) return value;
+  throw new RangeError(`${field} has to have a byte to expect: leave it out to expect nothing`);
 }
 
 function allowedPcrs(pcrs: unknown): AllowedPcr[] {
-  if (typeof pcrs !== "object" || pcrs === null) throw new TypeError("pcrs has to be an object");
-  return Object.entries(pcrs).map(([index, allowed]: [string, unknown]) => {
-    if (!/^(?:[12]?[0-9]|3[01])$/.test(index)) throw new TypeError("pcrs has an index that is not 0 to 31");
-    const values: readonly unknown[] = Array.isArray(allowed) ? allowed : [allowed];
+  const allowed = readPcrs("pcrs", pcrs).map(([index, value]) => {
+    const values: readonly unknown[] = Array.isArray(value) ? value : [value];
     if (values.length === 0) throw new TypeError(`pcrs[${index}] has to have a value`);
-    return { index: Number(index), values: values.map((value) => pcrHex(index, value)) };
+    return { index, values: values.map((one) => pcrHex(`pcrs[${index}]`, one)) };
   });
-}
-
-function pcrHex(index: string, value: unknown): string {
-  const hex = value instanceof Uint8Array ? toHex(value) : String(value).toLowerCase();
-  if (/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/.test(hex)) return hex;
-  throw new TypeError(`pcrs[${index}] has to be 32, 48 or 64 bytes, or their hex`);
+  if (allowed.length > 0) return allowed;
+  throw new TypeError("pcrs must name a register: without one, any enclave of anyone passes");
 }
 
 /** The document's own first: whatever was changed on its way fails there, at the price of one verification. */

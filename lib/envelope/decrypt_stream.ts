@@ -3,7 +3,7 @@ import { KmsError } from "../errors.ts";
 import { CALL_FIELDS, type CallOptions } from "../request_fields.ts";
 import type { SecretBytes } from "../secret_bytes.ts";
 import { checkStreamCall } from "./encrypt_stream.ts";
-import { checkMessageContext, type EncryptionContext, expectContext } from "./encryption_context.ts";
+import { checkExpectedContext, type EncryptionContext, expectContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import { openFrame } from "./frames.ts";
 import { type DataKeyOpener, expectDataKey, isKeyArn } from "./key_client.ts";
@@ -24,7 +24,10 @@ export interface DecryptStreamOptions extends CallOptions {
    * then whoever may encrypt under any key that this enclave may use can make messages for it.
    */
   readonly keyId: string;
-  /** Pairs that the message must have. It may have more, and KMS is given all of them. */
+  /**
+   * Pairs that the message must have: one or more, or leave it out to take any message. It may have more, and KMS is
+   * given all of them.
+   */
   readonly encryptionContext?: EncryptionContext | undefined;
   /**
    * The longest frame to take from another writer, in bytes, 1024 to 67108864, and so about the memory that it
@@ -35,6 +38,7 @@ export interface DecryptStreamOptions extends CallOptions {
 
 /** {@link DecryptStreamOptions}, checked. */
 interface CheckedDecryptOptions {
+  readonly signal: AbortSignal | undefined;
   readonly keyId: string;
   readonly encryptionContext: EncryptionContext;
   readonly maxFrameBytes: number;
@@ -81,18 +85,20 @@ const FIELDS = ["keyId", "encryptionContext", "maxFrameBytes", ...CALL_FIELDS];
  * ```
  */
 export function decryptStream(client: DataKeyOpener, options: DecryptStreamOptions): EnvelopeStream {
-  return pullStream(decryption(client, checkOptions(options)), options.signal);
+  const checked = checkOptions(options);
+  return pullStream(decryption(client, checked), checked.signal);
 }
 
-function checkOptions(options: DecryptStreamOptions): CheckedDecryptOptions {
-  checkFields("options of a decryption", options, FIELDS);
+function checkOptions(given: DecryptStreamOptions): CheckedDecryptOptions {
+  const options = checkFields("options of a decryption", given, FIELDS);
   const { keyId } = options;
   if (typeof keyId !== "string" || (keyId !== ANY_KEY && !isKeyArn(keyId))) {
     throw new TypeError(`keyId must be the key's ARN, which messages name it by, or "${ANY_KEY}"`);
   }
   return {
+    signal: options.signal,
     keyId,
-    encryptionContext: checkMessageContext(options.encryptionContext),
+    encryptionContext: checkExpectedContext(options.encryptionContext),
     maxFrameBytes: checkInteger("maxFrameBytes", options.maxFrameBytes, MAX_FRAME_RANGE),
     timeoutMs: checkStreamCall(options),
   };

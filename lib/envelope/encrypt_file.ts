@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
+import { checkRecord } from "../checks.ts";
 import { allocateOffHeap } from "../secret_bytes.ts";
 import { decryptStream, type DecryptStreamOptions } from "./decrypt_stream.ts";
 import { DEFAULT_FRAME_BYTES, encryptStream, type EncryptStreamOptions } from "./encrypt_stream.ts";
@@ -44,9 +45,10 @@ export interface FilePaths {
  */
 export async function encryptFile(
   client: DataKeySource,
-  { from, to, ...options }: FilePaths & EncryptStreamOptions,
+  options: FilePaths & EncryptStreamOptions,
 ): Promise<void> {
-  await convert({ from, to }, encryptStream(client, options));
+  const { paths, rest } = splitPaths(options);
+  await convert(paths, encryptStream(client, rest));
 }
 
 /**
@@ -63,9 +65,20 @@ export async function encryptFile(
  */
 export async function decryptFile(
   client: DataKeyOpener,
-  { from, to, ...options }: FilePaths & DecryptStreamOptions,
+  options: FilePaths & DecryptStreamOptions,
 ): Promise<void> {
-  await convert({ from, to }, decryptStream(client, options));
+  const { paths, rest } = splitPaths(options);
+  await convert(paths, decryptStream(client, rest));
+}
+
+/** The stream checks the rest; a rest of anything but a plain object would lack what its prototype has. */
+function splitPaths<Options>(
+  options: FilePaths & Options,
+): { paths: FilePaths; rest: Omit<Options, keyof FilePaths> } {
+  const { from, to, ...rest } = Object.fromEntries(checkRecord("The options", options)) as
+    & FilePaths
+    & Options;
+  return { paths: { from, to }, rest };
 }
 
 async function convert({ from, to }: FilePaths, stream: EnvelopeStream): Promise<void> {

@@ -43,6 +43,7 @@ export interface EncryptStreamOptions extends CallOptions {
 
 /** {@link EncryptStreamOptions}, checked. */
 interface CheckedEncryptOptions {
+  readonly signal: AbortSignal | undefined;
   readonly keyId: string;
   readonly encryptionContext: EncryptionContext;
   readonly frameBytes: number;
@@ -88,12 +89,14 @@ const FIELDS = ["keyId", "encryptionContext", "frameBytes", ...CALL_FIELDS];
  * ```
  */
 export function encryptStream(client: DataKeySource, options: EncryptStreamOptions): EnvelopeStream {
-  return pullStream(encryption(client, checkOptions(options)), options.signal);
+  const checked = checkOptions(options);
+  return pullStream(encryption(client, checked), checked.signal);
 }
 
-function checkOptions(options: EncryptStreamOptions): CheckedEncryptOptions {
-  checkFields("options of an encryption", options, FIELDS);
+function checkOptions(given: EncryptStreamOptions): CheckedEncryptOptions {
+  const options = checkFields("options of an encryption", given, FIELDS);
   return {
+    signal: options.signal,
     keyId: checkKeyId(options.keyId),
     encryptionContext: checkMessageContext(options.encryptionContext),
     frameBytes: checkInteger("frameBytes", options.frameBytes, FRAME_RANGE),

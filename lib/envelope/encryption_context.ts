@@ -1,28 +1,37 @@
 import { Buffer } from "node:buffer";
-import { checkEncryptionContext } from "../request_fields.ts";
+import { checkEncryptionContext, contextExcess } from "../request_fields.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 
 /** Names and values that are authenticated with a message, and readable in it. Not for secrets. */
 export type EncryptionContext = Readonly<Record<string, string>>;
 
 const RESERVED_PREFIX = "aws-crypto-";
-const MAX_BYTES = 0xffff;
 
 /**
  * @param value What the caller gave
  * @returns A frozen copy, empty for none
  * @throws {TypeError} When it is no object of strings, or has a name that the format keeps for itself
- * @throws {RangeError} When its encoding has more than 65535 bytes
+ * @throws {RangeError} When it is longer than KMS takes
  */
 export function checkMessageContext(value: unknown): EncryptionContext {
   const context = checkEncryptionContext(value) ?? Object.freeze({});
   if (Object.keys(context).some((name) => name.startsWith(RESERVED_PREFIX))) {
     throw new TypeError(`encryptionContext must not have names that begin with ${RESERVED_PREFIX}`);
   }
-  if (encodeContext(context).length > MAX_BYTES) {
-    throw new RangeError(`encryptionContext must have at most ${MAX_BYTES} bytes when encoded`);
-  }
   return context;
+}
+
+/**
+ * Checks a context that a message is compared with, and which an empty one would let pass.
+ *
+ * @param value What the caller gave
+ * @returns A frozen copy; empty only when nothing was given
+ * @throws What {@link checkMessageContext} throws, and a `TypeError` when it has no pair
+ */
+export function checkExpectedContext(value: unknown): EncryptionContext {
+  const context = checkMessageContext(value);
+  if (value === undefined || Object.keys(context).length > 0) return context;
+  throw new TypeError("encryptionContext must have a pair to expect: leave it out to take any message");
 }
 
 /**
@@ -42,7 +51,7 @@ export function encodeContext(context: EncryptionContext): Uint8Array {
 /**
  * @param bytes What {@link encodeContext} made; any order is accepted, because not all of AWS's
  *   implementations sort alike
- * @throws {EnvelopeError} `FORMAT`
+ * @throws {EnvelopeError} `FORMAT`; `LIMIT` when KMS would not take it
  */
 export function decodeContext(bytes: Uint8Array): EncryptionContext {
   if (bytes.length === 0) return Object.freeze({});
@@ -52,7 +61,15 @@ export function decodeContext(bytes: Uint8Array): EncryptionContext {
   for (let index = 0; index < count; index++) entries.push([reader.text(), reader.text()]);
   const context = Object.freeze(Object.fromEntries(entries));
   if (count === 0 || !reader.done || Object.keys(context).length !== count) throw malformed();
-  return context;
+  const excess = contextExcess(entries);
+  if (excess === undefined) return context;
+  throw new EnvelopeError(
+    "LIMIT",
+    "Cannot decrypt message: its encryption context is longer than KMS takes",
+    {
+      hint: `It must have ${excess}: was the message made by another tool, or damaged?`,
+    },
+  );
 }
 
 /**

@@ -71,21 +71,20 @@ export interface CedarOptions {
  * ```
  */
 export function cedarPolicy(text: string, options: CedarOptions = {}): Policy {
-  checkFields("Cedar options", options, ["name", "fuel", "remembered", "attributes", "onWarning"]);
-  const fuel = checkInteger("fuel", options.fuel, { min: 1, max: MAX_FUEL, default: MAX_FUEL });
-  const remembered = checkInteger("remembered", options.remembered, {
+  const { name = "cedar", attributes, onWarning, ...limits } = checkFields("Cedar options", options, [
+    ...["name", "fuel", "remembered", "attributes", "onWarning"],
+  ]);
+  const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: MAX_FUEL });
+  const remembered = checkInteger("remembered", limits.remembered, {
     min: 0,
     max: MAX_REMEMBERED,
     default: DEFAULT_REMEMBERED,
   });
-  const source: Source = { text, ...scanPolicyText(text), schema: cedarSchema(options.attributes) };
-  validate(source, options.onWarning);
+  const source: Source = { text, ...scanPolicyText(text), schema: cedarSchema(attributes) };
+  validate(source, onWarning);
   const policy = new CedarPolicy({ ...source, slices: slice(source) }, fuel, remembered);
   policy.tryCanaries();
-  return Object.freeze({
-    name: options.name ?? "cedar",
-    decide: (facts: PolicyFacts) => policy.decide(facts),
-  });
+  return Object.freeze({ name, decide: (facts: PolicyFacts) => policy.decide(facts) });
 }
 
 /** What a policy is loaded from, at first and after each trap. */

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
-import { checkInteger, checkOneOf, checkWellFormed } from "../checks.ts";
+import { checkFields, checkInteger, checkOneOf, checkRecord, checkWellFormed } from "../checks.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../pcrs.ts";
 
 /** What a policy is asked about. */
 export type PolicyAction =
@@ -35,6 +36,20 @@ export interface Caller {
   readonly attributes: Readonly<Record<string, AttributeValue>>;
 }
 
+const PARTS: readonly string[] = [
+  ...[
+    "action",
+    "caller",
+    "keyId",
+    "region",
+    "encryptionContext",
+    "ciphertext",
+    "pcrs",
+    "time",
+    "recentCount",
+  ],
+];
+
 /** The parts that facts are made of. */
 export interface FactParts {
   /** What is asked for. */
@@ -49,8 +64,8 @@ export interface FactParts {
   readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
   /** The very bytes that go to KMS; undefined when the operation has none. */
   readonly ciphertext?: Uint8Array | undefined;
-  /** The enclave's PCRs in hex, by index 0 to 15. A frozen object is looked at once. */
-  readonly pcrs?: Readonly<Record<number, string>> | undefined;
+  /** The enclave's PCRs by index 0 to 15, as a document's `pcrs` has them. A frozen object is looked at once. */
+  readonly pcrs?: PcrsByIndex<PcrValue> | undefined;
   /** Seconds since 1970. */
   readonly time: number;
   /** The caller's requests in the window, with this one. */
@@ -102,7 +117,7 @@ const serialised = new WeakMap<PolicyFacts, Uint8Array>();
  *
  * @param parts The parts; the ciphertext is the very memory that goes to KMS afterwards
  * @returns The facts
- * @throws {TypeError} When a part is of a wrong type
+ * @throws {TypeError} When a part is missing, unknown or of a wrong type
  * @throws {RangeError} When a number is out of range, or all together are over 64 KiB
  * @example
  * ```ts
@@ -122,21 +137,22 @@ const serialised = new WeakMap<PolicyFacts, Uint8Array>();
  * ```
  */
 export function makeFacts(parts: FactParts): PolicyFacts {
-  const action = checkOneOf("action", parts.action, POLICY_ACTIONS);
-  if (action === undefined) throw new TypeError("action is missing");
+  const given = checkFields("parts of the facts", parts, PARTS);
+  const { keyId = "", encryptionContext = {}, pcrs = {} } = given;
   const facts: PolicyFacts = deepFreeze({
-    principal: checkCaller(parts.caller),
-    action,
-    resource: { key: checkString("keyId", parts.keyId ?? ""), region: checkString("region", parts.region) },
+    principal: checkCaller(given.caller),
+    action: checkAction(given.action),
+    resource: { key: checkString("keyId", keyId), region: checkString("region", given.region) },
     context: {
       encryptionContext: mapRecord(
-        parts.encryptionContext ?? {},
+        "encryptionContext",
+        encryptionContext,
         (value) => checkString("encryptionContext", value),
       ),
-      ...describeCiphertext(parts.ciphertext),
-      pcrs: checkPcrs(parts.pcrs ?? {}),
-      time: checkInteger("time", parts.time, { min: 0, max: Number.MAX_SAFE_INTEGER }),
-      recentCount: checkInteger("recentCount", parts.recentCount, { min: 0, max: Number.MAX_SAFE_INTEGER }),
+      ...describeCiphertext(given.ciphertext),
+      pcrs: checkPcrs(pcrs),
+      time: checkInteger("time", given.time, { min: 0, max: Number.MAX_SAFE_INTEGER }),
+      recentCount: checkInteger("recentCount", given.recentCount, { min: 0, max: Number.MAX_SAFE_INTEGER }),
     },
   });
   const bytes = new TextEncoder().encode(JSON.stringify(facts));
@@ -206,14 +222,21 @@ export function canaryFacts(action: PolicyAction, cid = 3): PolicyFacts {
   });
 }
 
-function checkCaller(caller: Caller): Caller {
+function checkAction(given: unknown): PolicyAction {
+  const action = checkOneOf("action", given, POLICY_ACTIONS);
+  if (action === undefined) throw new TypeError(`action must be one of ${POLICY_ACTIONS.join(", ")}`);
+  return action;
+}
+
+function checkCaller(given: unknown): Caller {
+  const { cid, attributes } = checkFields("caller", given as Record<string, unknown>, ["cid", "attributes"]);
   return {
-    cid: checkInteger("cid", caller.cid, { min: 0, max: 0xffff_ffff }),
-    attributes: mapRecord(caller.attributes, checkAttribute),
+    cid: checkInteger("cid", cid, { min: 0, max: 0xffff_ffff }),
+    attributes: mapRecord("attributes", attributes, checkAttribute),
   };
 }
 
-function checkAttribute(value: AttributeValue): AttributeValue {
+function checkAttribute(value: unknown): AttributeValue {
   if (typeof value === "boolean") return value;
   if (typeof value === "string") return checkString("attributes", value);
   if (Array.isArray(value)) return value.map((item) => checkString("attributes", item));
@@ -223,20 +246,18 @@ function checkAttribute(value: AttributeValue): AttributeValue {
 /** What frozen PCRs came to: a server has the same ones for every request, and there are 16 to check. */
 const checkedPcrs = new WeakMap<object, Readonly<Record<string, string>>>();
 
-function checkPcrs(pcrs: Readonly<Record<number, string>>): Readonly<Record<string, string>> {
+function checkPcrs(pcrs: NonNullable<FactParts["pcrs"]>): Readonly<Record<string, string>> {
   const known = checkedPcrs.get(pcrs);
   if (known !== undefined) return known;
-  const checked = Object.fromEntries(Object.entries(pcrs).map(checkPcr));
-  if (Object.isFrozen(pcrs)) checkedPcrs.set(pcrs, checked);
+  const checked = Object.fromEntries(readPcrs("pcrs", pcrs).map(checkPcr));
+  // A frozen Map can change all the same.
+  if (!(pcrs instanceof Map) && Object.isFrozen(pcrs)) checkedPcrs.set(pcrs, checked);
   return checked;
 }
 
-function checkPcr([index, hex]: readonly [string, string]): [name: string, hex: string] {
-  const number = checkInteger("pcrs", Number(index), { min: 0, max: 15 });
-  if (typeof hex !== "string" || !/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/.test(hex)) {
-    throw new TypeError("pcrs must be lowercase hex of 32, 48 or 64 bytes");
-  }
-  return [`pcr${number}`, hex];
+function checkPcr([index, value]: readonly [number, unknown]): [name: string, hex: string] {
+  const number = checkInteger("pcrs", index, { min: 0, max: 15 });
+  return [`pcr${number}`, pcrHex(`pcrs[${number}]`, value)];
 }
 
 function describeCiphertext(ciphertext: Uint8Array | undefined) {
@@ -251,9 +272,9 @@ function checkString(field: string, value: unknown): string {
   return checkWellFormed(field, value);
 }
 
-function mapRecord<T>(record: Readonly<Record<string, T>>, check: (value: T) => T): Record<string, T> {
+function mapRecord<T>(field: string, record: unknown, check: (value: unknown) => T): Record<string, T> {
   return Object.fromEntries(
-    Object.entries(record).map(([name, value]) => [checkString("names", name), check(value)]),
+    checkRecord(field, record).map(([name, value]) => [checkString("names", name), check(value)]),
   );
 }
 

@@ -20,6 +20,7 @@ export {
   type PolicyFacts,
   serialisedFacts,
 } from "./facts.ts";
+export type { PcrsByIndex, PcrValue } from "../pcrs.ts";
 export { allOf, anyOf, decideSafely, denyAll, type Policy, type PolicyDecision } from "./policy.ts";
 export { type AttributeType, type AttributeTypes, cedarSchema, DEFAULT_ATTRIBUTES } from "./schema.ts";
 export { MAX_MODULE_BYTES, POLICY_ABI, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";

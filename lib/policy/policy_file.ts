@@ -1,4 +1,5 @@
 import { readFileSync, type Stats, statSync } from "node:fs";
+import { checkFields } from "../checks.ts";
 import { PolicyLoadError } from "../errors.ts";
 import { type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
 import type { PolicyFacts } from "./facts.ts";
@@ -19,12 +20,14 @@ export interface PolicyFileOptions {
  * @param path The file's path
  * @param options The limits
  * @returns The policy, under the file's name
+ * @throws {TypeError} When an option is unknown or of a wrong type
  * @throws {PolicyLoadError} When the file cannot be read, is of another kind, or holds no usable policy
  */
 export function loadPolicyFile(path: string, options: PolicyFileOptions = {}): Policy {
+  const { cedar, plugin } = checkFields("policy file options", options, ["cedar", "plugin"]);
   const name = path.replace(/^.*[/\\]/, "");
-  if (name.endsWith(".cedar")) return cedarPolicy(readText(path), { ...options.cedar, name });
-  if (name.endsWith(".wasm")) return wasmPolicy(readBytes(path), { ...options.plugin, name });
+  if (name.endsWith(".cedar")) return cedarPolicy(readText(path), { ...cedar, name });
+  if (name.endsWith(".wasm")) return wasmPolicy(readBytes(path), { ...plugin, name });
   throw fileError("its name ends neither in .cedar nor in .wasm");
 }
 

@@ -1,4 +1,4 @@
-import { checkInteger } from "../checks.ts";
+import { checkFields, checkInteger } from "../checks.ts";
 
 /** How far back a {@link RateCounter} looks. */
 export interface RateOptions {
@@ -49,12 +49,14 @@ export class RateCounter {
    * Starts with nothing counted.
    *
    * @param options The window and the clock
+   * @throws {TypeError} When an option is unknown or of a wrong type
    * @throws {RangeError} When the window is out of range
    */
   constructor(options: RateOptions = {}) {
+    const { windowSeconds, now } = checkFields("rate options", options, ["windowSeconds", "now"]);
     const range = { min: 1, max: 86_400, default: 60 };
-    this.#stepMs = checkInteger("windowSeconds", options.windowSeconds, range) * 1000 / STEPS;
-    this.#now = options.now ?? (() => performance.now());
+    this.#stepMs = checkInteger("windowSeconds", windowSeconds, range) * 1000 / STEPS;
+    this.#now = now ?? (() => performance.now());
   }
 
   /**

@@ -1,3 +1,5 @@
+import { checkRecord } from "../checks.ts";
+
 /** What an attribute that the operator gives to a caller may be. */
 export type AttributeType = "String" | "Long" | "Boolean" | "Set<String>";
 
@@ -41,7 +43,7 @@ const RESERVED: readonly string[] = ["cid", "true", "false", "if", "then", "else
  * ```
  */
 export function cedarSchema(attributes: AttributeTypes = DEFAULT_ATTRIBUTES): string {
-  const assigned = Object.entries(attributes).map(([name, type]) => {
+  const assigned = checkRecord("attributes", attributes).map(([name, type]) => {
     if (!ATTRIBUTE_NAME.test(name) || RESERVED.includes(name)) {
       throw new TypeError(
         "A caller's attribute needs a name of letters, digits and _, and not a word of Cedar's",

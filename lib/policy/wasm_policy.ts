@@ -70,11 +70,12 @@ export interface WasmOptions {
  * ```
  */
 export function wasmPolicy(bytes: Uint8Array, options: WasmOptions = {}): Policy {
-  checkFields("plug-in options", options, ["name", "fuel", "memoryPages"]);
-  const fuel = checkInteger("fuel", options.fuel, { min: 1, max: MAX_FUEL, default: MAX_FUEL });
+  const { name = "plug-in", ...limits } = checkFields("plug-in options", options, [
+    ...["name", "fuel", "memoryPages"],
+  ]);
+  const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: MAX_FUEL });
   const pages = { min: 1, max: MAX_MEMORY_PAGES, default: 256 };
-  const module = compile(bytes, checkInteger("memoryPages", options.memoryPages, pages));
-  const name = options.name ?? "plug-in";
+  const module = compile(bytes, checkInteger("memoryPages", limits.memoryPages, pages));
   const plugin: Plugin = { module, name, fuel };
   tryCanaries(plugin);
   return Object.freeze({ name, decide: (facts: PolicyFacts) => decide(plugin, facts) });

@@ -161,8 +161,10 @@ export class Listener implements AsyncDisposable {
   }
 }
 
-function checkOptions(options: ListenOptions) {
-  checkFields("listen options", options, ["backlog", "maxConnections", "giveWay", "idleTimeoutMs"]);
+function checkOptions(given: ListenOptions) {
+  const options = checkFields("listen options", given, [
+    ...["backlog", "maxConnections", "giveWay", "idleTimeoutMs"],
+  ]);
   const { giveWay } = options;
   if (giveWay !== undefined && typeof giveWay !== "function") {
     throw new TypeError("giveWay must be a function");

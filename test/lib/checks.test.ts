@@ -1,20 +1,76 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { checkFields, checkInteger, checkOneOf, checkText, checkWellFormed } from "../../lib/checks.ts";
+import {
+  checkFields,
+  checkInteger,
+  checkOneOf,
+  checkRecord,
+  checkText,
+  checkWellFormed,
+} from "../../lib/checks.ts";
+import { fromOtherRealm, NO_RECORDS } from "../support/records.ts";
 
 const refuses = (name: "TypeError" | "RangeError", message: string, check: () => unknown) =>
   assert.throws(check, { name, message });
 
+describe("checkRecord()", () => {
+  test("reads what a plain object has of its own, of this realm, of another, and without a prototype", () => {
+    for (const record of [{ a: 1 }, { __proto__: null, a: 1 }, fromOtherRealm("({ a: 1 })")]) {
+      assert.deepEqual(checkRecord("pairs", record), [["a", 1]]);
+    }
+    assert.deepEqual(checkRecord("pairs", {}), []);
+    assert.deepEqual(checkRecord("pairs", JSON.parse('{"__proto__":"x"}')), [["__proto__", "x"]]);
+  });
+
+  for (const [name, value] of NO_RECORDS) {
+    test(`refuses ${name}`, () => {
+      assert.throws(() => checkRecord("pairs", value), { name: "TypeError", message: /^pairs must / });
+    });
+  }
+
+  test("reads each value once", () => {
+    let reads = 0;
+    const record = {
+      get a() {
+        return ++reads;
+      },
+    };
+    assert.deepEqual(checkRecord("pairs", record), [["a", 1]]);
+  });
+
+  test("says what to do with a Map", () => {
+    const message =
+      "pairs must be a plain object, not a Map or another collection: Object.fromEntries() makes one";
+    refuses("TypeError", message, () => checkRecord("pairs", new Map([["a", 1]])));
+    refuses("TypeError", "pairs must be a plain object, not an array", () => checkRecord("pairs", ["a"]));
+    refuses("TypeError", "pairs must be a plain object, not an instance of a class", () => {
+      checkRecord("pairs", new Date());
+    });
+  });
+});
+
 describe("checkFields()", () => {
+  test("returns a copy that later changes and Object.prototype do not reach", () => {
+    const value: { a: number; b?: number } = { a: 1 };
+    const checked = checkFields("thing", value, ["a", "b"]);
+    value.a = 2;
+    Object.defineProperty(Object.prototype, "b", { value: 7, configurable: true });
+    try {
+      assert.equal(value.b, 7);
+      assert.deepEqual([checked.a, checked.b], [1, undefined]);
+    } finally {
+      delete (Object.prototype as { b?: number }).b;
+    }
+  });
+
   test("passes objects whose fields are all known", () => {
-    const value = { a: 1 };
-    assert.equal(checkFields("thing", value, ["a", "b"]), value);
-    assert.deepEqual(checkFields("thing", {}, []), {});
+    assert.deepEqual({ ...checkFields("thing", { a: 1 }, ["a", "b"]) }, { a: 1 });
+    assert.deepEqual({ ...checkFields("thing", {}, []) }, {});
   });
 
   test("refuses what is no object", () => {
     for (const value of [undefined, null, 7, "text", () => {}]) {
-      refuses("TypeError", "The thing must be an object", () => checkFields("thing", value, []));
+      refuses("TypeError", "The thing must be a plain object", () => checkFields("thing", value, []));
     }
   });
 

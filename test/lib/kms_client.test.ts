@@ -32,7 +32,7 @@ const bytes = (length: number) => new Uint8Array(length);
 const request = (fields: object) => ({ ciphertext: bytes(100), ...fields });
 
 const BAD_REQUESTS: readonly Mistake[] = [
-  ["no object", undefined, TypeError, /decrypt request must be an object/],
+  ["no object", undefined, TypeError, /decrypt request must be a plain object/],
   ["no ciphertext", {}, TypeError, /^ciphertext must be/],
   [
     "an empty ciphertext",
@@ -115,7 +115,7 @@ const BAD_OPTIONS: readonly (readonly [
   expected: typeof TypeError | typeof RangeError,
   message: RegExp,
 ])[] = [
-  ["nothing", () => undefined, TypeError, /options must be an object/],
+  ["nothing", () => undefined, TypeError, /options must be a plain object/],
   ["no region", () => options({ region: undefined }), TypeError, /region/],
   ["a region with a slash", () => options({ region: "us-east-1/x" }), TypeError, /region/],
   ["a region that leads elsewhere", () => options({ region: "x.example.com#" }), TypeError, /region/],

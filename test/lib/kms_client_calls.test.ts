@@ -140,7 +140,7 @@ describe("KmsClient", () => {
 
   test("takes nothing for options but an object", async () => {
     for (const options of [undefined, null, 7]) {
-      await assert.rejects(kmsDecrypt(options as never), /^TypeError: The options must be an object$/);
+      await assert.rejects(kmsDecrypt(options as never), /^TypeError: The options must be a plain object$/);
     }
   });
 });

@@ -139,7 +139,7 @@ describe("checkOptions()", () => {
 
   test("refuses endpoints that are none", () => {
     const transports = "endpoint.transport must be one of vsock, tcp, unix";
-    refuses("TypeError", "The endpoint must be an object", { endpoint: "vsock:3:8000" });
+    refuses("TypeError", "The endpoint must be a plain object", { endpoint: "vsock:3:8000" });
     refuses("TypeError", transports, { endpoint: {} });
     refuses("TypeError", transports, { endpoint: { transport: "udp" } });
     refuses("TypeError", /^The endpoint has no field `address`/, { endpoint: { address: 1 } });

@@ -62,7 +62,7 @@ describe("checkDecryptRequest()", () => {
 
   test("refuses what is wrong by its name", () => {
     const request = (fields: object) => give(checkDecryptRequest, { ciphertext: BYTES, ...fields });
-    refuses("TypeError", "The decrypt request must be an object", give(checkDecryptRequest, undefined));
+    refuses("TypeError", "The decrypt request must be a plain object", give(checkDecryptRequest, undefined));
     refuses(
       "TypeError",
       /^encryptionAlgorithm must be one of SYMMETRIC/,
@@ -94,8 +94,8 @@ describe("checkDecryptRequest()", () => {
   });
 
   test("refuses contexts that are none", () => {
-    const message = "encryptionContext must be an object of strings";
-    for (const encryptionContext of [null, 7, "a", ["a"], () => {}]) {
+    const message = "encryptionContext must be a plain object";
+    for (const encryptionContext of [null, 7, "a", () => {}]) {
       refuses("TypeError", message, give(checkDecryptRequest, { ciphertext: BYTES, encryptionContext }));
     }
     refuses(
@@ -103,6 +103,20 @@ describe("checkDecryptRequest()", () => {
       "encryptionContext must have strings only as values",
       give(checkDecryptRequest, { ciphertext: BYTES, encryptionContext: { a: 1 } }),
     );
+  });
+
+  test("takes a context of 128 pairs, and of 8192 bytes, and none greater", () => {
+    const given = (encryptionContext: Record<string, string>) => ({ ciphertext: BYTES, encryptionContext });
+    const pairs = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, ""]));
+    assert.equal(Object.keys(checkDecryptRequest(given(pairs(128))).encryptionContext ?? {}).length, 128);
+    const tooMany = "encryptionContext must have at most 128 pairs, not 129";
+    refuses("RangeError", tooMany, give(checkDecryptRequest, given(pairs(129))));
+    // Two names of a letter, one value in letters of three bytes, and two bytes for each pair.
+    const long = (letters: number) => ({ a: "€".repeat(2000), b: "x".repeat(letters) });
+    assert.deepEqual(checkDecryptRequest(given(long(2186))).encryptionContext, long(2186));
+    const tooLong = "encryptionContext must have at most 8192 bytes, not 8193";
+    refuses("RangeError", tooLong, give(checkDecryptRequest, given(long(2187))));
   });
 
   test("takes ten grant tokens of 8192 characters, and no token for none", () => {

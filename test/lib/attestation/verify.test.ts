@@ -107,7 +107,7 @@ for (const documentForm of ["indefinite", "definite"] as const) {
     });
 
     test("refuses another nonce, and a document without one", async () => {
-      await assertFails("NONCE", verifyAttestation(document, { ...options, nonce: new Uint8Array() }));
+      await assertFails("NONCE", verifyAttestation(document, { ...options, nonce: new Uint8Array(1) }));
       const without = await nsm.attest();
       await assertFails("NONCE", verifyAttestation(without, { ...options, nonce: NONCE }));
     });
@@ -169,7 +169,6 @@ for (const documentForm of ["indefinite", "definite"] as const) {
       await assertFails("USER_DATA", verifyAttestation(both, { ...options, userData: publicKey }));
       await assertFails("PUBLIC_KEY", verifyAttestation(document, { ...options, publicKey }));
       await assertFails("USER_DATA", verifyAttestation(document, { ...options, userData }));
-      await assertFails("USER_DATA", verifyAttestation(document, { ...options, userData: new Uint8Array() }));
     });
 
     test("takes registers 0 to 31, of 32, 48 and 64 bytes, for what may be asked of", async () => {
@@ -278,28 +277,28 @@ for (const documentForm of ["indefinite", "definite"] as const) {
         [/^at has to be a number of milliseconds$/, { at: "now" }],
         [/^at has to be a number of milliseconds$/, { at: NaN }],
         ...["32", "99", "100", "-1", "x", "01", "1x", "x1", ""].map((index) =>
-          [/^pcrs has an index that is not 0 to 31$/, { pcrs: { [index]: "00".repeat(48) } }] as const
+          [/^pcrs must have no index that is not 0 to 31$/, { pcrs: { [index]: "00".repeat(48) } }] as const
         ),
-        [/^pcrs\[0\] has to be 32, 48 or 64 bytes, or their hex$/, { pcrs: { 0: "zz" } }],
+        [/^pcrs\[0\] must be 32, 48 or 64 bytes, or their hex$/, { pcrs: { 0: "zz" } }],
         ...[0, 31, 33, 47, 49, 63, 65].flatMap((length) =>
           [new Uint8Array(length), "0a".repeat(length)].map((value) =>
-            [/^pcrs\[7\] has to be 32, 48 or 64 bytes, or their hex$/, { pcrs: { 7: value } }] as const
+            [/^pcrs\[7\] must be 32, 48 or 64 bytes, or their hex$/, { pcrs: { 7: value } }] as const
           )
         ),
         ...["a", "z".repeat(64), "z".repeat(96), "z".repeat(128)].map((value) =>
-          [/^pcrs\[0\] has to be 32/, { pcrs: { 0: value } }] as const
+          [/^pcrs\[0\] must be 32/, { pcrs: { 0: value } }] as const
         ),
-        [/^pcrs\[0\] has to be 32/, { pcrs: { 0: `x${"00".repeat(48)}` } }],
-        [/^pcrs\[0\] has to be 32/, { pcrs: { 0: `${"00".repeat(48)}\n` } }],
+        [/^pcrs\[0\] must be 32/, { pcrs: { 0: `x${"00".repeat(48)}` } }],
+        [/^pcrs\[0\] must be 32/, { pcrs: { 0: `${"00".repeat(48)}\n` } }],
         [/^pcrs\[0\] has to have a value$/, { pcrs: { 0: [] } }],
-        [/^pcrs\[0\] has to be 32/, { pcrs: { 0: ["00".repeat(48), null] } }],
-        [/^pcrs has to be an object$/, { pcrs: null }],
-        [/^pcrs has to be an object$/, { pcrs: "x" }],
+        [/^pcrs\[0\] must be 32/, { pcrs: { 0: ["00".repeat(48), null] } }],
+        [/^pcrs must be a plain object or a Map$/, { pcrs: null }],
+        [/^pcrs must be a plain object or a Map$/, { pcrs: "x" }],
         [/^userData has to be a Uint8Array$/, { userData: "x" }],
         [/^publicKey has to be a Uint8Array$/, { publicKey: null }],
         [/^maxAgeMs must be a number$/, { maxAgeMs: "1" }],
         [/^allowDebug has to be a boolean$/, { allowDebug: 1 }],
-        [/options of verifyAttestation has no field `pcr`/, { pcr: { 0: "00".repeat(48) } }],
+        [/options of verifyAttestation have no field `pcr`/, { pcr: { 0: "00".repeat(48) } }],
       ];
       for (const [message, given] of wrong) {
         const work = verifyAttestation(document, { ...options, ...given as VerifyAttestationOptions });

@@ -55,7 +55,10 @@ describe("the AWS Encryption SDK", () => {
           const ours = await encrypt(plaintext, { frameBytes, encryptionContext: context });
           assert.deepEqual((await awsDecrypt(ours)).plaintext, plaintext);
           const theirs = await awsEncrypt(plaintext, { frameLength: frameBytes, encryptionContext: context });
-          assert.deepEqual(await decrypt(theirs, { encryptionContext: context }), plaintext);
+          assert.deepEqual(
+            await decrypt(theirs, Object.keys(context).length > 0 ? { encryptionContext: context } : {}),
+            plaintext,
+          );
         },
       ),
       { numRuns: 40 },

@@ -25,12 +25,12 @@ describe("encodeContext()", () => {
 describe("checkMessageContext()", () => {
   test("takes a context that fills its length, and none longer", () => {
     const context = (length: number) => ({ a: "x".repeat(length) });
-    // A count, two lengths and the name.
-    const room = 65_535 - 2 - 2 - 2 - 1;
+    // The name, and two bytes for the pair.
+    const room = 8192 - 1 - 2;
     assert.deepEqual(checkMessageContext(context(room)), context(room));
     assert.throws(() => checkMessageContext(context(room + 1)), {
       name: "RangeError",
-      message: "encryptionContext must have at most 65535 bytes when encoded",
+      message: "encryptionContext must have at most 8192 bytes, not 8193",
     });
     assert.deepEqual(checkMessageContext(undefined), {});
     assert.ok(Object.isFrozen(checkMessageContext(undefined)));
@@ -47,6 +47,19 @@ describe("checkMessageContext()", () => {
 });
 
 describe("decodeContext()", () => {
+  test("refuses what KMS would not take, and says how much that is", () => {
+    const pairs = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, ""]));
+    assert.equal(Object.keys(decodeContext(encodeContext(pairs(128)))).length, 128);
+    const cases = [
+      [pairs(129), /at most 128 pairs, not 129/],
+      [{ a: "x".repeat(8190) }, /at most 8192 bytes, not/],
+    ] as const;
+    for (const [context, hint] of cases) {
+      assert.throws(() => decodeContext(encodeContext(context)), { code: "ERR_ENVELOPE_LIMIT", hint });
+    }
+  });
+
   test("takes no bytes for no pair, and freezes what it returns", () => {
     assert.deepEqual(decodeContext(new Uint8Array()), {});
     assert.ok(Object.isFrozen(decodeContext(new Uint8Array())));

@@ -39,7 +39,7 @@ describe("makeFacts()", () => {
     facts({ pcrs: open });
     open[0] = "cd".repeat(48);
     assert.deepEqual(facts({ pcrs: open }).context.pcrs, { pcr0: "cd".repeat(48) });
-    assert.throws(() => facts({ pcrs: Object.freeze(pcrs("AB")) }), TypeError);
+    assert.deepEqual(facts({ pcrs: Object.freeze(pcrs("AB")) }).context.pcrs, { pcr0: "ab".repeat(48) });
   });
 
   test("reads each part once", () => {
@@ -107,7 +107,7 @@ describe("makeFacts()", () => {
     wrong({ encryptionContext: { tenant: { __entity: { type: "Caller", id: "7" } } } }, TypeError);
     wrong({ encryptionContext: { "a\0b": "c" } }, TypeError);
     wrong({ ciphertext: "AQID" }, TypeError);
-    for (const pcrs of [{ 0: "AB".repeat(48) }, { 0: "ab" }, { 0: 7 }]) wrong({ pcrs }, TypeError);
+    for (const pcrs of [{ 0: "ab" }, { 0: 7 }]) wrong({ pcrs }, TypeError);
     wrong({ pcrs: { 16: "ab".repeat(48) } }, RangeError);
     wrong({ time: -1 }, RangeError);
     wrong({ recentCount: 2 ** 53 }, RangeError);

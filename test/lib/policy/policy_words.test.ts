@@ -22,7 +22,7 @@ describe("facts", () => {
   /** What is wrong with a part, in the library's words. */
   const WRONG: readonly (readonly [parts: object, name: string, message: RegExp])[] = [
     [{ action: "decrypt" }, "TypeError", /^action must be one of Decrypt, GenerateDataKey, /],
-    [{ action: undefined }, "TypeError", /^action is missing$/],
+    [{ action: undefined }, "TypeError", /^action must be one of Decrypt, GenerateDataKey, /],
     [{ keyId: 7 }, "TypeError", /^keyId must be a string$/],
     [{ region: undefined }, "TypeError", /^region must be a string$/],
     [{ encryptionContext: { a: 1 } }, "TypeError", /^encryptionContext must be a string$/],
@@ -39,7 +39,8 @@ describe("facts", () => {
       "RangeError",
       /^attributes must be an integer from -90/,
     ],
-    [{ pcrs: { x: hex(48) } }, "RangeError", /^pcrs must be an integer from 0 to 15$/],
+    [{ pcrs: { x: hex(48) } }, "TypeError", /^pcrs must have no index that is not 0 to 31$/],
+    [{ pcrs: { 16: hex(48) } }, "RangeError", /^pcrs must be an integer from 0 to 15$/],
   ];
   for (const [parts, name, message] of WRONG) {
     test(`refuse ${JSON.stringify(parts)}`, () => {
@@ -47,7 +48,7 @@ describe("facts", () => {
     });
   }
 
-  test("take PCRs of 32, 48 and 64 bytes in lowercase hex, and nothing else", () => {
+  test("take PCRs of 32, 48 and 64 bytes, and nothing else", () => {
     for (const length of [32, 48, 64]) {
       const pcrs = { 0: hex(length), 15: hex(length) };
       assert.deepEqual(facts({ pcrs }).context.pcrs, { pcr0: pcrs[0], pcr15: pcrs[15] });
@@ -67,7 +68,7 @@ describe("facts", () => {
     for (const value of [...wrong, "z".repeat(64), "z".repeat(96), "z".repeat(128), [hex(48)]]) {
       assert.throws(() => facts({ pcrs: { 0: value as string } }), {
         name: "TypeError",
-        message: "pcrs must be lowercase hex of 32, 48 or 64 bytes",
+        message: "pcrs[0] must be 32, 48 or 64 bytes, or their hex",
       });
     }
   });

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { afterAll, beforeAll, describe, test } from "#test";
+import { KmstoolSession } from "../../server/kmstool_session.ts";
+import { MAX_MESSAGE_BYTES } from "../../server/kmstool_messages.ts";
+import { RequestRecord } from "../../server/request_record.ts";
+import { ENCRYPTION_CONTEXT, Fixture, PARENT, RecordingPolicy, TENANT } from "./fixture.ts";
+
+/** A context of short pairs: what costs Cedar most for what it costs to send. */
+const pairs = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, ""]));
+
+describe("a context that KMS would not take", () => {
+  const policy = new RecordingPolicy();
+  let fixture: Fixture;
+
+  beforeAll(async () => {
+    fixture = await Fixture.start({ policy });
+    assert.equal((await fixture.setCredentials()).status, 204);
+  });
+  afterAll(() => fixture[Symbol.asyncDispose]());
+
+  test("is 400 over HTTP before the policy is asked", async () => {
+    const { keyId, ciphertext } = fixture;
+    const bodies: readonly (readonly [path: string, body: Record<string, unknown>])[] = [
+      ["/v1/decrypt", { ciphertext }],
+      ["/v1/encrypt", { keyId, plaintext: "AAAA" }],
+      ["/v1/generate-data-key", { keyId }],
+      ["/v1/generate-data-key-pair", { keyId, keyPairSpec: "ECC_NIST_P256" }],
+    ];
+    const wrong = [
+      [pairs(3000), "encryptionContext must have at most 128 pairs, not 3000"],
+      [{ tenant: "x".repeat(9000) }, "encryptionContext must have at most 8192 bytes, not 9008"],
+    ] as const;
+    for (const [path, body] of bodies) {
+      for (const dryRun of [false, true]) {
+        for (const [encryptionContext, expected] of wrong) {
+          const before = policy.asked.length;
+          const answer = await fixture.call(path, { ...body, dryRun, encryptionContext }, TENANT);
+          assert.equal(answer.status, 400, path);
+          const problem = await answer.json() as { code: string; errors: unknown };
+          assert.equal(problem.code, "ERR_BAD_REQUEST");
+          assert.deepEqual(problem.errors, [{ path: "", expected }]);
+          assert.equal(policy.asked.length - before, 0, path);
+        }
+      }
+    }
+    const before = policy.asked.length;
+    assert.equal((await fixture.call("/v1/decrypt", fixture.decryptBody, TENANT)).status, 200);
+    assert.equal(policy.asked.length - before, 1, "the same call with a context that KMS takes");
+  });
+
+  test("is refused over kmstool before the policy is asked", async () => {
+    using session = new KmstoolSession(fixture.service, undefined);
+    const ask = async (message: unknown) => {
+      const bytes = new TextEncoder().encode(JSON.stringify(message));
+      assert.ok(bytes.length < MAX_MESSAGE_BYTES, `${bytes.length} bytes`);
+      const answer = await session.handle(bytes, new RequestRecord("kmstool", PARENT));
+      return JSON.parse(new TextDecoder().decode(answer).slice(0, -1)) as unknown;
+    };
+    const { accessKeyId, secretAccessKey, sessionToken } = fixture.simulator.credentials;
+    await ask({
+      Operation: "SetClient",
+      AwsAccessKeyId: accessKeyId,
+      AwsSecretAccessKey: secretAccessKey,
+      AwsSessionToken: sessionToken,
+    });
+    const before = policy.asked.length;
+    const Ciphertext = fixture.ciphertext;
+    // As many as a message has room for.
+    for (const count of [129, 650]) {
+      const message = { Operation: "Decrypt", Ciphertext, EncryptionContext: pairs(count) };
+      await assert.rejects(ask(message), (error: Error) => {
+        assert.equal(error.message, "Could not decrypt ciphertext");
+        return /at most 128 pairs/.test(JSON.stringify(error.cause));
+      });
+    }
+    assert.equal(policy.asked.length - before, 0);
+    const message = { Operation: "Decrypt", Ciphertext, EncryptionContext: ENCRYPTION_CONTEXT };
+    assert.equal((await ask(message) as { Status: string }).Status, "Ok");
+    assert.equal(policy.asked.length - before, 1, "the same call with a context that KMS takes");
+  });
+});

@@ -1,0 +1,48 @@
+import { runInNewContext } from "node:vm";
+
+/** An object as another realm makes it: its prototype is not this realm's `Object.prototype`. */
+export function fromOtherRealm(expression: string): unknown {
+  return runInNewContext(expression);
+}
+
+class Context {
+  readonly tenant = "a";
+}
+
+/**
+ * What people, or attackers, give where a plain object of texts is wanted. Each holds a pair, which the usual ways to
+ * read a record leave out or misread.
+ */
+export const NO_RECORDS: readonly (readonly [name: string, value: unknown])[] = [
+  ["null", null],
+  ["a text", "tenant=a"],
+  ["a function", Object.assign(() => {}, { tenant: "a" })],
+  ["a Map", new Map([["tenant", "a"]])],
+  ["a Map of another realm", fromOtherRealm('new Map([["tenant", "a"]])')],
+  ["a Set", new Set(["tenant"])],
+  ["Headers", new Headers({ tenant: "a" })],
+  ["URLSearchParams", new URLSearchParams({ tenant: "a" })],
+  ["FormData", new FormData()],
+  ["an array", ["tenant", "a"]],
+  ["a list of pairs", [["tenant", "a"]]],
+  ["bytes", new Uint8Array(1)],
+  ["a date", new Date()],
+  ["an error", new Error("tenant")],
+  ["an instance of a class", new Context()],
+  ["pairs on a prototype", Object.create({ tenant: "a" })],
+  [
+    "pairs on a prototype without one",
+    Object.create(Object.create(null, { tenant: { value: "a" } }) as object),
+  ],
+  ["a pair under a symbol", { [Symbol("tenant")]: "a" }],
+  ["a hidden pair", Object.defineProperty({}, "tenant", { value: "a" })],
+  ["arguments", argumentsOf("a")],
+  ["a Map behind a proxy", new Proxy(new Map([["tenant", "a"]]), {})],
+  ["a promise", Promise.resolve({ tenant: "a" })],
+];
+
+function argumentsOf(..._: readonly string[]): unknown {
+  return (function () {
+    return arguments;
+  })();
+}
