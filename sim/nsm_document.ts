@@ -1,5 +1,6 @@
 import { encode } from "cbor2";
 import { type Identity, sign } from "./certificates.ts";
+import type { DocumentForm } from "./nsm.ts";
 import type { NsmErrorName } from "./nsm_commands.ts";
 
 /** What a module states. */
@@ -19,12 +20,6 @@ export interface DocumentFields {
   /** The nonce, or null. */
   readonly nonce: Uint8Array | null;
 }
-
-/**
- * Form of the signed payload: a map of open length, as AWS has written since the middle of 2025, or one of nine
- * fields, as it wrote before.
- */
-export type DocumentForm = "indefinite" | "definite";
 
 /** How a document is made. */
 export interface DocumentMaking {
