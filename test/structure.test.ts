@@ -58,6 +58,16 @@ describe("structure", () => {
     assert.ok(imports.some(({ from, to }) => from === "mod.ts" && to.startsWith("lib/")));
   });
 
+  test("what bundles hold asks for its own URL by way of ownUrl(), which a CommonJS bundle survives", () => {
+    const asking = files.filter((file) => /^(mod\.ts|lib|ffi|server|cli)/.test(file)).flatMap((file) => {
+      const uses = readFileSync(join(ROOT, file), "utf8").match(/.*\bimport\.meta\b.*/g) ?? [];
+      return uses.filter((line) => !/ownUrl\(import\.meta\.url\)|^ *(\/?\*|\/\/)/.test(line)).map((line) =>
+        `${file}: ${line}`
+      );
+    });
+    assert.deepEqual(asking, []);
+  });
+
   test("no room imports what ARCHITECTURE does not let it", () => {
     const wrong = imports.filter((edge) => !isAllowed(edge)).map(({ from, to }) => `${from} -> ${to}`);
     assert.deepEqual(wrong, []);

@@ -9,6 +9,7 @@ import {
   SdkKmsRequestError,
 } from "../errors.ts";
 import { guardExit } from "../native/blocking_calls.ts";
+import { ownUrl } from "../own_url.ts";
 import {
   jobMemory,
   type SdkClientFailure,
@@ -24,9 +25,6 @@ const FAILURES = {
   SdkKmsDecryptError,
   SdkKmsRequestError,
 } as const;
-
-/** The file of the worker: TypeScript in the repository and on Deno, JavaScript in the npm package. */
-const WORKER_FILE = import.meta.url.endsWith(".ts") ? "./sdk_client_worker.ts" : "./sdk_client_worker.js";
 
 /** One job in the queue. */
 interface Waiter {
@@ -123,7 +121,7 @@ async function exchange(makeJob: () => SdkClientJob): Promise<SdkClientReply> {
   const thread = worker ??= startWorker();
   const job = makeJob();
   const { promise, resolve, reject } = Promise.withResolvers<SdkClientReply>();
-  const onEnd = () => reject(threadDied());
+  const onEnd = () => reject(threadFailure("the thread of the C client ended"));
   thread.ref();
   thread.once("message", resolve);
   thread.once("exit", onEnd);
@@ -152,7 +150,10 @@ function startWorker(): Worker {
 
 /** A worker starts from a file or from a text; where the library was loaded over the network, from a text. */
 function workerUrl(): URL {
-  const file = new URL(WORKER_FILE, import.meta.url);
+  const base = ownUrl(import.meta.url);
+  if (base === undefined) throw threadFailure("nothing tells where the file of the C client's thread is");
+  // TypeScript in the repository and on Deno, JavaScript in the npm package.
+  const file = new URL(base.endsWith(".ts") ? "./sdk_client_worker.ts" : "./sdk_client_worker.js", base);
   return file.protocol === "file:"
     ? file
     : new URL(`data:text/javascript,import ${JSON.stringify(file.href)}`);
@@ -176,8 +177,8 @@ function refusal(): SdkKmsClientError {
   });
 }
 
-function threadDied(): SdkKmsClientError {
-  return new SdkKmsClientError("Cannot ask KMS: the thread of the C client ended", {
+function threadFailure(reason: string): SdkKmsClientError {
+  return new SdkKmsClientError(`Cannot ask KMS: ${reason}`, {
     cFunction: "aws_kms_decrypt_blocking",
     hint: "Is sdk_client_worker beside the library's own file, and may it be read? A bundle needs it as well",
   });

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import Module from "node:module";
 import { LibraryLoadError } from "../errors.ts";
+import { ownUrl } from "../own_url.ts";
 import { FUEL_EXPORT, meter } from "./meter.ts";
 import {
   wasmEngine,
@@ -175,10 +176,12 @@ function readCedar(): Uint8Array {
 }
 
 function findCedar(): URL | string {
-  const beside = new URL(CEDAR_WASM_FILE, import.meta.url);
-  if (existsSync(beside)) return beside;
   try {
-    const glue = createRequire(import.meta.url).resolve("@cedar-policy/cedar-wasm/nodejs");
+    const base = ownUrl(import.meta.url) ?? "";
+    const beside = new URL(CEDAR_WASM_FILE, base);
+    if (existsSync(beside)) return beside;
+    // By way of the module's default export: webpack would put a number of its own in place of the path.
+    const glue = Module.createRequire(base).resolve("@cedar-policy/cedar-wasm/nodejs");
     return glue.replace(/[^/\\]+$/, CEDAR_WASM_FILE);
   } catch (cause) {
     throw new LibraryLoadError(`Cannot load Cedar: ${CEDAR_WASM_FILE} is not there`, {

@@ -27,7 +27,7 @@ async function roomWith(
 ): Promise<typeof import("../../../lib/policy/cedar_module.ts")> {
   const room = join(parent, name);
   cpSync(join(LIB, "policy"), join(room, "policy"), { recursive: true });
-  const leaves = ["error_base.ts", "attestation_error.ts", "errors.ts", "checks.ts"];
+  const leaves = ["error_base.ts", "attestation_error.ts", "errors.ts", "checks.ts", "own_url.ts"];
   for (const leaf of leaves) copyFileSync(join(LIB, leaf), join(room, leaf));
   // Away from the repository nothing else says that these are modules.
   writeFileSync(join(room, "package.json"), '{"type":"module"}');
