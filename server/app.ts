@@ -201,7 +201,9 @@ function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journa
       json((input) => parse(credentialsBody, input)),
       (c) => {
         const { region, credentials } = service.scope;
-        credentials.set(service.acceptCredentials(c.req.valid("json"), region, c.var.record));
+        credentials.set(
+          service.acceptCredentials("SetCredentials", c.req.valid("json"), region, c.var.record),
+        );
         return c.body(null, 204);
       },
     )

@@ -38,11 +38,16 @@ export interface GateParts {
 /** What the request itself adds to the facts. */
 export type RequestFacts = Pick<FactParts, "region" | "keyId" | "encryptionContext" | "ciphertext">;
 
-/** Lets the parent alone set credentials: who is not CID 3 is refused. */
+/** Whose credentials are set: those of everybody who comes over HTTP, or those of the caller's own connection. */
+export type CredentialAction = "SetCredentials" | "SetOwnCredentials";
+
+const CREDENTIAL_ACTIONS: readonly PolicyAction[] = ["SetCredentials", "SetOwnCredentials"];
+
+/** Lets the parent alone set credentials, everybody's and a connection's own: who is not CID 3 is refused. */
 export const parentOnly: Policy = {
   name: "parent-only",
   decide: ({ principal, action }) => ({
-    allowed: action === "SetCredentials" && principal.cid === PARENT_CID,
+    allowed: CREDENTIAL_ACTIONS.includes(action) && principal.cid === PARENT_CID,
     reason: "credentials may be set by the parent, CID 3, and by nobody else",
     determining: ["parent-only"],
   }),
@@ -93,7 +98,7 @@ export class Gate {
   }
 
   #ask(action: PolicyAction, request: RequestFacts, record: RequestRecord, reserved: Reservation): void {
-    const policy = action === "SetCredentials" ? this.#parts.credentialPolicy : this.#parts.policy;
+    const policy = CREDENTIAL_ACTIONS.includes(action) ? this.#parts.credentialPolicy : this.#parts.policy;
     const startedAt = performance.now();
     const decision = decide(policy, () => this.#facts(action, request, record.cid, reserved.count));
     record.policyMs = performance.now() - startedAt;

@@ -60,11 +60,11 @@ export class KmstoolSession implements Disposable {
 
   /** What was set before stays in force until all of this has succeeded. */
   async #setClient(message: KmstoolMessage, record: RequestRecord): Promise<Uint8Array<ArrayBuffer>> {
-    record.operation = "SetCredentials";
+    record.operation = "SetOwnCredentials";
     const credentials = readCredentials(message);
     const region = this.#readRegion(message);
     try {
-      const owned = this.#service.acceptCredentials(credentials, region, record);
+      const owned = this.#service.acceptCredentials("SetOwnCredentials", credentials, region, record);
       const scope = { region, credentials: new CredentialStore() };
       scope.credentials.set(owned);
       this.#scope = await this.#exchange(scope);

@@ -10,6 +10,7 @@ import type { KmsAction } from "./operations.ts";
 export type Operation =
   | KmsAction
   | "SetCredentials"
+  | "SetOwnCredentials"
   | "GetAttestation"
   | "Health"
   | "Ready"

@@ -16,7 +16,7 @@ import {
   type OwnedPushedCredentials,
   type PushedCredentials,
 } from "./credential_store.ts";
-import type { RequestFacts } from "./gate.ts";
+import type { CredentialAction, RequestFacts } from "./gate.ts";
 import type { ServedOperation } from "./operations.ts";
 import type { RequestRecord } from "./request_record.ts";
 import { BadRequestError } from "./service_errors.ts";
@@ -128,6 +128,7 @@ export class EnclaveService implements AsyncDisposable {
   /**
    * Asks whether the caller may set credentials, and checks them.
    *
+   * @param action Whose credentials they are to be
    * @param credentials What the caller sent
    * @param region Where they are to be used
    * @param record Of the request
@@ -136,11 +137,12 @@ export class EnclaveService implements AsyncDisposable {
    * @throws {BadRequestError} When they are wrong in form
    */
   acceptCredentials(
+    action: CredentialAction,
     credentials: PushedCredentials,
     region: string,
     record: RequestRecord,
   ): OwnedPushedCredentials {
-    this.#parts.gate.check("SetCredentials", { region }, record);
+    this.#parts.gate.check(action, { region }, record);
     return check(() => copyPushed(credentials));
   }
 

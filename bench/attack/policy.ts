@@ -8,6 +8,6 @@ export function attackPolicy(caller: number): string {
 permit(principal == Caller::"${caller}", action == Action::"Decrypt", resource)
 unless { context.encryptionContext.hasTag("denied") };
 permit(principal == Caller::"${caller}", action == Action::"GetAttestation", resource);
-permit(principal == Caller::"${caller}", action == Action::"SetCredentials", resource);
+permit(principal == Caller::"${caller}", action in [Action::"SetCredentials", Action::"SetOwnCredentials"], resource);
 `;
 }

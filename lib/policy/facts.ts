@@ -2,7 +2,10 @@ import { hash } from "node:crypto";
 import { checkFields, checkInteger, checkOneOf, checkRecord, checkWellFormed } from "../checks.ts";
 import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../pcrs.ts";
 
-/** What a policy is asked about. */
+/**
+ * What a policy is asked about. `SetCredentials` sets those of everybody who comes over HTTP; `SetOwnCredentials` those
+ * of the caller's own connection, over kmstool.
+ */
 export type PolicyAction =
   | "Decrypt"
   | "GenerateDataKey"
@@ -11,7 +14,8 @@ export type PolicyAction =
   | "DeriveSharedSecret"
   | "Encrypt"
   | "GetAttestation"
-  | "SetCredentials";
+  | "SetCredentials"
+  | "SetOwnCredentials";
 
 /** All of them. */
 export const POLICY_ACTIONS: readonly PolicyAction[] = [
@@ -23,6 +27,7 @@ export const POLICY_ACTIONS: readonly PolicyAction[] = [
   "Encrypt",
   "GetAttestation",
   "SetCredentials",
+  "SetOwnCredentials",
 ];
 
 /** What the operator may assign to a caller; numbers are whole. */

@@ -29,6 +29,8 @@ const RESERVED: readonly string[] = ["cid", "true", "false", "if", "then", "else
  *   ciphertext chooses the key.
  * - `context.encryptionContext` has the encryption context's pairs as tags: `hasTag("tenant")` first, then
  *   `getTag("tenant")`, or the policy does not load.
+ * - `SetCredentials` sets the credentials of everybody who comes over HTTP, `SetOwnCredentials` those of the caller's
+ *   own kmstool connection and nobody else's.
  * - `context.time` is in seconds since 1970, by the enclave's clock, which the parent may set.
  * - `context.recentCount` counts this caller's requests in the window, with this one.
  *
@@ -78,7 +80,7 @@ type Request = {
   "recentCount": Long,
 };
 action "Decrypt", "GenerateDataKey", "GenerateDataKeyPair", "GenerateRandom", "DeriveSharedSecret", "Encrypt",
-  "GetAttestation", "SetCredentials" appliesTo {
+  "GetAttestation", "SetCredentials", "SetOwnCredentials" appliesTo {
   principal: [Caller],
   resource: [Key],
   context: Request,

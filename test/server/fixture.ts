@@ -24,6 +24,8 @@ export const ENCRYPTION_CONTEXT: Readonly<Record<string, string>> = { tenant: "r
 /** How a test's server differs from the usual one. */
 export interface FixtureOptions {
   readonly policy?: Policy;
+  /** Default: the parent alone. */
+  readonly credentialPolicy?: Policy;
   readonly maxConcurrent?: number;
   readonly maxWaiting?: number;
   readonly timeoutMs?: number;
@@ -74,7 +76,7 @@ export class Fixture implements AsyncDisposable {
     const { nsm, trustedCertificates, region } = simulator.clientOptions;
     const gate = new Gate({
       policy,
-      credentialPolicy: parentOnly,
+      credentialPolicy: options.credentialPolicy ?? parentOnly,
       rate: this.rate,
       attributes: { [TENANT]: { tenant: "red" } },
       pcrs: () => this.service.pcrs,

@@ -81,9 +81,9 @@ describe("policies/example.cedar", () => {
     assert.deepEqual(decide({}).determining, ["tenant-decrypts-its-own"]);
     assert.deepEqual(decide({ action: "GetAttestation" }).determining, ["anyone-attests"]);
     const parent = { cid: 3, attributes: {} };
-    assert.deepEqual(decide({ action: "SetCredentials", caller: parent }).determining, [
-      "parent-sets-credentials",
-    ]);
+    for (const action of ["SetCredentials", "SetOwnCredentials"] as const) {
+      assert.deepEqual(decide({ action, caller: parent }).determining, ["parent-sets-credentials"]);
+    }
     assert.equal(decide({ recentCount: 600 }).allowed, true);
   });
 
@@ -97,6 +97,7 @@ describe("policies/example.cedar", () => {
         { caller: { cid: 16, attributes: {} } },
         { action: "GenerateDataKey" },
         { action: "SetCredentials" },
+        { action: "SetOwnCredentials" },
         { recentCount: 601 },
       ] as const
     ) assert.equal(decide(parts).allowed, false, JSON.stringify(parts));

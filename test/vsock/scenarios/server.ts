@@ -43,7 +43,7 @@ when {
 };
 permit(principal, action == Action::"GetAttestation", resource);`;
 const POLICY = `${DECRYPTS_OWN}
-permit(principal == Caller::"${LOOPBACK_CID}", action == Action::"SetCredentials", resource);`;
+permit(principal == Caller::"${LOOPBACK_CID}", action in [Action::"SetCredentials", Action::"SetOwnCredentials"], resource);`;
 
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-server-"));
 const policyFile = join(folder, "policy.cedar");

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { describe, test } from "#test";
+import { cedarPolicy, type Policy } from "../../lib/policy/mod.ts";
+import { KmstoolSession } from "../../server/kmstool_session.ts";
+import { RequestRecord } from "../../server/request_record.ts";
+import { Fixture, PARENT, RecordingPolicy, TENANT } from "./fixture.ts";
+
+const permit = (...actions: readonly string[]) =>
+  cedarPolicy(
+    actions.map((action) => `permit(principal, action == Action::"${action}", resource);`).join("\n"),
+  );
+
+/** Whether a caller may set everybody's credentials over HTTP, and its own connection's over kmstool. */
+async function tries(
+  credentialPolicy: Policy | undefined,
+  cid: number,
+): Promise<readonly [boolean, boolean]> {
+  const policy = new RecordingPolicy();
+  await using fixture = await Fixture.start({ policy, ...(credentialPolicy && { credentialPolicy }) });
+  const { credentials } = fixture.simulator;
+  using session = new KmstoolSession(fixture.service, undefined);
+  const message = {
+    Operation: "SetClient",
+    AwsAccessKeyId: credentials.accessKeyId,
+    AwsSecretAccessKey: credentials.secretAccessKey,
+    AwsSessionToken: credentials.sessionToken,
+  };
+  const record = new RequestRecord("kmstool", cid);
+  const own = await session.handle(new TextEncoder().encode(JSON.stringify(message)), record).then(
+    () => true,
+    (error: Error) => {
+      assert.equal(error.message, "Could not create new client");
+      return false;
+    },
+  );
+  assert.equal(record.operation, "SetOwnCredentials");
+  assert.equal(fixture.service.scope.credentials.isSet, false, "a connection's are nobody else's");
+  const { status } = await fixture.call("/v1/credentials", credentials, cid);
+  assert.equal(status, fixture.service.scope.credentials.isSet ? 204 : 403);
+  return [status === 204, own];
+}
+
+describe("credentials of everybody, and of a connection", () => {
+  test("are permissions of their own", async () => {
+    assert.deepEqual(await tries(permit("SetCredentials"), TENANT), [true, false]);
+    assert.deepEqual(await tries(permit("SetOwnCredentials"), TENANT), [false, true]);
+    assert.deepEqual(await tries(permit("SetCredentials", "SetOwnCredentials"), TENANT), [true, true]);
+    assert.deepEqual(await tries(permit("Decrypt"), TENANT), [false, false]);
+  });
+
+  test("are both the parent's alone by default, whatever the policy permits", async () => {
+    assert.deepEqual(await tries(undefined, PARENT), [true, true]);
+    assert.deepEqual(await tries(undefined, TENANT), [false, false]);
+  });
+});
