@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import Module from "node:module";
 import { LibraryLoadError } from "../errors.ts";
 import { ownUrl } from "../own_url.ts";
-import { FUEL_EXPORT, meter } from "./meter.ts";
+import { FUEL_EXPORT, meter, type MeterRules } from "./meter.ts";
 import {
   wasmEngine,
   type WasmGlobal,
@@ -150,19 +150,33 @@ export interface CedarAnswer {
 
 const START_FUEL = 100_000;
 
-/** So many that next to nothing but entries and iterations counts: this code is not hostile, its input is. */
-const CEDAR_INSTRUCTIONS_PER_UNIT = 4096;
+/** What Cedar's pinned module needs besides the list for plug-ins, and how much of everything it has at most. */
+const CEDAR_RULES: MeterRules = {
+  maxMemoryPages: CEDAR_MEMORY_PAGES,
+  // So many that next to nothing but entries and iterations counts: this code is not hostile, its input is.
+  instructionsPerUnit: 4096,
+  allowImports: true,
+  extraInstructions: ["memory.copy", "memory.fill", "table.grow"],
+  limits: {
+    types: 64,
+    functions: 8192,
+    functionBytes: 131_072,
+    locals: 256,
+    tables: 2,
+    tableEntries: 16_384,
+    globals: 1,
+    exports: 32,
+    elementSegments: 1,
+    elements: 4096,
+    dataSegments: 4096,
+    compilerVisits: 8_000_000,
+  },
+};
 
 let metered: WasmModule | undefined;
 
 function meteredCedar(): WasmModule {
-  return metered ??= new wasmEngine.Module(
-    meter(readCedar(), {
-      maxMemoryPages: CEDAR_MEMORY_PAGES,
-      instructionsPerUnit: CEDAR_INSTRUCTIONS_PER_UNIT,
-      allowBulk: true,
-    }),
-  );
+  return metered ??= new wasmEngine.Module(meter(readCedar(), CEDAR_RULES));
 }
 
 function readCedar(): Uint8Array {

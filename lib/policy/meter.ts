@@ -1,4 +1,4 @@
-import { type CodeRules, readSegments, type Segment } from "./wasm_code.ts";
+import { type CodeRules, CodeScanner } from "./wasm_code.ts";
 import {
   type Chunk,
   encodeS32,
@@ -8,26 +8,26 @@ import {
   readSections,
   SECTION,
   SECTION_ORDER,
-  WasmFormatError,
   type WasmReader,
 } from "./wasm_reader.ts";
+import { capMemory, capTables, checkSections, type ModuleNames } from "./wasm_sections.ts";
+import type { Segment } from "./wasm_stack.ts";
 
 /** The global that {@link meter} adds to a module: how much fuel is left. The host sets it before each call. */
 export const FUEL_EXPORT = "enclave_kms_fuel";
 
-/** A bulk operation takes a unit more for every 256 bytes or entries, as a power of two. */
+/** An instruction with a length takes a unit more for every 256 bytes or entries, as a power of two. */
 const BULK_SHIFT = 8;
 
 /** WebAssembly's page. */
 export const PAGE_BYTES = 65_536;
 
-/** A table takes the host's memory, not the module's. */
-const MAX_TABLE_ENTRIES = 16_384;
-
 /** What a module may be. */
 export interface MeterRules extends CodeRules {
   /** Pages of 64 KiB to which its memory may grow; 1024 are 64 MiB. */
   readonly maxMemoryPages: number;
+  /** Whether it may import functions; nothing else may be imported. */
+  readonly allowImports: boolean;
   /**
    * How many instructions a unit of fuel stands for. Code that may be hostile needs a small number, or it
    * packs a year's work into one iteration of a loop.
@@ -36,30 +36,30 @@ export interface MeterRules extends CodeRules {
 }
 
 /**
- * Rewrites a module so that it stops when its fuel is used up, and so that its memory cannot outgrow a cap.
+ * Rewrites a module so that it stops when its fuel is used up, and so that its memory and tables cannot outgrow
+ * their caps. What it may consist of is a written list: WebAssembly 2.0 without SIMD, without a start function, and
+ * without the instructions that have a length, unless the rules name them.
  *
  * Each entry of a function and each iteration of a loop takes one unit, and one more for every
- * `instructionsPerUnit` that can run before the next such point. Below zero the module traps, and no code of it can prevent that.
- * Bulk operations, where they are allowed, take one for every 256 bytes. The count depends on the module and
- * its input only, not on the machine or runtime.
+ * `instructionsPerUnit` that can run before the next such point. Below zero the module traps, and no code of it can
+ * prevent that. Instructions with a length take one more for every 256 bytes or entries. The count depends on the
+ * module and its input only, not on the machine or runtime.
  *
- * What is not bounded: the time that the engine takes to compile a module, except by the module's size.
+ * What an instance and the engine's compiler cost before any fuel is taken is bounded by the rules' limits.
  *
- * @param module The bytes of a valid module: the caller has had `WebAssembly.validate` look at them, without
- * which code could name the global that this function adds
+ * @param module The bytes of a module. What is not valid may come out, too: the engine refuses it
  * @param rules What it may be
  * @returns The bytes of the metered module, without custom sections; it exports {@link FUEL_EXPORT}, an i32
  * that is 0 until the host sets it
- * @throws {WasmFormatError} When the module is not one that can be metered
+ * @throws {WasmFormatError} When the module is not one that can be metered; it names what is not in the list, and
+ * at which byte it is
  */
 export function meter(module: Uint8Array, rules: MeterRules): Uint8Array<ArrayBuffer> {
   const sections = readSections(module);
-  checkImports(sections.get(SECTION.import)?.again());
-  checkTables(sections.get(SECTION.table)?.again());
-  const fuel = sections.get(SECTION.global)?.again().u32() ?? 0;
+  const names = checkSections(sections, rules.limits, rules.allowImports);
   const out: Chunk[] = [HEADER];
   for (const id of SECTION_ORDER) {
-    const contents = rewriteSection(id, sections.get(id), fuel, rules);
+    const contents = rewriteSection(id, sections.get(id)?.again(), names, rules);
     if (contents !== undefined) out.push([id], encodeU32(lengthOf(contents)), ...contents);
   }
   return concatenate(out);
@@ -68,14 +68,17 @@ export function meter(module: Uint8Array, rules: MeterRules): Uint8Array<ArrayBu
 function rewriteSection(
   id: number,
   contents: WasmReader | undefined,
-  fuel: number,
+  names: ModuleNames,
   rules: MeterRules,
 ): readonly Chunk[] | undefined {
   if (id === SECTION.global) return append(contents, [I32_GLOBAL, I32_GLOBAL]); // fuel, scratch
-  if (id === SECTION.export) return append(contents, [[...FUEL_NAME, GLOBAL_KIND, ...encodeU32(fuel)]]);
+  if (id === SECTION.export) {
+    return append(contents, [[...FUEL_NAME, GLOBAL_KIND, ...encodeU32(names.globals)]]);
+  }
   if (contents === undefined) return undefined;
-  if (id === SECTION.memory) return [capMemory(contents.again(), rules.maxMemoryPages)];
-  if (id === SECTION.code) return meterCode(contents.again(), fuel, rules);
+  if (id === SECTION.table) return [capTables(contents, rules.limits)];
+  if (id === SECTION.memory) return [capMemory(contents, rules.maxMemoryPages)];
+  if (id === SECTION.code) return meterCode(contents, names, rules);
   return [contents.rest()];
 }
 
@@ -85,51 +88,23 @@ const FUEL_NAME: readonly number[] = [FUEL_EXPORT.length, ...new TextEncoder().e
 const GLOBAL_KIND = 3;
 
 function append(contents: WasmReader | undefined, added: readonly Chunk[]): Chunk[] {
-  const items = contents?.again();
-  const count = items?.u32() ?? 0;
-  return [encodeU32(count + added.length), items?.rest() ?? [], ...added];
+  const count = contents?.u32() ?? 0;
+  return [encodeU32(count + added.length), contents?.rest() ?? [], ...added];
 }
 
-/** The memory section, with a maximum that is no greater than the cap. */
-function capMemory(memories: WasmReader, maxPages: number): number[] {
-  if (memories.u32() !== 1) throw new WasmFormatError("it has not exactly one memory");
-  const flags = memories.byte();
-  if (flags > 1) throw new WasmFormatError("its memory is shared or of 64 bits");
-  const min = memories.u32();
-  const max = flags === 1 ? memories.u32() : maxPages;
-  if (min > maxPages) throw new WasmFormatError(`it wants ${min} pages of memory and may have ${maxPages}`);
-  return [1, 1, ...encodeU32(min), ...encodeU32(Math.min(max, maxPages))];
-}
-
-function checkTables(tables: WasmReader | undefined): void {
-  for (let count = tables?.u32() ?? 0; tables !== undefined && count > 0; count--) {
-    const type = tables.byte();
-    const flags = tables.byte();
-    if (type < 0x6f || type > 0x70 || flags > 1) throw new WasmFormatError("it has a table of unknown kind");
-    if (tables.u32() > MAX_TABLE_ENTRIES) throw new WasmFormatError("it has a table that is too large");
-    if (flags === 1) tables.u32();
-  }
-}
-
-/** Only functions may be imported: an imported global, table or memory belongs to somebody else. */
-function checkImports(imports: WasmReader | undefined): void {
-  for (let count = imports?.u32() ?? 0; imports !== undefined && count > 0; count--) {
-    imports.sized();
-    imports.sized();
-    if (imports.byte() !== 0) throw new WasmFormatError("it imports what is not a function");
-    imports.u32();
-  }
-}
-
-function meterCode(code: WasmReader, fuel: number, rules: MeterRules): Chunk[] {
+function meterCode(code: WasmReader, names: ModuleNames, rules: MeterRules): Chunk[] {
+  const at = code.position;
   const count = code.u32();
+  if (count !== names.ownFunctions.length) code.fail("it has not as much code as functions", at);
   const out: Chunk[] = [encodeU32(count)];
-  const chargeFor = chargesOf(fuel, rules.instructionsPerUnit);
-  for (let index = 0; index < count; index++) {
+  const chargeFor = chargesOf(names.globals, rules.instructionsPerUnit);
+  const scanner = new CodeScanner(names, rules, code);
+  for (const signature of names.ownFunctions) {
     const body = code.sized();
-    const metered = meterBody(body, readSegments(body.again(), rules), chargeFor);
+    const metered = meterBody(body, scanner.read(body.again(), signature), chargeFor);
     out.push(encodeU32(lengthOf(metered)), ...metered);
   }
+  code.expectEnd("the section of code");
   return out;
 }
 

@@ -1,199 +1,285 @@
-import { WasmFormatError, type WasmReader } from "./wasm_reader.ts";
-
-/**
- * A stretch of code that runs at most once between two charges: a function's body or a loop's. Or a single bulk
- * operation, which costs what its length costs.
- */
-export interface Segment {
-  /** Where its charge goes: an offset into the module. */
-  readonly at: number;
-  /** What one pass costs at most, in instructions; an expensive one counts as several. */
-  weight: number;
-  /** Whether it is a bulk operation; its length in bytes or entries is on top of the stack. */
-  readonly isBulk: boolean;
-}
+import {
+  Form,
+  FORMS,
+  INTEGER_BYTES,
+  Opcode,
+  POPS,
+  PREFIXED,
+  type PrefixedInstruction,
+  PUSHES,
+  WEIGHTS,
+} from "./wasm_instructions.ts";
+import { nameOfInstruction, nameOfType } from "./wasm_proposals.ts";
+import type { WasmReader } from "./wasm_reader.ts";
+import { CodeStack, type Segment } from "./wasm_stack.ts";
+import {
+  isValueType,
+  MAX_BLOCK_VALUES,
+  type ModuleLimits,
+  type ModuleNames,
+  passReferenceType,
+  passValueType,
+  type Signature,
+} from "./wasm_sections.ts";
 
 /** What code may do. */
 export interface CodeRules {
-  /** Whether `memory.copy` and its like may stand in the code: in plug-ins, no. */
-  readonly allowBulk: boolean;
+  /** Instructions with a length that may be used besides those of the list, by name: `memory.copy`. */
+  readonly extraInstructions: readonly string[];
+  /** How much of everything there may be. */
+  readonly limits: ModuleLimits;
 }
-
-const BLOCK = 0x02;
-const LOOP = 0x03;
-const IF = 0x04;
-const END = 0x0b;
-const MEMORY_GROW = 0x40;
-const PREFIX_FC = 0xfc;
 
 /** A function's locals are zeroed at each entry, about this many in the time of an instruction. */
 const LOCALS_PER_INSTRUCTION = 4;
 
-/**
- * @param body One entry of the code section, its locals first
- * @param rules What may stand in it
- * @returns The function's own segment first, then the others, in the order of the code
- * @throws {WasmFormatError} When an instruction is not known, or not allowed
- */
-export function readSegments(body: WasmReader, rules: CodeRules): Segment[] {
-  const locals = readLocals(body);
-  let current = segmentAt(body.position, Math.ceil(locals / LOCALS_PER_INSTRUCTION));
-  const segments = [current];
-  const open = [current];
-  while (open.length > 0) {
-    const opcode = passPlain(body, current);
-    if (opcode === END) {
-      open.pop();
-      current = open[open.length - 1] ?? current;
-    } else if (opcode === LOOP) {
-      body.skipInteger();
-      current = segmentAt(body.position, 0);
-      segments.push(current);
-      open.push(current);
-    } else if (opcode === BLOCK || opcode === IF) {
-      body.skipInteger();
-      open.push(current);
-    } else if (opcode === PREFIX_FC) {
-      const at = body.position - 1;
-      if (skipPrefixed(body, rules)) segments.push({ ...segmentAt(at, 0), isBulk: true });
-    } else {
-      skipImmediates(body, opcode);
-    }
-  }
-  if (!body.done) throw new WasmFormatError("a function goes on after its end");
-  return segments;
-}
+/** A charge is a branch of its own, see `takeFuel()` in the meter. */
+const VISITS_PER_CHARGE = 2;
+
+/** A call's results are each looked for among all that is kept in registers. */
+const VISITS_PER_RESULT = 32;
+
+/** Entries of one `br_table`, as engines have it. */
+const MAX_LABELS = 65_520;
 
 /**
- * Passes over the instructions that most code is made of, in one tight loop: Cedar has two million.
- *
- * @returns The opcode of the first that is another, passed as well, but not what follows it
+ * Reads code as far as charging for it needs: each instruction's length, where loops begin, and how many values are
+ * on the stack at most, from which follows what the engine's compiler has to do.
  */
-function passPlain(body: WasmReader, segment: Segment): number {
-  const { bytes, end } = body;
-  let at = body.position;
-  let weight = 0;
-  for (;;) {
-    const opcode = bytes[at++] ?? 0;
-    const kind = KINDS[opcode];
-    weight += WEIGHTS[opcode] ?? 0;
-    if (at > end) throw new WasmFormatError("it ends too early");
-    if (kind === Kind.none) continue;
-    if (kind !== Kind.integer && kind !== Kind.memory) {
-      body.position = at;
-      segment.weight += weight;
-      return opcode;
+export class CodeScanner {
+  readonly #names: ModuleNames;
+  readonly #rules: CodeRules;
+  readonly #stack: CodeStack;
+  #body: WasmReader;
+  #segments: Segment[] = [];
+
+  /**
+   * @param names What the code refers to
+   * @param rules What may stand in it
+   * @param body The first function's, or any
+   */
+  constructor(names: ModuleNames, rules: CodeRules, body: WasmReader) {
+    this.#names = names;
+    this.#rules = rules;
+    this.#body = body;
+    this.#stack = new CodeStack(rules.limits.compilerVisits);
+  }
+
+  /**
+   * Reads one function.
+   *
+   * @param body Its entry of the code section, its locals first
+   * @param signature Its type
+   * @returns Its own segment first, then the others, in the order of the code
+   * @throws {WasmFormatError} When an instruction is not in the list, or the functions so far are too much work for
+   * the engine's compiler
+   */
+  read(body: WasmReader, { parameters, results }: Signature): Segment[] {
+    const { functionBytes } = this.#rules.limits;
+    const length = body.end - body.position;
+    if (length > functionBytes) {
+      body.fail(`it has a function of ${length} bytes and may have ${functionBytes},`);
     }
-    // From 64 on, the alignment announces the index of one of several memories.
-    if (kind === Kind.memory && (bytes[at++] ?? 64) >= 64) {
-      throw new WasmFormatError("it uses several memories");
+    this.#body = body;
+    this.#segments = [];
+    const locals = this.#readLocals();
+    const stack = this.#stack;
+    stack.begin(parameters + locals);
+    stack.open({ parameters: 0, results }, this.#segmentAt(Math.ceil(locals / LOCALS_PER_INSTRUCTION)));
+    while (stack.isOpen) this.#passSpecial(this.#passOrdinary());
+    body.expectEnd("a function");
+    return this.#segments;
+  }
+
+  /**
+   * Passes over the instructions that most code is made of, in one tight loop: Cedar has two million.
+   *
+   * @returns The opcode of the first that is another, passed as well, but not what follows it
+   */
+  #passOrdinary(): number {
+    const body = this.#body;
+    const { bytes, end } = body;
+    const { base, segment } = this.#stack.block;
+    let at = body.position;
+    let height = this.#stack.height;
+    let weight = 0;
+    for (;;) {
+      const opcode = bytes[at++] ?? 0;
+      const form = FORMS[opcode];
+      if (at > end) body.fail("it ends too early", end);
+      if (form === Form.special || form === Form.unknown) {
+        body.position = at;
+        this.#stack.height = height;
+        segment.weight += weight;
+        return opcode;
+      }
+      weight += WEIGHTS[opcode] ?? 0;
+      height = Math.max(base, height - (POPS[opcode] ?? 0)) + (PUSHES[opcode] ?? 0);
+      if (form === Form.plain) continue;
+      // Beyond 8 bytes no alignment is valid: other bits announce another memory or order of access.
+      if (form === Form.memory && (bytes[at++] ?? 255) > 3) {
+        body.fail("it accesses memory in an unknown way (multi-memory, threads)", at - 1);
+      }
+      const from = at;
+      while ((bytes[at++] ?? 0) >= 0x80);
+      if (at - from > (INTEGER_BYTES[opcode] ?? 0)) body.fail("an integer is too long", from);
     }
-    while ((bytes[at++] ?? 0) >= 0x80);
   }
-}
 
-function segmentAt(at: number, weight: number): Segment {
-  return { at, weight, isBulk: false };
-}
-
-function readLocals(body: WasmReader): number {
-  let count = 0;
-  for (let groups = body.u32(); groups > 0; groups--) {
-    count += body.u32();
-    body.skip(1);
+  /** @param opcode One that is not ordinary; what follows it is next */
+  #passSpecial(opcode: number): void {
+    const at = this.#body.position - 1;
+    if (FORMS[opcode] === Form.unknown) this.#refuse(opcode, at);
+    this.#stack.block.segment.weight += WEIGHTS[opcode] ?? 0;
+    switch (opcode) {
+      case Opcode.block:
+      case Opcode.loop:
+      case Opcode.if:
+        return this.#begin(opcode);
+      case Opcode.else:
+        this.#visit(1);
+        return this.#stack.turn();
+      case Opcode.end:
+        this.#visit(1);
+        return this.#stack.close();
+      case Opcode.br:
+      case Opcode.brIf:
+      case Opcode.brTable:
+      case Opcode.return:
+      case Opcode.unreachable:
+        return this.#branch(opcode);
+      case Opcode.call:
+        return this.#call(this.#names.functions[this.#body.u32()], at);
+      case Opcode.callIndirect:
+        this.#stack.use(1, 0);
+        this.#call(this.#names.types[this.#body.u32()], at);
+        return void this.#body.u32();
+      case Opcode.prefixFc:
+        return this.#passPrefixed(at);
+      default:
+        this.#passOperand(opcode, at);
+        this.#stack.use(POPS[opcode] ?? 0, PUSHES[opcode] ?? 0);
+    }
   }
-  return count;
-}
 
-function skipImmediates(body: WasmReader, opcode: number): void {
-  switch (KINDS[opcode]) {
-    case Kind.twoIntegers:
-      body.skipInteger();
-      return body.skipInteger();
-    case Kind.labels:
-      for (let labels = body.u32() + 1; labels > 0; labels--) body.skipInteger();
-      return;
-    case Kind.types:
-      return body.skip(body.u32());
-    case Kind.fourBytes:
-      return body.skip(4);
-    case Kind.eightBytes:
-      return body.skip(8);
+  #passOperand(opcode: number, at: number): void {
+    const body = this.#body;
+    switch (opcode) {
+      case Opcode.globalGet:
+      case Opcode.globalSet:
+        if (body.u32() >= this.#names.globals) body.fail("it names a global that it does not have", at);
+        return;
+      case Opcode.memorySize:
+      case Opcode.memoryGrow:
+        if (body.byte() !== 0) body.fail("it uses several memories (multi-memory)", at);
+        return;
+      case Opcode.f32Const:
+        return body.skip(4);
+      case Opcode.f64Const:
+        return body.skip(8);
+      case Opcode.refNull:
+        return passReferenceType(body);
+      case Opcode.selectTyped:
+        if (body.u32() !== 1) body.fail("it has a select of another number of types than one", at);
+        return passValueType(body);
+    }
+    this.#refuse(opcode, at);
   }
-  throw new WasmFormatError(`it uses the instruction 0x${opcode.toString(16)}`);
-}
 
-/** How many indices follow each of the bulk operations, `memory.init` first. */
-const BULK_IMMEDIATES: readonly number[] = [2, 1, 2, 1, 2, 1, 2, 1, 1, 1];
-const FIRST_BULK = 8;
-/** `data.drop`, `elem.drop` and `table.size` have no length. */
-const WITHOUT_LENGTH: readonly number[] = [9, 13, 16];
+  #begin(opcode: number): void {
+    if (opcode === Opcode.if) this.#stack.use(1, 0);
+    const type = this.#readBlockType();
+    this.#visit(1);
+    this.#stack.open(type, opcode === Opcode.loop ? this.#segmentAt(0) : this.#stack.block.segment);
+  }
 
-/** @returns Whether it is an operation with a length */
-function skipPrefixed(body: WasmReader, rules: CodeRules): boolean {
-  const operation = body.u32();
-  if (operation < FIRST_BULK) return false; // saturating truncations
-  const indices = BULK_IMMEDIATES[operation - FIRST_BULK];
-  if (indices === undefined) throw new WasmFormatError(`it uses the instruction 0xfc ${operation}`);
-  if (!rules.allowBulk) throw new WasmFormatError("it uses bulk-memory instructions");
-  for (let index = 0; index < indices; index++) body.skipInteger();
-  return !WITHOUT_LENGTH.includes(operation);
-}
+  /** Empty, a value type, or the index of a function's type: not negative, so that it cannot be another type. */
+  #readBlockType(): Signature {
+    const body = this.#body;
+    const at = body.position;
+    const first = body.bytes[at] ?? 0;
+    if (first === 0x40 || isValueType(first)) {
+      body.skip(1);
+      return { parameters: 0, results: first === 0x40 ? 0 : 1 };
+    }
+    if (first >= 0x40 && first < 0x80) body.fail(`a block has ${nameOfType(first)},`, at);
+    const index = body.u32();
+    if ((body.bytes[body.position - 1] ?? 0) >= 0x40) body.fail("a block has an unknown type", at);
+    const type = this.#names.types[index] ?? body.fail("it names a type that it does not have", at);
+    if (type.parameters > MAX_BLOCK_VALUES) {
+      body.fail(`a block takes ${type.parameters} values and may take ${MAX_BLOCK_VALUES},`, at);
+    }
+    return type;
+  }
 
-/** What follows an opcode; unknown is also what `readSegments` looks at itself. */
-const Kind = {
-  unknown: 0,
-  none: 1,
-  integer: 2,
-  twoIntegers: 3,
-  memory: 4,
-  labels: 5,
-  types: 6,
-  fourBytes: 7,
-  eightBytes: 8,
-} as const;
+  #branch(opcode: number): void {
+    const body = this.#body;
+    this.#stack.use(opcode === Opcode.brIf || opcode === Opcode.brTable ? 1 : 0, 0);
+    if (opcode === Opcode.br || opcode === Opcode.brIf) body.u32();
+    this.#visit(opcode === Opcode.brTable ? this.#passLabels() : 1);
+    if (opcode !== Opcode.brIf) this.#stack.leave();
+  }
 
-/** By opcode; https://webassembly.github.io/spec/core/binary/instructions.html, without SIMD and exceptions. */
-const KINDS: Uint8Array = table([
-  [Kind.none, [0x00, 0x01], [0x05, 0x05], [0x0f, 0x0f], [0x1a, 0x1b], [0x45, 0xc4], [0xd1, 0xd1]],
-  [Kind.integer, [0x0c, 0x0d], [0x10, 0x10], [0x20, 0x26], [0x3f, 0x42], [0xd0, 0xd0], [0xd2, 0xd2]],
-  [Kind.twoIntegers, [0x11, 0x11]], // call_indirect
-  [Kind.memory, [0x28, 0x3e]],
-  [Kind.labels, [0x0e, 0x0e]], // br_table
-  [Kind.types, [0x1c, 0x1c]], // select
-  [Kind.fourBytes, [0x43, 0x43]],
-  [Kind.eightBytes, [0x44, 0x44]],
-]);
+  #passLabels(): number {
+    const at = this.#body.position;
+    const labels = this.#body.u32();
+    if (labels > MAX_LABELS) {
+      this.#body.fail(`a br_table has ${labels} labels and may have ${MAX_LABELS},`, at);
+    }
+    for (let left = labels + 1; left > 0; left--) this.#body.u32();
+    return labels + 1;
+  }
 
-/** `memory.grow` leaves the code and makes a new buffer. */
-const GROW_WEIGHT = 4096;
-/** Divisions, square roots, and what rounds, truncates or converts. */
-const SLOW_WEIGHT = 8;
-const SLOW: readonly Range[] = [
-  [0x6d, 0x70],
-  [0x7f, 0x82],
-  [0x8d, 0x91],
-  [0x95, 0x95],
-  [0x9b, 0x9f],
-  [0xa3, 0xa3],
-  [0xa8, 0xba],
-  [0xfc, 0xfc],
-];
+  #call(type: Signature | undefined, at: number): void {
+    if (type === undefined) return this.#body.fail("it calls what it does not have", at);
+    this.#visit(1, VISITS_PER_RESULT * type.results);
+    this.#stack.use(type.parameters, type.results);
+  }
 
-const WEIGHTS: Readonly<Record<number, number>> = weights();
+  #passPrefixed(at: number): void {
+    const number = this.#body.u32();
+    const instruction = PREFIXED[number];
+    if (instruction === undefined) return this.#refuse(Opcode.prefixFc, at, number);
+    if (instruction.hasLength) this.#passBulk(instruction, at);
+    for (let left = instruction.indices; left > 0; left--) this.#body.u32();
+    this.#stack.use(instruction.pops, instruction.pushes);
+  }
 
-function weights(): Uint16Array {
-  const all = new Uint16Array(256).fill(1);
-  all[MEMORY_GROW] = GROW_WEIGHT;
-  const slow = table([[1, ...SLOW]]);
-  slow.forEach((isSlow, opcode) => isSlow === 1 && all.fill(SLOW_WEIGHT, opcode, opcode + 1));
-  return all;
-}
+  #passBulk({ name }: PrefixedInstruction, at: number): void {
+    if (!this.#rules.extraInstructions.includes(name)) {
+      this.#body.fail(`it uses ${name}, whose work depends on a length,`, at);
+    }
+    this.#segments.push({ at, weight: 0, isBulk: true });
+    this.#visit(VISITS_PER_CHARGE);
+  }
 
-type Range = readonly [first: number, last: number];
+  #visit(times: number, more?: number): void {
+    this.#stack.visit(this.#body, times, more);
+  }
 
-function table(rows: readonly (readonly [kind: number, ...ranges: readonly Range[]])[]): Uint8Array {
-  const all = new Uint8Array(256);
-  for (const [kind, ...ranges] of rows) for (const [first, last] of ranges) all.fill(kind, first, last + 1);
-  return all;
+  /** A new one where the next instruction is. */
+  #segmentAt(weight: number): Segment {
+    const segment = { at: this.#body.position, weight, isBulk: false };
+    this.#segments.push(segment);
+    this.#visit(VISITS_PER_CHARGE);
+    return segment;
+  }
+
+  #readLocals(): number {
+    const { locals: max } = this.#rules.limits;
+    const at = this.#body.position;
+    let count = 0;
+    for (let groups = this.#body.u32(); groups > 0; groups--) {
+      count += this.#body.u32();
+      passValueType(this.#body);
+      if (count > max) this.#body.fail(`it has a function with more than ${max} locals`, at);
+    }
+    return count;
+  }
+
+  #refuse(opcode: number, at: number, number?: number): never {
+    const isPrefix = opcode === 0xfb || opcode === 0xfd || opcode === 0xfe;
+    const named = nameOfInstruction(opcode, isPrefix ? this.#body.u32() : number);
+    this.#body.fail(`it uses ${named},`, at);
+  }
 }

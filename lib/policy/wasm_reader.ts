@@ -1,3 +1,5 @@
+import { nameOfSection } from "./wasm_proposals.ts";
+
 /**
  * Reads just enough of the WebAssembly binary format to meter it: sections, vectors, and the length of each
  * instruction. Everything else is refused, because what cannot be read cannot be metered.
@@ -64,12 +66,13 @@ export class WasmReader {
 
   /** @returns The next byte */
   byte(): number {
-    if (this.position >= this.end) throw new WasmFormatError("it ends too early");
+    if (this.position >= this.end) this.fail("it ends too early");
     return this.bytes[this.position++] ?? 0;
   }
 
   /** @returns An unsigned integer of up to 32 bits, in LEB128 */
   u32(): number {
+    const start = this.position;
     let result = 0;
     for (let shift = 0; shift < 35; shift += 7) {
       const byte = this.byte();
@@ -79,19 +82,34 @@ export class WasmReader {
         return result;
       }
     }
-    throw new WasmFormatError("an integer is too long");
+    return this.fail("an integer is too long", start);
   }
 
-  /** Passes over an integer of any kind up to 64 bits, in LEB128. */
-  skipInteger(): void {
+  /** @param maxBytes How long an integer in LEB128 may be: 5 bytes hold 32 bits, 10 hold 64 */
+  skipInteger(maxBytes: number): void {
+    const start = this.position;
     let bytes = 1;
-    while (this.byte() >= 0x80) if (++bytes > 10) throw new WasmFormatError("an integer is too long");
+    while (this.byte() >= 0x80) if (++bytes > maxBytes) this.fail("an integer is too long", start);
   }
 
   /** @param count How many bytes to pass over */
   skip(count: number): void {
-    if (count > this.end - this.position) throw new WasmFormatError("it ends too early");
+    if (count > this.end - this.position) this.fail("it ends too early", this.end);
     this.position += count;
+  }
+
+  /**
+   * @param what The problem
+   * @param at Where it is; default: where the next byte is
+   * @throws {WasmFormatError} Always
+   */
+  fail(what: string, at: number = this.position): never {
+    throw new WasmFormatError(what, at);
+  }
+
+  /** @param part What has to end here */
+  expectEnd(part: string): void {
+    if (!this.done) this.fail(`${part} goes on after its end`);
   }
 
   /** @returns A reader of the next bytes, as many as the length before them says; this one moves past them */
@@ -103,26 +121,43 @@ export class WasmReader {
   }
 }
 
-/** The module is not one that can be metered; the message says why, to follow "because". */
-export class WasmFormatError extends Error {}
+/** The module is not one that can be metered; the message says why and at which byte, to follow "because". */
+export class WasmFormatError extends Error {
+  /** Where in the module, in bytes from its beginning. */
+  readonly offset: number;
+
+  /**
+   * @param what The problem
+   * @param offset Where it is
+   */
+  constructor(what: string, offset: number) {
+    super(`${what} at byte ${offset}`);
+    this.name = "WasmFormatError";
+    this.offset = offset;
+  }
+}
 
 /**
  * @param module A whole module
  * @returns The contents of its sections, each by its id; custom sections are left out
- * @throws {WasmFormatError} When it is no module, or has a section that is unknown, or the same one twice
+ * @throws {WasmFormatError} When it is no module, or has a section that is not in the list, or not in its place
  */
 export function readSections(module: Uint8Array): Map<number, WasmReader> {
   const reader = new WasmReader(module);
   for (const expected of HEADER) {
-    if (reader.byte() !== expected) throw new WasmFormatError("it does not begin as a module does");
+    if (reader.byte() !== expected) reader.fail("it does not begin as a module does", reader.position - 1);
   }
   const sections = new Map<number, WasmReader>();
+  let last = -1;
   while (!reader.done) {
+    const at = reader.position;
     const id = reader.byte();
     const contents = reader.sized();
     if (id === SECTION.custom) continue;
-    if (!SECTION_ORDER.includes(id)) throw new WasmFormatError(`it has a section ${id}`);
-    if (sections.has(id)) throw new WasmFormatError(`it has section ${id} twice`);
+    const place = SECTION_ORDER.indexOf(id);
+    if (place < 0) reader.fail(`it has ${nameOfSection(id)},`, at);
+    if (place <= last) reader.fail(`it has section ${id} twice or too late`, at);
+    last = place;
     sections.set(id, contents);
   }
   return sections;

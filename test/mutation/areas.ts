@@ -71,7 +71,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   plugin: {
     mutate: ["lib/policy/{meter,wasm_*}.ts"],
-    tests: ["test/lib/policy/{instructions,meter,wasm_policy,wasm_reader}.test.ts"],
+    tests: ["test/lib/policy/{instructions,meter,wasm_list,wasm_policy,wasm_reader}.test.ts"],
   },
   policies: {
     mutate: [

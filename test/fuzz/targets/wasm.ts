@@ -1,17 +1,20 @@
 import { Buffer } from "node:buffer";
 import { FUEL_EXPORT, meter } from "../../../lib/policy/meter.ts";
 import { WasmFormatError } from "../../../lib/policy/wasm_reader.ts";
+import { PLUGIN_RULES } from "../../../lib/policy/wasm_policy.ts";
 import { wasmEngine } from "../../../lib/policy/wasm_engine.ts";
 import { BAD_AT_LOAD, BAD_AT_RUN_TIME } from "../../lib/policy/hostile_modules.ts";
 import { dictionary, expect, type FuzzTarget } from "../target.ts";
 
-const RULES = { maxMemoryPages: 16, instructionsPerUnit: 64, allowBulk: false };
+/** Imports allowed, so that the reader of these is run, too. */
+const RULES = { ...PLUGIN_RULES, maxMemoryPages: 16, instructionsPerUnit: 64, allowImports: true };
 
 /** A plug-in's module: metered or refused; and if it was valid, so is what the meter makes of it. */
 export const wasm: FuzzTarget = {
   name: "wasm",
   maxLength: 20_000,
-  covers: ["lib/policy/wasm_reader.ts", "lib/policy/wasm_code.ts", "lib/policy/meter.ts"],
+  covers: ["reader", "sections", "code", "proposals"].map((part) => `lib/policy/wasm_${part}.ts`)
+    .concat("lib/policy/meter.ts"),
   dictionary: dictionary(
     "0x0061736d01000000",
     "0xffffffff0f",

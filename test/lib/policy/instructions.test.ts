@@ -64,10 +64,14 @@ describe("a plug-in may not have", () => {
   };
   for (const [name, code] of Object.entries(wrong)) {
     test(name, () => {
-      assert.throws(() => wasmPolicy(plugin([...code, I32, 1])), {
+      const module = plugin([...code, I32, 1]);
+      const at = module.indexOf(0xfc);
+      assert.throws(() => wasmPolicy(module), {
         name: "PolicyLoadError",
-        message: "Cannot load the plug-in: it uses bulk-memory instructions",
-        hint: "Was it built without imports, and for the interface that wasmPolicy() describes?",
+        message: `Cannot load the plug-in: it uses ${name}, whose work depends on a length, at byte ${at}`,
+        hint:
+          "Was it built without imports, for the interface that wasmPolicy() describes, and for WebAssembly's " +
+          "first instructions (Rust: --target wasm32v1-none; clang: -mcpu=mvp)?",
       });
     });
   }
