@@ -146,7 +146,7 @@ describe("cedarPolicy()", () => {
         recentCount: 0,
       }),
     ].map((request) => policy.decide(request).fuelUsed);
-    assert.deepEqual(used, [29416, 29293, 21622]);
+    assert.deepEqual(used, [29527, 29451, 21585]);
   });
 
   test("refuses when the fuel is not enough, and decides the next request", () => {
