@@ -40,7 +40,7 @@ export class CredentialsSource implements Disposable {
   readonly #provider: (() => Credentials | Promise<Credentials>) | undefined;
   readonly #pauses = new Pauses(PAUSES);
   #kept: { readonly credentials: OwnedCredentials; readonly refreshAtMs: number } | undefined;
-  #question: ProviderQuestion | undefined;
+  #question: { readonly ordinal: number; readonly question: ProviderQuestion } | undefined;
   #asked = 0;
   #lastAnswered = 0;
   #isPerRequest = false;
@@ -116,7 +116,7 @@ export class CredentialsSource implements Disposable {
 
   /**
    * Waits for the provider's answer. Calls share a question, but an answer that does not say when it expires is its
-   * asker's alone: whose credentials such a provider returns may depend on who asks.
+   * asker's alone: whose credentials such a provider returns may depend on who asks. So is what comes at once.
    */
   async #ask(deadline: Deadline, clock: Clock): Promise<OwnedCredentials> {
     const joined = this.#isPerRequest ? undefined : this.#joinable();
@@ -132,29 +132,34 @@ export class CredentialsSource implements Disposable {
   }
 
   #joinable(): ProviderQuestion | undefined {
-    return this.#question?.isJoinable === true ? this.#question : undefined;
+    const question = this.#question?.question;
+    return question?.isJoinable === true ? question : undefined;
   }
 
   #start(clock: Clock): ProviderQuestion {
     const ordinal = ++this.#asked;
-    const forget = () => {
-      if (this.#question === question) this.#question = undefined;
-    };
     const question = new ProviderQuestion(this.#provider!, {
-      accept: (answer) => {
-        const owned = this.#read(answer, clock);
-        forget();
-        // One that hung may be answered after a later one.
-        if (ordinal < this.#lastAnswered || this.#disposed) return owned[Symbol.dispose]();
-        this.#lastAnswered = ordinal;
-        this.#keep(owned, clock);
-      },
+      accept: (answer) => this.#accept(answer, ordinal, clock),
       fail: () => {
-        forget();
+        this.#forgetQuestion(ordinal);
         this.#pauses.begin();
       },
     });
-    return this.#question = question;
+    if (question.isJoinable) this.#question = { ordinal, question };
+    return question;
+  }
+
+  #accept(answer: Credentials, ordinal: number, clock: Clock): void {
+    const owned = this.#read(answer, clock);
+    this.#forgetQuestion(ordinal);
+    // One that hung may be answered after a later one.
+    if (ordinal < this.#lastAnswered || this.#disposed) return owned[Symbol.dispose]();
+    this.#lastAnswered = ordinal;
+    this.#keep(owned, clock);
+  }
+
+  #forgetQuestion(ordinal: number): void {
+    if (this.#question?.ordinal === ordinal) this.#question = undefined;
   }
 
   async #waitFor(patienceMs: number, deadline: Deadline): Promise<void> {

@@ -5,7 +5,7 @@ import { CredentialsError } from "./errors.ts";
 /** A provider that has not answered for this long, in milliseconds, is asked anew. */
 const MAX_QUESTION_MS = 30_000;
 
-/** What becomes of a question's answer, before anybody who waits for it gets it. Neither is called at once. */
+/** What becomes of a question's answer, before anybody who waits for it gets it. */
 export interface QuestionHandlers {
   /** Takes the answer. What it throws is what everybody who waits gets. */
   accept(answer: Credentials): void;
@@ -13,13 +13,18 @@ export interface QuestionHandlers {
   fail(): void;
 }
 
+/** A provider of credentials. */
+type Provider = () => Credentials | Promise<Credentials>;
+
 /**
  * One question to a provider of credentials, which any number of calls may wait for. No call ends it: when a call's
- * time is up, the others go on waiting, and an answer that comes when nobody waits any more is still taken.
+ * time is up, the others go on waiting, and an answer that comes when nobody waits any more is still taken. A
+ * provider that answers or throws at once leaves nothing to wait for: that is its asker's alone.
  */
 export class ProviderQuestion {
   readonly #answer: Promise<Credentials>;
   readonly #startedAt = performance.now();
+  #isPending = false;
   #waiting = 0;
   #isDeserted = false;
 
@@ -27,20 +32,34 @@ export class ProviderQuestion {
    * Asks at once.
    *
    * @param provider Who is asked
-   * @param handlers Told of the answer
+   * @param handlers Told of the answer: at once, where the provider answers at once
    */
-  constructor(provider: () => Credentials | Promise<Credentials>, handlers: QuestionHandlers) {
-    this.#answer = answered(provider, handlers);
+  constructor(provider: Provider, handlers: QuestionHandlers) {
+    const accept = (answer: Credentials) => {
+      handlers.accept(answer);
+      return answer;
+    };
+    const answer = new Promise<Credentials>((resolve) => {
+      const given = ask(provider);
+      this.#isPending = given instanceof Promise;
+      resolve(given instanceof Promise ? given.then(accept) : accept(given));
+    });
+    this.#answer = answer.finally(() => {
+      this.#isPending = false;
+    }).catch((error) => {
+      handlers.fail();
+      throw error;
+    });
     // Nobody may be waiting.
     this.#answer.catch(() => {});
   }
 
   /**
-   * Whether another call may wait for the answer. It may not when the provider seems to hang: after 30 s, and when
-   * every call that waited has given up.
+   * Whether another call may wait for the answer. It may not once that is there, and when the provider seems to
+   * hang: after 30 s, and when every call that waited has given up.
    */
   get isJoinable(): boolean {
-    return !this.#isDeserted && performance.now() - this.#startedAt < MAX_QUESTION_MS;
+    return this.#isPending && !this.#isDeserted && performance.now() - this.#startedAt < MAX_QUESTION_MS;
   }
 
   /**
@@ -58,28 +77,24 @@ export class ProviderQuestion {
   }
 }
 
-async function answered(
-  provider: () => Credentials | Promise<Credentials>,
-  handlers: QuestionHandlers,
-): Promise<Credentials> {
+/** Throws, or rejects, with a {@link CredentialsError} that says no more than what kind of failure it was. */
+function ask(provider: Provider): Credentials | Promise<Credentials> {
   try {
-    const answer = await ask(provider);
-    handlers.accept(answer);
-    return answer;
+    const given: unknown = provider();
+    return isThenable(given) ? Promise.resolve(given).catch(fail) : given as Credentials;
   } catch (error) {
-    handlers.fail();
-    throw error;
+    fail(error);
   }
 }
 
-async function ask(provider: () => Credentials | Promise<Credentials>): Promise<Credentials> {
-  try {
-    return await provider();
-  } catch (error) {
-    throw new CredentialsError(`Cannot get credentials: the provider failed${nameOf(error)}`, {
-      hint: "The provider's own error is withheld, since it may hold secrets; log it inside the provider",
-    });
-  }
+function fail(error: unknown): never {
+  throw new CredentialsError(`Cannot get credentials: the provider failed${nameOf(error)}`, {
+    hint: "The provider's own error is withheld, since it may hold secrets; log it inside the provider",
+  });
+}
+
+function isThenable(value: unknown): value is PromiseLike<Credentials> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
 // The name and the system's code say what happened; the message may hold a secret.

@@ -82,6 +82,38 @@ describe("CredentialsSource", () => {
     assert.equal(other?.accessKeyId, "AKIA2");
   });
 
+  test("asks a provider that answers at once, once for a hundred first calls", async () => {
+    using deadline = new Deadline("test", 1000);
+    let asked = 0;
+    using source = new CredentialsSource(() => ({
+      ...GOOD,
+      accessKeyId: `AKIA${++asked}`,
+      expiration: Date.now() + 3_600_000,
+    }));
+    const all = await Promise.all(Array.from({ length: 100 }, () => source.get(deadline)));
+    assert.deepEqual(new Set(all.map(({ accessKeyId }) => accessKeyId)), new Set(["AKIA1"]));
+    for (const owned of all) owned[Symbol.dispose]();
+  });
+
+  test("leaves what a provider throws at once to its asker: the next may be somebody else", async () => {
+    using deadline = new Deadline("test", 1000);
+    let asked = 0;
+    using source = new CredentialsSource(() => {
+      if (++asked % 2 === 1) throw new Error(SECRET);
+      return { ...GOOD, accessKeyId: `AKIA${asked}` };
+    });
+    const settled = await Promise.allSettled([1, 2, 3, 4].map(() => source.get(deadline)));
+    assert.deepEqual(settled.map(({ status }) => status), ["rejected", "fulfilled", "rejected", "fulfilled"]);
+  });
+
+  test("takes any thenable for a promise", async () => {
+    using deadline = new Deadline("test", 1000);
+    const thenable = { then: (resolve: (value: Credentials) => void) => resolve(GOOD) };
+    using source = new CredentialsSource(() => thenable as unknown as Promise<Credentials>);
+    using owned = await source.get(deadline);
+    assert.equal(owned.accessKeyId, ID);
+  });
+
   test("asks a provider before every request", async () => {
     using deadline = new Deadline("test", 1000);
     let asked = 0;
