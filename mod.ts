@@ -56,7 +56,13 @@ export {
   verifyAttestation,
   type VerifyAttestationOptions,
 } from "./lib/attestation/verify.ts";
-export type { CredentialPart, Credentials, CredentialsProvider } from "./lib/credentials.ts";
+export type {
+  AwsCredentials,
+  CredentialPart,
+  Credentials,
+  CredentialsProvider,
+  ProvidedCredentials,
+} from "./lib/credentials.ts";
 export { DataKey, DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "./lib/data_key.ts";
 export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/encoding.ts";
 export {

@@ -1,3 +1,4 @@
+import { type CredentialsProblem, readCredentials } from "./credentials_shape.ts";
 import { allocateOffHeap, SecretBytes } from "./secret_bytes.ts";
 
 /** One part of the credentials: text, or its UTF-8 bytes. */
@@ -14,6 +15,51 @@ export interface Credentials {
   /** When temporary credentials expire: a date, ISO 8601 with its time zone, or milliseconds since 1970. */
   readonly expiration?: Date | string | number | undefined;
 }
+
+/** Credentials as AWS writes them, with what else IMDS, ECS and the command line put beside them. */
+export interface AwsCredentials {
+  /** See {@link Credentials.accessKeyId}. */
+  readonly AccessKeyId: CredentialPart;
+  /** See {@link Credentials.secretAccessKey}. */
+  readonly SecretAccessKey: CredentialPart;
+  /** See {@link Credentials.sessionToken}: the name that STS and the command line give it. */
+  readonly SessionToken?: CredentialPart | undefined;
+  /** See {@link Credentials.sessionToken}: the name that IMDS and ECS give it. */
+  readonly Token?: CredentialPart | undefined;
+  /** See {@link Credentials.expiration}. */
+  readonly Expiration?: Date | string | number | undefined;
+  /** `Success`, from IMDS. */
+  readonly Code?: string | undefined;
+  /** From IMDS; not used. */
+  readonly LastUpdated?: string | undefined;
+  /** From IMDS; not used. */
+  readonly Type?: string | undefined;
+  /** From ECS; not used. */
+  readonly RoleArn?: string | undefined;
+  /** Not used. */
+  readonly AccountId?: string | undefined;
+  /** 1, from a `credential_process` and `aws configure export-credentials`. */
+  readonly Version?: number | undefined;
+}
+
+/**
+ * Credentials in any way of writing: this library's, that of IMDS, ECS and the command line, or an answer of STS,
+ * such as `aws sts assume-role` prints, which has them in `Credentials`.
+ *
+ * @example
+ * ```ts
+ * import { KmsClient } from "enclave-kms";
+ * import { startSimulator } from "enclave-kms/sim";
+ *
+ * await using enclave = await startSimulator();
+ * const { accessKeyId, secretAccessKey, sessionToken } = enclave.credentials;
+ * const fromImds = { Code: "Success", AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken };
+ * await using client = await KmsClient.open({ ...enclave.clientOptions, credentials: () => fromImds });
+ * using random = await client.generateRandom({ numberOfBytes: 32 });
+ * random.length; // 32
+ * ```
+ */
+export type ProvidedCredentials = Credentials | AwsCredentials | { readonly Credentials: AwsCredentials };
 
 /**
  * Credentials, or a function that returns them.
@@ -49,7 +95,9 @@ export interface Credentials {
  * random.length; // 32
  * ```
  */
-export type CredentialsProvider = Credentials | (() => Credentials | Promise<Credentials>);
+export type CredentialsProvider =
+  | ProvidedCredentials
+  | (() => ProvidedCredentials | Promise<ProvidedCredentials>);
 
 /**
  * A checked copy of credentials that wipes its secrets when disposed. The caller's own copy stays the
@@ -82,17 +130,12 @@ export class OwnedCredentials implements Disposable {
    * @returns The owner of the copy
    * @throws {TypeError} Naming the part that is missing, of a wrong type, too long or not printable ASCII
    */
-  static copyOf(credentials: Credentials): OwnedCredentials {
-    if (typeof credentials !== "object" || credentials === null) {
-      throw new TypeError("Cannot use credentials: expected an object or a function that returns one");
-    }
-    const { accessKeyId, secretAccessKey, sessionToken, expiration } = credentials;
-    checkPart("accessKeyId", accessKeyId, MAX_ACCESS_KEY_ID_BYTES);
-    checkPart("secretAccessKey", secretAccessKey, MAX_SECRET_ACCESS_KEY_BYTES);
-    if (sessionToken !== undefined) checkPart("sessionToken", sessionToken, MAX_SESSION_TOKEN_BYTES);
-    const expiresAtMs = expiration === undefined ? undefined : toMilliseconds(expiration);
+  static copyOf(credentials: ProvidedCredentials): OwnedCredentials {
+    const read = readCredentials(credentials, "code");
+    if (!("accessKeyId" in read)) throw new TypeError(describe(read));
+    const { accessKeyId, secretAccessKey, sessionToken, expiresAtMs } = read;
     return new OwnedCredentials(
-      checkScopeable(typeof accessKeyId === "string" ? accessKeyId : new TextDecoder().decode(accessKeyId)),
+      typeof accessKeyId === "string" ? accessKeyId : new TextDecoder().decode(accessKeyId),
       copyPart(secretAccessKey),
       sessionToken === undefined ? undefined : copyPart(sessionToken),
       expiresAtMs,
@@ -101,12 +144,9 @@ export class OwnedCredentials implements Disposable {
 
   /** Another copy, with an owner of its own. */
   clone(): OwnedCredentials {
-    return OwnedCredentials.copyOf({
-      accessKeyId: this.accessKeyId,
-      secretAccessKey: this.secretAccessKey.bytes,
-      sessionToken: this.sessionToken?.bytes,
-      expiration: this.expiresAtMs,
-    });
+    const { accessKeyId, secretAccessKey, sessionToken, expiresAtMs } = this;
+    const token = sessionToken && SecretBytes.copyOf(sessionToken.bytes);
+    return new OwnedCredentials(accessKeyId, SecretBytes.copyOf(secretAccessKey.bytes), token, expiresAtMs);
   }
 
   /** Whether they are the same, whenever they expire. */
@@ -123,53 +163,10 @@ export class OwnedCredentials implements Disposable {
   }
 }
 
-const MAX_ACCESS_KEY_ID_BYTES = 128;
-const MAX_SECRET_ACCESS_KEY_BYTES = 1024;
-const MAX_SESSION_TOKEN_BYTES = 16_384;
-
-const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)$/;
-
-/** In 1973: what is earlier was given in seconds. */
-const EARLIEST_MS = 1e11;
-
-/** The last time that a Date can hold. */
-const LATEST_MS = 8.64e15;
-
-function checkPart(field: string, part: CredentialPart, maxBytes: number): void {
-  if (typeof part !== "string" && !(part instanceof Uint8Array)) {
-    throw new TypeError(`Cannot use credentials.${field}: expected a string or a Uint8Array`);
-  }
-  if (part.length === 0 || part.length > maxBytes) {
-    throw new TypeError(`Cannot use credentials.${field}: expected 1 to ${maxBytes} bytes`);
-  }
-  const printable = typeof part === "string" ? !/[^\x21-\x7e]/.test(part) : part.every(isPrintable);
-  if (!printable) {
-    throw new TypeError(`Cannot use credentials.${field}: expected printable ASCII without spaces`);
-  }
-}
-
-function isPrintable(byte: number): boolean {
-  return byte > 0x20 && byte < 0x7f;
-}
-
-// In the Authorization header these two end the access key id.
-function checkScopeable(accessKeyId: string): string {
-  if (!/[/,]/.test(accessKeyId)) return accessKeyId;
-  throw new TypeError("Cannot use credentials.accessKeyId: expected neither a slash nor a comma");
-}
-
-function toMilliseconds(expiration: unknown): number {
-  const milliseconds = typeof expiration === "string" && ISO_TIME.test(expiration)
-    ? Date.parse(expiration)
-    : expiration instanceof Date
-    ? expiration.getTime()
-    : expiration;
-  if (typeof milliseconds === "number" && milliseconds > EARLIEST_MS && milliseconds <= LATEST_MS) {
-    return milliseconds;
-  }
-  throw new TypeError(
-    "Cannot use credentials.expiration: expected a Date, ISO 8601 with a time zone, or milliseconds since 1970",
-  );
+function describe([problem]: readonly CredentialsProblem[]): string {
+  const { path = "", expected = "" } = problem ?? {};
+  if (path === "") return `Cannot use credentials: expected ${expected} or a function that returns one`;
+  return `Cannot use credentials.${path}: expected ${expected}`;
 }
 
 function isEqual(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {

@@ -1,4 +1,4 @@
-import { type Credentials, type CredentialsProvider, OwnedCredentials } from "./credentials.ts";
+import { type CredentialsProvider, OwnedCredentials, type ProvidedCredentials } from "./credentials.ts";
 import { Deadline } from "./deadline.ts";
 import { CredentialsError, DisposedError } from "./errors.ts";
 import { Pauses } from "./pauses.ts";
@@ -37,7 +37,7 @@ const PAUSES = { firstMs: 1000, maxMs: 60_000 };
 export class CredentialsSource implements Disposable {
   readonly #expired: ExpiredCredentials;
   readonly #given: OwnedCredentials | undefined;
-  readonly #provider: (() => Credentials | Promise<Credentials>) | undefined;
+  readonly #provider: (() => ProvidedCredentials | Promise<ProvidedCredentials>) | undefined;
   readonly #pauses = new Pauses(PAUSES);
   #kept: { readonly credentials: OwnedCredentials; readonly refreshAtMs: number } | undefined;
   #question: { readonly ordinal: number; readonly question: ProviderQuestion } | undefined;
@@ -149,7 +149,7 @@ export class CredentialsSource implements Disposable {
     return question;
   }
 
-  #accept(answer: Credentials, ordinal: number, clock: Clock): void {
+  #accept(answer: ProvidedCredentials, ordinal: number, clock: Clock): void {
     const owned = this.#read(answer, clock);
     this.#forgetQuestion(ordinal);
     // One that hung may be answered after a later one.
@@ -170,7 +170,7 @@ export class CredentialsSource implements Disposable {
     this.#throwIfDisposed();
   }
 
-  #read(answer: Credentials, clock: Clock): OwnedCredentials {
+  #read(answer: ProvidedCredentials, clock: Clock): OwnedCredentials {
     try {
       using owned = OwnedCredentials.copyOf(answer);
       return this.#copy(owned, clock, PROVIDED_HINT);

@@ -1,4 +1,4 @@
-import type { Credentials } from "./credentials.ts";
+import type { ProvidedCredentials } from "./credentials.ts";
 import type { Deadline } from "./deadline.ts";
 import { CredentialsError } from "./errors.ts";
 
@@ -8,13 +8,13 @@ const MAX_QUESTION_MS = 30_000;
 /** What becomes of a question's answer, before anybody who waits for it gets it. */
 export interface QuestionHandlers {
   /** Takes the answer. What it throws is what everybody who waits gets. */
-  accept(answer: Credentials): void;
+  accept(answer: ProvidedCredentials): void;
   /** Notes that there is no answer that can be used. */
   fail(): void;
 }
 
 /** A provider of credentials. */
-type Provider = () => Credentials | Promise<Credentials>;
+type Provider = () => ProvidedCredentials | Promise<ProvidedCredentials>;
 
 /**
  * One question to a provider of credentials, which any number of calls may wait for. No call ends it: when a call's
@@ -22,7 +22,7 @@ type Provider = () => Credentials | Promise<Credentials>;
  * provider that answers or throws at once leaves nothing to wait for: that is its asker's alone.
  */
 export class ProviderQuestion {
-  readonly #answer: Promise<Credentials>;
+  readonly #answer: Promise<ProvidedCredentials>;
   readonly #startedAt = performance.now();
   #isPending = false;
   #waiting = 0;
@@ -35,11 +35,11 @@ export class ProviderQuestion {
    * @param handlers Told of the answer: at once, where the provider answers at once
    */
   constructor(provider: Provider, handlers: QuestionHandlers) {
-    const accept = (answer: Credentials) => {
+    const accept = (answer: ProvidedCredentials) => {
       handlers.accept(answer);
       return answer;
     };
-    const answer = new Promise<Credentials>((resolve) => {
+    const answer = new Promise<ProvidedCredentials>((resolve) => {
       const given = ask(provider);
       this.#isPending = given instanceof Promise;
       resolve(given instanceof Promise ? given.then(accept) : accept(given));
@@ -67,7 +67,7 @@ export class ProviderQuestion {
    * @returns The provider's answer
    * @throws {CredentialsError} If the provider fails, or its answer is not accepted
    */
-  async wait(deadline: Deadline): Promise<Credentials> {
+  async wait(deadline: Deadline): Promise<ProvidedCredentials> {
     this.#waiting++;
     try {
       return await deadline.race(this.#answer);
@@ -78,10 +78,10 @@ export class ProviderQuestion {
 }
 
 /** Throws, or rejects, with a {@link CredentialsError} that says no more than what kind of failure it was. */
-function ask(provider: Provider): Credentials | Promise<Credentials> {
+function ask(provider: Provider): ProvidedCredentials | Promise<ProvidedCredentials> {
   try {
     const given: unknown = provider();
-    return isThenable(given) ? Promise.resolve(given).catch(fail) : given as Credentials;
+    return isThenable(given) ? Promise.resolve(given).catch(fail) : given as ProvidedCredentials;
   } catch (error) {
     fail(error);
   }
@@ -93,7 +93,7 @@ function fail(error: unknown): never {
   });
 }
 
-function isThenable(value: unknown): value is PromiseLike<Credentials> {
+function isThenable(value: unknown): value is PromiseLike<ProvidedCredentials> {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
