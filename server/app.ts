@@ -22,7 +22,6 @@ import { outcomeOf, type Problem, problem, PROBLEM_TYPE, problemOf } from "./pro
 import { type Journal, RequestRecord } from "./request_record.ts";
 import {
   attestationQuery,
-  credentialsBody,
   dataKeyBody,
   dataKeyPairBody,
   decodeNonce,
@@ -30,6 +29,7 @@ import {
   encryptBody,
   MAX_BODY_BYTES,
   parse,
+  parseCredentials,
   randomBody,
   sharedSecretBody,
 } from "./schemas.ts";
@@ -198,7 +198,7 @@ function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journa
       "/v1/credentials",
       as("SetCredentials"),
       ...BODY,
-      json((input) => parse(credentialsBody, input)),
+      json(parseCredentials),
       (c) => {
         const { region, credentials } = service.scope;
         credentials.set(

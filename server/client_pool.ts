@@ -1,11 +1,20 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { EngineName, KmsClientOptions } from "../mod.ts";
 import { KmsClient } from "../mod.ts";
-import type { CredentialStore, PushedCredentials } from "./credential_store.ts";
-import { notSet } from "./credential_store.ts";
+import {
+  type CredentialsLease,
+  type CredentialStore,
+  type LentCredentials,
+  notSet,
+} from "./credential_store.ts";
 
 /** The options that the clients of all regions share. */
 export type SharedClientOptions = Omit<KmsClientOptions, "region" | "credentials">;
+
+/** Whose credentials sign the requests of one call. */
+interface Signing extends CredentialsLease {
+  readonly credentials: CredentialStore;
+}
 
 /** Regions at once: each has a client with a key pair, and callers of the kmstool protocol name regions. */
 const MAX_REGIONS = 8;
@@ -17,7 +26,7 @@ const MAX_REGIONS = 8;
 export class ClientPool implements AsyncDisposable {
   readonly #options: SharedClientOptions;
   readonly #clients = new Map<string, Promise<KmsClient>>();
-  readonly #credentials = new AsyncLocalStorage<CredentialStore>();
+  readonly #signing = new AsyncLocalStorage<Signing>();
 
   /** @param options What all clients share */
   constructor(options: SharedClientOptions) {
@@ -40,6 +49,7 @@ export class ClientPool implements AsyncDisposable {
    * @param credentials Sign the request
    * @param use What to ask the client for
    * @returns What `use` returns
+   * @throws {CredentialsError} When KMS refuses the credentials; the store then remembers it
    * @throws What `use` throws
    */
   async use<T>(
@@ -48,7 +58,15 @@ export class ClientPool implements AsyncDisposable {
     use: (client: KmsClient) => Promise<T>,
   ): Promise<T> {
     const client = await this.#client(region);
-    return await this.#credentials.run(credentials, () => use(client));
+    const signing: Signing = { credentials };
+    let result: T;
+    try {
+      result = await this.#signing.run(signing, () => use(client));
+    } catch (error) {
+      throw credentials.judge(signing, error);
+    }
+    credentials.judge(signing);
+    return result;
   }
 
   /** Closes all clients. */
@@ -75,9 +93,9 @@ export class ClientPool implements AsyncDisposable {
     return opening;
   }
 
-  #currentCredentials(): PushedCredentials {
-    const store = this.#credentials.getStore();
-    if (store === undefined) throw notSet();
-    return store.get();
+  #currentCredentials(): LentCredentials {
+    const signing = this.#signing.getStore();
+    if (signing === undefined) throw notSet();
+    return signing.credentials.get(signing);
   }
 }

@@ -1,6 +1,7 @@
 import { decodeBase64 } from "../lib/encoding.ts";
 import { checkRegion } from "../lib/region.ts";
-import { CredentialStore, type PushedCredentials } from "./credential_store.ts";
+import type { Credentials } from "../lib/credentials.ts";
+import { CredentialStore } from "./credential_store.ts";
 import {
   field,
   KMSTOOL_ERRORS,
@@ -113,7 +114,7 @@ export class KmstoolSession implements Disposable {
   }
 }
 
-function readCredentials(message: KmstoolMessage): PushedCredentials {
+function readCredentials(message: KmstoolMessage): Credentials {
   const accessKeyId = field(message, "AwsAccessKeyId");
   const secretAccessKey = field(message, "AwsSecretAccessKey");
   const sessionToken = field(message, "AwsSessionToken");

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { CredentialsState } from "./credential_store.ts";
 import type { KmsAction } from "./operations.ts";
 
 /** What was asked for. `Other` is what no route or message of ours asks for. */
@@ -37,6 +38,9 @@ const HELP = {
   displaced: "Connections closed, without a request in flight, for a new one at the limit",
   unheard: "Connections closed unheard at the limit, because each other had a request in flight",
   credentials: "Whether credentials are set (1) or not (0)",
+  credentialsRefused: "Whether KMS refused the credentials (1), and has not taken them since, or not (0)",
+  credentialsAge: "Time since the credentials were set",
+  credentialsLeft: "Time until the credentials expire, below zero past it, where that is known",
   reloads: "Reloads of the policy by outcome",
 } as const;
 
@@ -52,8 +56,8 @@ export interface AtLimit {
 export interface MetricsSources {
   /** Requests that run or wait. */
   running(): number;
-  /** Whether credentials are set. */
-  hasCredentials(): boolean;
+  /** The credentials of HTTP's callers. */
+  credentials(): CredentialsState;
   /** What the limit of connections did, for a protocol that is served. */
   atLimit?(protocol: Protocol): AtLimit | undefined;
 }
@@ -66,7 +70,7 @@ export class Metrics {
   readonly #buckets: number[] = BUCKETS.map(() => 0);
   #seconds = 0;
   #count = 0;
-  #sources: MetricsSources = { running: () => 0, hasCredentials: () => false };
+  #sources: MetricsSources = { running: () => 0, credentials: () => ({ isSet: false, areRefused: false }) };
 
   /** Says where to read what is not counted but looked up. */
   observe(sources: MetricsSources): void {
@@ -101,7 +105,7 @@ export class Metrics {
 
   /** @returns Prometheus's text format, version 0.0.4 */
   render(): string {
-    const { running, hasCredentials, atLimit } = this.#sources;
+    const { running, credentials, atLimit } = this.#sources;
     const byProtocol = (count: (protocol: Protocol) => number) =>
       PROTOCOLS.map((protocol): Sample => [`protocol="${protocol}"`, count(protocol)]);
     return [
@@ -121,7 +125,7 @@ export class Metrics {
         HELP.unheard,
         byProtocol((name) => atLimit?.(name)?.refusedCount ?? 0),
       ),
-      family("credentials_set", "gauge", HELP.credentials, [["", hasCredentials() ? 1 : 0]]),
+      ...credentialsFamilies(credentials()),
       family("policy_reloads_total", "counter", HELP.reloads, [...this.#reloads]),
     ].join("");
   }
@@ -135,6 +139,18 @@ export class Metrics {
 }
 
 type Sample = readonly [labels: string, value: number];
+
+function credentialsFamilies(
+  { isSet, areRefused, ageSeconds, expireInSeconds }: CredentialsState,
+): readonly string[] {
+  const known = (seconds: number | undefined): Sample[] => seconds === undefined ? [] : [["", seconds]];
+  return [
+    family("credentials_set", "gauge", HELP.credentials, [["", isSet ? 1 : 0]]),
+    family("credentials_refused", "gauge", HELP.credentialsRefused, [["", areRefused ? 1 : 0]]),
+    family("credentials_age_seconds", "gauge", HELP.credentialsAge, known(ageSeconds)),
+    family("credentials_expire_in_seconds", "gauge", HELP.credentialsLeft, known(expireInSeconds)),
+  ];
+}
 
 function family(name: string, type: string, help: string, samples: readonly Sample[]): string {
   const lines = samples.map(([labels, value]) =>

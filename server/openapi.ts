@@ -51,7 +51,9 @@ const PROBLEMS: JsonObject = {
   403: problemFor("The policy (`ERR_POLICY_DENIED`) or KMS (`ERR_KMS`) refuses"),
   500: problemFor("A defect; the log has more under the id in `instance`"),
   502: problemFor("KMS cannot be reached, or answers something else than KMS"),
-  503: problemFor("Too many requests, no credentials, or KMS throttles: try again after `Retry-After`"),
+  503: problemFor(
+    "Too many requests, no credentials that KMS takes, or KMS throttles: try again after `Retry-After`",
+  ),
   504: problemFor("No answer within the request deadline"),
 };
 
@@ -118,6 +120,31 @@ const TOKENS_AND_DRY_RUN: JsonObject = {
   dryRun: { type: "boolean", description: "Only asks whether KMS would; 204 when it would" },
 };
 
+const ACCESS_KEY_ID: JsonObject = { type: "string", minLength: 1, maxLength: 128 };
+
+const SECRET_ACCESS_KEY: JsonObject = { type: "string", minLength: 1, maxLength: 1024, writeOnly: true };
+
+const SESSION_TOKEN: JsonObject = { type: "string", minLength: 1, maxLength: 16_384, writeOnly: true };
+
+const EXPIRATION: JsonObject = {
+  description: "ISO 8601 with a time zone, or milliseconds since 1970; advice, since KMS decides",
+  oneOf: [{ type: "string", format: "date-time" }, { type: "number" }],
+};
+
+const AWS_CREDENTIALS: JsonObject = object({
+  AccessKeyId: ACCESS_KEY_ID,
+  SecretAccessKey: SECRET_ACCESS_KEY,
+  SessionToken: SESSION_TOKEN,
+  Token: SESSION_TOKEN,
+  Expiration: EXPIRATION,
+  Code: { type: "string", const: "Success" },
+  LastUpdated: { type: "string" },
+  Type: { type: "string" },
+  RoleArn: { type: "string" },
+  AccountId: { type: "string" },
+  Version: { type: "integer", const: 1 },
+}, ["AccessKeyId", "SecretAccessKey"]);
+
 const SCHEMAS: JsonObject = {
   DecryptRequest: object({
     ciphertext: base64("What KMS made: 1 to 6144 bytes"),
@@ -153,11 +180,19 @@ const SCHEMAS: JsonObject = {
     keyAgreementAlgorithm: { type: "string", enum: ["ECDH"] },
     ...TOKENS_AND_DRY_RUN,
   }, ["keyId", "publicKey"]),
-  Credentials: object({
-    accessKeyId: { type: "string", minLength: 1, maxLength: 128 },
-    secretAccessKey: { type: "string", minLength: 1, maxLength: 1024, writeOnly: true },
-    sessionToken: { type: "string", minLength: 1, maxLength: 16_384, writeOnly: true },
-  }, ["accessKeyId", "secretAccessKey"]),
+  Credentials: {
+    description: "As the library, IMDS, ECS, STS or the command line writes them",
+    oneOf: [
+      object({
+        accessKeyId: ACCESS_KEY_ID,
+        secretAccessKey: SECRET_ACCESS_KEY,
+        sessionToken: SESSION_TOKEN,
+        expiration: EXPIRATION,
+      }, ["accessKeyId", "secretAccessKey"]),
+      AWS_CREDENTIALS,
+      { type: "object", properties: { Credentials: AWS_CREDENTIALS }, required: ["Credentials"] },
+    ],
+  },
   Problem: object({
     type: { type: "string", const: "about:blank" },
     title: { type: "string" },

@@ -1,6 +1,8 @@
 import * as v from "valibot";
 import { KEY_PAIR_SPECS } from "../lib/data_key.ts";
 import type { DataKeyPairSpec, DataKeySpec, EncryptionAlgorithm } from "../mod.ts";
+import type { ProvidedCredentials } from "../lib/credentials.ts";
+import { readCredentials } from "../lib/credentials_shape.ts";
 import { decodeBase64, decodeHex } from "../lib/encoding.ts";
 import {
   MAX_CIPHERTEXT_BYTES,
@@ -148,27 +150,19 @@ export const sharedSecretBody: v.GenericSchema<unknown, SharedSecretBody> = v.st
   ...tokensAndDryRun,
 });
 
-/** The body of `POST /v1/credentials`. */
-export interface CredentialsBody {
-  /** 1 to 128 characters. */
-  accessKeyId: string;
-  /** 1 to 1024 characters. */
-  secretAccessKey: string;
-  /** 1 to 16384 characters. */
-  sessionToken?: string | undefined;
+/** The body of `POST /v1/credentials`, in any of the ways that AWS writes them, or the library. Parts are strings. */
+export type CredentialsBody = ProvidedCredentials;
+
+/**
+ * @param input What was sent
+ * @returns It, in its type
+ * @throws {BadRequestError} With every field that is wrong
+ */
+export function parseCredentials(input: unknown): CredentialsBody {
+  const read = readCredentials(input, "json");
+  if ("accessKeyId" in read) return input as CredentialsBody;
+  throw new BadRequestError(read.slice(0, 10));
 }
-
-const PRINTABLE = v.regex(/^[\x21-\x7e]+$/, "printable ASCII without spaces");
-
-/** A slash or a comma would end it in the header that it goes into. */
-const SCOPEABLE = v.regex(/^[^/,]+$/, "neither a slash nor a comma");
-
-/** See {@link CredentialsBody}. */
-export const credentialsBody: v.GenericSchema<unknown, CredentialsBody> = v.strictObject({
-  accessKeyId: v.pipe(v.string(), v.maxLength(128), PRINTABLE, SCOPEABLE),
-  secretAccessKey: v.pipe(v.string(), v.maxLength(1024), PRINTABLE),
-  sessionToken: v.optional(v.pipe(v.string(), v.maxLength(16_384), PRINTABLE)),
-});
 
 /** The query of `GET /v1/attestation`. */
 export interface AttestationQuery {

@@ -101,7 +101,7 @@ export class Server implements AsyncDisposable {
     });
     this.#metrics.observe({
       running: () => admission.inside,
-      hasCredentials: () => this.#service.scope.credentials.isSet,
+      credentials: () => this.#service.scope.credentials.state,
       atLimit: (protocol) => this.#atLimit(protocol),
     });
   }

@@ -1,6 +1,7 @@
 import { decodeAttestationDocument } from "../lib/attestation/document.ts";
 import { NsmClient } from "../lib/attestation/nsm_client.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { OwnedCredentials, type ProvidedCredentials } from "../lib/credentials.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { encodeHex } from "../lib/encoding.ts";
 import { AttestationError } from "../lib/errors.ts";
@@ -9,13 +10,7 @@ import type { KmsClient } from "../mod.ts";
 import { hash } from "node:crypto";
 import { admit, type AdmitParts } from "./admit.ts";
 import type { ClientPool } from "./client_pool.ts";
-import {
-  copyPushed,
-  CredentialStore,
-  notSet,
-  type OwnedPushedCredentials,
-  type PushedCredentials,
-} from "./credential_store.ts";
+import { CredentialStore } from "./credential_store.ts";
 import type { CredentialAction, RequestFacts } from "./gate.ts";
 import type { ServedOperation } from "./operations.ts";
 import type { RequestRecord } from "./request_record.ts";
@@ -49,7 +44,7 @@ export interface Readiness {
   readonly library: boolean;
   /** The Nitro Secure Module answers. */
   readonly nsm: boolean;
-  /** Credentials are set. */
+  /** Credentials are set, and KMS has not refused them. */
   readonly credentials: boolean;
   /** A policy is loaded. */
   readonly policy: boolean;
@@ -92,6 +87,7 @@ export class EnclaveService implements AsyncDisposable {
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {OverloadedError} When too many requests wait already
    * @throws {TimeoutError} When the time is up
+   * @throws {CredentialsError} When none are set, or KMS refuses them, now or just before
    * @throws {CallerGoneError} When the caller goes away: the call to KMS is broken off, and its turn is free
    * @throws What `KmsClient`'s own method throws
    */
@@ -138,12 +134,12 @@ export class EnclaveService implements AsyncDisposable {
    */
   acceptCredentials(
     action: CredentialAction,
-    credentials: PushedCredentials,
+    credentials: ProvidedCredentials,
     region: string,
     record: RequestRecord,
-  ): OwnedPushedCredentials {
+  ): OwnedCredentials {
     this.#parts.gate.check(action, { region }, record);
-    return check(() => copyPushed(credentials));
+    return check(() => OwnedCredentials.copyOf(credentials));
   }
 
   /**
@@ -178,7 +174,8 @@ export class EnclaveService implements AsyncDisposable {
   async readiness(report?: (error: unknown) => void): Promise<Readiness> {
     const opening = succeeds(this.openRegion(this.scope.region), report);
     const [library, nsm] = await Promise.all([opening, this.checkNsm()]);
-    return { library, nsm, credentials: this.scope.credentials.isSet, policy: this.#parts.hasPolicy() };
+    if (this.scope.credentials.isTrialDue) void succeeds(this.#tryCredentials());
+    return { library, nsm, credentials: this.scope.credentials.isUsable, policy: this.#parts.hasPolicy() };
   }
 
   /** Asks the NSM for a document, unless it gave one just now; reads the PCRs from it. */
@@ -212,13 +209,25 @@ export class EnclaveService implements AsyncDisposable {
       using deadline = new Deadline(operation.what, timeoutMs, record.gone);
       const judged = { action, facts: { ...own, region: scope.region } };
       using _turn = await admit(this.#parts, judged, record, deadline);
-      if (!scope.credentials.isSet) throw notSet();
+      scope.credentials.admit();
       await deadline.race(clients.open(scope.region));
       const asked = { ...request(checked), signal: deadline.signal, timeoutMs };
       return await clients.use(scope.region, scope.credentials, (client) => call(client, asked));
     } finally {
       operation.release?.(checked);
     }
+  }
+
+  /** For nobody's sake: who is not ready may get no requests, and so would never learn that KMS takes them again. */
+  async #tryCredentials(): Promise<void> {
+    const { region, credentials } = this.scope;
+    const request = { numberOfBytes: 1, timeoutMs: this.#parts.timeoutMs };
+    credentials.admit();
+    using _random = await this.#parts.clients.use(
+      region,
+      credentials,
+      (client) => client.generateRandom(request),
+    );
   }
 
   async #readPcrs(nsm: NsmClient): Promise<void> {

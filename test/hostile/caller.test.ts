@@ -295,7 +295,7 @@ describe("credentials of another account", () => {
     const answer = await fixture.call("/v1/decrypt", fixture.decryptBody);
     const text = await answer.text();
     assert.equal(answer.status, 503);
-    assert.equal(JSON.parse(text).code, "ERR_KMS");
+    assert.equal(JSON.parse(text).code, "ERR_CREDENTIALS");
     assertNothingOf(
       text,
       PLAINTEXT,

@@ -94,7 +94,7 @@ export class Fixture implements AsyncDisposable {
     });
     this.metrics.observe({
       running: () => this.admission.inside,
-      hasCredentials: () => this.service.scope.credentials.isSet,
+      credentials: () => this.service.scope.credentials.state,
     });
     this.app = createApp(this);
   }

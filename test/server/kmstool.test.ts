@@ -198,6 +198,22 @@ describe("the kmstool protocol", () => {
     }));
   });
 
+  test("what KMS says of credentials is remembered for their connection alone", async () => {
+    const { kms } = fixture.simulator;
+    using refused = client();
+    using other = client();
+    assert.deepEqual(await refused.ask(setClient({ AwsSecretAccessKey: "not-the-one" })), OK);
+    assert.deepEqual(await other.ask(setClient()), OK);
+    const before = kms.requestCount;
+    for (let round = 0; round < 3; round++) {
+      assert.deepEqual(await refused.ask(decrypt()), error(KMSTOOL_ERRORS.decrypt));
+    }
+    assert.equal(kms.requestCount - before, 1);
+    assert.deepEqual(await other.ask(decrypt()), ANSWER);
+    assert.deepEqual(await refused.ask(setClient()), OK);
+    assert.deepEqual(await refused.ask(decrypt()), ANSWER);
+  });
+
   test("messages in one piece and in many", async () => {
     using caller = client();
     caller.socket.write(`${JSON.stringify(setClient())}\0{}\0${JSON.stringify(decrypt())}\0`);

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
+import { OwnedCredentials } from "../../../lib/credentials.ts";
 import { createLogger } from "../../../server/log.ts";
 import { HttpListener } from "../../../server/http_listener.ts";
 import {
@@ -14,7 +15,6 @@ import {
 import { Metrics } from "../../../server/metrics.ts";
 import {
   attestationQuery,
-  credentialsBody,
   dataKeyBody,
   dataKeyPairBody,
   decodeNonce,
@@ -22,6 +22,7 @@ import {
   encryptBody,
   MAX_BODY_BYTES,
   parse,
+  parseCredentials,
   randomBody,
   sharedSecretBody,
 } from "../../../server/schemas.ts";
@@ -93,7 +94,7 @@ export const kmstool: FuzzTarget = {
 export const body: FuzzTarget = {
   name: "body",
   maxLength: MAX_BODY_BYTES,
-  covers: ["server/schemas.ts", "lib/encoding.ts"],
+  covers: ["server/schemas.ts", "lib/credentials_shape.ts", "lib/encoding.ts"],
   dictionary: dictionary(
     ...JSON_WORDS,
     '"ciphertext":',
@@ -110,6 +111,14 @@ export const body: FuzzTarget = {
     '"secretAccessKey":',
     '"sessionToken":',
     '"expiration":',
+    '"Credentials":{',
+    '"AccessKeyId":',
+    '"SecretAccessKey":',
+    '"SessionToken":',
+    '"Token":',
+    '"Expiration":',
+    '"Code":"Success"',
+    '"Version":1',
     '"nonce":',
     '"encoding":"hex"',
     "AQID",
@@ -126,6 +135,8 @@ export const body: FuzzTarget = {
       { numberOfBytes: 32 },
       { keyId, publicKey: "AQID" },
       { accessKeyId: "AKIA", secretAccessKey: SECRET, sessionToken: SECRET },
+      { AccessKeyId: "ASIA", SecretAccessKey: SECRET, Token: SECRET, Code: "Success" },
+      { Credentials: { AccessKeyId: "ASIA", SecretAccessKey: SECRET, Expiration: "2026-11-21T12:00:00Z" } },
       { nonce: "AQ_-" },
       { nonce: "0102", encoding: "hex" },
     ];
@@ -256,7 +267,10 @@ const READERS: readonly ((value: unknown) => void)[] = [
   (value) => expect(typeof parse(dataKeyPairBody, value).keyPairSpec === "string", "no kind"),
   (value) => expect(Number.isInteger(parse(randomBody, value).numberOfBytes), "no number"),
   (value) => expect(parse(sharedSecretBody, value).publicKey.length > 0, "no key"),
-  (value) => expect(typeof parse(credentialsBody, value).secretAccessKey === "string", "no secret"),
+  (value) => {
+    using owned = OwnedCredentials.copyOf(parseCredentials(value));
+    expect(owned.secretAccessKey.length > 0, "no secret");
+  },
   (value) => expect(decodeNonce(parse(attestationQuery, value)).length > 0, "an empty nonce"),
 ];
 
