@@ -36,6 +36,7 @@ export {
   PCR_COUNT,
   type PcrDescription,
 } from "./lib/attestation/nsm_client.ts";
+export type { AttestationOptions } from "./lib/attestation/nsm_queue.ts";
 export type { NsmTransport } from "./lib/attestation/nsm_transport.ts";
 export {
   type Attester,

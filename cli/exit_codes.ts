@@ -52,6 +52,7 @@ export const ATTESTATION_EXIT: Readonly<Record<AttestationCheck, number>> = {
   USER_DATA: 37,
   PUBLIC_KEY: 38,
   PCR: 39,
+  BUSY: 40,
 };
 
 /**

@@ -1,13 +1,14 @@
 import { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
 
 /**
- * The one check of an attestation document, or step of obtaining it, that failed. `UNAVAILABLE`, `REFUSED` and
- * `ANSWER` are about asking a Nitro Secure Module; the others are explained at {@link verifyAttestation}.
+ * The one check of an attestation document, or step of obtaining it, that failed. `UNAVAILABLE`, `REFUSED`,
+ * `ANSWER` and `BUSY` are about asking a Nitro Secure Module; the others are explained at {@link verifyAttestation}.
  */
 export type AttestationCheck =
   | "UNAVAILABLE"
   | "REFUSED"
   | "ANSWER"
+  | "BUSY"
   | "TOO_LARGE"
   | "CBOR"
   | "DUPLICATE_KEY"

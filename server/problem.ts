@@ -56,6 +56,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   ERR_ATTESTATION_UNAVAILABLE: 503,
   ERR_ATTESTATION_REFUSED: 503,
   ERR_ATTESTATION_ANSWER: 503,
+  ERR_ATTESTATION_BUSY: 503,
   ERR_DISPOSED: 503,
   ERR_TIMEOUT: 504,
   ERR_CONNECTION: 502,
@@ -131,7 +132,7 @@ export function problemOf(failure: unknown, id: string): Problem {
 export function outcomeOf(failure: unknown): Outcome {
   const code = codeOf(failure);
   if (code === "ERR_POLICY_DENIED") return "denied";
-  if (code === "ERR_OVERLOADED") return "busy";
+  if (code === "ERR_OVERLOADED" || code === "ERR_ATTESTATION_BUSY") return "busy";
   if (code === "ERR_CALLER_GONE") return "gone";
   const status = statusOf(failure);
   if (status === 504) return "timeout";

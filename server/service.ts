@@ -53,6 +53,13 @@ export interface Readiness {
 /** For how long the NSM's last answer speaks for it, in milliseconds: it takes one request at a time. */
 const NSM_CHECK_MS = 10_000;
 
+/**
+ * How many documents of callers wait for the NSM, which makes one at a time: one of a connection. Each holds a
+ * turn, and there are more turns than that, so that an NSM that is slow or silent leaves some to those who need no
+ * document of their own.
+ */
+const MAX_ATTESTATIONS_WAITING = 16;
+
 /** What the server does for its callers, whatever protocol they speak. */
 export class EnclaveService implements AsyncDisposable {
   /** The scope of HTTP's callers. */
@@ -147,14 +154,19 @@ export class EnclaveService implements AsyncDisposable {
    * @param record Of the request
    * @returns An attestation document with the nonce
    * @throws {PolicyDeniedError} When the policy did not say yes
-   * @throws {AttestationError} When there is no NSM, or it refuses
+   * @throws {AttestationError} When there is no NSM, it refuses, or too many wait for it
    */
   async attest(nonce: Uint8Array, record: RequestRecord): Promise<Uint8Array> {
     using deadline = new Deadline("attest", this.#parts.timeoutMs, record.gone);
     const judged = { action: "GetAttestation", facts: { region: this.scope.region } } as const;
     using _turn = await admit(this.#parts, judged, record, deadline);
     if (this.#nsm === undefined) throw noNsm();
-    return await deadline.race(this.#nsm.attest({ nonce }));
+    const options = {
+      signal: deadline.signal,
+      maxWaiting: MAX_ATTESTATIONS_WAITING,
+      caller: record.connection,
+    };
+    return await deadline.race(this.#nsm.attest({ nonce }, options));
   }
 
   /**
@@ -232,7 +244,9 @@ export class EnclaveService implements AsyncDisposable {
 
   async #readPcrs(nsm: NsmClient): Promise<void> {
     using deadline = new Deadline("ask the NSM", this.#parts.timeoutMs);
-    const { pcrs } = decodeAttestationDocument(await deadline.race(nsm.attest({})));
+    const { pcrs } = decodeAttestationDocument(
+      await deadline.race(nsm.attest({}, { signal: deadline.signal })),
+    );
     this.#pcrs = Object.freeze(
       Object.fromEntries([...pcrs].map(([index, value]) => [index, encodeHex(value)])),
     );

@@ -5,7 +5,7 @@ import { NsmSocket } from "../../cli/nsm_socket.ts";
 import { Deadline } from "../../lib/deadline.ts";
 import { decodeBase64 } from "../../lib/encoding.ts";
 import { DocumentCache } from "../../lib/engine/document_cache.ts";
-import { NsmLine } from "../../lib/engine/nsm_line.ts";
+import { NsmQueue } from "../../lib/attestation/nsm_queue.ts";
 import { NsmRecipient } from "../../lib/engine/nsm_recipient.ts";
 import { openNsm } from "../../lib/nsm.ts";
 import { kmsHostName } from "../../lib/region.ts";
@@ -30,7 +30,7 @@ export async function openAwsSdk(
   const nsm = hasDevice ? openNsm() : new NsmSocket(nsmSocket);
   using opening = new Deadline("make a key pair", TIMEOUT_MS);
   const recipient = await NsmRecipient.create(nsm, { owned: true }, opening);
-  const documents = new DocumentCache(recipient, DOCUMENT_MAX_AGE_MS, new NsmLine());
+  const documents = new DocumentCache(recipient, DOCUMENT_MAX_AGE_MS, new NsmQueue());
   const { host, port } = kms[roundTripMs];
   // The name is KMS's, so that its certificate is checked; only where it leads to is another place.
   const lookup =

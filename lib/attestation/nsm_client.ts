@@ -3,6 +3,7 @@ import { checkFields, checkInteger } from "../checks.ts";
 import { DisposedError } from "../errors.ts";
 import { NSM_DEVICE_PATH, NsmDevice } from "../native/nsm_device.ts";
 import { NsmAnswer, type NsmOperation } from "./nsm_answer.ts";
+import { type AttestationOptions, MAX_WAITING_QUESTIONS, nsmQueueOf } from "./nsm_queue.ts";
 import type { NsmTransport } from "./nsm_transport.ts";
 
 /** The longest public key in an attestation document, in bytes. */
@@ -27,6 +28,7 @@ export interface AttestationRequest {
 }
 
 const REQUEST_FIELDS = ["publicKey", "userData", "nonce"];
+const OPTION_FIELDS = ["signal", "maxWaiting", "caller"];
 
 /** The state of a platform configuration register. */
 export interface PcrDescription {
@@ -55,8 +57,10 @@ export interface NsmDescription {
  * can also extend and lock.
  *
  * Every answer is read strictly: a member that is missing, twice there or of a wrong type makes it an
- * {@link AttestationError} with `ERR_ATTESTATION_ANSWER`. Requests run off the main thread. The module has
- * no time limit, and its driver takes up to 120 s: a method that is not waited for still runs to its end.
+ * {@link AttestationError} with `ERR_ATTESTATION_ANSWER`. Requests run off the main thread, one at a time for
+ * all clients of a module, after the documents that `KmsClient` asks for; at most 256 wait, and one more is
+ * `ERR_ATTESTATION_BUSY`. The module has no time limit, and its driver takes up to 120 s: a question that was
+ * asked runs to its end, waited for or not.
  *
  * @see https://github.com/aws/aws-nitro-enclaves-nsm-api
  * @example
@@ -104,19 +108,23 @@ export class NsmClient implements Disposable {
    * Has the module sign an attestation document.
    *
    * @param request What to have signed with the measurements
+   * @param options How to wait for the module, which does one thing at a time
    * @returns A COSE_Sign1 document, some 4 to 6 KB
-   * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
-   * @throws {TypeError} When a part is unknown or not a Uint8Array
-   * @throws {RangeError} When a part is too long
+   * @throws {AttestationError} When the module cannot be asked, refuses or answers something else;
+   *   `ERR_ATTESTATION_BUSY` when too many questions wait for it
+   * @throws {TypeError} When a part or option is unknown, or a part not a Uint8Array
+   * @throws {RangeError} When a part or `maxWaiting` is out of range
+   * @throws The signal's reason, when it aborts before the module is asked
    */
-  async attest(request: AttestationRequest = {}): Promise<Uint8Array<ArrayBuffer>> {
-    const { userData, nonce, publicKey } = checkFields("attestation request", request, REQUEST_FIELDS);
-    const answer = await this.#ask("Attestation", {
-      user_data: bytesOrNull("userData", userData, MAX_USER_DATA_LENGTH),
-      nonce: bytesOrNull("nonce", nonce, MAX_NONCE_LENGTH),
-      public_key: bytesOrNull("publicKey", publicKey, MAX_PUBLIC_KEY_LENGTH),
-    });
-    return answer.bytes("document");
+  async attest(
+    request: AttestationRequest = {},
+    options: AttestationOptions = {},
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { signal, caller, ...rest } = checkFields("attestation options", options, OPTION_FIELDS);
+    const max = MAX_WAITING_QUESTIONS;
+    const maxWaiting = checkInteger("maxWaiting", rest.maxWaiting, { min: 0, max, default: max });
+    const args = attestationArguments(request);
+    return (await this.#ask("Attestation", args, { signal, caller, maxWaiting })).bytes("document");
   }
 
   /**
@@ -216,11 +224,44 @@ export class NsmClient implements Disposable {
   async #ask<Operation extends NsmOperation>(
     operation: Operation,
     args?: Readonly<Record<string, unknown>>,
+    options?: AttestationOptions,
   ): Promise<NsmAnswer<Operation>> {
     if (this.#disposed) throw new DisposedError("NsmClient");
-    const request = encode(args === undefined ? operation : { [operation]: args });
-    return NsmAnswer.read(operation, await this.#transport.exchange(Uint8Array.from(request)));
+    return await nsmQueueOf(this.#transport).run(() => ask(this.#transport, operation, args), options);
   }
+}
+
+/**
+ * Asks for an attestation document at once: the caller waits for its turn at the module before that.
+ *
+ * @param transport The way to the module
+ * @param request What to have signed with the measurements
+ * @returns A COSE_Sign1 document
+ * @throws What {@link NsmClient.attest} throws
+ */
+export async function askForDocument(
+  transport: NsmTransport,
+  request: AttestationRequest,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return (await ask(transport, "Attestation", attestationArguments(request))).bytes("document");
+}
+
+async function ask<Operation extends NsmOperation>(
+  transport: NsmTransport,
+  operation: Operation,
+  args: Readonly<Record<string, unknown>> | undefined,
+): Promise<NsmAnswer<Operation>> {
+  const request = encode(args === undefined ? operation : { [operation]: args });
+  return NsmAnswer.read(operation, await transport.exchange(Uint8Array.from(request)));
+}
+
+function attestationArguments(request: AttestationRequest): Readonly<Record<string, Uint8Array | null>> {
+  const { userData, nonce, publicKey } = checkFields("attestation request", request, REQUEST_FIELDS);
+  return {
+    user_data: bytesOrNull("userData", userData, MAX_USER_DATA_LENGTH),
+    nonce: bytesOrNull("nonce", nonce, MAX_NONCE_LENGTH),
+    public_key: bytesOrNull("publicKey", publicKey, MAX_PUBLIC_KEY_LENGTH),
+  };
 }
 
 function pcrIndex(index: number): number {

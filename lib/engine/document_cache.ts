@@ -1,7 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import type { Deadline } from "../deadline.ts";
-import type { NsmLine } from "./nsm_line.ts";
-import { MAX_SILENCE_MS } from "./nsm_line.ts";
+import { MAX_SILENCE_MS, type NsmQueue } from "../attestation/nsm_queue.ts";
 import type { Recipient } from "./recipient.ts";
 
 /** The next document is asked for when this part of the age limit has passed. */
@@ -30,7 +29,7 @@ export type Schedule = (delayMs: number, run: () => void) => Disposable;
 export class DocumentCache implements Disposable {
   readonly #recipient: Recipient;
   readonly #maxAgeMs: number;
-  readonly #line: NsmLine;
+  readonly #queue: NsmQueue;
   readonly #schedule: Schedule;
   #document: Uint8Array | undefined;
   #askedAt = 0;
@@ -42,13 +41,13 @@ export class DocumentCache implements Disposable {
   /**
    * @param recipient Whose document
    * @param maxAgeMs How long it is used again, in milliseconds; 0 for never
-   * @param line Where questions to the NSM wait for each other
+   * @param queue Where the questions of this client wait for each other
    * @param schedule Default: timers that let the process exit
    */
-  constructor(recipient: Recipient, maxAgeMs: number, line: NsmLine, schedule: Schedule = scheduleUnrefed) {
+  constructor(recipient: Recipient, maxAgeMs: number, queue: NsmQueue, schedule: Schedule = scheduleUnrefed) {
     this.#recipient = recipient;
     this.#maxAgeMs = maxAgeMs;
-    this.#line = line;
+    this.#queue = queue;
     this.#schedule = schedule;
   }
 
@@ -80,7 +79,7 @@ export class DocumentCache implements Disposable {
     const running = this.#question;
     const now = performance.now();
     if (running !== undefined && now - running.since < MAX_SILENCE_MS) return running.answer;
-    const question = { since: now, answer: this.#line.run(() => this.#renew()) };
+    const question = { since: now, answer: this.#queue.run(() => this.#renew()) };
     this.#question = question;
     const forget = () => {
       if (this.#question === question) this.#question = undefined;

@@ -7,7 +7,7 @@ import {
   privateDecrypt,
 } from "node:crypto";
 import { promisify } from "node:util";
-import { NsmClient } from "../attestation/nsm_client.ts";
+import { askForDocument } from "../attestation/nsm_client.ts";
 import type { NsmTransport } from "../attestation/nsm_transport.ts";
 import type { Deadline } from "../deadline.ts";
 import { DisposedError } from "../errors.ts";
@@ -63,7 +63,7 @@ export class NsmRecipient implements Recipient {
 
   /** See {@link Recipient.attestationDocument}. */
   attestationDocument(): Promise<Uint8Array> {
-    return new NsmClient(this.#nsm).attest({ publicKey: this.#publicKey });
+    return askForDocument(this.#nsm, { publicKey: this.#publicKey });
   }
 
   /** See {@link Recipient.open}. */

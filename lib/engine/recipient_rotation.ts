@@ -1,8 +1,8 @@
+import { NsmQueue } from "../attestation/nsm_queue.ts";
 import { Deadline } from "../deadline.ts";
 import { DisposedError } from "../errors.ts";
 import type { SecretBytes } from "../secret_bytes.ts";
 import { DocumentCache } from "./document_cache.ts";
-import { NsmLine } from "./nsm_line.ts";
 import type { Recipient } from "./recipient.ts";
 
 /** What {@link RecipientRotation} takes. */
@@ -43,7 +43,7 @@ interface Tenure {
  */
 export class RecipientRotation implements Disposable {
   readonly #options: RecipientRotationOptions;
-  readonly #line = new NsmLine();
+  readonly #queue = new NsmQueue();
   readonly #alive = new Set<Tenure>();
   #current: Tenure;
   #isMaking = false;
@@ -83,7 +83,7 @@ export class RecipientRotation implements Disposable {
   }
 
   #begin(recipient: Recipient): Tenure {
-    const documents = new DocumentCache(recipient, this.#options.attestationMaxAgeMs, this.#line);
+    const documents = new DocumentCache(recipient, this.#options.attestationMaxAgeMs, this.#queue);
     return { recipient, documents, since: performance.now(), uses: 0, leases: 0 };
   }
 

@@ -36,14 +36,17 @@ export const AREAS: Readonly<Record<string, Area>> = {
   document: {
     mutate: [
       "lib/attestation/*.ts",
-      "!lib/attestation/{mod,nsm_answer,nsm_client,nsm_transport,session_key}.ts",
+      "!lib/attestation/{mod,nsm_answer,nsm_client,nsm_queue,nsm_transport,session_key}.ts",
       "lib/attestation_error.ts",
     ],
-    tests: ["test/lib/attestation/{certificate,chain,checks,der,document,parse_certificate,verify}.test.ts"],
+    tests: [
+      "test/lib/attestation/{cbor,certificate,chain,checks,der,document,document_forms}.test.ts",
+      "test/lib/attestation/{parse_certificate,verify}.test.ts",
+    ],
   },
   nsm: {
-    mutate: ["lib/attestation/{nsm_answer,nsm_client,session_key}.ts"],
-    tests: ["test/lib/attestation/{nsm_client,session_key}.test.ts"],
+    mutate: ["lib/attestation/{nsm_answer,nsm_client,nsm_queue,session_key}.ts"],
+    tests: ["test/lib/attestation/{nsm_client,nsm_queue,session_key}.test.ts"],
   },
   requests: {
     mutate: ["lib/{kms_request,request_fields,checks,kms_options,data_key,endpoint}.ts"],

@@ -7,7 +7,7 @@ const HERE = fileURLToPath(new URL(".", import.meta.url));
 const LIB = fileURLToPath(new URL("../../../lib", import.meta.url));
 
 /** About asking the module, not about documents. */
-const OF_THE_MODULE = ["UNAVAILABLE", "REFUSED", "ANSWER"];
+const OF_THE_MODULE = ["UNAVAILABLE", "REFUSED", "ANSWER", "BUSY"];
 
 describe("the checks of attestation documents", () => {
   const source = readFileSync(`${LIB}/attestation_error.ts`, "utf8");

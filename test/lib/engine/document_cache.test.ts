@@ -3,7 +3,7 @@ import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises"
 import { describe, test } from "#test";
 import { Deadline } from "../../../lib/deadline.ts";
 import { DocumentCache, KEPT_FRESH_LIFETIMES, type Schedule } from "../../../lib/engine/document_cache.ts";
-import { MAX_SILENCE_MS, NsmLine } from "../../../lib/engine/nsm_line.ts";
+import { MAX_SILENCE_MS, NsmQueue } from "../../../lib/attestation/nsm_queue.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";
 import { AttestationError, TimeoutError } from "../../../lib/errors.ts";
 import type { SecretBytes } from "../../../lib/secret_bytes.ts";
@@ -34,7 +34,7 @@ const unavailable = new AttestationError("UNAVAILABLE", "gone", { hint: "none" }
 describe("DocumentCache", () => {
   test("asks once for calls at the same time, and keeps the document for its age", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 40, new NsmLine());
+    const cache = new DocumentCache(recipient, 40, new NsmQueue());
     using deadline = new Deadline("test", 60_000);
     const calls = [cache.get(deadline), cache.get(deadline), cache.get(deadline)];
     recipient.answer(0);
@@ -49,7 +49,7 @@ describe("DocumentCache", () => {
 
   test("counts the age from the question, not from the answer", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 40, new NsmLine());
+    const cache = new DocumentCache(recipient, 40, new NsmQueue());
     using deadline = new Deadline("test", 60_000);
     const first = cache.get(deadline);
     await sleep(60);
@@ -63,7 +63,7 @@ describe("DocumentCache", () => {
     const { now } = performance;
     performance.now = () => now.call(performance) + 10 * MAX_SILENCE_MS;
     try {
-      const line = new NsmLine();
+      const line = new NsmQueue();
       const [first, second] = [new SlowRecipient(), new SlowRecipient()];
       const cache = new DocumentCache(first, 1000, line);
       using deadline = new Deadline("test", 60_000);
@@ -89,7 +89,7 @@ describe("DocumentCache", () => {
       return { [Symbol.dispose]() {} };
     };
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 1000, new NsmLine(), schedule);
+    const cache = new DocumentCache(recipient, 1000, new NsmQueue(), schedule);
     using deadline = new Deadline("test", 60_000);
     const failing = cache.get(deadline);
     await turn();
@@ -100,7 +100,7 @@ describe("DocumentCache", () => {
 
   test("keeps nothing when the age is zero", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 0, new NsmLine());
+    const cache = new DocumentCache(recipient, 0, new NsmQueue());
     using deadline = new Deadline("test", 60_000);
     for (let i = 0; i < 3; i++) {
       const call = cache.get(deadline);
@@ -111,7 +111,7 @@ describe("DocumentCache", () => {
 
   test("lets one caller give up without failing the others", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 1000, new NsmLine());
+    const cache = new DocumentCache(recipient, 1000, new NsmQueue());
     using patient = new Deadline("test", 60_000);
     using short = new Deadline("test", 20);
     const controller = new AbortController();
@@ -133,13 +133,13 @@ describe("DocumentCache", () => {
     const recipient = new SlowRecipient();
     const reason = new Error("no");
     using deadline = new Deadline("test", 5000, AbortSignal.abort(reason));
-    await assert.rejects(new DocumentCache(recipient, 1000, new NsmLine()).get(deadline), reason);
+    await assert.rejects(new DocumentCache(recipient, 1000, new NsmQueue()).get(deadline), reason);
     assert.equal(recipient.asked.length, 0);
   });
 
   test("fails all who wait when the NSM fails, and asks again for the next", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 1000, new NsmLine());
+    const cache = new DocumentCache(recipient, 1000, new NsmQueue());
     using deadline = new Deadline("test", 60_000);
     const calls = [cache.get(deadline), cache.get(deadline)];
     const failures = Promise.all(calls.map((call) => assert.rejects(call, unavailable)));
@@ -152,7 +152,7 @@ describe("DocumentCache", () => {
 
   test("asks for the next before the old one is too old, and nobody waits", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 10_000, new NsmLine());
+    const cache = new DocumentCache(recipient, 10_000, new NsmQueue());
     using deadline = new Deadline("test", 60_000);
     const first = cache.get(deadline);
     recipient.answer(0);
@@ -174,7 +174,7 @@ describe("DocumentCache", () => {
 
   test("keeps the old one when the next cannot be had, and asks again", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 10_000, new NsmLine());
+    const cache = new DocumentCache(recipient, 10_000, new NsmQueue());
     using deadline = new Deadline("test", 60_000);
     const first = cache.get(deadline);
     recipient.answer(0);
@@ -192,7 +192,7 @@ describe("DocumentCache", () => {
 
   test("does not ask a silent NSM a second time, until its driver must have given up", async () => {
     const recipient = new SlowRecipient();
-    const cache = new DocumentCache(recipient, 300_000, new NsmLine());
+    const cache = new DocumentCache(recipient, 300_000, new NsmQueue());
     for (let i = 0; i < 3; i++) {
       using short = new Deadline("test", 5);
       await assert.rejects(cache.get(short), TimeoutError);
@@ -212,7 +212,7 @@ describe("DocumentCache", () => {
   });
 
   test("waits for the questions of another cache on the same line", async () => {
-    const line = new NsmLine();
+    const line = new NsmQueue();
     const [one, other] = [new SlowRecipient(), new SlowRecipient()];
     using deadline = new Deadline("test", 60_000);
     const calls = [one, other].map((recipient) => new DocumentCache(recipient, 1000, line).get(deadline));
@@ -248,7 +248,7 @@ describe("DocumentCache asks ahead of time", () => {
   const setUp = async () => {
     const recipient = new SlowRecipient();
     const timers = new TestTimers();
-    const line = new NsmLine();
+    const line = new NsmQueue();
     const cache = new DocumentCache(recipient, MAX_AGE_MS, line, timers.schedule);
     using deadline = new Deadline("test", 60_000);
     const first = cache.get(deadline);
@@ -352,7 +352,7 @@ describe("DocumentCache asks ahead of time", () => {
     disposed.cache[Symbol.dispose]();
     disposed.cache[Symbol.dispose]();
     assert.equal(disposed.timers.pending.length, 0);
-    const none = new DocumentCache(recipient, 0, new NsmLine(), timers.schedule);
+    const none = new DocumentCache(recipient, 0, new NsmQueue(), timers.schedule);
     const only = getNow(none);
     await turn();
     recipient.answer(2);
