@@ -5,17 +5,17 @@
  *
  * @module
  */
-import { setPriority } from "node:os";
+import { availableParallelism, setPriority } from "node:os";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { type AttackName, ATTACKS, type Target } from "./attacks.ts";
 
-/** On hardware the attacker has processors of its own; here it only gets what the others leave. */
+/** On hardware the attacker has processors of its own. On a single one it only gets what the others leave. */
 const LOWEST_PRIORITY = 19;
 
 const [name = "", json = ""] = process.argv.slice(2);
 const target = JSON.parse(json) as Target;
-setPriority(LOWEST_PRIORITY);
+if (availableParallelism() === 1) setPriority(LOWEST_PRIORITY);
 let stop: (() => Promise<number>) | undefined;
 for await (const _ of createInterface({ input: process.stdin })) {
   if (stop === undefined) {
