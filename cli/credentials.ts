@@ -1,11 +1,16 @@
 import type { Credentials } from "../lib/credentials.ts";
+import { readCredentials } from "../lib/credentials_shape.ts";
 import { SecretBytes } from "../lib/secret_bytes.ts";
 import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
+import { CREDENTIAL_FLAGS } from "./flags.ts";
 import { readFile } from "./values.ts";
 
-/** Credentials from flags, files or the environment. What came from files is wiped when it is disposed. */
+/**
+ * Credentials from flags, files or the environment. What came from files is wiped when it is disposed, but for what
+ * came as JSON, whose strings nobody can wipe.
+ */
 export class GivenCredentials implements Disposable {
   /** For the client, which copies them. */
   readonly value: Credentials;
@@ -17,7 +22,7 @@ export class GivenCredentials implements Disposable {
   }
 
   /**
-   * Reads them: a flag goes before a file, and a file before the environment.
+   * Reads them: a flag goes before a file, and a file before the environment. A file of JSON has all of them.
    *
    * @param args What was given
    * @param terminal Gets a warning when a secret is on the command line
@@ -25,6 +30,8 @@ export class GivenCredentials implements Disposable {
    */
   static read(args: Arguments, terminal: Terminal): GivenCredentials {
     warnOfSecrets(args, terminal);
+    const path = args.get("aws-credentials-file");
+    if (path !== undefined) return new GivenCredentials(readJson(args, path), []);
     const accessKeyId = args.get("aws-access-key-id") ?? terminal.env("AWS_ACCESS_KEY_ID");
     if (accessKeyId === undefined) {
       throw new UsageError("--aws-access-key-id must be set, or AWS_ACCESS_KEY_ID");
@@ -63,6 +70,30 @@ function warnOfSecrets(args: Arguments, terminal: Terminal): void {
         variableOf(flag)
       } or --${flag}-file`,
     );
+  }
+}
+
+function readJson(args: Arguments, path: string): Credentials {
+  const flag = "aws-credentials-file";
+  const other = CREDENTIAL_FLAGS.find(({ name }) => name !== flag && args.has(name));
+  if (other !== undefined) throw new UsageError(`--${flag} and --${other.name} exclude each other`);
+  const read = readCredentials(parseJson(flag, path), "json");
+  if (!("accessKeyId" in read)) {
+    const problems = read.map(({ path, expected }) =>
+      `${path === "" ? "" : `${path}: `}expected ${expected}`
+    );
+    throw new UsageError(`--${flag} must be a file of credentials: ${problems.join("; ")}`);
+  }
+  const { expiresAtMs, ...parts } = read;
+  return { ...parts, expiration: expiresAtMs };
+}
+
+function parseJson(flag: string, path: string): unknown {
+  using content = new SecretBytes(readFile(flag, path));
+  try {
+    return JSON.parse(new TextDecoder().decode(content.bytes));
+  } catch {
+    throw new UsageError(`--${flag} must be a file of JSON`);
   }
 }
 

@@ -19,6 +19,12 @@ export const CREDENTIAL_FLAGS: readonly Flag[] = [
     help: "Others see it! Or AWS_SESSION_TOKEN",
   },
   { name: "aws-session-token-file", value: "FILE", isFile: true, help: "Read it from here instead" },
+  {
+    name: "aws-credentials-file",
+    value: "FILE",
+    isFile: true,
+    help: "All, as IMDS and aws sts write JSON",
+  },
 ];
 
 /** The way to the keys. */

@@ -156,6 +156,43 @@ describe("enclave-kms against the simulator", () => {
       assert.deepEqual(outcome, { code: 0, stdout: PLAINTEXT_LINE, stderr: "" });
     });
 
+    test("from a file of JSON, as AWS writes it", async () => {
+      const { secretAccessKey, sessionToken, accessKeyId } = laptop.simulator.credentials;
+      const aws = { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey };
+      const Expiration = "2026-01-01T00:00:00Z"; // KMS decides
+      for (
+        const json of [
+          { Version: 1, ...aws, SessionToken: sessionToken, Expiration },
+          { Credentials: { ...aws, SessionToken: sessionToken, Expiration } },
+          { Code: "Success", ...aws, Token: sessionToken },
+        ]
+      ) {
+        const path = laptop.file("credentials.json", JSON.stringify(json));
+        const outcome = await runHere(decrypt("--aws-credentials-file", path), { AWS_ACCESS_KEY_ID: "AKIA" });
+        assert.deepEqual(outcome, { code: 0, stdout: PLAINTEXT_LINE, stderr: "" });
+      }
+    });
+
+    test("of a wrong shape are refused field by field, without a value", async () => {
+      const refuse = async (text: string, message: RegExp) => {
+        const words = decrypt("--aws-credentials-file", laptop.file("credentials.json", text));
+        await assertUsage([words, laptop.env], message);
+        const { stderr } = await runHere(words, laptop.env);
+        assert.doesNotMatch(stderr, /HUSH/);
+      };
+      await refuse("HUSH", /--aws-credentials-file must be a file of JSON/);
+      await refuse(
+        '{"Credentials":{"AccessKeyId":"HUSH HUSH"}}',
+        /Credentials\.AccessKeyId: expected printable.*; Credentials\.SecretAccessKey: expected to be there/,
+      );
+      await refuse('"HUSH"', /must be a file of credentials: expected an object/);
+      const path = laptop.file("credentials.json", "{}");
+      await assertUsage(
+        [decrypt("--aws-credentials-file", path, "-k", "AKIA"), laptop.env],
+        /--aws-credentials-file and --aws-access-key-id exclude each other/,
+      );
+    });
+
     test("from flags, as kmstool takes them, with a warning for each secret", async () => {
       const { secretAccessKey, sessionToken, accessKeyId } = laptop.simulator.credentials;
       const { code, stdout, stderr } = await runHere(
