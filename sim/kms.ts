@@ -1,3 +1,4 @@
+import { checkFields } from "../lib/checks.ts";
 import { SimulatedClock } from "./clock.ts";
 import type { FaultTimes } from "./fault_queue.ts";
 import type { SimulatedCredentials } from "./kms_credentials.ts";
@@ -6,7 +7,8 @@ import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
 import { KmsInput } from "./kms_input.ts";
 import type { KmsOutput } from "./kms_key_use.ts";
 import type { CreateKeyOptions, SimulatedKey } from "./kms_keys.ts";
-import { checkPolicy, type KeyPolicy } from "./kms_policy.ts";
+import type { KeyPolicy } from "./kms_policy.ts";
+import { checkPolicy } from "./kms_policy_check.ts";
 import type { ReleaseOptions } from "./kms_release.ts";
 import { KmsService, type LoggedRequest, type Tampering } from "./kms_service.ts";
 import type { ServerCertificate, TlsAuthority } from "./tls_certificates.ts";
@@ -23,6 +25,10 @@ export interface SimulatedKmsOptions extends ReleaseOptions {
   /** The clock, milliseconds since 1970, or one that can be moved. Default: `Date.now`. */
   readonly now?: (() => number) | SimulatedClock | undefined;
 }
+
+const OPTIONS = [
+  ...["region", "tls", "attestationRoot", "now", "envelopeShape", "plaintextBesideEnvelope"],
+];
 
 /**
  * KMS over TLS: verifies signatures and attestation documents, knows every operation that an enclave can attest
@@ -58,11 +64,11 @@ export class SimulatedKms implements AsyncDisposable {
    * @param options Region, certificates, clock and the form of answers
    */
   constructor(options: SimulatedKmsOptions) {
-    const { region, tls, now } = options;
+    const { region, tls, now, ...others } = checkFields("options of SimulatedKms", options, OPTIONS);
     this.region = region;
     this.#tls = tls;
     const clock = now instanceof SimulatedClock ? now : new SimulatedClock(now);
-    this.#service = new KmsService({ ...options, clock });
+    this.#service = new KmsService({ ...others, region, clock });
   }
 
   /** The last requests that were read whole, in order; the oldest go once there are 1000. */
@@ -126,7 +132,10 @@ export class SimulatedKms implements AsyncDisposable {
     this.#service.grants.revoke(grant);
   }
 
-  /** What its callers may do where no key is involved, which is GenerateRandom. Default: everything. */
+  /**
+   * What its callers may do where no key is involved, which is GenerateRandom, and where a key's policy leaves it to
+   * the account by naming that as the principal. Default: everything.
+   */
   get identityPolicy(): KeyPolicy {
     return this.#service.identityPolicy;
   }

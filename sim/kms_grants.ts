@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { checkFields, checkRecord } from "../lib/checks.ts";
 import { encodeBase64, encodeHex } from "../lib/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { SimulatedKey } from "./kms_keys.ts";
@@ -39,6 +40,11 @@ export interface SimulatedGrant {
   readonly grantToken: string;
 }
 
+const OPTIONS = [
+  ...["keyId", "operations", "granteePrincipal"],
+  ...["encryptionContextEquals", "encryptionContextSubset", "settled"],
+];
+
 /** What a grant is asked about. */
 export interface GrantQuestion {
   /** The key that is to be used. */
@@ -65,11 +71,17 @@ export class GrantStore {
 
   /**
    * @param key The key
-   * @param options What to permit, and to whom
+   * @param given What to permit, and to whom
    * @throws {TypeError} When it permits nothing, or a key of this kind has no encryption context to constrain
    */
-  create(key: SimulatedKey, options: CreateGrantOptions): SimulatedGrant {
-    const { operations, encryptionContextEquals: equals, encryptionContextSubset: subset } = options;
+  create(key: SimulatedKey, given: CreateGrantOptions): SimulatedGrant {
+    const options = checkFields("options of createGrant", given, OPTIONS);
+    const { operations } = options;
+    const equals = checkConstraint("encryptionContextEquals", options.encryptionContextEquals);
+    const subset = checkConstraint("encryptionContextSubset", options.encryptionContextSubset);
+    if (subset !== undefined && Object.keys(subset).length === 0) {
+      throw new TypeError("encryptionContextSubset must have a pair: without one, it constrains nothing");
+    }
     if (operations.length === 0) throw new TypeError("operations has to name 1 or more");
     if (equals !== undefined && subset !== undefined) {
       throw new TypeError("A grant has encryptionContextEquals or encryptionContextSubset, not both");
@@ -79,7 +91,8 @@ export class GrantStore {
     }
     const grantId = encodeHex(randomBytes(32));
     const grantToken = `AQpA${encodeBase64(randomBytes(192))}`;
-    this.#entries.push({ grantId, grantToken, key, options });
+    const constraints = { encryptionContextEquals: equals, encryptionContextSubset: subset };
+    this.#entries.push({ grantId, grantToken, key, options: { ...options, ...constraints } });
     return { grantId, grantToken };
   }
 
@@ -98,6 +111,16 @@ export class GrantStore {
   permits(question: GrantQuestion): boolean {
     return this.#entries.some((entry) => permits(entry, question));
   }
+}
+
+/** A copy of the pairs that a request must have. */
+function checkConstraint(field: string, given: unknown): Readonly<Record<string, string>> | undefined {
+  if (given === undefined) return undefined;
+  const pairs = checkRecord(field, given).map(([name, value]) => {
+    if (typeof value === "string") return [name, value] as const;
+    throw new TypeError(`${field} must have strings only as values`);
+  });
+  return Object.fromEntries(pairs);
 }
 
 function permits({ key, options, grantToken }: Entry, question: GrantQuestion): boolean {

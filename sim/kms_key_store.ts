@@ -1,6 +1,9 @@
+import { checkFields } from "../lib/checks.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import { type CreateKeyOptions, makeMaterial, SimulatedKey } from "./kms_keys.ts";
 import { SIMULATED_ACCOUNT } from "./kms_policy.ts";
+
+const OPTIONS = ["spec", "usage", "origin", "alias", "policy", "state"];
 
 /** The keys by their names. */
 export class KeyStore {
@@ -13,7 +16,8 @@ export class KeyStore {
   }
 
   /** Makes a key. */
-  async create(options: CreateKeyOptions): Promise<SimulatedKey> {
+  async create(given: CreateKeyOptions): Promise<SimulatedKey> {
+    const options = checkFields("options of createKey", given, OPTIONS);
     const { alias } = options;
     if (alias !== undefined && !/^alias\/[a-zA-Z0-9/_-]{1,250}$/.test(alias)) {
       throw new TypeError("alias has to be alias/ and a name");

@@ -86,6 +86,7 @@ export function admit(context: OperationContext, { operation, key, input, condit
     action: `kms:${operation}`,
     resource: key.arn,
     attributes: requestAttributes(recipient?.document, encryptionContext, conditions),
+    identityPolicy: context.identityPolicy,
   }, () => context.grants.permits({ key, operation, encryptionContext, grantTokens }));
   key.requireEnabled();
 }

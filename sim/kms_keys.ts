@@ -23,7 +23,8 @@ import {
   type KeyUsage,
   usualUsage,
 } from "./kms_key_specs.ts";
-import { ALLOW_ALL_POLICY, checkPolicy, type KeyPolicy } from "./kms_policy.ts";
+import { ALLOW_ALL_POLICY, type KeyPolicy } from "./kms_policy.ts";
+import { checkPolicy } from "./kms_policy_check.ts";
 
 /** What kind of key to make. */
 export interface CreateKeyOptions {

@@ -1,12 +1,18 @@
 import type { AttestationDocument } from "../lib/attestation/document.ts";
 import { encodeHex } from "../lib/encoding.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../lib/pcrs.ts";
 import { KmsRefusal } from "./kms_errors.ts";
+import { matchesAction, matchesResource, OPERATORS } from "./kms_policy_match.ts";
 
-/** A key policy as KMS takes it, with the parts that the simulator judges. */
+/**
+ * A key policy as KMS takes it, with the parts that the simulator judges. Everything else in it, such as `NotAction`,
+ * `NotPrincipal`, `NotResource`, another operator or condition key, or a policy variable, is refused by its name when
+ * the key is created or its policy replaced.
+ */
 export interface KeyPolicy {
   /** Statements; a request needs one that allows it and none that denies it. */
   readonly Statement: readonly KeyPolicyStatement[];
-  /** Not looked at. */
+  /** `2012-10-17` or `2008-10-17`, which make no difference to what is judged. */
   readonly Version?: string;
   /** Not looked at. */
   readonly Id?: string;
@@ -18,11 +24,15 @@ export interface KeyPolicyStatement {
   readonly Sid?: string;
   /** Whether it allows or denies. */
   readonly Effect: "Allow" | "Deny";
-  /** Such as `kms:Decrypt` or `kms:*`. */
+  /** Such as `kms:Decrypt`, `kms:Generate*` or `*`: in any case, with `*` for any characters and `?` for one. */
   readonly Action: string | readonly string[];
-  /** Not looked at: the simulator has one account with one role. */
-  readonly Principal?: unknown;
-  /** Not looked at: the policy is the key's own. */
+  /**
+   * Whom it is about: `*`, or ARNs and account ids under `AWS`. All simulated credentials are of the role `enclave` of
+   * account 111122223333. Its account stands for the role when {@link SimulatedKms.identityPolicy} allows the
+   * request, as in KMS. Default, which KMS does not have: everybody.
+   */
+  readonly Principal?: "*" | Readonly<Record<string, string | readonly string[]>>;
+  /** The key's ARN, with `*` and `?` as in actions but in the very case, or `*`. Default, which KMS does not have: `*`. */
   readonly Resource?: string | readonly string[];
   /** All of them have to hold: operator, then condition key, then one value or several of which one has to match. */
   readonly Condition?: KeyPolicyConditions;
@@ -35,7 +45,7 @@ export interface KeyPolicyStatement {
  * `kms:DataKeyPairSpec`, `kms:KeyAgreementAlgorithm`).
  */
 export type KeyPolicyConditions = Readonly<
-  Record<string, Readonly<Record<string, string | boolean | readonly string[]>>>
+  Record<string, Readonly<Record<string, string | boolean | readonly (string | boolean)[]>>>
 >;
 
 /** Allows everything: a key's policy unless another is given. */
@@ -52,11 +62,12 @@ const ATTESTED_ACTIONS = [
 ];
 
 /**
- * The usual policy of an enclave's key: anyone may encrypt, and only an enclave with these measurements may
- * decrypt.
+ * Makes a policy for the simulator only: anyone may encrypt, and only an enclave with these measurements may decrypt.
+ * It is none for AWS: its `Principal` is everybody in every account, and no administrator could change it again.
  *
- * @param measurements Hex by PCR index, as `nsm.pcr(0)` returns it
+ * @param measurements By PCR index, as `nsm.pcr(0)` or a document's `pcrs` has them: one or more
  * @returns The policy
+ * @throws {TypeError} When a measurement is malformed, or there is none, which would let everybody decrypt
  * @example
  * ```ts
  * import { attestedKeyPolicy, startSimulator } from "enclave-kms/sim";
@@ -65,8 +76,14 @@ const ATTESTED_ACTIONS = [
  * const key = await enclave.createKey({ policy: attestedKeyPolicy({ 0: enclave.nsm.pcr(0) }) });
  * ```
  */
-export function attestedKeyPolicy(measurements: Readonly<Record<number, string>>): KeyPolicy {
-  const pcrs = Object.entries(measurements).map(([i, hex]) => [`kms:RecipientAttestation:PCR${i}`, hex]);
+export function attestedKeyPolicy(measurements: PcrsByIndex<PcrValue>): KeyPolicy {
+  const pcrs = readPcrs("measurements", measurements).map(([index, value]) => [
+    `kms:RecipientAttestation:PCR${index}`,
+    pcrHex(`measurements[${index}]`, value),
+  ]);
+  if (pcrs.length === 0) {
+    throw new TypeError("measurements must name a register: without one, everybody decrypts");
+  }
   return {
     Version: "2012-10-17",
     Statement: [
@@ -115,21 +132,24 @@ export interface PolicyQuestion {
   readonly kind: "resource-based" | "identity-based";
   /** Such as `kms:Decrypt`. */
   readonly action: string;
-  /** The key's ARN or `*`, for the message. */
+  /** The key's ARN, or `*` where there is no key. */
   readonly resource: string;
   /** Of the request. */
   readonly attributes: RequestAttributes;
+  /** The caller's own policy, which decides what a key's policy leaves to the account. Default: none. */
+  readonly identityPolicy?: KeyPolicy;
 }
 
 /**
+ * Judges a request.
+ *
  * @param question What is to be judged
  * @param grants Whether a grant permits what the policy neither allows nor denies
  * @throws {KmsRefusal} `AccessDeniedException` when the policy denies the request, or nothing allows it
  */
 export function authorize(question: PolicyQuestion, grants: () => boolean = () => false): void {
-  const { policy, kind, action, attributes } = question;
-  const effects = policy.Statement.filter((statement) => applies(statement, action, attributes))
-    .map(({ Effect }) => Effect);
+  const { policy, kind, action } = question;
+  const effects = effectsOf(policy, question);
   if (effects.includes("Deny")) {
     throw denied(
       question,
@@ -141,48 +161,34 @@ export function authorize(question: PolicyQuestion, grants: () => boolean = () =
   }
 }
 
-/**
- * @param policy A policy from outside
- * @returns The same
- * @throws {TypeError} When it has an operator or a condition key that the simulator does not judge
- */
-export function checkPolicy(policy: KeyPolicy): KeyPolicy {
-  for (const { Condition = {} } of policy.Statement) {
-    for (const [operator, conditions] of Object.entries(Condition)) {
-      if (!Object.hasOwn(OPERATORS, operator)) throw new TypeError(`Cannot judge the operator ${operator}`);
-      const unknown = Object.keys(conditions).find((key) => !CONDITION_KEY.test(key));
-      if (unknown !== undefined) throw new TypeError(`Cannot judge the condition key ${unknown}`);
-    }
-  }
-  return policy;
+function effectsOf(policy: KeyPolicy, question: PolicyQuestion): readonly ("Allow" | "Deny")[] {
+  return policy.Statement.filter((statement) => applies(statement, question)).map(({ Effect }) => Effect);
 }
 
-const CONDITION_KEY =
-  /^kms:(?:RecipientAttestation:(?:ImageSha384|PCR(?:[12]?[0-9]|3[01]))|EncryptionContext:.+|EncryptionAlgorithm|DataKeyPairSpec|KeyAgreementAlgorithm)$/i;
+function applies(statement: KeyPolicyStatement, question: PolicyQuestion): boolean {
+  const { Action, Resource = "*", Condition = {} } = statement;
+  const { action, resource, attributes } = question;
+  return [Action].flat().some((pattern) => matchesAction(pattern, action)) &&
+    [Resource].flat().some((pattern) => matchesResource(pattern, resource)) &&
+    Object.entries(Condition).every(([operator, conditions]) =>
+      Object.entries(conditions).every(([key, expected]) =>
+        OPERATORS[operator]?.(attributes.get(key.toLowerCase()), [expected].flat().map(String)) === true
+      )
+    ) &&
+    meansTheRole(statement, question);
+}
 
-type Operator = (actual: string | undefined, expected: readonly string[]) => boolean;
-
-const equals: Operator = (actual, expected) => actual !== undefined && expected.includes(actual);
-const equalsIgnoreCase: Operator = (actual, expected) =>
-  equals(actual?.toLowerCase(), expected.map((value) => value.toLowerCase()));
-
-/** IAM's operators: a negated one holds when the key is absent. */
-const OPERATORS: Readonly<Record<string, Operator>> = {
-  StringEquals: equals,
-  StringNotEquals: (actual, expected) => !equals(actual, expected),
-  StringEqualsIgnoreCase: equalsIgnoreCase,
-  StringNotEqualsIgnoreCase: (actual, expected) => !equalsIgnoreCase(actual, expected),
-  Null: (actual, expected) => expected.includes(String(actual === undefined)),
-};
-
-function applies(statement: KeyPolicyStatement, action: string, attributes: RequestAttributes): boolean {
-  const actions = [statement.Action].flat();
-  if (!actions.some((pattern) => pattern === action || pattern === "kms:*" || pattern === "*")) return false;
-  return Object.entries(statement.Condition ?? {}).every(([operator, conditions]) =>
-    Object.entries(conditions).every(([key, expected]) =>
-      OPERATORS[operator]?.(attributes.get(key.toLowerCase()), [expected].flat().map(String)) === true
-    )
-  );
+/** A statement that allows an account leaves it to the account's own policies; one that denies it denies all of it. */
+function meansTheRole({ Principal = "*", Effect }: KeyPolicyStatement, question: PolicyQuestion): boolean {
+  const given = Principal === "*" ? ["*"] : [Principal["AWS"] ?? []].flat();
+  const named = given.map((principal) => principal.replace(/^arn:aws[\w-]*:/, "arn:aws:"));
+  if (named.includes("*") || named.some((principal) => THE_ROLE.includes(principal))) return true;
+  if (!named.some((principal) => THE_ACCOUNT.includes(principal))) return false;
+  if (Effect === "Deny") return true;
+  const { identityPolicy } = question;
+  if (identityPolicy === undefined) return false;
+  const effects = effectsOf(identityPolicy, question);
+  return effects.includes("Allow") && !effects.includes("Deny");
 }
 
 function denied({ action, resource }: PolicyQuestion, reason: string): KmsRefusal {
@@ -200,3 +206,7 @@ export const SIMULATED_PRINCIPAL = `arn:aws:iam::${SIMULATED_ACCOUNT}:role/encla
 
 /** The session of that role. */
 const SIMULATED_SESSION = `arn:aws:sts::${SIMULATED_ACCOUNT}:assumed-role/enclave/i-0123456789abcdef0`;
+
+const THE_ROLE: readonly string[] = [SIMULATED_PRINCIPAL, SIMULATED_SESSION];
+
+const THE_ACCOUNT: readonly string[] = [SIMULATED_ACCOUNT, `arn:aws:iam::${SIMULATED_ACCOUNT}:root`];

@@ -1,12 +1,14 @@
 import { createHash, randomBytes } from "node:crypto";
 import { decode } from "cbor2";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { checkFields } from "../lib/checks.ts";
 import { decodeHex, encodeHex } from "../lib/encoding.ts";
 import { AttestationError, DisposedError } from "../lib/errors.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../lib/pcrs.ts";
 import { FaultQueue, type FaultTimes } from "./fault_queue.ts";
 import type { Identity } from "./certificates.ts";
 import { LEAF_LIFETIME_MS, NsmAuthority } from "./nsm_authority.ts";
-import { type AttestationRequest, MAX_PCRS, PCR_LENGTH, PcrBank } from "./nsm_commands.ts";
+import { type AttestationRequest, PCR_LENGTH, PcrBank } from "./nsm_commands.ts";
 import { cbor, errorAnswer, makeDocument } from "./nsm_document.ts";
 import type { NsmFault } from "./nsm_faults.ts";
 import { answerRequest } from "./nsm_protocol.ts";
@@ -21,7 +23,7 @@ export type DocumentForm = "indefinite" | "definite";
 /** How the simulated module is set up. */
 export interface SoftwareNsmOptions {
   /** Registers by index, 0 to 31: 48 bytes, or their hex. PCR0 to PCR4 are random unless given, others zero. */
-  readonly pcrs?: Readonly<Record<number, Uint8Array | string>> | undefined;
+  readonly pcrs?: PcrsByIndex<PcrValue> | undefined;
   /** Debug mode: PCR0 to PCR2 are zero. Default: false. */
   readonly debug?: boolean | undefined;
   /** In the names of the certificates. Default: `us-east-1`. */
@@ -34,6 +36,8 @@ export interface SoftwareNsmOptions {
    */
   readonly documentForm?: DocumentForm | undefined;
 }
+
+const OPTIONS = ["pcrs", "debug", "region", "now", "documentForm"];
 
 /**
  * A Nitro Secure Module in software: the same commands, answers, errors and documents, under a root of its own.
@@ -84,12 +88,13 @@ export class SoftwareNsm implements NsmTransport {
    * @throws {TypeError} When a register is not 48 bytes, or its index not 0 to 31, or the form is not known
    */
   static async create(options: SoftwareNsmOptions = {}): Promise<SoftwareNsm> {
-    const { region = "us-east-1", now = Date.now, debug = false, documentForm = "indefinite" } = options;
+    const { pcrs: given = {}, ...rest } = checkFields("options of SoftwareNsm", options, OPTIONS);
+    const { region = "us-east-1", now = Date.now, debug = false, documentForm = "indefinite" } = rest;
     if (documentForm !== "indefinite" && documentForm !== "definite") {
       throw new TypeError("documentForm must be `indefinite` or `definite`");
     }
     const instanceId = `i-${randomHex(8)}0`.slice(0, 19);
-    const pcrs = new PcrBank(initialPcrs(options.pcrs ?? {}, debug, instanceId));
+    const pcrs = new PcrBank(initialPcrs(given, debug, instanceId));
     const authority = await NsmAuthority.create(region, instanceId, now());
     return new SoftwareNsm(`${instanceId}-enc${randomHex(8)}`, pcrs, authority, now, documentForm);
   }
@@ -232,7 +237,7 @@ interface NsmAnswer {
 }
 
 function initialPcrs(
-  given: Readonly<Record<number, Uint8Array | string>>,
+  given: PcrsByIndex<PcrValue>,
   debug: boolean,
   instanceId: string,
 ): ReadonlyMap<number, Uint8Array> {
@@ -240,7 +245,7 @@ function initialPcrs(
     [0, 1, 2, 3].map((i) => [i, new Uint8Array(randomBytes(PCR_LENGTH))]),
   );
   pcrs.set(4, extendedOnce(instanceId));
-  for (const [index, value] of Object.entries(given)) pcrs.set(pcrIndex(index), pcrValue(value));
+  for (const [index, value] of readPcrs("pcrs", given)) pcrs.set(index, pcrValue(index, value));
   if (debug) { for (let i = 0; i < IMAGE_PCRS; i++) pcrs.delete(i); }
   return pcrs;
 }
@@ -250,18 +255,10 @@ function extendedOnce(text: string): Uint8Array {
   return new Uint8Array(createHash("sha384").update(new Uint8Array(PCR_LENGTH)).update(text).digest());
 }
 
-function pcrIndex(text: string): number {
-  const index = Number(text);
-  if (Number.isInteger(index) && index >= 0 && index < MAX_PCRS) return index;
-  throw new TypeError("pcrs has an index that is not 0 to 31");
-}
-
-function pcrValue(value: Uint8Array | string): Uint8Array {
-  const bytes = typeof value === "string" ? decodeHex(value, { field: "pcrs" }) : new Uint8Array(value);
-  if (bytes.length !== PCR_LENGTH) {
-    throw new TypeError(`pcrs has a register that is not ${PCR_LENGTH} bytes long`);
-  }
-  return bytes;
+function pcrValue(index: number, value: unknown): Uint8Array {
+  const bytes = decodeHex(pcrHex(`pcrs[${index}]`, value));
+  if (bytes.length === PCR_LENGTH) return bytes;
+  throw new TypeError(`pcrs has a register that is not ${PCR_LENGTH} bytes long`);
 }
 
 function randomHex(length: number): string {

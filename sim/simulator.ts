@@ -1,5 +1,7 @@
 import { decodeBase64, encodeBase64 } from "../lib/encoding.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { checkFields } from "../lib/checks.ts";
+import { checkEncryptionContext } from "../lib/request_fields.ts";
 import { kmsHostName } from "../lib/region.ts";
 import { SimulatedClock } from "./clock.ts";
 import { SimulatedKms } from "./kms.ts";
@@ -140,12 +142,16 @@ export class Simulator implements AsyncDisposable {
    * @throws {KmsRefusal} When KMS would refuse
    */
   async encrypt(request: SimulatedEncryptRequest): Promise<Uint8Array<ArrayBuffer>> {
-    const { keyId, plaintext, encryptionContext, encryptionAlgorithm } = request;
+    const { keyId, plaintext, encryptionContext, encryptionAlgorithm } = checkFields(
+      "encrypt request",
+      request,
+      ["keyId", "plaintext", "encryptionContext", "encryptionAlgorithm"],
+    );
     const bytes = typeof plaintext === "string" ? new TextEncoder().encode(plaintext) : plaintext;
     const { CiphertextBlob } = await this.kms.call("Encrypt", {
       KeyId: keyId,
       Plaintext: encodeBase64(bytes),
-      EncryptionContext: encryptionContext,
+      EncryptionContext: checkEncryptionContext(encryptionContext),
       EncryptionAlgorithm: encryptionAlgorithm,
     });
     return decodeBase64(String(CiphertextBlob));
@@ -183,7 +189,7 @@ export class Simulator implements AsyncDisposable {
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { region = "us-east-1", now = Date.now, listen = ANY_PORT, nsm: nsmOptions, ...releaseOptions } =
-    options;
+    checkFields("options of startSimulator", options, OPTIONS);
   const clock = new SimulatedClock(now);
   const [nsm, tls] = await Promise.all([
     SoftwareNsm.create({ ...nsmOptions, region, now: clock.now }),
@@ -193,5 +199,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const endpoint = await kms.listen(listen);
   return new Simulator(kms, nsm, tls, endpoint);
 }
+
+const OPTIONS = ["region", "listen", "nsm", "now", "envelopeShape", "plaintextBesideEnvelope"];
 
 const ANY_PORT: ListenAddress = { transport: "tcp", host: "127.0.0.1", port: 0 };
