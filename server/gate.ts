@@ -9,6 +9,7 @@ import {
 } from "../lib/policy/facts.ts";
 import { decideSafely, denied, messageOf, type Policy, type PolicyDecision } from "../lib/policy/policy.ts";
 import type { Reservation } from "../lib/policy/rate.ts";
+import type { RefusalLog } from "./refusal_log.ts";
 import type { RequestRecord } from "./request_record.ts";
 
 /** Counts each caller's requests in a window of time. */
@@ -25,6 +26,8 @@ export interface GateParts {
   readonly credentialPolicy: Policy;
   /** Counts requests. */
   readonly rate: RateCounter;
+  /** Counts what was refused, by connection. */
+  readonly refusals: RefusalLog;
   /** What the operator assigned, by CID. */
   readonly attributes: Readonly<Record<string, Readonly<Record<string, AttributeValue>>>>;
   /** The enclave's PCRs in hex. */
@@ -76,7 +79,7 @@ export class Gate {
 
   /**
    * Asks the policy, and notes its answer in the record. The caller's request is counted before the policy
-   * sees the count, and the count is given back when the policy refuses.
+   * sees the count. When the policy refuses, it counts on its connection instead: see {@link RefusalLog}.
    *
    * @param action What is asked for
    * @param request What the request adds; the very bytes that go to KMS
@@ -99,8 +102,9 @@ export class Gate {
 
   #ask(action: PolicyAction, request: RequestFacts, record: RequestRecord, reserved: Reservation): void {
     const policy = CREDENTIAL_ACTIONS.includes(action) ? this.#parts.credentialPolicy : this.#parts.policy;
+    const recentCount = reserved.count + this.#parts.refusals.recentCount(record.connection);
     const startedAt = performance.now();
-    const decision = decide(policy, () => this.#facts(action, request, record.cid, reserved.count));
+    const decision = decide(policy, () => this.#facts(action, request, record.cid, recentCount));
     record.policyMs = performance.now() - startedAt;
     const { allowed, reason, determining } = decision;
     record.decision = { policy: policy.name, allowed, reason, determining };

@@ -107,7 +107,7 @@ export class HttpListener {
    */
   accept(stream: Duplex, cid: number): void {
     if (this.#closing) return void stream.destroy();
-    const { metrics, timeouts } = this.#parts;
+    const { metrics, refusals, timeouts } = this.#parts;
     let timer = setTimeout(() => stream.destroy(), timeouts.headersMs);
     const allow = (ms: number) => {
       clearTimeout(timer);
@@ -115,12 +115,14 @@ export class HttpListener {
     };
     const uncount = metrics.countConnection("http");
     this.#idle.add(stream);
-    this.#connections.set(stream, { stream, cid, allow, running: 0, turn: Promise.resolve() });
+    const connection = { stream, cid, allow, running: 0, turn: Promise.resolve() };
+    this.#connections.set(stream, connection);
     stream.on("error", () => stream.destroy());
     stream.once("close", () => {
       clearTimeout(timer);
       uncount();
       this.#connections.delete(stream);
+      refusals.end(connection, { protocol: "http", cid });
       this.#checkIdle();
     });
     this.#server.emit("connection", stream);
@@ -187,7 +189,7 @@ export class HttpListener {
     try {
       translated = translate(request, body);
     } catch {
-      return this.#refuse({ cid }, response, 400, "ERR_BAD_REQUEST");
+      return this.#refuse(connection, response, 400, "ERR_BAD_REQUEST");
     }
     const caller = new AbortController();
     const leave = () => caller.abort(new CallerGoneError());
@@ -203,8 +205,8 @@ export class HttpListener {
   }
 
   /** What never gets to the app is answered, logged and counted here. */
-  #refuse({ cid }: { cid: number }, response: ServerResponse, status: number, code: string): void {
-    const record = new RequestRecord("http", cid);
+  #refuse(connection: Connection, response: ServerResponse, status: number, code: string): void {
+    const record = new RequestRecord("http", connection.cid, undefined, connection);
     response.writeHead(status, { "content-type": PROBLEM_TYPE, connection: "close" });
     response.end(JSON.stringify(problem(status, code, record.id)));
     record.finish(this.#parts, "refused", status);
@@ -223,7 +225,8 @@ export class HttpListener {
   #turnDown(error: Error & { code?: string }, stream: Duplex): void {
     const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
     const [status, code] = tooLarge ? [431, "ERR_HEADERS_TOO_LARGE"] : [400, "ERR_BAD_REQUEST"];
-    const record = new RequestRecord("http", this.#connections.get(stream)?.cid ?? NaN);
+    const connection = this.#connections.get(stream);
+    const record = new RequestRecord("http", connection?.cid ?? NaN, undefined, connection);
     if (!stream.writable || error.code === "ECONNRESET") return void stream.destroy();
     const body = JSON.stringify(problem(status, code, record.id));
     const head = `HTTP/1.1 ${status} Refused\r\ncontent-type: ${PROBLEM_TYPE}\r\n` +

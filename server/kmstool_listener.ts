@@ -1,8 +1,16 @@
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { IdleConnections } from "../lib/vsock/idle_connections.ts";
-import { errorMessage, KMSTOOL_ERRORS, KmstoolRefusal, MessageBuffer } from "./kmstool_messages.ts";
+import {
+  errorMessage,
+  isMalformed,
+  KMSTOOL_ERRORS,
+  KmstoolRefusal,
+  MAX_MALFORMED_MESSAGES,
+  MessageBuffer,
+} from "./kmstool_messages.ts";
 import { KmstoolSession } from "./kmstool_session.ts";
+import { MESSAGE_TURNS } from "./message_turns.ts";
 import { outcomeOf } from "./problem.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
 import type { EnclaveService } from "./service.ts";
@@ -38,16 +46,20 @@ export interface KmstoolListenerParts extends Journal {
   readonly timeouts: KmstoolTimeouts;
 }
 
-/** One connection, and whether it waits for an answer. */
+/** One connection. */
 interface Connection {
   readonly stream: Duplex;
   readonly cid: number;
   readonly allow: (ms: number) => void;
+  /** Whether it waits for an answer. */
   busy: boolean;
+  /** How many of its messages were no JSON object. */
+  malformed: number;
 }
 
 /**
- * The kmstool protocol over any stream: one reply for each message, in order; many connections at once.
+ * The kmstool protocol over any stream: one reply for each message, in order; many connections at once, which take
+ * turns. One that sends {@link MAX_MALFORMED_MESSAGES} messages that are no JSON object is answered them, and ends.
  *
  * When a connection breaks, what runs for it is broken off. That its peer sends no more is no sign of it: a client
  * may end its own direction (`nc -N` and socat do) and wait for the reply, and a connection that was closed
@@ -72,20 +84,21 @@ export class KmstoolListener {
    */
   accept(stream: Duplex, cid: number): void {
     if (this.#closing) return void stream.destroy();
-    const { metrics, timeouts } = this.#parts;
+    const { metrics, refusals, timeouts } = this.#parts;
     let timer = setTimeout(() => stream.destroy(), timeouts.idleMs);
     const allow = (ms: number) => {
       clearTimeout(timer);
       timer = setTimeout(() => stream.destroy(), ms);
     };
     const uncount = metrics.countConnection("kmstool");
-    const connection: Connection = { stream, cid, allow, busy: false };
+    const connection: Connection = { stream, cid, allow, busy: false, malformed: 0 };
     stream.on("error", () => stream.destroy());
     this.#idle.add(stream);
     const served = this.#serve(connection).catch(() => void stream.destroy()).finally(() => {
       clearTimeout(timer);
       uncount();
       this.#connections.delete(connection);
+      refusals.end(connection, { protocol: "kmstool", cid });
     });
     this.#connections.set(connection, served);
   }
@@ -134,13 +147,15 @@ export class KmstoolListener {
     try {
       for (const message of buffer.take(chunk)) {
         await this.#answer(connection, session, message);
-        if (this.#closing) return false;
+        if (this.#closing || connection.stream.destroyed) return false;
+        if (connection.malformed >= MAX_MALFORMED_MESSAGES) return false;
         connection.allow(messageMs);
       }
     } catch (error) {
       // Thrown by take(): the end of this message will not be found.
       if (!(error instanceof KmstoolRefusal)) throw error;
-      await this.#refuse(connection, new RequestRecord("kmstool", connection.cid), error);
+      const record = new RequestRecord("kmstool", connection.cid, undefined, connection);
+      await this.#refuse(connection, record, error);
       return false;
     }
     if (!buffer.isPartial) connection.allow(idleMs);
@@ -156,6 +171,7 @@ export class KmstoolListener {
     connection.busy = true;
     connection.allow(this.#parts.timeouts.answerMs);
     try {
+      await MESSAGE_TURNS.take();
       const answer = await session.handle(message, record);
       record.finish(this.#parts, "ok", "Ok");
       await write(connection.stream, answer);
@@ -167,12 +183,13 @@ export class KmstoolListener {
     }
   }
 
-  async #refuse({ stream }: Connection, record: RequestRecord, error: unknown): Promise<void> {
+  async #refuse(connection: Connection, record: RequestRecord, error: unknown): Promise<void> {
     const known = error instanceof KmstoolRefusal;
+    if (known && isMalformed(error)) connection.malformed++;
     const text = known ? error.text : KMSTOOL_ERRORS.decrypt;
     record.failure = known ? error.cause : error;
     record.finish(this.#parts, record.failure === undefined ? "refused" : outcomeOf(record.failure), text);
-    await write(stream, errorMessage(text));
+    await write(connection.stream, errorMessage(text));
   }
 }
 

@@ -11,6 +11,9 @@ import { joinBase64 } from "../lib/secret_json.ts";
 /** The longest message, in bytes, with its NUL. */
 export const MAX_MESSAGE_BYTES = 8192;
 
+/** Messages of one connection that may be no JSON object: after the last of them it ends. */
+export const MAX_MALFORMED_MESSAGES = 8;
+
 /** What kmstool_instance expects to read when something fails, to the letter. */
 export const KMSTOOL_ERRORS = {
   notJson: "Error reading JSON object",
@@ -44,6 +47,11 @@ export class KmstoolRefusal extends Error {
     super(text, { cause });
     this.text = text;
   }
+}
+
+/** Whether a message was refused for being no JSON object. */
+export function isMalformed(refusal: KmstoolRefusal): boolean {
+  return refusal.text === KMSTOOL_ERRORS.notJson || refusal.text === KMSTOOL_ERRORS.notObject;
 }
 
 /** A message's fields. */

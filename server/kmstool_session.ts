@@ -92,7 +92,7 @@ export class KmstoolSession implements Disposable {
     if (scope === undefined) throw new KmstoolRefusal(KMSTOOL_ERRORS.noClient);
     const request = {
       ciphertext: readCiphertext(message),
-      encryptionContext: field(message, "EncryptionContext") as Record<string, string> | undefined,
+      encryptionContext: readEncryptionContext(message),
     };
     try {
       using plaintext = await this.#service.run(SERVED_DECRYPT, request, scope, record);
@@ -135,6 +135,24 @@ function readCiphertext(message: KmstoolMessage): Uint8Array {
   } catch {
     throw new KmstoolRefusal(KMSTOOL_ERRORS.ciphertextType);
   }
+}
+
+/**
+ * kmstool_enclave prints whatever stands there and reads that as JSON, so a string that holds an object is that
+ * object. A string that holds anything else ends that process; here it is refused.
+ */
+function readEncryptionContext(message: KmstoolMessage): Record<string, string> | undefined {
+  const context = field(message, "EncryptionContext");
+  // The service checks the rest.
+  if (typeof context !== "string") return context as Record<string, string> | undefined;
+  let read: unknown;
+  try {
+    read = JSON.parse(context);
+  } catch {
+    // Said below.
+  }
+  if (typeof read !== "object" || read === null) throw new KmstoolRefusal(KMSTOOL_ERRORS.decrypt);
+  return read as Record<string, string>;
 }
 
 function refusalOf(error: unknown, badForm: KmstoolErrorText, otherwise: KmstoolErrorText): KmstoolRefusal {

@@ -2,13 +2,16 @@ import { randomUUID } from "node:crypto";
 import { EnclaveKmsError, KmsError } from "../lib/errors.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics, Operation, Outcome, Protocol } from "./metrics.ts";
+import type { RefusalLog } from "./refusal_log.ts";
 
 /** Where records go. */
 export interface Journal {
-  /** Gets one line for each request. */
+  /** Gets one line for each request, except for repeated refusals. */
   readonly logger: Logger;
   /** Counts each request. */
   readonly metrics: Metrics;
+  /** Counts what is refused, and keeps repeated refusals out of the log. */
+  readonly refusals: RefusalLog;
 }
 
 /** What the policy said. */
@@ -74,17 +77,18 @@ export class RequestRecord {
   }
 
   /**
-   * Logs and counts the request; once.
+   * Logs and counts the request; once. A refusal that only repeats one on the same connection is not logged.
    *
    * @param journal Where to
    * @param outcome How it ended
    * @param answer The status or the message that the caller got
    */
-  finish({ logger, metrics }: Journal, outcome: Outcome, answer: number | string): void {
+  finish({ logger, metrics, refusals }: Journal, outcome: Outcome, answer: number | string): void {
     if (this.#done) return;
     this.#done = true;
     const ms = performance.now() - this.#startedAt;
     metrics.countRequest(this.protocol, this.operation, outcome, ms / 1000);
+    if (!refusals.add(this, outcome, answer)) return;
     const level = outcome === "failed" ? "error" : this.#isRoutine(outcome) ? "debug" : "info";
     logger[level](this.#line(outcome, answer, ms), "request");
   }

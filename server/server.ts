@@ -16,7 +16,8 @@ import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "./http_listener.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "./kmstool_listener.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { type AtLimit, Metrics, type Protocol } from "./metrics.ts";
-import { describeFailure } from "./request_record.ts";
+import { RefusalLog } from "./refusal_log.ts";
+import { describeFailure, type Journal } from "./request_record.ts";
 import { EnclaveService } from "./service.ts";
 
 /** What tests and the simulated enclave put in the place of the real thing. */
@@ -71,6 +72,7 @@ export class Server implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #policy: PolicyHolder;
   readonly #metrics = new Metrics();
+  readonly #journal: Journal;
   readonly #service: EnclaveService;
   readonly #served: Served[] = [];
   readonly #seedKernel: () => Promise<void>;
@@ -83,6 +85,8 @@ export class Server implements AsyncDisposable {
     this.#config = config;
     this.#logger = parts.logger;
     this.#policy = policy;
+    const refusals = new RefusalLog({ logger: parts.logger, rateWindowSeconds: config.rateWindowSeconds });
+    this.#journal = { logger: parts.logger, metrics: this.#metrics, refusals };
     const nsm = parts.nsm ?? this.#openNsm();
     this.#seedKernel = async () => {
       if (parts.nsm !== undefined) return;
@@ -174,6 +178,7 @@ export class Server implements AsyncDisposable {
       policy: this.#policy,
       credentialPolicy: credentialSetters === "parent" ? parentOnly : this.#policy,
       rate: new RateCounter({ windowSeconds: rateWindowSeconds }),
+      refusals: this.#journal.refusals,
       attributes: callers,
       pcrs: () => this.#service.pcrs,
       revision: () => this.#policy.revision,
@@ -192,7 +197,7 @@ export class Server implements AsyncDisposable {
   async #serveHttp(): Promise<Endpoint | undefined> {
     const { http, idleTimeoutMs, requestTimeoutMs } = this.#config;
     if (http === undefined) return undefined;
-    const journal = { logger: this.#logger, metrics: this.#metrics };
+    const journal = this.#journal;
     const app = createApp({ ...journal, service: this.#service });
     const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
     const timeouts = { ...DEFAULT_HTTP_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
@@ -209,8 +214,7 @@ export class Server implements AsyncDisposable {
     if (kmstool === undefined) return undefined;
     const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
     const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
-    const journal = { logger: this.#logger, metrics: this.#metrics };
-    const handler = new KmstoolListener({ ...journal, service: this.#service, region, timeouts });
+    const handler = new KmstoolListener({ ...this.#journal, service: this.#service, region, timeouts });
     return await this.#listen("kmstool", kmstool, handler);
   }
 

@@ -73,7 +73,10 @@ export interface FactParts {
   readonly pcrs?: PcrsByIndex<PcrValue> | undefined;
   /** Seconds since 1970. */
   readonly time: number;
-  /** The caller's requests in the window, with this one. */
+  /**
+   * The caller's requests in the window, with this one. The server adds those it refused on the same connection:
+   * they count for no other connection, for all callers may have one CID.
+   */
   readonly recentCount: number;
 }
 
@@ -105,7 +108,7 @@ export interface PolicyFacts {
     readonly pcrs: Readonly<Record<string, string>>;
     /** Seconds since 1970. */
     readonly time: number;
-    /** The caller's requests in the window, with this one. */
+    /** The caller's requests in the window, with this one and those refused on the same connection. */
     readonly recentCount: number;
   };
 }

@@ -71,12 +71,24 @@ export class RateCounter {
     steps.set(step, (steps.get(step) ?? 0) + 1);
     let isReserved = true;
     return {
-      count: [...steps.values()].reduce((sum, count) => sum + count, 0),
+      count: sumOf(steps),
       giveBack() {
         if (isReserved && steps.has(step)) steps.set(step, (steps.get(step) ?? 1) - 1);
         isReserved = false;
       },
     };
+  }
+
+  /**
+   * Counts nothing.
+   *
+   * @param cid Whose
+   * @returns The requests in the window
+   */
+  recentCount(cid: number): number {
+    const steps = this.#counts.get(cid);
+    if (steps === undefined) return 0;
+    return sumOf(forgetBefore(steps, Math.floor(this.#now() / this.#stepMs) - STEPS));
   }
 
   #stepsOf(cid: number, step: number): Map<number, number> {
@@ -93,6 +105,10 @@ export class RateCounter {
       if (forgetBefore(steps, before).size === 0) this.#counts.delete(cid);
     }
   }
+}
+
+function sumOf(steps: ReadonlyMap<number, number>): number {
+  return [...steps.values()].reduce((sum, count) => sum + count, 0);
 }
 
 function forgetBefore(steps: Map<number, number>, first: number): Map<number, number> {

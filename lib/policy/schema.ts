@@ -32,7 +32,8 @@ const RESERVED: readonly string[] = ["cid", "true", "false", "if", "then", "else
  * - `SetCredentials` sets the credentials of everybody who comes over HTTP, `SetOwnCredentials` those of the caller's
  *   own kmstool connection and nobody else's.
  * - `context.time` is in seconds since 1970, by the enclave's clock, which the parent may set.
- * - `context.recentCount` counts this caller's requests in the window, with this one.
+ * - `context.recentCount` counts this caller's requests in the window, with this one and those refused on the
+ *   same connection.
  *
  * @param attributes The attributes that callers may have
  * @returns The schema's text

@@ -49,15 +49,16 @@ class Doors implements AsyncDisposable {
 
   constructor(fixture: Fixture) {
     this.#fixture = fixture;
-    const { app, service, logger, metrics } = fixture;
+    const { app, service, logger, metrics, refusals } = fixture;
     this.#http = new HttpListener({
       logger,
       metrics,
+      refusals,
       timeouts: DEFAULT_HTTP_TIMEOUTS,
       fetch: (request, env) => app.fetch(request, env),
     });
     const timeouts = DEFAULT_KMSTOOL_TIMEOUTS;
-    this.#kmstool = new KmstoolListener({ logger, metrics, service, timeouts, region: undefined });
+    this.#kmstool = new KmstoolListener({ logger, metrics, refusals, service, timeouts, region: undefined });
   }
 
   async open(protocol: "http" | "kmstool", cid: number): Promise<Endpoint> {

@@ -11,6 +11,7 @@ import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../server/http_listener.
 import { createLogger } from "../../server/log.ts";
 import { Metrics } from "../../server/metrics.ts";
 import { oneChunk } from "../../server/one_chunk.ts";
+import { RefusalLog } from "../../server/refusal_log.ts";
 import { Proxy } from "../support/proxy.ts";
 import { ENCRYPTION_CONTEXT, Fixture, PARENT, PLAINTEXT, until } from "./fixture.ts";
 import { dial, exchange, Serving } from "./serving.ts";
@@ -149,9 +150,11 @@ describe("HttpListener", () => {
   test("wipes an answer that came after its caller went away, and ends the turn", async () => {
     const plaintext = new TextEncoder().encode(PLAINTEXT);
     const [asked, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const logger = createLogger("silent");
     const listener = new HttpListener({
-      logger: createLogger("silent"),
+      logger,
       metrics: new Metrics(),
+      refusals: new RefusalLog({ logger }),
       timeouts: DEFAULT_HTTP_TIMEOUTS,
       async fetch(_request, caller) {
         caller.gone.addEventListener("abort", () => gone.resolve());

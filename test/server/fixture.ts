@@ -9,6 +9,7 @@ import { ClientPool } from "../../server/client_pool.ts";
 import { Gate, parentOnly } from "../../server/gate.ts";
 import { createLogger } from "../../server/log.ts";
 import { Metrics } from "../../server/metrics.ts";
+import { RefusalLog } from "../../server/refusal_log.ts";
 import { EnclaveService } from "../../server/service.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
 
@@ -55,6 +56,7 @@ export class Fixture implements AsyncDisposable {
   readonly metrics = new Metrics();
   readonly logged: string[] = [];
   readonly logger = createLogger("debug", (line) => this.logged.push(line));
+  readonly refusals = new RefusalLog({ logger: this.logger });
   readonly rate = new CountingRate();
   readonly admission: Admission;
   readonly app: ReturnType<typeof createApp>;
@@ -78,6 +80,7 @@ export class Fixture implements AsyncDisposable {
       policy,
       credentialPolicy: options.credentialPolicy ?? parentOnly,
       rate: this.rate,
+      refusals: this.refusals,
       attributes: { [TENANT]: { tenant: "red" } },
       pcrs: () => this.service.pcrs,
       revision: () => policy instanceof PolicyHolder ? policy.revision : 0,

@@ -6,8 +6,17 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { listen, type Listener } from "../../lib/vsock/listen.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool_listener.ts";
-import { KMSTOOL_ERRORS } from "../../server/kmstool_messages.ts";
-import { ENCRYPTION_CONTEXT, Fixture, PARENT, PLAINTEXT, STRANGER, TENANT, until } from "./fixture.ts";
+import { KMSTOOL_ERRORS, MAX_MALFORMED_MESSAGES } from "../../server/kmstool_messages.ts";
+import {
+  ENCRYPTION_CONTEXT,
+  Fixture,
+  PARENT,
+  PLAINTEXT,
+  RecordingPolicy,
+  STRANGER,
+  TENANT,
+  until,
+} from "./fixture.ts";
 
 const OK = { Status: "Ok" };
 const ANSWER = { Status: "Ok", Message: Buffer.from(PLAINTEXT).toString("base64") };
@@ -58,13 +67,14 @@ async function* readReplies(socket: Socket): AsyncGenerator<string, undefined> {
 }
 
 describe("the kmstool protocol", () => {
+  const policy = new RecordingPolicy();
   let fixture: Fixture;
   const ports = new Map<number, number>();
   const listeners: Listener[] = [];
   let server: KmstoolListener;
 
   beforeAll(async () => {
-    fixture = await Fixture.start();
+    fixture = await Fixture.start({ policy });
     const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, messageMs: 300 };
     server = new KmstoolListener({ ...parts(fixture), region: undefined, timeouts });
     for (const cid of [PARENT, TENANT, STRANGER]) ports.set(cid, await listenFor(server, cid));
@@ -75,7 +85,7 @@ describe("the kmstool protocol", () => {
     await fixture[Symbol.asyncDispose]();
   });
 
-  const parts = ({ service, logger, metrics }: Fixture) => ({ service, logger, metrics });
+  const parts = ({ service, logger, metrics, refusals }: Fixture) => ({ service, logger, metrics, refusals });
 
   async function listenFor(kmstool: KmstoolListener, cid: number): Promise<number> {
     const listener = await listen(
@@ -154,9 +164,23 @@ describe("the kmstool protocol", () => {
       [decrypt({ Ciphertext: "AAAA" }), KMSTOOL_ERRORS.decrypt],
       [decrypt({ EncryptionContext: [] }), KMSTOOL_ERRORS.decrypt],
       [decrypt({ EncryptionContext: { tenant: 1 } }), KMSTOOL_ERRORS.decrypt],
+      ...["", "red", "null", "3", "[]", '"red"', '{"tenant":1}', '{"tenant":"red"} x', '{"tenant":"blue"}']
+        .map(
+          (text): [unknown, string] => [decrypt({ EncryptionContext: text }), KMSTOOL_ERRORS.decrypt],
+        ),
     ];
     for (const [message, text] of withClient) assert.deepEqual(await caller.ask(message), error(text));
     assert.deepEqual(await caller.ask(decrypt()), ANSWER);
+  });
+
+  test("an EncryptionContext that is JSON text is taken as kmstool_enclave takes it, and judged as any other", async () => {
+    using caller = client();
+    assert.deepEqual(await caller.ask(setClient()), OK);
+    const text = JSON.stringify(ENCRYPTION_CONTEXT);
+    for (const context of [text, ` ${text}\n`, '{"tenant":"blue","tenant":"red"}']) {
+      assert.deepEqual(await caller.ask(decrypt({ EncryptionContext: context })), ANSWER, context);
+    }
+    assert.deepEqual(policy.asked.at(-1)?.context.encryptionContext, ENCRYPTION_CONTEXT);
   });
 
   test("a refused SetClient changes nothing", async () => {
@@ -237,6 +261,36 @@ describe("the kmstool protocol", () => {
     assert.deepEqual(await flood.next(), error(KMSTOOL_ERRORS.tooLarge));
   });
 
+  test(`who sends ${MAX_MALFORMED_MESSAGES} messages that are no JSON object is answered them, and cut off`, async () => {
+    using caller = client();
+    const malformed = ["", "{", "null", "[]", "3", "x", '"{}"', "\xff"];
+    assert.equal(malformed.length, MAX_MALFORMED_MESSAGES);
+    // Those in between change nothing: who sends objects now and then sends them for that.
+    for (const [index, message] of malformed.entries()) {
+      const text = ["[]", "3", '"{}"'].includes(message) ? KMSTOOL_ERRORS.notObject : KMSTOOL_ERRORS.notJson;
+      if (index % 3 === 0) assert.deepEqual(await caller.ask("{}"), error(KMSTOOL_ERRORS.noOperation));
+      assert.deepEqual(await caller.ask(message), error(text), message);
+    }
+    assert.equal(await caller.next(), undefined);
+  });
+
+  test("what is refused counts in the rate of its connection, and of no other with the same CID", async () => {
+    using caller = client();
+    using other = client();
+    const recentCount = async (asker: Client) => {
+      await asker.ask(setClient());
+      await asker.ask(decrypt());
+      return policy.asked.at(-1)?.context.recentCount ?? 0;
+    };
+    const before = await recentCount(caller);
+    await caller.ask("[]");
+    await caller.ask("{}");
+    await caller.ask(decrypt({ Ciphertext: "*" }));
+    // Each time, SetClient and Decrypt are permitted, and count for all.
+    assert.equal(await recentCount(other), before + 2);
+    assert.equal(await recentCount(caller), before + 4 + 3);
+  });
+
   test("a message that does not end is cut off, and others are served meanwhile", async () => {
     using slow = client();
     slow.socket.write('{"Operation":');
@@ -248,7 +302,8 @@ describe("the kmstool protocol", () => {
 
   test("random and mutated messages: one reply each, and it is one of the texts", async () => {
     const texts: readonly string[] = Object.values(KMSTOOL_ERRORS);
-    using caller = client(STRANGER);
+    const malformed: readonly string[] = [KMSTOOL_ERRORS.notJson, KMSTOOL_ERRORS.notObject];
+    let [caller, count] = [client(STRANGER), 0];
     const seeds = [JSON.stringify(setClient()), JSON.stringify(decrypt()), '{"Operation":"x"}'];
     const mutated = fc.tuple(fc.constantFrom(...seeds), fc.nat(), fc.integer({ min: 1, max: 255 })).map(
       ([seed, at, byte]) => {
@@ -259,18 +314,25 @@ describe("the kmstool protocol", () => {
     );
     const random = fc.uint8Array({ min: 1, max: 255, maxLength: 300 }).map((bytes) => Buffer.from(bytes));
     const json = fc.json().map((text) => Buffer.from(text.replaceAll("\0", " ")));
-    await fc.assert(
-      fc.asyncProperty(fc.oneof(mutated, random, json), async (bytes) => {
-        caller.socket.write(Buffer.concat([bytes, Buffer.of(0)]));
-        const reply = await caller.next() as { Status: string; Message: string };
-        assert.equal(reply.Status, "Error");
-        assert.ok(texts.includes(reply.Message), reply.Message);
-      }),
-      { numRuns: process.env["SLOW"] === "1" ? 50_000 : 3000 },
-    );
+    const property = fc.asyncProperty(fc.oneof(mutated, random, json), async (bytes) => {
+      caller.socket.write(Buffer.concat([bytes, Buffer.of(0)]));
+      const reply = await caller.next() as { Status: string; Message: string };
+      if (malformed.includes(reply.Message) && ++count === MAX_MALFORMED_MESSAGES) {
+        assert.equal(await caller.next(), undefined);
+        caller[Symbol.dispose]();
+        [caller, count] = [client(STRANGER), 0];
+      }
+      assert.equal(reply.Status, "Error");
+      assert.ok(texts.includes(reply.Message), reply.Message);
+    });
+    try {
+      await fc.assert(property, { numRuns: process.env["SLOW"] === "1" ? 50_000 : 3000 });
+    } finally {
+      caller[Symbol.dispose]();
+    }
   });
 
-  test("the log has a line for each message, and no secret", () => {
+  test("the log says who asked for what and how it was decided, and has no secret", () => {
     const { credentials } = fixture.simulator;
     const log = fixture.logged.join("");
     for (

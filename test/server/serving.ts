@@ -11,16 +11,18 @@ export class Serving implements AsyncDisposable {
   readonly kmstool: KmstoolListener;
   readonly listeners: Listener[] = [];
 
-  constructor({ app, service, logger, metrics }: Fixture, timeouts: Partial<HttpTimeouts> = {}) {
+  constructor({ app, service, logger, metrics, refusals }: Fixture, timeouts: Partial<HttpTimeouts> = {}) {
     this.http = new HttpListener({
       logger,
       metrics,
+      refusals,
       timeouts: { ...DEFAULT_HTTP_TIMEOUTS, ...timeouts },
       fetch: (request, env) => app.fetch(request, env),
     });
     this.kmstool = new KmstoolListener({
       logger,
       metrics,
+      refusals,
       service,
       region: undefined,
       timeouts: DEFAULT_KMSTOOL_TIMEOUTS,

@@ -13,6 +13,7 @@ import {
   parseMessage,
 } from "../../../server/kmstool_messages.ts";
 import { Metrics } from "../../../server/metrics.ts";
+import { RefusalLog } from "../../../server/refusal_log.ts";
 import {
   attestationQuery,
   dataKeyBody,
@@ -245,9 +246,11 @@ class Connection extends Duplex {
   }
 }
 
+const logger = createLogger("silent");
 const listener = new HttpListener({
-  logger: createLogger("silent"),
+  logger,
   metrics: new Metrics(),
+  refusals: new RefusalLog({ logger }),
   timeouts: { headersMs: 2000, bodyMs: 2000, answerMs: 2000, idleMs: 2000 },
   fetch: async (request, { cid }) => {
     expect(cid === 7, "another caller");

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { describe, test } from "#test";
+import { createLogger } from "../../server/log.ts";
+import { Metrics, type Outcome } from "../../server/metrics.ts";
+import { RefusalLog } from "../../server/refusal_log.ts";
+import { RequestRecord } from "../../server/request_record.ts";
+
+const MINUTE = 60_000;
+
+/** A log, a clock and connections of one caller. */
+function setUp(rateWindowSeconds = 60) {
+  const lines: Record<string, unknown>[] = [];
+  let now = 1000;
+  const logger = createLogger("info", (line) => lines.push(JSON.parse(line)));
+  const refusals = new RefusalLog({ logger, rateWindowSeconds, now: () => now });
+  const journal = { logger, metrics: new Metrics(), refusals };
+  const finish = (
+    connection: object,
+    outcome: Outcome = "refused",
+    answer: number | string = 400,
+    fields: Partial<Pick<RequestRecord, "keyId" | "decision">> = {},
+  ) =>
+    Object.assign(new RequestRecord("http", 3, undefined, connection), fields).finish(
+      journal,
+      outcome,
+      answer,
+    );
+  const end = (connection: object) => refusals.end(connection, { protocol: "http", cid: 3 });
+  return { lines, refusals, journal, finish, end, wait: (ms: number) => now += ms };
+}
+
+const decided = (allowed: boolean) => ({ policy: "p", allowed, reason: "", determining: [] });
+
+describe("RefusalLog", () => {
+  test("the first of a kind has a line, and the others together have one when the connection ends", () => {
+    const { lines, journal, finish, end } = setUp();
+    const connection = {};
+    for (let index = 0; index < 1000; index++) finish(connection, "refused", index % 2 === 0 ? 400 : 415);
+    assert.deepEqual(lines.map(({ answer }) => answer), [400, 415]);
+    end(connection);
+    end(connection);
+    assert.equal(lines.length, 3);
+    const { msg, protocol, cid, count, answers } = lines[2] ?? {};
+    assert.deepEqual({ msg, protocol, cid, count, answers }, {
+      msg: "refused again on the same connection",
+      protocol: "http",
+      cid: 3,
+      count: 998,
+      answers: { "400": 499, "415": 499 },
+    });
+    assert.match(journal.metrics.render(), /outcome="refused"\} 1000\n/, "each is counted");
+  });
+
+  test("every minute the numbers are logged, and a kind has a line again", () => {
+    const { lines, finish, wait } = setUp();
+    const connection = {};
+    for (let index = 0; index < 3; index++) finish(connection);
+    wait(MINUTE);
+    finish(connection);
+    assert.deepEqual(lines.map(({ answer, count }) => answer ?? count), [400, 2, 400]);
+  });
+
+  test("what is no refusal has a line each, and connections are apart", () => {
+    const { lines, finish } = setUp();
+    const [one, other] = [{}, {}];
+    for (const outcome of ["ok", "failed", "timeout", "gone"] as const) {
+      finish(one, outcome);
+      finish(one, outcome);
+    }
+    assert.equal(lines.length, 8);
+    finish(one);
+    finish(other);
+    assert.equal(lines.length, 10);
+  });
+
+  test("each key that a caller is denied has a line, up to 32 kinds", () => {
+    const { lines, finish, end } = setUp();
+    const connection = {};
+    for (let round = 0; round < 2; round++) {
+      for (let key = 0; key < 100; key++) {
+        finish(connection, "denied", 403, { keyId: `alias/${key}`, decision: decided(false) });
+      }
+    }
+    assert.deepEqual(lines.map(({ key }) => key), Array.from({ length: 32 }, (_, key) => `alias/${key}`));
+    end(connection);
+    assert.equal(lines.at(-1)?.["count"], 168);
+  });
+
+  test("counts on its own connection, in the rate's window", () => {
+    const { refusals, finish, wait } = setUp(10);
+    const [one, other] = [{}, {}];
+    finish(one);
+    finish(one, "denied", 403, { decision: decided(false) });
+    assert.deepEqual([refusals.recentCount(one), refusals.recentCount(other)], [2, 0]);
+    wait(11_000);
+    assert.equal(refusals.recentCount(one), 0);
+  });
+
+  test("does not count what the policy had permitted, which the CID's rate has, nor who was told to come again", () => {
+    const { refusals, finish } = setUp();
+    const connection = {};
+    finish(connection, "refused", 400, { decision: decided(true) });
+    finish(connection, "busy", 503);
+    finish(connection, "ok", 200);
+    assert.equal(refusals.recentCount(connection), 0);
+  });
+});
