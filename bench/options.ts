@@ -7,8 +7,8 @@ export interface Options {
   readonly isQuick: boolean;
   /** Only the checks that do not depend on the machine's speed. */
   readonly isGate: boolean;
-  /** Only the attacks beside a good caller. */
-  readonly isAttack: boolean;
+  /** Attacks beside a good caller and nothing else: those with one of these in their names, or all of none. */
+  readonly attacks: readonly string[] | undefined;
   /** Where JSON and chart go. */
   readonly out: string;
   readonly runtimes: readonly Runtime[];
@@ -18,7 +18,7 @@ export interface Options {
 
 /** What `--help` prints. */
 export const USAGE = `npm run bench -- [--quick | --gate] [--out FOLDER] [--runtime Node|Deno] [--seed NUMBER]
-npm run bench -- attack [--quick] [--runtime Node|Deno]
+npm run bench -- attack [PART OF A NAME…] [--quick] [--runtime Node|Deno]
 
   --quick    within a minute: fewer rounds, no concurrency of 64, no round trip of 20 ms
   attack     a good caller by itself and beside each attack; fails when one slows it down too much
@@ -48,8 +48,8 @@ export function readOptions(args: readonly string[]): Options | "help" {
     },
   });
   if (values.help) return "help";
-  const [command, ...others] = positionals;
-  if (others.length > 0 || (command !== undefined && command !== "attack")) {
+  const [command, ...parts] = positionals;
+  if (command !== undefined && command !== "attack") {
     throw new TypeError("The only command is attack; see --help");
   }
   const { quick, gate, out, runtime } = values;
@@ -57,5 +57,12 @@ export function readOptions(args: readonly string[]): Options | "help" {
   if (!Number.isSafeInteger(seed)) throw new TypeError("--seed must be a whole number");
   const runtimes = RUNTIMES.filter((name) => runtime === undefined || name === runtime);
   if (runtimes.length === 0) throw new TypeError("--runtime must be Node or Deno");
-  return { isQuick: quick, isGate: gate, isAttack: command === "attack", out, runtimes, seed };
+  return {
+    isQuick: quick,
+    isGate: gate,
+    attacks: command === "attack" ? parts : undefined,
+    out,
+    runtimes,
+    seed,
+  };
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import process from "node:process";
+import { attacksNamed } from "./attack/attacks.ts";
 import { runAttacks } from "./attack/run.ts";
 import { formatVerdicts, isWithin } from "./attack/verdict.ts";
 import { Child } from "./child.ts";
@@ -27,7 +28,7 @@ import { formatTable, type Row } from "./table.ts";
 
 const options = readOptions(process.argv.slice(2));
 if (options === "help") console.log(USAGE);
-else if (options.isAttack) await attack(options);
+else if (options.attacks !== undefined) await attack(options, options.attacks);
 else if (options.isGate) await gate();
 else await bench(options);
 
@@ -38,10 +39,12 @@ async function gate(): Promise<void> {
   if (!checks.every(isHeld)) process.exitCode = 1;
 }
 
-async function attack(options: Options): Promise<void> {
+async function attack(options: Options, parts: readonly string[]): Promise<void> {
+  const attacks = attacksNamed(parts);
+  if (attacks.length === 0) throw new TypeError("No attack has such a name");
   await using lab = await Lab.open();
   const machine = await describeMachine(lab.parts);
-  const verdicts = await runAttacks(lab, options, progress);
+  const verdicts = await runAttacks(lab, { ...options, attacks }, progress);
   console.log(`${formatMachine(machine)}\n\n${formatVerdicts(verdicts)}`);
   if (!verdicts.every(isWithin)) process.exitCode = 1;
 }

@@ -50,10 +50,18 @@ export type AttackName = keyof typeof ATTACKS;
 /** All of them, in order. */
 export const ATTACK_NAMES = Object.keys(ATTACKS) as AttackName[];
 
+/** @returns Those with one of the parts in their names, or all when there are no parts */
+export function attacksNamed(parts: readonly string[]): AttackName[] {
+  return ATTACK_NAMES.filter((name) => parts.length === 0 || parts.some((part) => name.includes(part)));
+}
+
 const CONNECT_TIMEOUT_MS = 20_000;
 
 /** How long to wait before connecting again where connecting failed. */
 const PAUSE_MS = 20;
+
+/** Between two attestations of one lane. */
+const LEAVE_EVERY_MS = 50;
 
 /** What a server takes from one connection at once. */
 const PIPELINED = 16;
@@ -80,6 +88,8 @@ async function leaveAttestation({ target, stop, count, isUnderWay }: Attack): Pr
   stream.destroy();
   count();
   isUnderWay();
+  // More than the NSM can make; connecting as fast as one can is another attack.
+  await sleep(LEAVE_EVERY_MS, undefined, { signal: stop });
 }
 
 /** The server's policy denies whatever has the tag `denied`. */

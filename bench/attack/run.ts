@@ -10,7 +10,7 @@ import { HttpCaller } from "../http_caller.ts";
 import type { Lab } from "../lab.ts";
 import { commandOf, OWN_RUNTIME, type Runtime } from "../runtimes.ts";
 import type { ServerOrder } from "../server_process.ts";
-import { ATTACK_NAMES, type AttackName, type Target } from "./attacks.ts";
+import type { AttackName, Target } from "./attacks.ts";
 import { attackPolicy } from "./policy.ts";
 import { type AttackPlan, attackRounds } from "./rounds.ts";
 import { judgeAttack, type Verdict } from "./verdict.ts";
@@ -21,22 +21,30 @@ const MAX_CONNECTIONS = 1024;
 const PLAN: AttackPlan = { rounds: 5, forMs: 2000, warmUpMs: 500 };
 const QUICK_PLAN: AttackPlan = { rounds: 3, forMs: 500, warmUpMs: 200 };
 
+/** What to measure. */
+export interface AttackOptions {
+  /** Fewer and shorter rounds. */
+  readonly isQuick: boolean;
+  readonly runtimes: readonly Runtime[];
+  readonly attacks: readonly AttackName[];
+}
+
 /**
- * Every attack beside a good caller, over unix sockets: the server, KMS and the attacker each in a process of its own.
+ * Attacks beside a good caller, over unix sockets: the server, KMS and the attacker each in a process of its own.
  *
  * @param lab Where KMS runs
- * @param options How long, and on which runtimes the server runs
+ * @param options Which, how long, and on which runtimes the server runs
  * @param progress Is told what is done
  */
 export async function runAttacks(
   lab: Lab,
-  { isQuick, runtimes }: { isQuick: boolean; runtimes: readonly Runtime[] },
+  { isQuick, runtimes, attacks }: AttackOptions,
   progress: (text: string) => void,
 ): Promise<Verdict[]> {
   const plan = isQuick ? QUICK_PLAN : PLAN;
   const verdicts: Verdict[] = [];
   for (const runtime of runtimes) {
-    for (const attack of ATTACK_NAMES) {
+    for (const attack of attacks) {
       progress(`${attack}, on ${runtime}`);
       // Each on a server of its own: what one leaves behind is not to be seen in the next.
       await using server = await AttackedServer.start(lab, runtime);

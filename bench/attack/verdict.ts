@@ -61,7 +61,11 @@ export function isWithin({ ratio }: Verdict): boolean {
   return ratio <= MAX_RATIO;
 }
 
-/** One line for each attack. */
+function failureLines({ attack, where, failures }: Verdict): string[] {
+  return Object.entries(failures).map(([text, count]) => `${attack}, ${where}: ${count} times "${text}"`);
+}
+
+/** One line for each attack, and one for each kind of failure. */
 export function formatVerdicts(verdicts: readonly Verdict[]): string {
   const head = [
     "",
@@ -92,10 +96,11 @@ export function formatVerdicts(verdicts: readonly Verdict[]): string {
     Math.max(title.length, ...lines.map((cells) => cells[index]?.length ?? 0))
   );
   const isText = (index: number) => index < 3;
-  return [head, ...lines].map((cells) =>
+  const table = [head, ...lines].map((cells) =>
     cells.map((cell, index) => {
       const width = widths[index] ?? 0;
       return isText(index) ? cell.padEnd(width) : cell.padStart(width);
     }).join("  ").trimEnd()
-  ).join("\n");
+  );
+  return [...table, ...verdicts.flatMap(failureLines)].join("\n");
 }
