@@ -87,6 +87,7 @@ export type { EnvelopeStream } from "./lib/envelope/pull_stream.ts";
 export * from "./lib/errors.ts";
 export { KmsClient } from "./lib/kms_client.ts";
 export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_decrypt.ts";
+export type { ExpiredCredentials } from "./lib/credentials_source.ts";
 export type { KmsClientOptions } from "./lib/kms_options.ts";
 export type { DryRunRequests } from "./lib/kms_operations.ts";
 export type {

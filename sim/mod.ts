@@ -41,7 +41,7 @@ export {
 export type { ReleaseOptions } from "./kms_release.ts";
 export type { LoggedRequest, Tampering } from "./kms_service.ts";
 export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
-export { SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
+export { type DocumentForm, SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
 export type { AttestationRequest, NsmErrorName } from "./nsm_commands.ts";
 export {
   type SimulatedEncryptRequest,

@@ -31,11 +31,11 @@ const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
 const COMMAND_LINE = /^(mod\.ts$|cli\/|ffi\/|lib\/)/;
 
 /** Policies, over the leaves of the library. */
-const POLICY = /^lib\/(policy\/|[^/]+\.ts$)/;
+const POLICY = /^lib\/(policy\/|attestation\/bytes\.ts$|[^/]+\.ts$)/;
 
 /** What verifies documents and seals secrets, without what asks the NSM. */
 const ATTESTATION =
-  /^lib\/(attestation\/(?!nsm_)|(?:attestation_error|checks|error_base|errors|secret_bytes)\.ts$)/;
+  /^lib\/(attestation\/(?!nsm_)|(?:attestation_error|checks|error_base|errors|pcrs|secret_bytes)\.ts$)/;
 
 const LIBRARY_PACKAGES = { node: ["cbor2", "hpke", "koffi"], deno: ["cbor2", "hpke"] } as const;
 
