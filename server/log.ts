@@ -1,5 +1,5 @@
-import process from "node:process";
 import { type Logger as PinoLogger, pino } from "pino";
+import { STDOUT, tryWriteAll } from "../lib/write_all.ts";
 
 /** What the server logs with. */
 export type Logger = PinoLogger;
@@ -14,7 +14,10 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
  * @param level What is left out
  * @param write Gets each line, with its newline. Default: to the standard output
  */
-export function createLogger(level: LogLevel, write: (line: string) => void = writeToStdout): Logger {
+export function createLogger(
+  level: LogLevel,
+  write: (line: string) => void = (line) => standardOutput.write(line),
+): Logger {
   const options = {
     base: null,
     level,
@@ -32,6 +35,31 @@ function asciiOnly(line: string): string {
   );
 }
 
-function writeToStdout(line: string): void {
-  process.stdout.write(line);
+/**
+ * A log whose lines may get lost: a full disk or a reader that has gone ends no server. The next line that can be
+ * written comes after one that says how many were not.
+ */
+export class LogOutput {
+  readonly #descriptor: number;
+  #lost = 0;
+
+  /** @param descriptor Where to */
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  /** @param line With its newline */
+  write(line: string): void {
+    if (tryWriteAll(this.#descriptor, this.#lost === 0 ? line : this.#notice() + line)) this.#lost = 0;
+    else this.#lost++;
+  }
+
+  /** On a line of its own: of the last that was lost, a part may have been written. */
+  #notice(): string {
+    const time = new Date().toISOString();
+    const notice = { level: "warn", time, lost: this.#lost, msg: "lines of this log could not be written" };
+    return `\n${JSON.stringify(notice)}\n`;
+  }
 }
+
+const standardOutput = new LogOutput(STDOUT);

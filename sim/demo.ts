@@ -9,7 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { STDERR, tryWriteAll } from "../lib/write_all.ts";
 import { compileInstrument, supervise } from "./instruments.ts";
+import { print } from "./print.ts";
 
 const STORY = fileURLToPath(new URL("./demo_story.ts", import.meta.url));
 
@@ -19,20 +21,17 @@ const RUNTIMES = {
 } as const;
 
 const started = performance.now();
-console.log("enclave-kms: decrypt with AWS KMS from inside a Nitro Enclave, here a simulated one.\n");
+await print("enclave-kms: decrypt with AWS KMS from inside a Nitro Enclave, here a simulated one.\n");
 
 const supervisor = await compileInstrument("nsm-supervisor");
 const library = process.env["ENCLAVE_KMS_SDK_LIBRARY"] ?? await compileInstrument("sdk-double");
-console.log(describeInstruments());
+await print(describeInstruments());
 
 const sockets = mkdtempSync(join(tmpdir(), "enclave-kms-demo-"));
-try {
-  for (const [name, command] of Object.entries(RUNTIMES)) await tell(name, command);
-} finally {
-  rmSync(sockets, { recursive: true, force: true });
-}
+process.on("exit", () => rmSync(sockets, { recursive: true, force: true }));
+for (const [name, command] of Object.entries(RUNTIMES)) await tell(name, command);
 
-console.log(`
+await print(`
 All done in ${((performance.now() - started) / 1000).toFixed(1)} s. What to try next:
   npm test                                  every test, on Node.js and on Deno
   ENCLAVE_KMS_SDK_LIBRARY=<path> npm run demo   the same with your own build of aws-nitro-enclaves-sdk-c
@@ -50,7 +49,7 @@ function describeInstruments(): string {
 }
 
 async function tell(name: string, command: readonly string[]): Promise<void> {
-  console.log(`\n== On ${name} ${"=".repeat(70 - name.length)}`);
+  await print(`\n== On ${name} ${"=".repeat(70 - name.length)}`);
   const [program = "", ...args] = supervisor === undefined ? command : supervise([...command], sockets);
   const child = spawn(program, args, {
     stdio: "inherit",
@@ -61,6 +60,6 @@ async function tell(name: string, command: readonly string[]): Promise<void> {
     child.on("close", resolve);
   });
   if (code === 0) return;
-  console.error(`The demo on ${name} ended with ${code}`);
+  tryWriteAll(STDERR, `The demo on ${name} ended with ${code}\n`);
   process.exitCode = 1;
 }

@@ -10,6 +10,7 @@ import { NsmClient } from "../lib/attestation/nsm_client.ts";
 import { verifyAttestation } from "../lib/attestation/verify.ts";
 import { SUPERVISED_VARIABLE } from "./instruments.ts";
 import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";
+import { print } from "./print.ts";
 
 const MESSAGE = "The launch code is 00000000.";
 const ENCRYPTION_CONTEXT = { tenant: "a" };
@@ -22,23 +23,23 @@ await using _device = sockets === undefined
   ? undefined
   : await enclave.nsm.listen(join(sockets, `nsm-${process.pid}.sock`));
 
-say("1", `An enclave starts, with PCR0 ${short(enclave.nsm.pcr(0))}: the measurement of its image.`);
+await say("1", `An enclave starts, with PCR0 ${short(enclave.nsm.pcr(0))}: the measurement of its image.`);
 
 const key = await enclave.createKey({ policy: attestedKeyPolicy({ 0: enclave.nsm.pcr(0) }) });
-say("2", `KMS makes a key whose policy lets only that PCR0 decrypt: …${key.arn.slice(-24)}`);
+await say("2", `KMS makes a key whose policy lets only that PCR0 decrypt: …${key.arn.slice(-24)}`);
 
 const ciphertext = await enclave.encrypt({
   keyId: key.keyId,
   plaintext: MESSAGE,
   encryptionContext: ENCRYPTION_CONTEXT,
 });
-say(
+await say(
   "3",
   `Somebody encrypts ${MESSAGE.length} bytes for tenant "a": a ciphertext of ${ciphertext.length} bytes.`,
 );
 
 const document = await attest(enclave);
-say("4", `The NSM attests: a COSE_Sign1 document of ${document} bytes, signed through 4 certificates.`);
+await say("4", `The NSM attests: a COSE_Sign1 document of ${document} bytes, signed through 4 certificates.`);
 
 const engines: EngineName[] = library === undefined ? ["direct"] : ["direct", "sdk", "sdk-client"];
 for (const [index, engine] of engines.entries()) await decryptWith(engine, String(5 + index));
@@ -53,7 +54,7 @@ async function attest({ nsm }: Simulator): Promise<number> {
 
 async function decryptWith(engine: EngineName, step: string): Promise<void> {
   if (engine === "sdk-client") {
-    console.log(`       ("Connected." and "Disconnected." are the C client's own words on stderr)`);
+    await print(`       ("Connected." and "Disconnected." are the C client's own words on stderr)`);
   }
   const opening = performance.now();
   await using client = await open(engine);
@@ -64,8 +65,8 @@ async function decryptWith(engine: EngineName, step: string): Promise<void> {
   using again = await client.decrypt({ ciphertext, encryptionContext: ENCRYPTION_CONTEXT });
   const second = performance.now();
   if (text !== MESSAGE || again.length !== plaintext.length) throw new Error(`${engine} decrypted wrongly`);
-  say(step, `Engine ${engine}: "${text}"`);
-  console.log(
+  await say(step, `Engine ${engine}: "${text}"`);
+  await print(
     `       open ${ms(opened - opening)}, first decrypt ${ms(first - opened)}, next ${ms(second - first)}`,
   );
 }
@@ -77,8 +78,8 @@ async function showRefusal(step: string): Promise<void> {
     throw new Error("KMS decrypted for the wrong tenant");
   } catch (error) {
     if (!(error instanceof KmsError)) throw error;
-    say(step, `For tenant "b" KMS refuses: ${error.code} ${error.kmsCode}`);
-    console.log(`       hint: ${error.hint}`);
+    await say(step, `For tenant "b" KMS refuses: ${error.code} ${error.kmsCode}`);
+    await print(`       hint: ${error.hint}`);
   }
 }
 
@@ -88,8 +89,8 @@ function open(engine: EngineName): Promise<KmsClient> {
   return KmsClient.open({ ...options, ...choice, engine, nsm: sockets === undefined ? nsm : undefined });
 }
 
-function say(step: string, text: string): void {
-  console.log(`  ${step.padStart(2)}.  ${text}`);
+async function say(step: string, text: string): Promise<void> {
+  await print(`  ${step.padStart(2)}.  ${text}`);
 }
 
 function short(hex: string): string {

@@ -10,6 +10,7 @@ import { readConfig } from "../server/config.ts";
 import { createLogger } from "../server/log.ts";
 import { type Server, startServer } from "../server/server.ts";
 import { handleSignals } from "../server/signals.ts";
+import { STDOUT, tryWriteAll } from "../lib/write_all.ts";
 import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";
 
 const MESSAGE = "The launch code is 00000000.";
@@ -34,7 +35,10 @@ handleSignals(server, () => enclave.close());
 const url = urlOf(server);
 await sendCredentials(url, enclave);
 const ciphertext = await encrypt(enclave);
-console.log(`
+// Whoever does not read it is served all the same.
+tryWriteAll(
+  STDOUT,
+  `
 The server runs in a simulated enclave (process ${process.pid}). In another terminal:
 
   curl -s ${url}/v1/decrypt -H 'content-type: application/json' \\
@@ -43,7 +47,9 @@ The server runs in a simulated enclave (process ${process.pid}). In another term
   curl -s '${url}/v1/attestation?nonce=AQIDBA=='   curl -s ${url}/readyz   curl -s ${url}/metrics
 
 The policy is sim/serve.cedar: change it, then \`kill -HUP ${process.pid}\`. Ctrl-C ends the server.
-`);
+
+`,
+);
 
 /** A key that only this enclave can use, as its owner would make it. */
 async function encrypt(enclave: Simulator): Promise<string> {

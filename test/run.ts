@@ -11,6 +11,9 @@ import process from "node:process";
 import { compileInstrument, supervise } from "../sim/instruments.ts";
 import { testFiles } from "./support/test_files.ts";
 import { type Outcome, WatchedRuns } from "./support/watched_run.ts";
+import { surviveClosedOutput } from "./support/closed_output.ts";
+
+surviveClosedOutput();
 
 interface Counts {
   readonly passed: number;

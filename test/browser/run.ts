@@ -22,6 +22,9 @@ import { SoftwareNsm } from "../../sim/nsm.ts";
 import { HAS_VECTORS, readVector } from "../lib/attestation/vectors.ts";
 import { openInChromium } from "./chromium.ts";
 import type { BrowserCase, BrowserReport, BrowserTask } from "./protocol.ts";
+import { surviveClosedOutput } from "../support/closed_output.ts";
+
+surviveClosedOutput();
 
 /** Long enough for a slow machine to start a browser. */
 const LIMIT_MS = 120_000;

@@ -19,6 +19,9 @@ import { compileInstrument } from "../../sim/instruments.ts";
 import { bundleServers } from "../../tools/bundle_server.ts";
 import { Guest } from "./guest.ts";
 import { BUNDLES_VARIABLE } from "./server_process.ts";
+import { surviveClosedOutput } from "../support/closed_output.ts";
+
+surviveClosedOutput();
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const SCENARIOS = "test/vsock/scenarios";
