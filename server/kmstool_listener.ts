@@ -167,7 +167,7 @@ export class KmstoolListener {
     const leave = () => caller.abort(new CallerGoneError());
     const record = new RequestRecord("kmstool", connection.cid, caller.signal, connection);
     connection.stream.once("close", leave);
-    using _inFlight = this.#idle.begin(connection.stream);
+    using inFlight = this.#idle.begin(connection.stream);
     connection.busy = true;
     connection.allow(this.#parts.timeouts.answerMs);
     try {
@@ -176,6 +176,7 @@ export class KmstoolListener {
       record.finish(this.#parts, "ok", "Ok");
       await write(connection.stream, answer);
     } catch (error) {
+      inFlight.isRequest = !(error instanceof KmstoolRefusal && isMalformed(error));
       await this.#refuse(connection, record, error);
     } finally {
       connection.stream.off("close", leave);

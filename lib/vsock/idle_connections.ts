@@ -3,6 +3,12 @@ import type { Duplex } from "node:stream";
 /** Connections without a complete request keep this share of all places, so that each has time to send one. */
 const NEW_SHARES = 16;
 
+/** A request in flight, to be disposed when it is answered. */
+export interface InFlight extends Disposable {
+  /** False once it turned out that what came was no request: the connection then counts as one that sent none. */
+  isRequest: boolean;
+}
+
 /**
  * Keeps the connections of one listener that have no request in flight, in the order in which they give way to a
  * new one at the limit.
@@ -38,11 +44,12 @@ export class IdleConnections<Stream extends Duplex = Duplex> {
    * @param stream Carries the connection
    * @returns What to dispose when the request is answered
    */
-  begin(stream: Stream): Disposable {
+  begin(stream: Stream): InFlight {
     this.#new.delete(stream);
     this.#answered.delete(stream);
     this.#inFlight.set(stream, (this.#inFlight.get(stream) ?? 0) + 1);
-    return { [Symbol.dispose]: () => this.#end(stream) };
+    const inFlight = { isRequest: true, [Symbol.dispose]: () => this.#end(stream, inFlight.isRequest) };
+    return inFlight;
   }
 
   /**
@@ -59,11 +66,11 @@ export class IdleConnections<Stream extends Duplex = Duplex> {
     return chosen;
   }
 
-  #end(stream: Stream): void {
+  #end(stream: Stream, wasRequest: boolean): void {
     const others = (this.#inFlight.get(stream) ?? 1) - 1;
     if (others > 0) return void this.#inFlight.set(stream, others);
     this.#inFlight.delete(stream);
-    if (this.#open.has(stream)) this.#answered.add(stream);
+    if (this.#open.has(stream)) (wasRequest ? this.#answered : this.#new).add(stream);
   }
 
   #remove(stream: Stream): void {

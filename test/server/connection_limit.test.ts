@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -243,6 +244,19 @@ for (const name of ["http", "kmstool"] as const) {
     });
   });
 }
+
+test("kmstool messages that are no JSON object count as no request: who sends them gives way first", async () => {
+  await using place = await Place.open(fixture, "kmstool", 4);
+  const callers = [await place.caller(), await place.caller(), await place.caller()];
+  const attacker = await place.connect();
+  const answered = once(attacker, "data");
+  attacker.write("\0");
+  assert.match(String(await answered), /"Error reading JSON object"/);
+  for (const caller of callers) await place.ask(caller);
+  await place.ask(await place.caller());
+  await so(() => place.closed.length === 1);
+  assert.deepEqual(place.closed, [attacker]);
+});
 
 /** Waits until it is so: the test's own time-out is the limit. */
 async function so(condition: () => boolean): Promise<void> {

@@ -38,6 +38,16 @@ describe("IdleConnections", () => {
     assert.deepEqual(ends(), [1, 0]);
   });
 
+  test("what turned out to be no request leaves a connection among those that sent none", () => {
+    const { idle, stream, answer, ends } = connections(3);
+    answer(1);
+    {
+      using inFlight = idle.begin(stream(0));
+      inFlight.isRequest = false;
+    }
+    assert.deepEqual(ends(), [2, 0, 1]);
+  });
+
   test("an answer makes a connection the youngest again", () => {
     const { answer, ends } = connections(3);
     for (const index of [0, 1, 2, 0]) answer(index);
