@@ -3,6 +3,7 @@ import * as v from "valibot";
 import type { Endpoint } from "../lib/endpoint.ts";
 import { parseEndpoint } from "../lib/endpoint_text.ts";
 import type { AttributeValue } from "../lib/policy/facts.ts";
+import { DEFAULT_FUEL, MAX_FUEL } from "../lib/policy/policy.ts";
 import { checkHostName, checkRegion } from "../lib/region.ts";
 import { ANY_CID } from "../lib/vsock/listen.ts";
 import type { LogLevel } from "./log.ts";
@@ -28,6 +29,8 @@ export interface Config {
   readonly trustedCertificatesFile: string | undefined;
   /** A `.cedar` or `.wasm` file; without it everything is refused. */
   readonly policyFile: string | undefined;
+  /** Units of fuel that the policy may use for a decision. */
+  readonly policyFuel: number;
   /** Who may set credentials: the parent alone, or whom the policy permits. */
   readonly credentialSetters: "parent" | "policy";
   /** What the operator assigns to callers, by CID. */
@@ -112,6 +115,7 @@ const NUMBERS: Readonly<Record<string, { min: number; max: number; default: numb
   requestTimeoutMs: { min: 100, max: 600_000, default: 10_000 },
   idleTimeoutMs: { min: 1000, max: 3_600_000, default: 60_000 },
   shutdownGraceMs: { min: 0, max: 600_000, default: 15_000 },
+  policyFuel: { min: 1000, max: MAX_FUEL, default: DEFAULT_FUEL },
   rateWindowSeconds: { min: 1, max: 86_400, default: 60 },
 };
 
@@ -163,6 +167,7 @@ const schema: v.GenericSchema<unknown, Config> = v.strictObject({
   requestTimeoutMs: number("requestTimeoutMs"),
   idleTimeoutMs: number("idleTimeoutMs"),
   shutdownGraceMs: number("shutdownGraceMs"),
+  policyFuel: number("policyFuel"),
   rateWindowSeconds: number("rateWindowSeconds"),
   logLevel: v.optional(v.picklist(["debug", "info", "warn", "error", "silent"]), "info"),
 }) as unknown as v.GenericSchema<unknown, Config>;

@@ -3,6 +3,7 @@ import { NsmClient } from "../lib/attestation/nsm_client.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import type { Endpoint } from "../lib/endpoint.ts";
 import { openNsm } from "../lib/nsm.ts";
+import type { Policy } from "../lib/policy/policy.ts";
 import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";
 import { RateCounter } from "../lib/policy/rate.ts";
 import { type Connection, listen, type Listener } from "../lib/vsock/listen.ts";
@@ -59,11 +60,15 @@ const MAX_BACKLOG = 4096;
 export async function startServer(config: Config, parts: ServerParts = {}): Promise<Server> {
   const logger = parts.logger ?? createLogger(config.logLevel);
   const policy = new PolicyHolder(
-    config.policyFile === undefined ? undefined : loadPolicyFile(config.policyFile),
+    config.policyFile === undefined ? undefined : loadPolicy(config.policyFile, config),
   );
   const server = new Server(config, { ...parts, logger }, policy);
   await server.start();
   return server;
+}
+
+function loadPolicy(path: string, { policyFuel: fuel }: Config): Policy {
+  return loadPolicyFile(path, { cedar: { fuel }, plugin: { fuel } });
 }
 
 /** A running server. */
@@ -141,7 +146,7 @@ export class Server implements AsyncDisposable {
   reloadPolicy(): void {
     const { policyFile } = this.#config;
     if (policyFile === undefined) return void this.#logger.warn("there is no policy file to load again");
-    const outcome = this.#policy.replace(() => loadPolicyFile(policyFile));
+    const outcome = this.#policy.replace(() => loadPolicy(policyFile, this.#config));
     this.#metrics.countReload(outcome.replaced ? "ok" : "failed");
     if (outcome.replaced) this.#logger.info({ policy: outcome.name }, "the policy is replaced");
     else {

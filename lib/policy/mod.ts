@@ -6,7 +6,7 @@
  *
  * @module
  */
-export { type CedarOptions, cedarPolicy, MAX_FUEL } from "./cedar_policy.ts";
+export { type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
 export {
   type AttributeValue,
   type Caller,
@@ -21,7 +21,16 @@ export {
   serialisedFacts,
 } from "./facts.ts";
 export type { PcrsByIndex, PcrValue } from "../pcrs.ts";
-export { allOf, anyOf, decideSafely, denyAll, type Policy, type PolicyDecision } from "./policy.ts";
+export {
+  allOf,
+  anyOf,
+  decideSafely,
+  DEFAULT_FUEL,
+  denyAll,
+  MAX_FUEL,
+  type Policy,
+  type PolicyDecision,
+} from "./policy.ts";
 export { type AttributeType, type AttributeTypes, cedarSchema, DEFAULT_ATTRIBUTES } from "./schema.ts";
 export { MAX_MODULE_BYTES, POLICY_ABI, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";
 export { loadPolicyFile, type PolicyFileOptions, PolicyHolder, type Replacement } from "./policy_file.ts";

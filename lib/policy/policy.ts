@@ -1,5 +1,14 @@
 import type { PolicyFacts } from "./facts.ts";
 
+/**
+ * What a decision is given when nobody says how much. 1000 policies of Cedar's that all apply take 1.24 million units
+ * for an encryption context of 128 pairs and 8 KiB. To use it up takes Cedar about 10 ms, a plug-in 30.
+ */
+export const DEFAULT_FUEL = 2_000_000;
+
+/** The most fuel that a decision may be given: a caller who is refused can cost the only thread as much, 0.1 s. */
+export const MAX_FUEL = 20_000_000;
+
 /** What a policy decided. */
 export interface PolicyDecision {
   /** Whether the request may happen. */

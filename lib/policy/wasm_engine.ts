@@ -15,10 +15,14 @@ export type WasmExports = Readonly<Record<string, unknown>>;
 export interface WasmMemory {
   /** Another one after the memory has grown. */
   readonly buffer: ArrayBuffer;
+  /** @returns The length before, in pages of 64 KiB */
+  grow(pages: number): number;
 }
 
 /** An instance's table of JavaScript values. */
 export interface WasmTable {
+  /** Its number of entries. */
+  readonly length: number;
   /** @returns The length before */
   grow(entries: number): number;
   /** Puts a value in a place. */

@@ -2,7 +2,7 @@ import { checkFields, checkInteger } from "../checks.ts";
 import { PolicyLoadError } from "../errors.ts";
 import { canaryFacts, POLICY_ACTIONS, type PolicyFacts, serialisedFacts } from "./facts.ts";
 import { FUEL_EXPORT, meter, type MeterRules } from "./meter.ts";
-import { denied, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
+import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
 import {
   wasmEngine,
   type WasmExports,
@@ -19,8 +19,6 @@ export const MAX_MODULE_BYTES = 1_048_576;
 
 /** The most memory a module may be given, in pages of 64 KiB: 64 MiB. */
 const MAX_MEMORY_PAGES = 1024;
-
-const MAX_FUEL = 2_000_000;
 
 /**
  * What a plug-in may consist of and come to. An instance of it is made for each decision before any fuel is taken:
@@ -52,7 +50,7 @@ export const PLUGIN_RULES: MeterRules = {
 export interface WasmOptions {
   /** For the log. Default: `plug-in`. */
   readonly name?: string | undefined;
-  /** Units of fuel for a decision, 1 to 2000000, which is the default; a unit is 32 instructions at most. */
+  /** Units of fuel for a decision, 1 to 20000000; a unit is 32 instructions at most. Default: 2000000, about 30 ms. */
   readonly fuel?: number | undefined;
   /** What its memory may grow to, in pages of 64 KiB, 1 to 1024. Default: 256, which are 16 MiB. */
   readonly memoryPages?: number | undefined;
@@ -104,7 +102,7 @@ export function wasmPolicy(bytes: Uint8Array, options: WasmOptions = {}): Policy
   const { name = "plug-in", ...limits } = checkFields("plug-in options", options, [
     ...["name", "fuel", "memoryPages"],
   ]);
-  const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: MAX_FUEL });
+  const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: DEFAULT_FUEL });
   const pages = { min: 1, max: MAX_MEMORY_PAGES, default: 256 };
   const module = compile(bytes, checkInteger("memoryPages", limits.memoryPages, pages));
   const plugin: Plugin = { module, name, fuel };

@@ -26,6 +26,7 @@ describe("readConfig()", () => {
     assert.deepEqual(config.kms, { transport: "vsock", cid: 3, port: 8000 });
     assert.equal(config.credentialSetters, "parent");
     assert.equal(config.policyFile, undefined);
+    assert.equal(config.policyFuel, 2_000_000);
     assert.equal(config.developmentCid, 1);
   });
 

@@ -82,7 +82,7 @@ describe("a plug-in may not have", () => {
     const refuses = (options: object, message: RegExp) =>
       assert.throws(() => wasmPolicy(bytes, options), message);
     refuses({ more: 1 }, /^TypeError: The plug-in options have no field `more`/);
-    refuses({ fuel: 0 }, /^RangeError: fuel must be an integer from 1 to 2000000$/);
+    refuses({ fuel: 0 }, /^RangeError: fuel must be an integer from 1 to 20000000$/);
     refuses({ memoryPages: 1025 }, /^RangeError: memoryPages must be an integer from 1 to 1024$/);
     assert.throws(
       () => wasmPolicy("x" as unknown as Uint8Array),
