@@ -37,7 +37,7 @@ export const ATTACKS = {
   "NUL bytes, 18 KB a second": (attack) => nuls(attack, 184, 10),
   "attestations, asked for and left": (attack) => lanes(attack, 16, leaveAttestation),
   "denied, a context of 3000 pairs": (attack) => lanes(attack, 4, (one) => askDenied(one, 3000)),
-  "denied, a context of 300 pairs": (attack) => lanes(attack, 4, (one) => askDenied(one, 300)),
+  "denied, a context of 128 pairs": (attack) => lanes(attack, 4, (one) => askDenied(one, 128)),
   "idle connections, all there are": (attack) => holdAll(attack, "", 0),
   "half requests, all connections, slowly": (attack) =>
     holdAll(attack, "POST /v1/decrypt HTTP/1.1\r\nx: ", 1000),
