@@ -5,7 +5,6 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -19,24 +18,17 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { promisify } from "node:util";
 import { compileInstrument, supervise } from "../../sim/instruments.ts";
 import { bundle } from "../../tools/bundle.ts";
+import { check, failures, NPM_FLAGS, run, type Runtime, seconds, Skip } from "./check.ts";
+import { checkToolchains, installToolchains } from "./toolchains.ts";
+import { surviveClosedOutput } from "../support/closed_output.ts";
 
-interface Runtime {
-  readonly name: string;
-  /** Runs a script in the folder. */
-  readonly command: readonly string[];
-  readonly folder: string;
-}
-
-/** Why a check cannot be made on this machine. */
-class Skip extends Error {}
+surviveClosedOutput();
 
 const DIST = "dist/npm";
 const CONSUMER = "test/package/consumer";
 const OLDEST_NODE = "test/package/node22";
-const NPM_FLAGS = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
 const PLAINTEXT = "attack at dawn";
 const PUBLIC_ENTRIES = ["mod.ts", "lib/attestation/mod.ts", "lib/policy/mod.ts", "sim/mod.ts"];
 
@@ -48,11 +40,11 @@ const app = join(work, "app");
 const denoApp = join(work, "deno-app");
 const sockets = join(work, "sockets");
 let tarball = "";
-let failures = 0;
 
 await checkBuild();
 await checkInstalled();
-await checkRuntimes();
+await checkRuntimes(await installToolchains({ work, app, tarball }));
+await checkToolchains({ work, app, tarball });
 await checkDenoPackage();
 console.log(`\npackage: ${failures === 0 ? "all right" : `${failures} failed`} (${seconds(started)} s)`);
 process.exitCode = failures === 0 ? 0 : 1;
@@ -109,15 +101,16 @@ async function checkInstalled(): Promise<void> {
   }
 }
 
-async function checkRuntimes(): Promise<void> {
+async function checkRuntimes(others: readonly Runtime[]): Promise<void> {
   mkdirSync(sockets);
   const supervisor = await compileInstrument("nsm-supervisor");
   const double = await compileInstrument("sdk-double");
-  for (const runtime of [nodeRuntime(), await oldestNode(), denoRuntime()]) {
+  for (const runtime of [nodeRuntime(), await oldestNode(), ...others, denoRuntime()]) {
     if (runtime === undefined) continue;
     await check(`${runtime.name}: the example policy`, () => consume(runtime, "policy.mjs"));
     await check(`${runtime.name}: attestation`, () => consume(runtime, "attestation.mjs"));
     await check(`${runtime.name}: the command line`, () => consume(runtime, "cli.mjs"));
+    await check(`${runtime.name}: require() from CommonJS`, () => consume(runtime, "required.cjs"));
     await check(`${runtime.name}: engine direct`, () => consume(runtime, "decrypt.mjs", "direct"));
     for (const engine of ["sdk", "sdk-client"]) {
       await check(`${runtime.name}: engine ${engine}`, () => {
@@ -203,33 +196,6 @@ function typeOptions(module: string | undefined, moduleResolution: string | unde
   };
 }
 
-async function check(name: string, body: () => Promise<string | void>): Promise<void> {
-  const begun = performance.now();
-  try {
-    const detail = await body();
-    console.log(`ok    ${name}${detail ? `: ${detail}` : ""} (${seconds(begun)} s)`);
-  } catch (error) {
-    if (error instanceof Skip) return console.log(`skip  ${name}: ${error.message}`);
-    failures++;
-    console.log(`FAIL  ${name}\n${(error as Error).message}`);
-  }
-}
-
-/** @throws {Error} With everything the program said */
-async function run(program: string, args: readonly string[], cwd = "."): Promise<string> {
-  try {
-    const { stdout, stderr } = await promisify(execFile)(program, args, {
-      cwd,
-      env: { ...process.env, NO_COLOR: "1" },
-      timeout: 60_000,
-    });
-    return stdout === "" ? stderr : stdout;
-  } catch (error) {
-    const { message, stdout, stderr } = error as Error & { stdout?: string; stderr?: string };
-    throw new Error([message.split("\n", 1)[0], stdout, stderr].filter(Boolean).join("\n"));
-  }
-}
-
 function summary(output: string): string {
   return `\n${output.trimEnd().replace(/^/gm, "        ")}\n     `;
 }
@@ -243,8 +209,4 @@ function listFiles(folder: string): string[] {
 
 function writeJson(path: string, value: unknown): void {
   writeFileSync(path, JSON.stringify(value, null, 2));
-}
-
-function seconds(since: number): string {
-  return ((performance.now() - since) / 1000).toFixed(1);
 }
