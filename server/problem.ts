@@ -81,8 +81,6 @@ const KMS_STATUSES: Readonly<Record<string, number>> = {
   ThrottlingException: 503,
   LimitExceededException: 503,
   KeyUnavailableException: 503,
-  ExpiredTokenException: 503,
-  UnrecognizedClientException: 503,
 };
 
 /**
