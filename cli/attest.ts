@@ -26,7 +26,7 @@ export async function attest(args: Arguments, terminal: Terminal): Promise<numbe
   };
   const timeoutMs = integer(args, "timeout-ms", { min: 1, max: 2_147_483_647 }) ?? DEFAULT_TIMEOUT_MS;
   using nsm = simulatedNsm(args) ?? (await import("../lib/nsm.ts")).openNsm();
-  using deadline = new Deadline("get an attestation document", timeoutMs);
+  using deadline = new Deadline("get an attestation document", timeoutMs, undefined, "nsm");
   using _progress = terminal.progress("enclave-kms: waiting for the NSM");
   const document = await deadline.race(new NsmClient(nsm).attest(request));
   const out = args.get("out");

@@ -1,10 +1,8 @@
 import { TimeoutError } from "./errors.ts";
+import { TIMEOUT_STAGES, type TimeoutStage } from "./timeout_stage.ts";
 
 /** The longest time-out, in milliseconds: what a timer can hold (2^31 - 1). */
 export const MAX_TIMEOUT_MS = 2_147_483_647;
-
-const KMS_HINT =
-  "Is the proxy on the parent running and reaching KMS? A longer timeoutMs helps only a slow one";
 
 /**
  * One call's time budget together with the caller's AbortSignal. Dispose it to stop its timer and to leave the
@@ -15,6 +13,8 @@ const KMS_HINT =
 export class Deadline implements Disposable {
   /** Aborts when the time is up or when the caller aborts. */
   readonly signal: AbortSignal;
+  /** What is waited for now. Set it before each wait: the error names the one during which the time was up. */
+  stage: TimeoutStage;
   readonly #endsAt: number;
   readonly #timer: ReturnType<typeof setTimeout>;
   readonly #leaveCaller: (() => void) | undefined;
@@ -23,13 +23,14 @@ export class Deadline implements Disposable {
    * @param what The operation, for the message: "decrypt"
    * @param timeoutMs Milliseconds from now, 1 to {@link MAX_TIMEOUT_MS}
    * @param signal The caller's signal, if there is one
-   * @param hint Why there may be no answer. Default: of KMS
+   * @param stage What is waited for first. Default: nothing outside this process
    */
-  constructor(what: string, timeoutMs: number, signal?: AbortSignal, hint: string = KMS_HINT) {
+  constructor(what: string, timeoutMs: number, signal?: AbortSignal, stage: TimeoutStage = "process") {
     const controller = new AbortController();
     this.signal = controller.signal;
+    this.stage = stage;
     this.#endsAt = performance.now() + timeoutMs;
-    this.#timer = setTimeout(() => controller.abort(timedOut(what, timeoutMs, hint)), timeoutMs);
+    this.#timer = setTimeout(() => controller.abort(timedOut(what, timeoutMs, this.stage)), timeoutMs);
     this.#leaveCaller = signal && follow(signal, controller);
   }
 
@@ -90,6 +91,7 @@ function follow(signal: AbortSignal, controller: AbortController): () => void {
   return () => signal.removeEventListener("abort", abort);
 }
 
-function timedOut(what: string, timeoutMs: number, hint: string): TimeoutError {
-  return new TimeoutError(`Cannot ${what}: no answer within ${timeoutMs} ms`, { hint });
+function timedOut(what: string, timeoutMs: number, stage: TimeoutStage): TimeoutError {
+  const { missing, hint } = TIMEOUT_STAGES[stage];
+  return new TimeoutError(`Cannot ${what}: ${missing} within ${timeoutMs} ms`, { hint, stage });
 }

@@ -9,9 +9,11 @@
  */
 
 import { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
+import type { TimeoutStage } from "./timeout_stage.ts";
 
 export * from "./attestation_error.ts";
 export { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
+export type { TimeoutStage } from "./timeout_stage.ts";
 
 /** A native library or one of its symbols could not be loaded. */
 export class LibraryLoadError extends EnclaveKmsError {
@@ -149,10 +151,40 @@ export class CertificateError extends EnclaveKmsError {
   readonly code = "ERR_CERTIFICATE";
 }
 
-/** A deadline passed. */
+/** What a deadline passed over. */
+export interface TimeoutErrorDetails extends ErrorDetails {
+  /** What the call waited for when its time was up. */
+  readonly stage: TimeoutStage;
+}
+
+/**
+ * A deadline passed.
+ *
+ * @example
+ * ```ts
+ * import { TimeoutError } from "enclave-kms";
+ *
+ * const isProxyOrKms = (error: unknown) =>
+ *   error instanceof TimeoutError && ["connect", "tls", "kms", "body"].includes(error.stage);
+ * isProxyOrKms(new Error()); // false
+ * ```
+ */
 export class TimeoutError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_TIMEOUT";
+  /** What the call waited for when its time was up. */
+  readonly stage: TimeoutStage;
+
+  /**
+   * Says what did not come in time.
+   *
+   * @param message What failed
+   * @param details The stage and the hint
+   */
+  constructor(message: string, details: TimeoutErrorDetails) {
+    super(message, details);
+    this.stage = details.stage;
+  }
 }
 
 /** The engine in use has no way to do what was asked; nothing was sent. */

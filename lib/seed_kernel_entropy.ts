@@ -105,8 +105,7 @@ export async function seedKernelEntropy(
   const source = readHardwareSource(sourcePath);
   if (source === NSM_HARDWARE_SOURCE) return nothingDone("nsm-source", source);
   if (nsm === undefined) return nothingDone("no-nsm", source);
-  const hint = "The driver may take up to 120 s: do other programs of this enclave ask the module, too?";
-  using deadline = new Deadline("seed the kernel", timeoutMs, signal, hint);
+  using deadline = new Deadline("seed the kernel", timeoutMs, signal, "nsm");
   using kernel = KernelRandom.open(devicePath);
   let counts = true;
   for (let given = 0; given < byteLength;) {

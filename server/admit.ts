@@ -41,6 +41,7 @@ export async function admit(
 ): Promise<Disposable> {
   deadline.throwIfPassed();
   const permission = gate.check(action, facts, record);
+  deadline.stage = "admission";
   const turn = await enter(admission, permission, record, deadline);
   try {
     permission.confirm();

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { EnclaveKmsError, KmsError } from "../lib/errors.ts";
+import { EnclaveKmsError, KmsError, TimeoutError } from "../lib/errors.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics, Operation, Outcome, Protocol } from "./metrics.ts";
 import type { RefusalLog } from "./refusal_log.ts";
@@ -132,7 +132,8 @@ export function describeFailure(failure: unknown): Record<string, unknown> {
     return { code, kmsCode: cut(kmsCode), requestId: cut(requestId), hint };
   }
   if (failure instanceof EnclaveKmsError) {
-    return { code: failure.code, message: cut(failure.message), hint: failure.hint };
+    const stage = failure instanceof TimeoutError ? { stage: failure.stage } : {};
+    return { code: failure.code, ...stage, message: cut(failure.message), hint: failure.hint };
   }
   if (!(failure instanceof Error)) return { name: typeof failure };
   const frames = (failure.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));

@@ -161,6 +161,7 @@ export class EnclaveService implements AsyncDisposable {
     const judged = { action: "GetAttestation", facts: { region: this.scope.region } } as const;
     using _turn = await admit(this.#parts, judged, record, deadline);
     if (this.#nsm === undefined) throw noNsm();
+    deadline.stage = "nsm";
     const options = {
       signal: deadline.signal,
       maxWaiting: MAX_ATTESTATIONS_WAITING,
@@ -222,8 +223,11 @@ export class EnclaveService implements AsyncDisposable {
       const judged = { action, facts: { ...own, region: scope.region } };
       using _turn = await admit(this.#parts, judged, record, deadline);
       scope.credentials.admit();
+      deadline.stage = "key-pair";
       await deadline.race(clients.open(scope.region));
-      const asked = { ...request(checked), signal: deadline.signal, timeoutMs };
+      // What is left is the call's own: its deadline knows what is waited for.
+      const restMs = Math.max(1, Math.ceil(deadline.remainingMs));
+      const asked = { ...request(checked), signal: record.gone, timeoutMs: restMs };
       return await clients.use(scope.region, scope.credentials, (client) => call(client, asked));
     } finally {
       operation.release?.(checked);
@@ -243,7 +247,7 @@ export class EnclaveService implements AsyncDisposable {
   }
 
   async #readPcrs(nsm: NsmClient): Promise<void> {
-    using deadline = new Deadline("ask the NSM", this.#parts.timeoutMs);
+    using deadline = new Deadline("ask the NSM", this.#parts.timeoutMs, undefined, "nsm");
     const { pcrs } = decodeAttestationDocument(
       await deadline.race(nsm.attest({}, { signal: deadline.signal })),
     );

@@ -61,7 +61,7 @@ export class KmsProbe implements Disposable {
 
   private constructor(options: ClientOptions, timeoutMs: number) {
     this.hostName = options.hostName ?? kmsHostName(options.region);
-    this.#deadline = new Deadline("connect to KMS", timeoutMs * HANDSHAKE_SHARE);
+    this.#deadline = new Deadline("connect to KMS", timeoutMs * HANDSHAKE_SHARE, undefined, "connect");
     this.connected = this.#connect(options);
     this.secured = this.connected.then((raw) => this.#secure(raw, options));
     this.answer = this.secured.then((socket) => this.#ask(socket, timeoutMs));
@@ -116,7 +116,7 @@ export class KmsProbe implements Disposable {
   }
 
   async #ask(socket: TLSSocket, timeoutMs: number): Promise<UnsignedAnswer> {
-    using deadline = new Deadline("get an answer from KMS", timeoutMs * ANSWER_SHARE);
+    using deadline = new Deadline("get an answer from KMS", timeoutMs * ANSWER_SHARE, undefined, "kms");
     socket.write(unsignedRequest(this.hostName));
     const answer = { text: "", receivedAt: 0 };
     await deadline.race(readWhole(socket, answer));

@@ -137,9 +137,11 @@ export class HttpsEngine implements KmsEngine {
   ): Promise<Result> {
     if (this.#disposed) throw new DisposedError("KmsClient");
     using recipient = this.#recipients.take();
+    deadline.stage = "nsm";
     const document = operation.attested ? await recipient.document(deadline) : undefined;
     using body = new SecretBytes(encodeBody(operation, request, document));
     const answer = await this.#send(operation, body.bytes, deadline);
+    deadline.stage = "process";
     if (operation.attested) await OPENINGS.take();
     if (this.#disposed) throw new DisposedError("KmsClient");
     const open = (envelope: Uint8Array) => recipient.open(envelope);
@@ -166,6 +168,7 @@ export class HttpsEngine implements KmsEngine {
     let answer = await send(owned);
     if (isClockRefusal(answer) && this.#clock.correct(answer.dateMs)) answer = await send(owned);
     if (isCredentialsRefusal(answer)) {
+      deadline.stage = "credentials";
       using other = await this.#getOther(owned, kmsError(name, answer), deadline);
       if (other !== undefined) answer = await send(other);
     }
@@ -190,12 +193,14 @@ export class HttpsEngine implements KmsEngine {
   // its time. So it is asked, once: credentials that did expire fail at once from then on.
   async #getCredentials(deadline: Deadline): Promise<OwnedCredentials> {
     const { credentials } = this.#options;
+    deadline.stage = "credentials";
     try {
       return await credentials.get(deadline, this.#clock.ofLastAnswer);
     } catch (error) {
       if (!(error instanceof ExpiredCredentialsError) || this.#clock.isCompared) throw error;
       await this.#askTime(deadline);
       if (!this.#clock.isCompared) throw error;
+      deadline.stage = "credentials";
       return await credentials.get(deadline, this.#clock.ofLastAnswer);
     }
   }

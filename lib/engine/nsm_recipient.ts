@@ -51,6 +51,7 @@ export class NsmRecipient implements Recipient {
     options: { owned: boolean },
     deadline: Deadline,
   ): Promise<NsmRecipient> {
+    deadline.stage = "key-pair";
     try {
       const { publicKey, privateKey } = await deadline.race(makeKeyPair());
       const spki = publicKey.export({ type: "spki", format: "der" });

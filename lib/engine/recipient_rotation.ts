@@ -115,6 +115,7 @@ export class RecipientRotation implements Disposable {
     const recipient = await this.#options.makeRecipient!(deadline);
     const next = this.#begin(recipient);
     try {
+      deadline.stage = "nsm";
       if (!this.#disposed) await next.documents.get(deadline);
       if (this.#disposed) throw new DisposedError("KmsClient");
       this.#alive.add(next);

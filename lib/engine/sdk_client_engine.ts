@@ -128,6 +128,7 @@ export class SdkClientEngine implements KmsEngine {
       using _library = library;
       using _trustStore = trustStore;
     };
+    deadline.stage = "credentials";
     const getting = this.#options.credentials.get(deadline, undefined, FRESHER_CREDENTIALS_MS);
     const credentials = await getting.catch((error) => {
       release();

@@ -65,6 +65,7 @@ export async function runOnClientThread(
     throw error;
   }
   let returned = false;
+  deadline.stage = "sdk-client";
   const reply = exchange(makeJob).finally(() => {
     returned = true;
     try {
@@ -92,6 +93,7 @@ async function takeTurn(deadline: Deadline): Promise<void> {
   const turn = Promise.withResolvers<void>();
   const waiter: Waiter = { start: turn.resolve, refuse: turn.reject };
   queue.push(waiter);
+  deadline.stage = "sdk-client-turn";
   try {
     await deadline.race(turn.promise);
   } catch (error) {

@@ -26,6 +26,7 @@ export class SdkRecipient implements Recipient {
    */
   static async create(library: SdkLibrary, deadline: Deadline): Promise<SdkRecipient> {
     deadline.throwIfPassed();
+    deadline.stage = "key-pair";
     const making = SdkKeyPair.create(library);
     try {
       return new SdkRecipient(await deadline.race(making));

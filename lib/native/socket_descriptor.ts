@@ -128,6 +128,7 @@ async function waitUntilWritable(fd: number, name: string, timeoutMs: number): P
   const code = ready === 0 ? ETIMEDOUT : pendingError(fd);
   if (code === ETIMEDOUT) {
     throw new TimeoutError(`Cannot connect to ${name}: no answer within ${Math.ceil(timeoutMs)} ms`, {
+      stage: "connect",
       hint: "Nobody has that CID, or its machine is overloaded: in an enclave the parent is CID 3",
     });
   }

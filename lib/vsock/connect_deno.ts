@@ -31,6 +31,7 @@ function unreachable(name: string, error: unknown): ConnectionError | TimeoutErr
   const kind = error instanceof Error ? error.name : "unknown error";
   if (kind === "TimedOut") {
     return new TimeoutError(`Cannot connect to ${name}: no answer`, {
+      stage: "connect",
       hint: "Nobody has that CID, or its machine is overloaded: in an enclave the parent is CID 3",
       cause: error,
     });

@@ -9,7 +9,7 @@ import { FaultyClient, type FaultySubject } from "./client.ts";
 import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
 import { assertOutcome, nameOutcome } from "./outcome.ts";
 import { until } from "../support/until.ts";
-import { assertServed, meetFault } from "./siege.ts";
+import { assertServed, meetFaultInTime } from "./siege.ts";
 import { World } from "./world.ts";
 
 /** A worker that is ended gives nothing back: the device it had opened, or in C its key pair. */
@@ -62,7 +62,7 @@ function suite(engineCase: EngineCase): void {
     test(`${row.group}: ${row.name}: ${nameOutcome(expected)}; the next decrypt works`, async () => {
       done.add(row.name);
       if (typeof expected === "object" && "notAsked" in expected) return;
-      const seen = await meetFault(world, subject, row);
+      const seen = await meetFaultInTime(world, subject, row, expected);
       await assertServed(world, subject);
       assertOutcome(seen, expected, world.secrets);
     });

@@ -108,21 +108,27 @@ describe("an outcome", () => {
   test("is an error of the library, with a hint", () => {
     const own = Object.assign(new Error("x"), { name: "KmsError", code: "ERR_KMS", hint: "Is it?", ...kms });
     assert.throws(() => assertOutcome(describeError(own), { error: "KmsError", code: "ERR_KMS" }, SECRETS));
-    const bare = new api.TimeoutError("Cannot decrypt", { hint: "" });
+    const bare = new api.TimeoutError("Cannot decrypt", { hint: "", stage: "kms" });
     assert.throws(() =>
-      assertOutcome(describeError(bare), { error: "TimeoutError", code: "ERR_TIMEOUT" }, SECRETS)
+      assertOutcome(
+        describeError(bare),
+        { error: "TimeoutError", code: "ERR_TIMEOUT", stage: "kms" },
+        SECRETS,
+      )
     );
   });
 
   test("shows no secret, wherever in the error it stands", () => {
-    const timeout: Outcome = { error: "TimeoutError", code: "ERR_TIMEOUT" };
+    const timeout: Outcome = { error: "TimeoutError", code: "ERR_TIMEOUT", stage: "kms" };
     for (const secret of SECRETS.map((bytes) => new TextDecoder().decode(bytes))) {
       for (
         const leak of [
-          new api.TimeoutError(`Cannot decrypt: ${secret}`, { hint: "Is it?" }),
-          new api.TimeoutError("Cannot decrypt", { hint: secret }),
-          new api.TimeoutError("Cannot decrypt", { hint: "Is it?", cause: new Error(secret) }),
-          Object.assign(new api.TimeoutError("Cannot decrypt", { hint: "Is it?" }), { detail: secret }),
+          new api.TimeoutError(`Cannot decrypt: ${secret}`, { hint: "Is it?", stage: "kms" }),
+          new api.TimeoutError("Cannot decrypt", { hint: secret, stage: "kms" }),
+          new api.TimeoutError("Cannot decrypt", { hint: "Is it?", stage: "kms", cause: new Error(secret) }),
+          Object.assign(new api.TimeoutError("Cannot decrypt", { hint: "Is it?", stage: "kms" }), {
+            detail: secret,
+          }),
         ]
       ) assert.throws(() => assertOutcome(describeError(leak), timeout, SECRETS), /shows a secret/);
     }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { EngineName } from "../../mod.ts";
+import type { EngineName, TimeoutStage } from "../../mod.ts";
 import type { EnvelopeVariant, KmsFault, NsmFault } from "../../sim/mod.ts";
 import { ENVELOPE_VARIANTS } from "../../sim/cms_envelope.ts";
 import type { Failure, Outcome } from "./outcome.ts";
@@ -101,7 +101,9 @@ export type ProcessFault = "collects garbage" | "closes the client" | "ends a wo
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-const TIMEOUT: Failure = { error: "TimeoutError", code: "ERR_TIMEOUT" };
+const timeout = (stage: TimeoutStage): Failure => ({ error: "TimeoutError", code: "ERR_TIMEOUT", stage });
+/** The C client does not say what it waits for. */
+const C_TIMEOUT = timeout("sdk-client");
 const CONNECTION: Failure = { error: "ConnectionError", code: "ERR_CONNECTION" };
 const CERTIFICATE: Failure = { error: "CertificateError", code: "ERR_CERTIFICATE" };
 const PROTOCOL: Failure = { error: "ProtocolError", code: "ERR_PROTOCOL" };
@@ -164,10 +166,17 @@ const PROXY: readonly FaultRow[] = [
   row("proxy", "there is no such unix socket", options("missing socket"), CONNECTION, C_CLIENT),
   row("proxy", "KMS refuses connections", kms({ kind: "refuse" }), CONNECTION, C_CLIENT),
   row("proxy", "the proxy cannot reach KMS", proxy("cannot reach KMS"), CONNECTION, C_CLIENT),
-  row("proxy", "the proxy accepts and passes nothing on", cut("toServer", 0, "stall"), TIMEOUT, TIMEOUT),
-  row("proxy", "the proxy stalls in the handshake", cut("toClient", 0.1, "stall"), TIMEOUT, TIMEOUT),
-  row("proxy", "the proxy stalls in the request", cut("toServer", 0.9, "stall"), TIMEOUT, TIMEOUT),
-  row("proxy", "the proxy stalls in the answer", cut("toClient", 0.9, "stall"), TIMEOUT, TIMEOUT),
+  row(
+    "proxy",
+    "the proxy accepts and passes nothing on",
+    cut("toServer", 0, "stall"),
+    timeout("tls"),
+    C_TIMEOUT,
+  ),
+  row("proxy", "the proxy stalls in the handshake", cut("toClient", 0.1, "stall"), timeout("tls"), C_TIMEOUT),
+  row("proxy", "the proxy stalls in the request", cut("toServer", 0.9, "stall"), timeout("kms"), C_TIMEOUT),
+  // Of half a TLS record nothing can be read: to the client the answer has not begun.
+  row("proxy", "the proxy stalls in the answer", cut("toClient", 0.9, "stall"), timeout("kms"), C_TIMEOUT),
   row("proxy", "a reset at the first byte", cut("toServer", 0, "reset"), CONNECTION, C_CLIENT),
   row("proxy", "a reset in the handshake", cut("toClient", 0.1, "reset"), CONNECTION, C_CLIENT),
   row("proxy", "a reset in the request", cut("toServer", 0.9, "reset"), CONNECTION),
@@ -195,7 +204,7 @@ const TLS: readonly FaultRow[] = [
   row("TLS", "a certificate that is not valid yet", certificate("notYetValid"), CERTIFICATE, C_CLIENT),
   row("TLS", "a certificate of an unknown authority", certificate("unknownCa"), CERTIFICATE, C_CLIENT),
   row("TLS", "no bundle that has KMS's authority", options("no bundle"), CERTIFICATE, C_CLIENT),
-  row("TLS", "KMS never speaks TLS", kms({ kind: "tlsSilence" }), TIMEOUT, TIMEOUT),
+  row("TLS", "KMS never speaks TLS", kms({ kind: "tlsSilence" }), timeout("tls"), C_TIMEOUT),
   row("TLS", "something else than TLS answers", proxy("answers in plain HTTP"), CONNECTION, C_CLIENT),
   row("TLS", "the connection ends in the handshake", cut("toClient", 0.1, "end"), CONNECTION, C_CLIENT),
   row("TLS", "the connection ends in the request", cut("toServer", 0.9, "end"), CONNECTION),
@@ -211,7 +220,7 @@ const TLS: readonly FaultRow[] = [
 
 const HTTP: readonly FaultRow[] = [
   row("HTTP", "KMS answers late", kms({ kind: "latency", ms: 50 }), "plaintext", "plaintext"),
-  row("HTTP", "KMS never answers", kms({ kind: "hang" }), TIMEOUT, TIMEOUT),
+  row("HTTP", "KMS never answers", kms({ kind: "hang" }), timeout("kms"), C_TIMEOUT),
   row("HTTP", "KMS breaks off before its answer", kms({ kind: "resetAtByte", byte: 0 }), CONNECTION),
   row("HTTP", "KMS breaks off in the status line", kms({ kind: "resetAtByte", byte: 7 }), CONNECTION),
   row("HTTP", "KMS breaks off in the headers", kms({ kind: "resetAtByte", byte: 60 }), CONNECTION),
@@ -221,7 +230,7 @@ const HTTP: readonly FaultRow[] = [
   row("HTTP", "KMS ends the connection in the headers", kms({ kind: "truncate", byte: 60 }), CONNECTION),
   row("HTTP", "KMS ends the connection in the body", kms({ kind: "truncate", byte: 400 }), CONNECTION),
   row("HTTP", "KMS ends idle connections", kms({ kind: "closeWhenIdle" }), "plaintext", "plaintext"),
-  row("HTTP", "KMS answers what is not HTTP", kms({ kind: "notHttp" }), PROTOCOL, TIMEOUT),
+  row("HTTP", "KMS answers what is not HTTP", kms({ kind: "notHttp" }), PROTOCOL, C_TIMEOUT),
   row("HTTP", "KMS answers 8 MB", kms({ kind: "oversized", bytes: 8_000_000 }), PROTOCOL),
   row("HTTP", "KMS answers a byte more than is read", kms({ kind: "oversized", bytes: 65_523 }), PROTOCOL),
   row("HTTP", "a redirect", answered(302, ""), refused("UnknownError", 302)),
@@ -343,9 +352,9 @@ const NSM: readonly FaultRow[] = [
     direct: attestation("ANSWER"),
     sdk: attestation("UNAVAILABLE"),
   }),
-  row("NSM", "it never answers", nsm({ kind: "silent" }), TIMEOUT, TIMEOUT, "as ever"),
+  row("NSM", "it never answers", nsm({ kind: "silent" }), timeout("nsm"), C_TIMEOUT, "as ever"),
   row("NSM", "it is slow", nsm({ kind: "latency", ms: 50 }), "plaintext", "plaintext"),
-  row("NSM", "it answers after the deadline", nsm({ kind: "latency", ms: 600 }), TIMEOUT, TIMEOUT),
+  row("NSM", "it answers after the deadline", nsm({ kind: "latency", ms: 600 }), timeout("nsm"), C_TIMEOUT),
   row("NSM", "it signs with another key", nsm({ kind: "wrongKey" }), refused("ValidationException")),
   row("NSM", "its certificate has expired", nsm({ kind: "expiredLeaf" }), refused("ValidationException")),
   row("NSM", "its documents are an hour old", nsm({ kind: "stale" }), refused("ValidationException")),
@@ -409,7 +418,13 @@ const CREDENTIALS_ROWS: readonly FaultRow[] = [
   row("credentials", "they are malformed", credentials("malformed"), CREDENTIALS, CREDENTIALS),
   row("credentials", "the provider returns nothing", credentials("nothing"), CREDENTIALS, CREDENTIALS),
   row("credentials", "the provider throws", credentials("thrown"), CREDENTIALS, CREDENTIALS),
-  row("credentials", "the provider never answers", credentials("never given"), TIMEOUT, TIMEOUT),
+  row(
+    "credentials",
+    "the provider never answers",
+    credentials("never given"),
+    timeout("credentials"),
+    timeout("credentials"),
+  ),
   row(
     "credentials",
     "they are replaced while a request is on its way",

@@ -14,6 +14,8 @@ export interface Failure {
   readonly code: string;
   /** Of a `KmsError`. */
   readonly kms?: { readonly kmsCode: string; readonly httpStatus: number; readonly retryable: boolean };
+  /** Of a `TimeoutError`. */
+  readonly stage?: api.TimeoutStage;
 }
 
 /** What a call has to come to; a cell of the table. */
@@ -30,6 +32,7 @@ export interface SeenError {
   readonly code: string | undefined;
   readonly hint: string | undefined;
   readonly kms: Failure["kms"] | undefined;
+  readonly stage: Failure["stage"] | undefined;
   /** All that a log would have. */
   readonly text: string;
 }
@@ -44,7 +47,8 @@ export function describeError(error: unknown): SeenError {
   const kms = error instanceof api.KmsError
     ? { kmsCode: error.kmsCode, httpStatus: error.httpStatus, retryable: error.retryable }
     : undefined;
-  return { error: name, isTyped, code, hint, kms, text: inspect(error, { depth: 8 }) };
+  const stage = error instanceof api.TimeoutError ? error.stage : undefined;
+  return { error: name, isTyped, code, hint, kms, stage, text: inspect(error, { depth: 8 }) };
 }
 
 /**
@@ -61,8 +65,8 @@ export function assertOutcome(seen: Seen, expected: Outcome, secrets: readonly U
     assert.deepEqual(revealBytes(seen.plaintext), plaintext);
     return;
   }
-  const { error, code, kms, isTyped, hint, text } = seen;
-  assert.deepEqual({ error, code, ...(kms && { kms }) }, expected, text);
+  const { error, code, kms, stage, isTyped, hint, text } = seen;
+  assert.deepEqual({ error, code, ...(kms && { kms }), ...(stage && { stage }) }, expected, text);
   assert.ok(isTyped, `${error} is not a class of the library`);
   assert.ok(hint !== undefined && hint !== "", "no hint");
   for (const secret of secrets) {
@@ -75,8 +79,14 @@ export function isTimeout(outcome: Outcome): boolean {
   return typeof outcome === "object" && "code" in outcome && outcome.code === "ERR_TIMEOUT";
 }
 
-/** A cell in words. */
+/** A cell in words, with what a time-out waited for. */
 export function nameOutcome(outcome: Outcome): string {
+  const stage = typeof outcome === "object" && "stage" in outcome ? `, stage ${outcome.stage}` : "";
+  return nameCode(outcome) + stage;
+}
+
+/** A cell in words, without the stage: the runs of the real C client tell codes only. */
+export function nameCode(outcome: Outcome): string {
   if (outcome === "plaintext") return outcome;
   if ("notAsked" in outcome) return `not asked: ${outcome.notAsked}`;
   const { code, kms } = outcome;

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { describe, test } from "#test";
 import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import { FAULT_MATRIX } from "./matrix.ts";
-import { nameOutcome } from "./outcome.ts";
+import { nameCode } from "./outcome.ts";
 
 const SCRIPT = fileURLToPath(new URL("real_client.ts", import.meta.url));
 const TRIES = 2;
@@ -30,7 +30,7 @@ describe.skipIf(skip)(`faults on engine sdk-client over the real C SDK${REASON}`
       const told = stdout.split("\n").find((line) => line.startsWith(`${row.group}: ${name}: `)) ?? "";
       const outcomes = told.slice(`${row.group}: ${name}: `.length).split("; then ")[0] ?? "";
       const seen = outcomes.split(", ").map((outcome) => outcome.split(" ")[0]);
-      const allowed = [nameOutcome(row.expected["sdk-client"]), "ERR_TIMEOUT", "SIGSEGV", "SIGABRT"];
+      const allowed = [nameCode(row.expected["sdk-client"]), "ERR_TIMEOUT", "SIGSEGV", "SIGABRT"];
       assert.ok(seen.length > 0 && seen.every((outcome) => allowed.includes(outcome ?? "")), stdout);
     }, TIMEOUT_MS);
   }

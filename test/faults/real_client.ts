@@ -74,7 +74,7 @@ async function tryOnce(world: World, library: string, row: FaultRow) {
   for (let start = 0; start < MAX_STARTS; start++) {
     await using subject = await startClient(world, library);
     let isMade = false;
-    const met = meetFault(world, subject, row, () => (isMade = true));
+    const met = meetFault(world, subject, row, { onMade: () => (isMade = true) });
     const fault = await outcomeOf(world, met);
     if (!isMade) continue;
     return { fault, next: await outcomeOf(world, subject.decrypt(world.ask).seen) };

@@ -69,7 +69,7 @@ function suite(engineCase: EngineCase): void {
   /** A whole exchange over a new connection. */
   async function record(): Promise<RelayRecording> {
     relay.clear();
-    relay.breakOpen();
+    await relay.breakOpen();
     await ask();
     return relay.recordings.at(-1)!;
   }
@@ -106,7 +106,7 @@ function suite(engineCase: EngineCase): void {
     boundaries: readonly number[],
     atOnce: number,
   ): Promise<readonly string[]> {
-    relay.breakOpen();
+    await relay.breakOpen();
     let connected = 0;
     const outcomes: string[] = [];
     relay.planForEach(() => ({ cut: { direction, atByte: boundaries[connected++] ?? 0, how: "reset" } }));
@@ -114,7 +114,7 @@ function suite(engineCase: EngineCase): void {
     const worker = async () => {
       while (asked++ < boundaries.length) {
         // An answer that came leaves a connection behind.
-        if (atOnce === 1) relay.breakOpen();
+        if (atOnce === 1) await relay.breakOpen();
         outcomes.push(await ask().then(() => "answered", (error) => (error as { code: string }).code));
       }
     };

@@ -6,7 +6,7 @@
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { FAULT_MATRIX, type FaultGroup, type FaultRow, type Making } from "./matrix.ts";
-import { nameOutcome, type Outcome } from "./outcome.ts";
+import { nameCode, nameOutcome, type Outcome } from "./outcome.ts";
 import { describeTally, readRealResults, type RealResults, type Tally } from "./real_results.ts";
 
 const TITLES: Readonly<Record<FaultGroup, string>> = {
@@ -53,7 +53,8 @@ ${rows.length} faults, and what a decrypt comes to under each, for every engine.
 on Node.js and on Deno, and asserts that
 
 - the call settles, and settles as the table says: the plaintext, or an error of the class that has this code,
-  with a hint, and for KMS's refusals the exception's name, the status and whether a retry can help;
+  with a hint, for KMS's refusals the exception's name, the status and whether a retry can help, and for
+  time-outs the stage: what was waited for;
 - nothing that the error shows (message, hint, causes, stack) holds the plaintext, the secret access key or
   the session token;
 - the next decrypt is served, by the same client;
@@ -98,7 +99,7 @@ function realIntroduction(rows: readonly FaultRow[], { platform, tries, rows: re
   const crashes = sum(found.map(({ fault }) => countOf(fault, CRASH)));
   const hangs = sum(
     rows.map(({ name, expected }) =>
-      nameOutcome(expected["sdk-client"]) === TIMEOUT
+      nameCode(expected["sdk-client"]) === TIMEOUT
         ? 0
         : countOf(real[name]?.fault ?? {}, /^(?:ERR_TIMEOUT|hung)$/)
     ),
@@ -141,7 +142,7 @@ function sum(numbers: readonly number[]): number {
 function nameReal(expected: Outcome, tally: Tally | undefined): string {
   if (tally === undefined) return "not tried";
   const told = describeTally(tally);
-  return told === nameOutcome(expected) ? "the same" : told;
+  return told === nameCode(expected) ? "the same" : told;
 }
 
 function renderTable(rows: readonly FaultRow[], { rows: real }: RealResults): string {

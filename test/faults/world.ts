@@ -126,11 +126,16 @@ export class World implements AsyncDisposable {
   /**
    * @param fault A row of the table
    * @param subject Whom it is to hit
+   * @param patience How many times {@link IMPATIENT_MS} a call has that is to time out
    */
-  async make({ made, ownClient, expected }: FaultRow, subject: FaultySubject): Promise<Fault> {
+  async make(
+    { made, ownClient, expected }: FaultRow,
+    subject: FaultySubject,
+    patience: number = 1,
+  ): Promise<Fault> {
     const ask: Ask = {
       ...this.ask,
-      ...(isTimeout(expected[this.#engine]) ? { timeoutMs: IMPATIENT_MS } : {}),
+      ...(isTimeout(expected[this.#engine]) ? { timeoutMs: IMPATIENT_MS * patience } : {}),
       ...(ownClient === "as ever" ? { own: true } : {}),
       ...(ownClient !== undefined && ownClient !== "as ever" ? { has: ownClient } : {}),
       ...(made.by === "options" ? { has: made.has } : {}),
@@ -157,7 +162,9 @@ export class World implements AsyncDisposable {
     const { kms, nsm } = this.simulator;
     switch (made.by) {
       case "kms":
-        if (made.fault.kind === "certificate" || made.fault.kind === "tlsSilence") this.relay.breakOpen();
+        if (made.fault.kind === "certificate" || made.fault.kind === "tlsSilence") {
+          await this.relay.breakOpen();
+        }
         await kms.injectFault(made.fault, made.times === undefined ? {} : { times: made.times });
         // The connection of the call before is what ends.
         if (made.fault.kind === "closeWhenIdle") await subject.decrypt(this.ask).seen;
@@ -168,7 +175,7 @@ export class World implements AsyncDisposable {
       case "cut": {
         const { [made.direction]: length } = await this.#measure(subject);
         const atByte = Math.floor(length * made.part);
-        return this.#plan({ cut: { direction: made.direction, atByte, how: made.how } });
+        return await this.#plan({ cut: { direction: made.direction, atByte, how: made.how } });
       }
       case "proxy":
         return await this.#beginProxy(made.does, subject);
@@ -199,25 +206,25 @@ export class World implements AsyncDisposable {
     switch (does) {
       case "cannot reach KMS":
         this.relay.redirect(NOWHERE);
-        return this.#plan({});
+        return await this.#plan({});
       case "comes back":
         this.relay.redirect(NOWHERE);
-        this.#plan({});
+        await this.#plan({});
         return async () => {
           await sleep(ABSENCE_MS);
           this.relay.redirect(this.simulator.endpoint);
         };
       case "breaks idle connections":
         await subject.decrypt(this.ask).seen;
-        this.relay.breakOpen();
+        await this.relay.breakOpen();
         return;
       case "answers in plain HTTP":
-        return this.#plan({ replay: { toServer: new Uint8Array(), toClient: PLAIN_ANSWER } });
+        return await this.#plan({ replay: { toServer: new Uint8Array(), toClient: PLAIN_ANSWER } });
       case "corrupts the handshake":
-        return this.#plan({ records: { toClient: corruptRecord(0) } });
+        return await this.#plan({ records: { toClient: corruptRecord(0) } });
       case "corrupts the answer": {
         const { answer } = await this.#measure(subject);
-        return this.#plan({ records: { toClient: corruptRecord(answer) } });
+        return await this.#plan({ records: { toClient: corruptRecord(answer) } });
       }
     }
   }
@@ -287,7 +294,7 @@ export class World implements AsyncDisposable {
     this.relay.redirect(this.simulator.endpoint);
     this.relay.clear();
     // What waits on a connection that was cut or left without an answer, waits no longer.
-    if (made.by !== "nsm" && made.by !== "credentials") this.relay.breakOpen();
+    if (made.by !== "nsm" && made.by !== "credentials") await this.relay.breakOpen();
     if (made.by === "credentials") await this.giveCredentials(subject);
     if (made.by === "no NSM") await this.#connectDevice();
     if (made.by === "nsm" && made.fault.kind === "silent") {
@@ -297,14 +304,14 @@ export class World implements AsyncDisposable {
   }
 
   /** For new connections, so that there is none but new ones. */
-  #plan(plan: RelayPlan): undefined {
+  async #plan(plan: RelayPlan): Promise<undefined> {
     this.relay.planForNew(plan);
-    this.relay.breakOpen();
+    await this.relay.breakOpen();
   }
 
   async #measure(subject: FaultySubject): Promise<Exchange> {
     if (this.#exchange !== undefined) return this.#exchange;
-    this.relay.breakOpen();
+    await this.relay.breakOpen();
     await subject.decrypt(this.ask).seen;
     const { toServer, toClient } = this.relay.recordings.at(-1)!;
     const answer = splitRecords(toClient).findLastIndex(({ bytes }) => bytes.length >= MIN_ANSWER_BYTES);

@@ -23,7 +23,9 @@ const ERRORS: Readonly<
   KmsError: ["ERR_KMS", () => new errors.KmsError("m", kms), kms],
   ConnectionError: ["ERR_CONNECTION", () => new errors.ConnectionError("m", details), {}],
   CertificateError: ["ERR_CERTIFICATE", () => new errors.CertificateError("m", details), {}],
-  TimeoutError: ["ERR_TIMEOUT", () => new errors.TimeoutError("m", details), {}],
+  TimeoutError: ["ERR_TIMEOUT", () => new errors.TimeoutError("m", { ...details, stage: "nsm" }), {
+    stage: "nsm",
+  }],
   UnsupportedOperationError: [
     "ERR_UNSUPPORTED_OPERATION",
     () => new errors.UnsupportedOperationError("m", details),
@@ -57,9 +59,9 @@ describe("errors", () => {
   }
 
   test("have a cause only where there is one", () => {
-    assert.equal("cause" in new errors.TimeoutError("m", { hint: "" }), false);
-    assert.equal("cause" in new errors.TimeoutError("m", { hint: "", cause: undefined }), false);
-    assert.equal(new errors.TimeoutError("m", { hint: "", cause: null }).cause, null);
+    assert.equal("cause" in new errors.ConnectionError("m", { hint: "" }), false);
+    assert.equal("cause" in new errors.ConnectionError("m", { hint: "", cause: undefined }), false);
+    assert.equal(new errors.ConnectionError("m", { hint: "", cause: null }).cause, null);
   });
 
   test("C that set no error number has 0", () => {

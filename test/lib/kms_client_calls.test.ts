@@ -115,15 +115,15 @@ describe("KmsClient", () => {
   test("names what was not done in time", async () => {
     await enclave.kms.injectFault({ kind: "hang" });
     const ciphertext = new Uint8Array(100);
-    const message = "Cannot decrypt: no answer within 150 ms";
+    const message = "Cannot decrypt: no answer from KMS within 150 ms";
     await assert.rejects(client.decrypt({ ciphertext, timeoutMs: 150 }), { name: "TimeoutError", message });
     await assert.rejects(kmsDecrypt({ ...enclave.clientOptions, ciphertext, timeoutMs: 1 }), {
       name: "TimeoutError",
-      message: "Cannot decrypt: no answer within 1 ms",
+      message: "Cannot decrypt: no RSA key pair within 1 ms",
     });
     await assert.rejects(KmsClient.open({ ...enclave.clientOptions, timeoutMs: 1 }), {
       name: "TimeoutError",
-      message: "Cannot open the KMS client: no answer within 1 ms",
+      message: "Cannot open the KMS client: no RSA key pair within 1 ms",
     });
   });
 

@@ -35,13 +35,35 @@ describe("failures, as callers see them", () => {
   });
 
   test("a KMS that does not answer is 504 after the deadline", async () => {
-    await using fixture = await Fixture.start({ timeoutMs: 300 });
+    await using fixture = await Fixture.start({ timeoutMs: 1000 });
     await fixture.setCredentials();
+    // With the key pair made, and the document: what is left is KMS.
+    await fixture.service.openRegion(fixture.simulator.region);
+    await fixture.simulator.kms.injectFault({ kind: "unavailable" });
+    await fixture.call("/v1/decrypt", fixture.decryptBody);
+    await fixture.simulator.kms.clearFaults();
     await fixture.simulator.kms.injectFault({ kind: "hang" });
     const answer = await fixture.call("/v1/decrypt", fixture.decryptBody);
     assert.equal(answer.status, 504);
     assert.equal((await answer.json() as { code: string }).code, "ERR_TIMEOUT");
     assert.equal(fixture.lastLine["outcome"], "timeout");
+    assert.equal((fixture.lastLine["failure"] as { stage: string }).stage, "kms");
+  });
+
+  test("the log says what a request waited for: its turn, the NSM, KMS", async () => {
+    await using fixture = await Fixture.start({ maxConcurrent: 1, timeoutMs: 300 });
+    await fixture.setCredentials();
+    const stageOf = async (answer: Promise<Response>) => {
+      assert.equal((await answer).status, 504);
+      return (fixture.lastLine["failure"] as { stage: string }).stage;
+    };
+    {
+      using _turn = await fixture.admission.enter({}, AbortSignal.timeout(60_000));
+      assert.equal(await stageOf(fixture.call("/v1/decrypt", fixture.decryptBody)), "admission");
+      assert.equal(await stageOf(fixture.call("/v1/attestation?nonce=AQID")), "admission");
+    }
+    fixture.simulator.nsm.injectFault({ kind: "silent" });
+    assert.equal(await stageOf(fixture.call("/v1/attestation?nonce=AQID")), "nsm");
   });
 
   test("more requests than wait at most are 503 with Retry-After", async () => {

@@ -9,6 +9,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TcpEndpoint, UnixEndpoint } from "../../lib/endpoint.ts";
 
+/** How long who keeps a connection idle has to notice that it is broken, in milliseconds. */
+const NOTICE_MS = 20;
+
 /** Which way bytes go. */
 export type Direction = "toServer" | "toClient";
 
@@ -110,14 +113,15 @@ export class Relay implements AsyncDisposable {
     this.#target = target;
   }
 
-  /** Breaks the connections that are open. */
-  breakOpen(): void {
+  /** Breaks the connections that are open, and gives those who keep one idle the time to notice. */
+  async breakOpen(): Promise<void> {
     for (const connection of this.#connections) connection.reset();
+    await sleep(NOTICE_MS);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.breakOpen();
+    await this.breakOpen();
     await closed;
   }
 

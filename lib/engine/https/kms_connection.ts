@@ -97,6 +97,7 @@ export class KmsConnection implements Disposable {
     const onPassed = () => call.abort(deadline.signal.reason);
     deadline.signal.addEventListener("abort", onPassed);
     this.#calls.add(call);
+    deadline.stage = "free-connection";
     try {
       using _slot = await this.#slots.take(call.signal);
       return await this.#send(headers, body, { deadline, signal: call.signal });
@@ -144,12 +145,15 @@ async function exchange(
     headers: { ...headers, "content-length": bytes.length },
     call,
   };
+  // A connection that is kept; a new one sets its own stages.
+  call.deadline.stage = "kms";
   const request = httpsRequest(options);
   let hasBegun = false;
   const answer = new Promise<KmsAnswer>((resolve, reject) => {
     request.on("error", reject);
     request.once("response", (response) => {
       hasBegun = true;
+      call.deadline.stage = "body";
       readAnswer(response).then(resolve, reject);
     });
     if (isSecret) sendApart(request, bytes);

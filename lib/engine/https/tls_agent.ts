@@ -105,6 +105,7 @@ export class TlsAgent extends Agent {
   }
 
   async #openRaw(deadline: Deadline, signal: AbortSignal): Promise<Duplex> {
+    deadline.stage = "connect";
     try {
       return await unlessAborted(this.#open(deadline), signal, (late) => late.destroy());
     } catch (error) {
@@ -123,6 +124,7 @@ export class TlsAgent extends Agent {
     });
     socket.once("close", () => raw.destroy());
     this.#transports.set(socket, raw);
+    deadline.stage = "tls";
     try {
       await unlessAborted(secured(socket), signal);
     } catch (error) {
@@ -130,6 +132,7 @@ export class TlsAgent extends Agent {
       raw.destroy();
       throw signal.aborted ? signal.reason : handshakeError(error, this.#hostName);
     }
+    deadline.stage = "kms";
     return socket;
   }
 }

@@ -47,7 +47,7 @@ describe("withRetries()", () => {
       kms(false),
       new CertificateError("no", { hint }),
       new ProtocolError("no", { hint }),
-      new TimeoutError("no", { hint }),
+      new TimeoutError("no", { hint, stage: "kms" }),
       new TypeError("no"),
       "aborted",
     ];
@@ -107,7 +107,10 @@ describe("withRetries()", () => {
 
   test("reports a time-out that is not the deadline's own as it is", async () => {
     using deadline = new Deadline("test", 60_000);
-    const failures = [new UnreachableError("absent", { hint }), new TimeoutError("another's", { hint })];
+    const failures = [
+      new UnreachableError("absent", { hint }),
+      new TimeoutError("another's", { hint, stage: "kms" }),
+    ];
     const last = failures[1];
     const attempt = () => Promise.reject(failures.shift());
     await assert.rejects(withRetries(attempt, 9, deadline, () => 0), (error) => error === last);
@@ -142,7 +145,7 @@ describe("openError()", () => {
       failure("Cannot connect to KMS: kms.invalid:443 does not answer (ENOTFOUND)", "ENOTFOUND"),
       failure("Cannot connect to vsock 3:8000: EAFNOSUPPORT"),
       failure("Cannot connect to vsock 3:8000: NotCapable"),
-      new TimeoutError("no", { hint }),
+      new TimeoutError("no", { hint, stage: "kms" }),
     ];
     for (const error of lasting) assert.equal(openError(error), error);
   });
