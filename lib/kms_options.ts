@@ -47,7 +47,9 @@ export interface KmsClientOptions {
   /**
    * How often a request is sent at most when KMS throttles or a connection breaks; 1 to 10. Default: 3. While the
    * proxy does not answer, nothing is sent: connecting is tried again, after waits that grow to a second, until
-   * `timeoutMs` has passed. With 1, nothing is tried again. Not for `sdk-client`, which tries once.
+   * `timeoutMs` has passed. With 1, nothing is tried again, so a call fails when the peer closes a kept connection
+   * just then. Beside this, a request that KMS refused for its time or for expired credentials, and so did not carry
+   * out, is signed and sent once more. Not for `sdk-client`, which tries once.
    */
   readonly maxAttempts?: number | undefined;
   /**
@@ -57,8 +59,8 @@ export interface KmsClientOptions {
   readonly maxConnections?: number | undefined;
   /**
    * Milliseconds for which a connection that nobody uses is kept; 1 to 2147483647. Default: 30000. Choose less than
-   * what the proxy and KMS allow. One that they close first costs nothing but a new connection. Not for
-   * `sdk-client`, which keeps none.
+   * what the proxy and KMS allow. One that they close first costs a new connection and, if a request was sent over
+   * it already, one of `maxAttempts`. Not for `sdk-client`, which keeps none.
    */
   readonly connectionMaxIdleMs?: number | undefined;
   /**

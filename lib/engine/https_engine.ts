@@ -18,6 +18,7 @@ import type {
 } from "../checked_request.ts";
 import type { KmsEngine } from "./engine.ts";
 import { KmsClock } from "./https/clock.ts";
+import { StaleConnectionError } from "./https/connection_errors.ts";
 import type { KmsAnswer, KmsConnection, RequestBody } from "./https/kms_connection.ts";
 import { isClockRefusal, isCredentialsRefusal, kmsError } from "./https/kms_errors.ts";
 import { KmsReply } from "./https/kms_reply.ts";
@@ -226,7 +227,11 @@ export class HttpsEngine implements KmsEngine {
     using limit = new Deadline("ask KMS for the time", timeoutMs, deadline.signal);
     const headers = unsignedHeaders({ hostName, operation: GENERATE_RANDOM.name });
     try {
-      const { dateMs } = await connection.request(headers, TIME_QUESTION, limit);
+      const ask = () => connection.request(headers, TIME_QUESTION, limit);
+      const { dateMs } = await ask().catch((error) => {
+        if (error instanceof StaleConnectionError) return ask();
+        throw error;
+      });
       this.#clock.compare(dateMs);
     } catch {
       // What is reported is that the credentials expired, unless nobody waits for it any more.

@@ -103,14 +103,14 @@ function suite(engineCase: EngineCase): void {
       await serverCertificate({ dnsNames: [HOST] }, publicAuthority),
     );
     besieged.relay.redirect(impostor.endpoint);
-    besieged.relay.breakOpen();
+    await besieged.relay.breakOpen();
     await besieged.expectRefused(
       besieged.decrypt(),
       engineCase.speaksHttps ? "ERR_PROTOCOL" : "ERR_SDK_KMS_DECRYPT",
     );
     assert.match(impostor.heard, /^POST \/ HTTP\/1\.1\r\n/);
     assertNothingOf(impostor.heard, PLAINTEXT, besieged.enclave.simulator.credentials.secretAccessKey);
-    besieged.relay.breakOpen();
+    await besieged.relay.breakOpen();
     await besieged.expectServed();
   });
 
@@ -118,7 +118,7 @@ function suite(engineCase: EngineCase): void {
     test(`shows a certificate ${name}, and reads nothing`, async () => {
       await using impostor = await Impostor.start(await make());
       besieged.relay.redirect(impostor.endpoint);
-      besieged.relay.breakOpen();
+      await besieged.relay.breakOpen();
       await besieged.expectRefused(besieged.decrypt(), refusal);
       assert.equal(impostor.connections, 1);
       assert.equal(impostor.heard, "");
@@ -128,7 +128,7 @@ function suite(engineCase: EngineCase): void {
 
   test("leads to the genuine KMS of another region, and it reads nothing", async () => {
     besieged.relay.redirect(elsewhere.endpoint);
-    besieged.relay.breakOpen();
+    await besieged.relay.breakOpen();
     await besieged.expectRefused(besieged.decrypt(), refusal);
     assert.deepEqual([elsewhere.kms.connectionCount, elsewhere.kms.requestCount], [1, 0]);
     await besieged.expectServed();

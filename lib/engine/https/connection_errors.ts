@@ -10,6 +10,25 @@ export class UnreachableError extends ConnectionError {
 }
 
 /**
+ * A connection that was kept broke before the answer began. Most likely the peer had closed it while it was idle,
+ * but it may as well have read the request first.
+ */
+export class StaleConnectionError extends ConnectionError {
+  /** To callers it is no kind of its own. */
+  override readonly name = "ConnectionError";
+
+  /** @param failure What the runtime reported */
+  constructor({ message, cause }: ConnectionError) {
+    super(message, {
+      hint:
+        "The proxy or KMS closed a connection that was kept: is connectionMaxIdleMs longer than they keep one? " +
+        "With maxAttempts 1 the request is not sent again",
+      cause,
+    });
+  }
+}
+
+/**
  * Says whether a stream that could not be opened may be there soon.
  *
  * @param error What was thrown by who opens it

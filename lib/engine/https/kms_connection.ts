@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Deadline } from "../../deadline.ts";
 import { ConnectionError, DisposedError, ProtocolError } from "../../errors.ts";
-import { requestError } from "./connection_errors.ts";
+import { requestError, StaleConnectionError } from "./connection_errors.ts";
 import { Slots } from "./slots.ts";
 import {
   type OpenTransport,
@@ -73,13 +73,14 @@ export class KmsConnection implements Disposable {
   }
 
   /**
-   * Sends one `POST /`. If the peer closed the connection while it was idle, the request is sent once more
-   * over a new one.
+   * Sends one `POST /`, once.
    *
    * @param headers All of them, in lowercase, `host` included
    * @param body Any length, and whether it holds a secret
    * @param deadline Holds for waiting in line, connecting, the handshake, the request and the answer
    * @returns KMS's answer, whatever its status
+   * @throws {StaleConnectionError} If it was kept from an earlier request and breaks before the answer begins;
+   *   the next request goes over a new one
    * @throws {ConnectionError} If the connection cannot be made or breaks
    * @throws {CertificateError} If the peer's certificate is not accepted
    * @throws {ProtocolError} If the answer is too long or not HTTP
@@ -122,15 +123,12 @@ export class KmsConnection implements Disposable {
     try {
       return await exchange(this.#agent, headers, body, call);
     } catch (error) {
-      if (!(error instanceof StaleConnectionError)) throw error;
-      this.#agent.destroyIdle();
-      return await exchange(this.#agent, headers, body, call);
+      // The others are most likely closed as well.
+      if (error instanceof StaleConnectionError) this.#agent.destroyIdle();
+      throw error;
     }
   }
 }
-
-/** A connection that had been idle broke before the answer began: the peer had closed it. */
-class StaleConnectionError extends ConnectionError {}
 
 async function exchange(
   agent: TlsAgent,
@@ -165,8 +163,8 @@ async function exchange(
     request.destroy();
     if (call.signal.aborted) throw call.signal.reason;
     const failure = requestError(error);
-    const isStale = request.reusedSocket && !hasBegun && failure instanceof ConnectionError;
-    throw isStale ? new StaleConnectionError(failure.message, failure) : failure;
+    const isStale = agent.isReusing(request) && !hasBegun && failure instanceof ConnectionError;
+    throw isStale ? new StaleConnectionError(failure) : failure;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Deadline } from "../../deadline.ts";
 import { ConnectionError, KmsError, TimeoutError } from "../../errors.ts";
-import { UnreachableError } from "./connection_errors.ts";
+import { StaleConnectionError, UnreachableError } from "./connection_errors.ts";
 
 /** The first wait is at most this long, in milliseconds; each next one at most twice as long. */
 export const BASE_DELAY_MS = 50;
@@ -14,7 +14,8 @@ export const MAX_DELAY_MS = 1000;
  * certificate that is refused, an answer that KMS would not give, another refusal, or an abort.
  *
  * As long as no connection comes about, nothing is sent, and these tries do not count: they go on until the
- * deadline, which a proxy that restarts needs. All operations may be sent twice: what a first answer that was lost
+ * deadline, which a proxy that restarts needs. A connection that was kept and turns out to be closed is replaced at
+ * once, which counts: KMS may have seen the request. All operations may be sent twice: what a first answer that was lost
  * held, nobody has seen.
  *
  * @param attempt What to do; it keeps the deadline itself
@@ -41,7 +42,8 @@ export async function withRetries<T>(
       if (absence !== undefined && isTimeUp(error, deadline)) throw absence;
       absence = error instanceof UnreachableError ? error : undefined;
       if (maxAttempts === 1 || absence === undefined) sent++;
-      delayMs = random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** (failures - 1));
+      const isStale = error instanceof StaleConnectionError;
+      delayMs = isStale ? 0 : random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** (failures - 1));
       if (sent >= maxAttempts || !canRetryHelp(error) || delayMs >= deadline.remainingMs) throw error;
     }
   }

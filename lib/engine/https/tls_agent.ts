@@ -49,6 +49,7 @@ export class TlsAgent extends Agent {
   readonly #hostName: string;
   readonly #context: SecureContext;
   readonly #transports = new WeakMap<Duplex, Duplex & Referable>();
+  readonly #reusing = new WeakSet<ClientRequest>();
 
   /**
    * @param options Where to, and whom to trust
@@ -97,6 +98,18 @@ export class TlsAgent extends Agent {
   override reuseSocket(socket: Duplex, request: ClientRequest): void {
     this.#transports.get(socket)?.ref?.();
     super.reuseSocket(socket, request);
+    this.#reusing.add(request);
+    // By this, Deno would send the request once more when the socket closes, even when that was our own doing
+    // because the time was up (https://github.com/denoland/deno/issues/36786).
+    request.reusedSocket = false;
+  }
+
+  /**
+   * @param request A request through this agent
+   * @returns Whether it went over a connection that was kept from an earlier one
+   */
+  isReusing(request: ClientRequest): boolean {
+    return this.#reusing.has(request);
   }
 
   /** Closes the connections that nobody uses. */

@@ -552,6 +552,36 @@ describe("HttpsEngine", () => {
     assert.equal(server.sockets.length, 2);
   });
 
+  describe("a connection that was kept, and is closed once it has the next request,", () => {
+    for (
+      const [maxAttempts, outcomes, requests] of [
+        [1, ["plaintext", "ERR_CONNECTION", "plaintext", "ERR_CONNECTION"], 4],
+        [2, ["plaintext", "plaintext", "plaintext", "plaintext"], 7],
+      ] as const
+    ) {
+      test(`is replaced as far as maxAttempts allows: ${maxAttempts}`, async () => {
+        const seen = new WeakSet<object>();
+        let count = 0;
+        await using server = await serveTls((request, response) => {
+          count++;
+          if (seen.has(request.socket)) return void request.socket.destroy();
+          seen.add(request.socket);
+          request.resume().on("end", () => response.end(JSON.stringify(GOOD)));
+        });
+        await using engine = engineFor(connectionTo(server), { maxAttempts });
+        const decrypt = async () => {
+          using deadline = new Deadline("decrypt", 5000);
+          using plaintext = await engine.decrypt(REQUEST, deadline);
+          return plaintext.length > 0 ? "plaintext" : "nothing";
+        };
+        const came: string[] = [];
+        for (const _ of outcomes) came.push(await decrypt().catch(({ code }) => code));
+        assert.deepEqual(came, outcomes);
+        assert.equal(count, requests, "requests that arrived");
+      });
+    }
+  });
+
   describe("answers that come in a burst", () => {
     const BURST = 6;
 

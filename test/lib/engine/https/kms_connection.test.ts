@@ -7,6 +7,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "#test";
+import { StaleConnectionError } from "../../../../lib/engine/https/connection_errors.ts";
 import { CertificateError, ConnectionError, DisposedError, EnclaveKmsError } from "../../../../lib/errors.ts";
 import {
   allClosed,
@@ -16,6 +17,7 @@ import {
   echo,
   HOST,
   send,
+  sendAgain,
   serveTcp,
   serveTls,
   type TestServer,
@@ -134,7 +136,7 @@ describe("KmsConnection survives idle connections", () => {
     test(`that the server has closed, with ${what}`, async () => {
       await using server = await serveTls(echo);
       using connection = connectionTo(server);
-      const send3 = () => Promise.all([1, 2, 3].map(() => send(connection, 5000, undefined, isSecret)));
+      const send3 = () => Promise.all([1, 2, 3].map(() => sendAgain(connection, isSecret)));
       await send3();
       for (const socket of server.sockets) socket.destroy();
       await send3();
@@ -144,17 +146,24 @@ describe("KmsConnection survives idle connections", () => {
       await using server = await serveOnceEach();
       using connection = connectionTo(server);
       for (let i = 1; i <= 4; i++) {
-        assert.equal(JSON.parse(await send(connection, 5000, undefined, isSecret)).length, 4);
+        assert.equal(JSON.parse(await sendAgain(connection, isSecret)).length, 4);
         assert.equal(server.sockets.length, i);
       }
     });
   }
 
-  test("that all break when the first of them is used again: the second try is over a new one", async () => {
+  test("that all break when the first of them is used again: the next request is over a new one", async () => {
     await using server = await serveOnceEach();
     using connection = connectionTo(server);
     await Promise.all([1, 2, 3].map(() => send(connection)));
     assert.equal(server.sockets.length, 3);
+    await assert.rejects(send(connection), (error) => {
+      assert.ok(error instanceof StaleConnectionError);
+      assert.deepEqual([error.name, error.code], ["ConnectionError", "ERR_CONNECTION"]);
+      assert.match(error.hint, /closed a connection that was kept/);
+      return true;
+    });
+    assert.equal(server.sockets.length, 3, "it is not sent again here");
     await send(connection);
     assert.equal(server.sockets.length, 4);
     await Promise.all(server.sockets.slice(0, 3).map(closed));

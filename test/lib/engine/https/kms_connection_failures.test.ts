@@ -156,6 +156,18 @@ describe("KmsConnection keeps the deadline", () => {
     assert.equal(JSON.parse(await third).length, 4);
   });
 
+  test("and sends nothing again once it has passed, over another connection that was kept", async () => {
+    let count = 0;
+    await using server = await serveTls((request, response) => {
+      if (++count !== 3) echo(request, response);
+    });
+    using connection = connectionTo(server);
+    await Promise.all([send(connection), send(connection)]);
+    await assert.rejects(send(connection, 100), TimeoutError);
+    await send(connection);
+    assert.deepEqual([count, server.sockets.length], [4, 2]);
+  });
+
   test("when it has passed before the start", async () => {
     await using server = await serveTls(echo);
     using connection = connectionTo(server);

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server, type So
 import { Deadline } from "../../../../lib/deadline.ts";
 import type { Endpoint } from "../../../../lib/endpoint.ts";
 import { KmsConnection, type KmsConnectionOptions } from "../../../../lib/engine/https/kms_connection.ts";
+import { withRetries } from "../../../../lib/engine/https/retry.ts";
 import { openTransport } from "../../../../lib/transport.ts";
 import { type CertificateKind, TlsAuthority } from "../../../../sim/tls_certificates.ts";
 
@@ -74,6 +75,12 @@ export async function send(
   const bytes = new TextEncoder().encode("body");
   const { body } = await connection.request({ host: HOST }, { bytes, isSecret }, deadline);
   return new TextDecoder().decode(body);
+}
+
+/** The same, and once more where a connection that was kept had been closed. */
+export async function sendAgain(connection: KmsConnection, isSecret = false): Promise<string> {
+  using deadline = new Deadline("test", 5000);
+  return await withRetries(() => send(connection, 5000, undefined, isSecret), 2, deadline);
 }
 
 /** Resolves when the peer of every connection is gone. */
