@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import * as v from "valibot";
+import { didYouMean } from "../lib/did_you_mean.ts";
 import type { Endpoint } from "../lib/endpoint.ts";
 import { parseEndpoint } from "../lib/endpoint_text.ts";
+import { placeOfJsonError } from "../lib/json_place.ts";
 import type { AttributeValue } from "../lib/policy/facts.ts";
 import { DEFAULT_FUEL, MAX_FUEL } from "../lib/policy/policy.ts";
 import { checkHostName, checkRegion } from "../lib/region.ts";
@@ -70,6 +72,8 @@ export class ConfigError extends Error {
   }
 }
 
+const VARIABLE_PREFIX = "ENCLAVE_KMS_";
+
 /** The variable that names the JSON file. */
 export const CONFIG_FILE_VARIABLE = "ENCLAVE_KMS_CONFIG";
 
@@ -86,8 +90,11 @@ export function readConfig(
 ): Config {
   const path = env[CONFIG_FILE_VARIABLE];
   const file = path === undefined || path === "" ? {} : readJson(path, readFile);
-  const result = v.safeParse(schema, { ...file, ...readEnvironment(env) });
-  if (!result.success) throw new ConfigError(result.issues.map(describe));
+  const unknown = Object.keys(file).filter((name) => !FILE_SETTINGS.includes(name));
+  const known = Object.entries(file).filter(([name]) => !unknown.includes(name));
+  const result = v.safeParse(schema, { ...Object.fromEntries(known), ...readEnvironment(env) });
+  const wrong = [...unknown.map(describeUnknown), ...(result.issues ?? []).map(describe)];
+  if (!result.success || wrong.length > 0) throw new ConfigError(wrong);
   // From null, which stands for "off".
   const { http, kmstool } = result.output;
   const config = { ...result.output, http: http ?? undefined, kmstool: kmstool ?? undefined };
@@ -101,7 +108,37 @@ export function readConfig(
  * @returns Its variable, such as `ENCLAVE_KMS_REQUEST_TIMEOUT_MS`
  */
 export function variableOf(name: string): string {
-  return `ENCLAVE_KMS_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+  return `${VARIABLE_PREFIX}${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+/**
+ * Looks for variables that look like settings and are none: a misspelt safeguard is no safeguard.
+ *
+ * @param env The environment
+ * @returns One sentence for each, with the name that was most likely meant, and never a value
+ */
+export function unknownVariables(env: Readonly<Record<string, string | undefined>>): string[] {
+  const known = [CONFIG_FILE_VARIABLE, ...SETTINGS.map(variableOf)];
+  const unknown = Object.keys(env).filter((name) =>
+    name.toUpperCase().startsWith(VARIABLE_PREFIX) && !known.includes(name)
+  );
+  // What all have in common would make any two names alike.
+  const ownPart = (name: string) => name.slice(VARIABLE_PREFIX.length);
+  return unknown.map((name) => {
+    if (name === variableOf("callers")) return `${name} is not read: callers can be set in the file only`;
+    return `${quoted(name)} is no setting${suggestion(ownPart(name), known.map(ownPart), VARIABLE_PREFIX)}`;
+  });
+}
+
+/**
+ * Says why a file cannot be used, in the words of an operator.
+ *
+ * @param error What reading it threw
+ * @returns The system's code, such as ENOENT, or the runtime's name for it
+ */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return "unreadable";
+  return "code" in error && typeof error.code === "string" ? error.code : error.name;
 }
 
 /** kmstool's own variables, used when ours are not there. */
@@ -142,7 +179,7 @@ const LISTEN = "vsock:<port>, tcp:<host>:<port>, unix:<path> or off";
 const path = text("an absolute path", (value) => value.startsWith("/") ? value : undefined);
 const attribute = v.union([v.string(), v.boolean(), v.pipe(v.number(), v.integer()), v.array(v.string())]);
 
-const schema: v.GenericSchema<unknown, Config> = v.strictObject({
+const schema: v.GenericSchema<unknown, Config> = v.object({
   region: v.optional(text("a region such as eu-central-1", checkRegion)),
   http: v.optional(text(LISTEN, readListen), "vsock:8080"),
   kmstool: v.optional(text(LISTEN, readListen), "vsock:3000"),
@@ -188,6 +225,8 @@ const SETTINGS: readonly string[] = [
   ...Object.keys(NUMBERS),
 ];
 
+const FILE_SETTINGS: readonly string[] = [...SETTINGS, "callers"];
+
 /** An empty variable is one that is not set: images set them to override. */
 function readEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, unknown> {
   const settings: Record<string, unknown> = {};
@@ -200,15 +239,26 @@ function readEnvironment(env: Readonly<Record<string, string | undefined>>): Rec
 }
 
 function readJson(path: string, readFile: (path: string) => string): Record<string, unknown> {
-  let value: unknown;
+  const problem = (what: string) => new ConfigError([`${CONFIG_FILE_VARIABLE}: ${path} ${what}`]);
+  let text: string;
   try {
-    value = JSON.parse(readFile(path));
+    text = readFile(path);
   } catch (error) {
-    const problem = error instanceof SyntaxError ? "is not JSON" : "cannot be read";
-    throw new ConfigError([`${CONFIG_FILE_VARIABLE}: the file ${problem}`]);
+    throw problem(`cannot be read (${reasonOf(error)})`);
   }
+  const value = parseJson(text, problem);
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
-  throw new ConfigError([`${CONFIG_FILE_VARIABLE}: the file must hold a JSON object`]);
+  throw problem("must hold a JSON object");
+}
+
+/** The runtimes' own messages quote the text. */
+function parseJson(text: string, problem: (what: string) => ConfigError): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    const { line, column } = placeOfJsonError(text) ?? { line: 1, column: 1 };
+    throw problem(`is not JSON (line ${line}, column ${column})`);
+  }
 }
 
 function checkTogether({ region, http, kmstool, idleTimeoutMs, requestTimeoutMs }: Config): string[] {
@@ -220,13 +270,25 @@ function checkTogether({ region, http, kmstool, idleTimeoutMs, requestTimeoutMs 
 }
 
 function describe(issue: v.BaseIssue<unknown>): string {
-  const { path, expected } = describeIssue(issue);
+  const setting = String(issue.path?.[0]?.key ?? "");
   // What is below a setting are names that somebody chose.
-  const [setting = ""] = path.split(".");
-  if (setting === "") return `the file: expected ${expected}`;
-  return `${setting} (${
-    SETTINGS.includes(setting) ? variableOf(setting) : "in the file"
-  }): expected ${expected}`;
+  const { expected } = describeIssue(issue);
+  const place = SETTINGS.includes(setting) ? variableOf(setting) : "in the file";
+  return `${setting} (${place}): expected ${expected}`;
+}
+
+function describeUnknown(name: string): string {
+  return `${quoted(name)} (in the file): is no setting${suggestion(name, FILE_SETTINGS)}`;
+}
+
+function suggestion(name: string, known: readonly string[], prefix = ""): string {
+  const meant = didYouMean(name, known);
+  return meant === undefined ? "" : `; did you mean ${prefix}${meant}?`;
+}
+
+/** A name that an operator can find again; one of another form may be a value in the wrong place. */
+function quoted(name: string): string {
+  return /^\w{1,64}$/.test(name) ? name : "a name of other characters than letters, digits and _";
 }
 
 /** `off` is no endpoint, which a check would take for a failure: null stands for it until the end. */

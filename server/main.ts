@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { ConfigError, readConfig } from "./config.ts";
+import { ConfigError, readConfig, unknownVariables } from "./config.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { describeFailure } from "./request_record.ts";
 import { startServer } from "./server.ts";
@@ -19,7 +19,9 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
 
 try {
   const config = readConfig(process.env);
-  const server = await startServer(config, { logger: createLogger(config.logLevel) });
+  const configured = createLogger(config.logLevel);
+  for (const problem of unknownVariables(process.env)) configured.warn({ problem }, "a variable is not read");
+  const server = await startServer(config, { logger: configured });
   handleSignals(server);
 } catch (error) {
   fail(error, "cannot start");

@@ -10,7 +10,7 @@ import { type Connection, listen, type Listener } from "../lib/vsock/listen.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { ClientPool } from "./client_pool.ts";
-import { type Config, ConfigError, variableOf } from "./config.ts";
+import { type Config, ConfigError, reasonOf, variableOf } from "./config.ts";
 import { seedEntropy } from "./entropy.ts";
 import { Gate, parentOnly } from "./gate.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "./http_listener.ts";
@@ -62,6 +62,10 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
   const policy = new PolicyHolder(
     config.policyFile === undefined ? undefined : loadPolicy(config.policyFile, config),
   );
+  if (!policy.isLoaded) {
+    const setting = `policyFile (${variableOf("policyFile")})`;
+    logger.warn({ setting }, "there is no policy file: every request is refused");
+  }
   const server = new Server(config, { ...parts, logger }, policy);
   await server.start();
   return server;
@@ -266,11 +270,11 @@ function readCertificates(path: string | undefined): string | undefined {
   let pem: string;
   try {
     pem = readFileSync(path, "utf8");
-  } catch {
-    throw new ConfigError([`${setting}: the file cannot be read`]);
+  } catch (error) {
+    throw new ConfigError([`${setting}: ${path} cannot be read (${reasonOf(error)})`]);
   }
   if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
-    throw new ConfigError([`${setting}: the file has no PEM`]);
+    throw new ConfigError([`${setting}: ${path} has no certificate in PEM`]);
   }
   return pem;
 }

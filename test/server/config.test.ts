@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ConfigError, readConfig, variableOf } from "../../server/config.ts";
+import { ConfigError, readConfig, unknownVariables, variableOf } from "../../server/config.ts";
 import { describe, test } from "#test";
 
 const read = (env: Record<string, string>, file?: unknown) =>
@@ -61,14 +61,16 @@ describe("readConfig()", () => {
         ENCLAVE_KMS_MAX_WAITING: "HUSH",
         ENCLAVE_KMS_POLICY_FILE: "HUSH.cedar",
       },
-      { engine: "HUSH", http: "HUSH", callers: { HUSH: {} }, HUSH: 1, idleTimeoutMs: 1.5 },
+      { engine: "HUSH", http: "HUSH", callers: { HUSH: {} }, "HUSH HUSH": 1, idleTimeoutMs: 1.5 },
     );
     assert.equal(problems.length, 8, problems.join("\n"));
     assert.ok(problems.includes("region (ENCLAVE_KMS_REGION): expected a region such as eu-central-1"));
     assert.ok(
       problems.includes("maxWaiting (ENCLAVE_KMS_MAX_WAITING): expected a whole number from 0 to 100000"),
     );
-    assert.ok(problems.includes("the file: expected no other fields"));
+    assert.ok(
+      problems.includes("a name of other characters than letters, digits and _ (in the file): is no setting"),
+    );
     assert.doesNotMatch(problems.join("\n"), /HUSH/);
   });
 
@@ -95,12 +97,49 @@ describe("readConfig()", () => {
     assert.equal(problemsOf({ ENCLAVE_KMS_HTTP: "off", ENCLAVE_KMS_REQUEST_TIMEOUT_MS: "60000" }).length, 1);
   });
 
-  test("says what is wrong with the file", () => {
-    assert.deepEqual(problemsOf({}, "{"), ["ENCLAVE_KMS_CONFIG: the file is not JSON"]);
-    assert.deepEqual(problemsOf({}, []), ["ENCLAVE_KMS_CONFIG: the file must hold a JSON object"]);
-    const missing = () => {
-      throw new Error("ENOENT");
-    };
-    assert.throws(() => readConfig({ ENCLAVE_KMS_CONFIG: "/no" }, missing), /the file cannot be read/);
+  test("names what is no setting, and what was most likely meant", () => {
+    const region = { ENCLAVE_KMS_REGION: "eu-west-1" };
+    assert.deepEqual(
+      problemsOf(region, { policyfile: "/p.cedar", requestTimeoutMS: 5, zzz: 1, caller: {} }),
+      [
+        "policyfile (in the file): is no setting; did you mean policyFile?",
+        "requestTimeoutMS (in the file): is no setting; did you mean requestTimeoutMs?",
+        "zzz (in the file): is no setting",
+        "caller (in the file): is no setting; did you mean callers?",
+      ],
+    );
+    assert.deepEqual(
+      unknownVariables({
+        ...region,
+        ENCLAVE_KMS_CONFIG: "/config.json",
+        ENCLAVE_KMS_POLCY_FILE: "/HUSH",
+        ENCLAVE_KMS_CALLERS: "{}",
+        enclave_kms_region: "HUSH",
+        ENCLAVE_KMS_ZZZ: "HUSH",
+        PATH: "/bin",
+      }),
+      [
+        "ENCLAVE_KMS_POLCY_FILE is no setting; did you mean ENCLAVE_KMS_POLICY_FILE?",
+        "ENCLAVE_KMS_CALLERS is not read: callers can be set in the file only",
+        "enclave_kms_region is no setting; did you mean ENCLAVE_KMS_REGION?",
+        "ENCLAVE_KMS_ZZZ is no setting",
+      ],
+    );
+  });
+
+  test("says what is wrong with the file, and where, and nothing that is in it", () => {
+    assert.deepEqual(problemsOf({}, "{"), [
+      "ENCLAVE_KMS_CONFIG: /config.json is not JSON (line 1, column 2)",
+    ]);
+    assert.deepEqual(problemsOf({}, '{\n  "region": HUSH\n}'), [
+      "ENCLAVE_KMS_CONFIG: /config.json is not JSON (line 2, column 13)",
+    ]);
+    assert.deepEqual(problemsOf({}, []), ["ENCLAVE_KMS_CONFIG: /config.json must hold a JSON object"]);
+    assert.throws(() => readConfig({ ENCLAVE_KMS_CONFIG: "/no/such.json" }), {
+      problems: ["ENCLAVE_KMS_CONFIG: /no/such.json cannot be read (ENOENT)"],
+    });
+    assert.throws(() => readConfig({ ENCLAVE_KMS_CONFIG: "/" }), {
+      problems: ["ENCLAVE_KMS_CONFIG: / cannot be read (EISDIR)"],
+    });
   });
 });

@@ -39,12 +39,12 @@ describe("startServer()", () => {
     rmSync(certificates, { force: true });
     await assert.rejects(
       startServer(configOf({}), { nsm: simulator.nsm, logger }),
-      isProblem(/the file cannot be read$/),
+      isProblem(/ca\.pem cannot be read \(ENOENT\)$/),
     );
     writeFileSync(certificates, "not PEM");
     await assert.rejects(
       startServer(configOf({}), { nsm: simulator.nsm, logger }),
-      isProblem(/the file has no PEM$/),
+      isProblem(/ca\.pem has no certificate in PEM$/),
     );
   });
 
@@ -57,7 +57,12 @@ describe("startServer()", () => {
       logger: createLogger("info", (line) => lines.push(line)),
     });
     assert.equal(server.httpEndpoint?.transport, "unix");
-    const [warning, listening] = lines.map((line) => JSON.parse(line));
+    const [noPolicy, warning, listening] = lines.map((line) => JSON.parse(line));
+    assert.deepEqual([noPolicy.level, noPolicy.msg], [
+      "warn",
+      "there is no policy file: every request is refused",
+    ]);
+    assert.equal(noPolicy.setting, "policyFile (ENCLAVE_KMS_POLICY_FILE)");
     assert.deepEqual([warning.level, warning.msg], ["warn", "KMS cannot be asked yet"]);
     assert.equal(warning.failure.code, "ERR_LIBRARY_LOAD");
     assert.equal(listening.ready.library, false);
