@@ -130,6 +130,20 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import("./policy.ts")).tryPolicy,
   },
   {
+    name: "policy schema",
+    summary: "prints the schema of Cedar policies",
+    flags: [
+      {
+        name: "attribute",
+        value: "NAME=TYPE",
+        isMany: true,
+        help: "Of callers: String, Long, Boolean, Set<String>",
+      },
+    ],
+    example: "policy schema --attribute tier=Long",
+    load: async () => (await import("./policy.ts")).printSchema,
+  },
+  {
     name: "doctor",
     summary: "finds the first broken link to KMS",
     example: "doctor --policy policy.cedar",

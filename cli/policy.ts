@@ -2,6 +2,7 @@ import { PolicyLoadError } from "../lib/errors.ts";
 import {
   type AttributeTypes,
   type CedarOptions,
+  cedarSchema,
   decideSafely,
   DEFAULT_ATTRIBUTES,
   type FactParts,
@@ -51,6 +52,12 @@ export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<nu
     ].join("\n"));
   }
   return allowed ? EXIT.ok : EXIT.denied;
+}
+
+/** `policy schema`: prints what policies are checked against, in Cedar's notation. */
+export async function printSchema(args: Arguments, terminal: Terminal): Promise<number> {
+  await terminal.write(cedarSchema(attributesOf(args)));
+  return EXIT.ok;
 }
 
 function load(args: Arguments, path: string, onWarning: CedarOptions["onWarning"]): Policy {

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { checkFields, checkInteger } from "../checks.ts";
+import { cedarHint } from "./cedar_hints.ts";
 import { type CedarAnswer, CedarInstance } from "./cedar_module.ts";
 import {
   type CedarProblem,
@@ -244,12 +245,13 @@ function runValidation(json: string): string {
 function refuse(source: Source, problems: readonly CedarProblem[]): void {
   const [first] = problems;
   if (first === undefined) return;
-  throw loadError(first.message, {
+  const { message, policyId } = first;
+  const text = source.parts.find((_part, place) => idOf(place) === policyId) ?? source.text;
+  const hint = cedarHint({ message, text, schema: source.schema });
+  throw loadError(message, {
     ...(first.offset === undefined ? {} : placeOfByte(source.text, first.offset)),
     policyId: first.policyId === undefined ? undefined : nameOf(first.policyId, source.names),
-    hint: problems.length === 1
-      ? "Does it fit the schema, which cedarSchema() shows?"
-      : `Does it fit the schema, which cedarSchema() shows? There are ${problems.length - 1} more problems`,
+    hint: problems.length === 1 ? hint : `${hint} (one of ${problems.length} problems)`,
   });
 }
 

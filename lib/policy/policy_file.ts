@@ -24,11 +24,30 @@ export interface PolicyFileOptions {
  * @throws {PolicyLoadError} When the file cannot be read, is of another kind, or holds no usable policy
  */
 export function loadPolicyFile(path: string, options: PolicyFileOptions = {}): Policy {
+  if (typeof path !== "string") throw new TypeError("The path of a policy must be a string");
   const { cedar, plugin } = checkFields("policy file options", options, ["cedar", "plugin"]);
   const name = path.replace(/^.*[/\\]/, "");
-  if (name.endsWith(".cedar")) return cedarPolicy(readText(path), { ...cedar, name });
-  if (name.endsWith(".wasm")) return wasmPolicy(readBytes(path), { ...plugin, name });
-  throw fileError("its name ends neither in .cedar nor in .wasm");
+  if (name.endsWith(".cedar")) {
+    const text = readText(path);
+    return naming(name, () => cedarPolicy(text, { ...cedar, name }));
+  }
+  if (name.endsWith(".wasm")) {
+    const bytes = readBytes(path);
+    return naming(name, () => wasmPolicy(bytes, { ...plugin, name }));
+  }
+  throw fileError(path, "its name ends neither in .cedar nor in .wasm", "Is it the policy's path?");
+}
+
+/** Of several files, which one it is; the place in it the error has already. */
+function naming(name: string, load: () => Policy): Policy {
+  try {
+    return load();
+  } catch (error) {
+    if (!(error instanceof PolicyLoadError)) throw error;
+    const { hint, line, column, policyId, cause } = error;
+    const message = error.message.replace(/^(Cannot load the [\w-]+):/, `$1 ${name}:`);
+    throw new PolicyLoadError(message, { hint, line, column, policyId, cause });
+  }
 }
 
 /** What became of an attempt to replace a policy. */
@@ -108,31 +127,43 @@ function readText(path: string): string {
     return new TextDecoder("utf-8", { fatal: true }).decode(readBytes(path));
   } catch (cause) {
     if (cause instanceof PolicyLoadError) throw cause;
-    throw fileError("it is not UTF-8", cause);
+    throw fileError(path, "it is not UTF-8", "Is it saved as UTF-8?", cause);
   }
 }
 
 function readBytes(path: string): Uint8Array {
-  try {
-    const { size } = statFile(path);
-    // Both kinds have caps of their own; this one spares the memory.
-    if (size <= MAX_MODULE_BYTES) return readFileSync(path);
-  } catch (cause) {
-    throw fileError("the file cannot be read", cause);
+  const { size } = statFile(path);
+  // Both kinds have caps of their own; this one spares the memory.
+  if (size > MAX_MODULE_BYTES) {
+    throw fileError(path, `the file has more than ${MAX_MODULE_BYTES} bytes`, "Is it the right file?");
   }
-  throw fileError(`the file has more than ${MAX_MODULE_BYTES} bytes`);
+  return withReason(path, () => readFileSync(path));
 }
 
 /** Reading a pipe would wait for a writer, and the server with it. */
 function statFile(path: string): Stats {
-  const stats = statSync(path);
+  const stats = withReason(path, () => statSync(path));
   if (stats.isFile()) return stats;
-  throw new TypeError("Not a regular file");
+  throw fileError(path, "it is not a regular file", "Is it a folder, or a pipe?");
 }
 
-function fileError(problem: string, cause?: unknown): PolicyLoadError {
-  return new PolicyLoadError(`Cannot load the policy: ${problem}`, {
-    hint: "Is the path right, and may this process read it?",
-    cause,
-  });
+function withReason<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unreadable";
+    throw fileError(path, `the file cannot be read (${code})`, READ_HINTS[code] ?? NOT_CAPABLE, cause);
+  }
+}
+
+const READ_HINTS: Readonly<Record<string, string>> = {
+  ENOENT: "Nothing is there: is the path right, seen from this process?",
+  EACCES: "This process may not read it: do the file and its folders allow its user?",
+  EPERM: "This process may not read it: do the file and its folders allow its user?",
+  ERR_ACCESS_DENIED: "Node.js runs with --permission: it wants --allow-fs-read for this file",
+};
+const NOT_CAPABLE = "May this process read it? On Deno that is --allow-read with this path";
+
+function fileError(path: string, problem: string, hint: string, cause?: unknown): PolicyLoadError {
+  return new PolicyLoadError(`Cannot load the policy ${path}: ${problem}`, { hint, cause });
 }

@@ -13,7 +13,7 @@ describe.skipIf(!hasBash)(`the completion of bash${REASON}`, () => {
       ["commands", ["de"], ["decrypt"]],
       ["every command", [""], [...new Set(COMMANDS.map((command) => command.name.split(" ")[0] ?? ""))]],
       ["flags in place of a command", ["--"], ["--help", "--version"]],
-      ["commands of two words", ["policy", ""], ["check", "try"]],
+      ["commands of two words", ["policy", ""], ["check", "schema", "try"]],
       ["flags", ["decrypt", "--ci"], ["--ciphertext"]],
       ["flags of commands of two words", ["policy", "try", "--re"], ["--request"]],
       ["all flags", ["attest", "--"], [

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { decodeBase64 } from "../../mod.ts";
+import { cedarSchema, DEFAULT_ATTRIBUTES } from "../../lib/policy/mod.ts";
 import { runChild } from "./child.ts";
 import { runHere } from "./terminal_double.ts";
 
@@ -46,6 +47,13 @@ describe("policy", () => {
     runHere(["policy", "check", join(folder, name), ...more]);
   const tryOut = (name: string, request: unknown, ...more: readonly string[]) =>
     runHere(["policy", "try", join(folder, name), "--request", JSON.stringify(request), ...more]);
+
+  test("schema prints what policies are checked against, with the attributes that are declared", async () => {
+    const { code, stdout } = await runHere(["policy", "schema"]);
+    assert.deepEqual([code, stdout], [0, cedarSchema()]);
+    const { stdout: declared } = await runHere(["policy", "schema", "--attribute", "tier=Long"]);
+    assert.equal(declared, cedarSchema({ ...DEFAULT_ATTRIBUTES, tier: "Long" }));
+  });
 
   describe("check", () => {
     test("says ok of Cedar's policies and of plug-ins", async () => {

@@ -200,11 +200,9 @@ describe("loading a Cedar policy", () => {
         return (error as PolicyLoadError).hint;
       }
     };
-    assert.equal(hintOf(wrong), "Does it fit the schema, which cedarSchema() shows?");
-    assert.equal(
-      hintOf(wrong.repeat(3)),
-      "Does it fit the schema, which cedarSchema() shows? There are 2 more problems",
-    );
+    const hint = "Not every caller has it: ask `principal has tenant && …` first";
+    assert.equal(hintOf(wrong), hint);
+    assert.equal(hintOf(wrong.repeat(3)), `${hint} (one of 3 problems)`);
   });
 
   test("refuses what can never apply, unless warnings are asked for", () => {

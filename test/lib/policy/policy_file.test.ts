@@ -52,19 +52,22 @@ describe("loadPolicyFile()", () => {
     for (
       const [path, message] of [
         [write("c.txt", TENANT_POLICY), /ends neither in/],
-        [join(folder, "absent.cedar"), /cannot be read/],
+        [join(folder, "absent.cedar"), /absent\.cedar: the file cannot be read \(ENOENT\)$/],
         [folder, /ends neither in/],
-        [pipe, /cannot be read/],
+        [pipe, /not a regular file/],
         [write("bad.cedar", new Uint8Array([0xff, 0xfe])), /not UTF-8/],
         [long, /more than 1048576 bytes/],
-        [text, /not a valid WebAssembly module/],
+        [
+          write("wrong.cedar", "permit(principal)"),
+          /^Cannot load the policy wrong\.cedar: .* \(line 1, column/,
+        ],
+        [text, /^Cannot load the plug-in text\.wasm: .*not a valid WebAssembly module/],
       ] as const
     ) {
       assert.throws(() => loadPolicyFile(path), (error: unknown) => {
         assert.ok(error instanceof PolicyLoadError);
         assert.match(error.message, message);
-        assert.ok(!error.message.includes(folder));
-        if (path !== text) assert.equal(error.hint, "Is the path right, and may this process read it?");
+        assert.ok(error.hint.length > 0);
         return true;
       });
     }
