@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { Deadline } from "./deadline.ts";
 import type { Endpoint, TcpEndpoint, UnixEndpoint } from "./endpoint.ts";
 import { ConnectionError } from "./errors.ts";
+import { missingRight } from "./missing_right.ts";
 import { connectVsock } from "./vsock/connect.ts";
 
 /**
@@ -20,17 +21,23 @@ export function openTransport(endpoint: Endpoint, deadline: Deadline): Promise<D
 
 async function openSocket(endpoint: TcpEndpoint | UnixEndpoint, deadline: Deadline): Promise<Duplex> {
   deadline.throwIfPassed();
-  const socket = endpoint.transport === "unix"
-    ? connect({ path: endpoint.path })
-    : connect({ host: endpoint.host, port: endpoint.port, noDelay: true });
+  let socket: Socket | undefined;
   try {
+    // Deno throws at once when it lacks the permission.
+    socket = connectTo(endpoint);
     await deadline.race(connected(socket));
     return socket;
   } catch (error) {
-    socket.destroy();
+    socket?.destroy();
     deadline.throwIfPassed();
     throw unreachable(endpoint, error);
   }
+}
+
+function connectTo(endpoint: TcpEndpoint | UnixEndpoint): Socket {
+  return endpoint.transport === "unix"
+    ? connect({ path: endpoint.path })
+    : connect({ host: endpoint.host, port: endpoint.port, noDelay: true });
 }
 
 function connected(socket: Socket): Promise<void> {
@@ -43,10 +50,35 @@ function connected(socket: Socket): Promise<void> {
 
 function unreachable(endpoint: TcpEndpoint | UnixEndpoint, error: unknown): ConnectionError {
   const where = endpoint.transport === "unix" ? "the unix socket" : `${endpoint.host}:${endpoint.port}`;
-  const reason = error instanceof Error && "code" in error ? ` (${error.code})` : "";
-  return new ConnectionError(`Cannot connect to KMS: ${where} does not answer${reason}`, {
-    hint:
-      "Is a proxy to KMS, or KMS itself, listening there? In an enclave the way out is vsock CID 3, port 8000",
-    cause: error,
-  });
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const right = missingRight(
+    error,
+    endpoint.transport === "tcp" ? `${endpoint.host}:${endpoint.port}` : undefined,
+  );
+  const reason = right === undefined ? code : "permission missing";
+  return new ConnectionError(
+    `Cannot connect to KMS: ${where} does not answer${reason === "" ? "" : ` (${reason})`}`,
+    { hint: right ?? CONNECT_HINTS[code] ?? LISTENS, cause: error },
+  );
 }
+
+const LISTENS =
+  "Is a proxy to KMS, or KMS itself, listening there? In an enclave the way out is vsock CID 3, port 8000";
+const NO_NAMES =
+  "No name is resolved here: an enclave has no network. Its way out is vsock CID 3, port 8000; elsewhere give an address";
+const NO_ROUTE = "There is no network to there: in an enclave the way out is vsock CID 3, port 8000";
+const FORBIDDEN =
+  "The socket is there, and this process may not use it: do its owner and mode allow this user?";
+
+const CONNECT_HINTS: Readonly<Record<string, string>> = {
+  EACCES: FORBIDDEN,
+  EPERM: FORBIDDEN,
+  ENOENT: "There is no such socket: is the path right, and has the proxy made it?",
+  ENOTSOCK: "What is there is no socket: is the path right?",
+  ENOTFOUND: NO_NAMES,
+  EAI_AGAIN: NO_NAMES,
+  EHOSTUNREACH: NO_ROUTE,
+  ENETUNREACH: NO_ROUTE,
+  EMFILE:
+    "This process is out of descriptors: is its limit (ulimit -n) too low, or does something leak them?",
+};

@@ -155,13 +155,27 @@ function checkExpectations(options: VerifyAttestationOptions): Expectations {
     at,
     allowDebug,
     maxAgeMs: checkInteger("maxAgeMs", given.maxAgeMs, age),
-    root: expectedBytes("root", given.root),
+    root: derOf(given.root),
     nonce: expectedBytes("nonce", given.nonce),
     userData: expectedBytes("userData", given.userData),
     publicKey: expectedBytes("publicKey", given.publicKey),
     pcrs: given.pcrs === undefined ? [] : allowedPcrs(given.pcrs),
   };
 }
+
+function derOf(root: unknown): Uint8Array | undefined {
+  const isPem = typeof root === "string" ? root.includes(PEM_BEGIN) : root instanceof Uint8Array &&
+    new TextDecoder().decode(root.subarray(0, MAX_PEM_LEAD)).includes(PEM_BEGIN);
+  if (!isPem) return expectedBytes("root", root);
+  throw new TypeError(
+    "root has to be DER, and this is PEM: decode the base64 between its BEGIN and END lines (decodeBase64)",
+  );
+}
+
+const PEM_BEGIN = "-----BEGIN ";
+
+/** Text may stand before the certificate, in bytes. */
+const MAX_PEM_LEAD = 4096;
 
 function expectedBytes(field: string, value: unknown): Uint8Array | undefined {
   if (value === undefined) return undefined;

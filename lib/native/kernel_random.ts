@@ -9,13 +9,15 @@ import {
   RNDRESEEDCRNG,
 } from "../../ffi/layouts.ts";
 import { Descriptor } from "./descriptor.ts";
-import { cString, errno, libc, systemCallError } from "./libc.ts";
+import { cString, errno, errnoName, libc, systemCallError } from "./libc.ts";
 import { NativeMemory } from "./native_memory.ts";
 
 /** Where the kernel takes random bytes from its programs. */
 export const RANDOM_DEVICE_PATH = "/dev/random";
 
 const MAX_SOURCE_LENGTH = 128;
+
+const FORBIDDEN = /^(?:EACCES|EPERM|EROFS)$/;
 
 /**
  * The kernel's generator of random numbers, to be given bytes. None of its calls waits for anything.
@@ -36,8 +38,11 @@ export class KernelRandom implements Disposable {
   static open(path: string = RANDOM_DEVICE_PATH): KernelRandom {
     const fd = libc().call.open(cString(path), O_WRONLY | O_CLOEXEC, 0);
     if (fd >= 0) return new KernelRandom(new Descriptor(fd));
-    const hint = "Is /dev mounted in this enclave, and may this process write to the device?";
-    throw systemCallError(`open ${path}`, "open", hint);
+    const nativeCode = errno();
+    const hint = FORBIDDEN.test(errnoName(nativeCode))
+      ? "May this process write to the device? Any user may by default: is it seccomp, or the device's mode?"
+      : "Is /dev mounted in this enclave?";
+    throw systemCallError(`open ${path}`, "open", hint, nativeCode);
   }
 
   /**

@@ -30,10 +30,17 @@ function loadLibc(): Libc {
     }
   }
   throw new LibraryLoadError(`Cannot load libc: ${failures.join("; ")}`, {
-    hint: process.platform === "linux"
-      ? "On Deno, is --allow-ffi given, for this path or for all?"
-      : "vsock and the NSM exist on Linux only; elsewhere use the simulator over TCP",
+    hint: process.platform === "linux" ? hintOf(failures) : LINUX_ONLY,
   });
+}
+
+const LINUX_ONLY = "vsock and the NSM exist on Linux only; elsewhere use the simulator over TCP";
+
+function hintOf(failures: readonly string[]): string {
+  const text = failures.join();
+  if (text.includes("permission missing")) return "Deno lacks --allow-ffi, for one of these paths or for all";
+  if (text.includes("koffi was already in use")) return "Load this library before what else uses koffi";
+  return "Is this a Linux with glibc or musl, and does the process run in its own root file system?";
 }
 
 /**
@@ -83,6 +90,7 @@ export function errnoName(code: number): string {
  * @throws {TypeError} When a NUL in the text would cut it short
  */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
+  if (typeof text !== "string") throw new TypeError("A string for C must be a string");
   if (text.includes("\0")) throw new TypeError("A string for C must not contain a NUL");
   return new TextEncoder().encode(`${text}\0`);
 }

@@ -41,8 +41,9 @@ export class NsmDevice implements Disposable {
   static open(path: string = NSM_DEVICE_PATH): NsmDevice {
     const fd = libc().call.open(cString(path), O_RDWR | O_CLOEXEC, 0);
     if (fd >= 0) return new NsmDevice(new Descriptor(fd));
-    throw new AttestationError("UNAVAILABLE", `Cannot open ${path}: open failed with ${errnoName(errno())}`, {
-      hint: "Is this process inside a Nitro Enclave? On a laptop, use the simulator and its `nsm`",
+    const name = errnoName(errno());
+    throw new AttestationError("UNAVAILABLE", `Cannot open ${path}: open failed with ${name}`, {
+      hint: OPEN_HINTS[name] ?? NOT_INSIDE,
     });
   }
 
@@ -92,6 +93,21 @@ export class NsmDevice implements Disposable {
     if (this.#disposed && this.#callsInC === 0) this.#device[Symbol.dispose]();
   }
 }
+
+const NOT_INSIDE = "Is this process inside a Nitro Enclave? On a laptop, use the simulator and its `nsm`";
+const FORBIDDEN =
+  "The device is there, but not for this user: run as root, or let the user read and write it";
+const NO_DESCRIPTORS =
+  "There are no descriptors left: is the limit (ulimit -n) too low, or does something leak them?";
+
+const OPEN_HINTS: Readonly<Record<string, string>> = {
+  EACCES: FORBIDDEN,
+  EPERM: FORBIDDEN,
+  ENODEV: "The kernel has no driver behind it: is the module nsm loaded?",
+  ENXIO: "The kernel has no driver behind it: is the module nsm loaded?",
+  EMFILE: NO_DESCRIPTORS,
+  ENFILE: NO_DESCRIPTORS,
+};
 
 function ioctlFailure(code: number): AttestationError {
   return new AttestationError("UNAVAILABLE", `Cannot ask the NSM: ioctl returned ${code}`, {

@@ -19,8 +19,6 @@ const SONAMES = ["libaws-nitro-enclaves-sdk-c.so.0unstable", "libaws-nitro-encla
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
 
-const LOAD_HINT = "Is the library in the image, for this architecture and libc? `library` names its path";
-
 /** One loaded and initialised library, shared by all its users in the process. */
 interface SharedLibrary {
   readonly sdk: Sdk;
@@ -117,8 +115,28 @@ export function loadSdk(path?: string): Sdk {
     }
   }
   throw new LibraryLoadError(`Cannot load aws-nitro-enclaves-sdk-c: ${failures.join("; ")}`, {
-    hint: LOAD_HINT,
+    hint: loadHint(failures, path),
   });
+}
+
+/** By what was said of the first path that tells something: the usual places are mostly not there. */
+function loadHint(failures: readonly string[], path: string | undefined): string {
+  const text = failures.join("\n");
+  if (text.includes("permission missing")) return "Deno lacks --allow-ffi, for the library's path or for all";
+  if (/symbol \w+ is missing/.test(text)) return "It is another library, or too old: 0.4.2 is known to do";
+  if (/ELF|invalid header|wrong architecture|file too short/.test(text)) {
+    return `It is not built for this architecture (${process.arch}), or no library`;
+  }
+  if (
+    /lib[\w.+-]+\.so[\w.]*: cannot open|Error loading shared library lib/.test(
+      text.replaceAll(path ?? "", ""),
+    )
+  ) {
+    return "What it needs is not in the image, or of another libc: ldd says what it looks for";
+  }
+  return path === undefined
+    ? "Is the library in the image? `library` names its path, and engine direct does without"
+    : "Is the path right, seen from this process, and may it be read?";
 }
 
 /**

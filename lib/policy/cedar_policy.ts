@@ -18,6 +18,7 @@ import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDeci
 import { type PolicySlice, PolicySlices, readScope } from "./policy_slices.ts";
 import { areSamePolicies, loadError, placeOfByte, type ScannedText, scanPolicyText } from "./policy_text.ts";
 import { type AttributeTypes, cedarSchema } from "./schema.ts";
+import { checkWasmEngine } from "./wasm_engine.ts";
 
 /** How a Cedar policy is loaded and run. */
 export interface CedarOptions {
@@ -84,6 +85,7 @@ export function cedarPolicy(text: string, options: CedarOptions = {}): Policy {
     default: DEFAULT_REMEMBERED,
   });
   const source: Source = { text, ...scanPolicyText(text), schema: cedarSchema(attributes) };
+  checkWasmEngine();
   validate(source, onWarning);
   const policy = new CedarPolicy({ ...source, slices: slice(source) }, fuel, remembered);
   return Object.freeze({ name, decide: (facts: PolicyFacts) => policy.decide(facts) });

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { PolicyLoadError } from "../errors.ts";
 
 /** A compiled module: opaque. */
 export type WasmModule = { readonly __wasm: "module" };
@@ -48,5 +49,13 @@ interface WasmEngine {
   validate(bytes: Uint8Array<ArrayBuffer>): boolean;
 }
 
-/** The runtime's own. */
+/** The runtime's own; there is none where it was switched off. */
 export const wasmEngine: WasmEngine = (globalThis as unknown as { WebAssembly: WasmEngine }).WebAssembly;
+
+/** @throws {PolicyLoadError} When the runtime was started without WebAssembly */
+export function checkWasmEngine(): void {
+  if (wasmEngine !== undefined) return;
+  throw new PolicyLoadError("Cannot load the policy: this runtime has no WebAssembly", {
+    hint: "Policies run in WebAssembly: is it switched off, by --jitless or --disable-wasm?",
+  });
+}

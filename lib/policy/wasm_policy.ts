@@ -4,6 +4,7 @@ import { canaryFacts, POLICY_ACTIONS, type PolicyFacts, serialisedFacts } from "
 import { FUEL_EXPORT, meter, type MeterRules } from "./meter.ts";
 import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
 import {
+  checkWasmEngine,
   wasmEngine,
   type WasmExports,
   type WasmGlobal,
@@ -126,6 +127,7 @@ interface PluginExports extends WasmExports {
 
 function compile(bytes: Uint8Array, maxMemoryPages: number): WasmModule {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("The plug-in must be a Uint8Array");
+  checkWasmEngine();
   if (bytes.length > MAX_MODULE_BYTES) {
     throw loadError(`it has ${bytes.length} bytes, and may have ${MAX_MODULE_BYTES}`);
   }

@@ -8,8 +8,9 @@ import { Deadline } from "../../lib/deadline.ts";
 import { ConnectionError } from "../../lib/errors.ts";
 import { openTransport } from "../../lib/transport.ts";
 
-const HINT =
+const LISTENS =
   "Is a proxy to KMS, or KMS itself, listening there? In an enclave the way out is vsock CID 3, port 8000";
+const NO_SOCKET = "There is no such socket: is the path right, and has the proxy made it?";
 
 describe("openTransport()", () => {
   const folder = mkdtempSync(join(tmpdir(), "enclave-kms-transport-"));
@@ -59,18 +60,19 @@ describe("openTransport()", () => {
     const freePort = (closed.address() as { port: number }).port;
     await new Promise((resolve) => closed.close(resolve));
     const cases = [
-      [{ transport: "unix", path: absent }, "the unix socket does not answer (ENOENT)"],
+      [{ transport: "unix", path: absent }, "the unix socket does not answer (ENOENT)", NO_SOCKET],
       [
         { transport: "tcp", host: "127.0.0.1", port: freePort },
         `127.0.0.1:${freePort} does not answer (ECONNREFUSED)`,
+        LISTENS,
       ],
     ] as const;
-    for (const [endpoint, what] of cases) {
+    for (const [endpoint, what, hint] of cases) {
       using deadline = new Deadline("test", 10_000);
       await assert.rejects(openTransport(endpoint, deadline), (error: unknown) => {
         assert.ok(error instanceof ConnectionError);
         assert.equal(error.message, `Cannot connect to KMS: ${what}`);
-        assert.equal(error.hint, HINT);
+        assert.equal(error.hint, hint);
         assert.ok(error.cause instanceof Error);
         return true;
       });

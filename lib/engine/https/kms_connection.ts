@@ -43,6 +43,8 @@ export interface KmsAnswer {
   readonly status: number;
   /** The `x-amzn-requestid` header. */
   readonly requestId: string | undefined;
+  /** The `content-type` header. */
+  readonly contentType?: string | undefined;
   /** The `date` header, milliseconds since 1970 in whole seconds, if it is there and in HTTP's form. */
   readonly dateMs: number | undefined;
   /** At most {@link MAX_ANSWER_BYTES}. */
@@ -215,6 +217,7 @@ function toAnswer({ headers, statusCode = 0 }: IncomingMessage, body: KmsAnswer[
   return {
     status: statusCode,
     requestId: typeof requestId === "string" ? requestId : undefined,
+    contentType: headers["content-type"],
     dateMs: parseDate(headers.date),
     body,
   };

@@ -11,7 +11,8 @@ import type { KmsAnswer } from "./kms_connection.ts";
  *
  * @param operation Such as `Decrypt`
  * @param answer With a status other than 200
- * @returns The error; `kmsCode` is `UnknownError` if the answer is not in KMS's form
+ * @returns The error; `kmsCode` is `UnknownError` if the answer is not in KMS's form: then the message has the status
+ *   and the media type, and the hint says who may have answered instead
  */
 export function kmsError(operation: string, answer: KmsAnswer): KmsError {
   const { code, text } = parseRefusal(answer.body);
@@ -19,8 +20,11 @@ export function kmsError(operation: string, answer: KmsAnswer): KmsError {
   const retryable = httpStatus >= 500 || httpStatus === 429 || RETRYABLE.test(code);
   const shown = shownText(code, text);
   const what = operation.replaceAll(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
-  return new KmsError(`Cannot ${what}: KMS answered ${code}${shown === "" ? "" : `: ${shown}`}`, {
-    hint: isClockError(text) ? WRONG_CLOCK : HINTS[code] ?? (retryable ? ITS_SIDE : UNKNOWN),
+  const isForeign = code === UNKNOWN_CODE;
+  const said = isForeign ? foreign(answer) : `KMS answered ${code}${shown === "" ? "" : `: ${shown}`}`;
+  const hint = isForeign ? foreignHint(answer) : HINTS[code] ?? (retryable ? ITS_SIDE : UNKNOWN);
+  return new KmsError(`Cannot ${what}: ${said}`, {
+    hint: isClockError(text) ? WRONG_CLOCK : hint,
     kmsCode: code,
     requestId: cleanRequestId(requestId),
     httpStatus,
@@ -28,6 +32,32 @@ export function kmsError(operation: string, answer: KmsAnswer): KmsError {
     credentialsRefused: isCredentialsRefusal(answer),
   });
 }
+
+/** What KMS's exception is called when the answer has none. */
+const UNKNOWN_CODE = "UnknownError";
+
+/** Never the body: whoever answered may have put in it what was asked. */
+function foreign({ status, contentType }: KmsAnswer): string {
+  const [type = "without a media type"] = /^[\w.+-]{1,40}\/[\w.+-]{1,60}/.exec(contentType ?? "") ?? [];
+  return `status ${status} (${type}) and no error of KMS's`;
+}
+
+function foreignHint({ status, requestId }: KmsAnswer): string {
+  if (requestId !== undefined) return "KMS's front end answered, and not KMS: a later try may succeed";
+  if (status >= 300 && status < 400) return `${SOMETHING_ELSE} KMS redirects nobody`;
+  if (status === 403 || status === 401 || status === 407) {
+    return `${SOMETHING_ELSE} One that inspects TLS refused it`;
+  }
+  if (status === 429) return `${SOMETHING_ELSE} It limits the rate`;
+  if (status >= 500) {
+    return `${SOMETHING_ELSE} A load balancer that cannot reach KMS answers so: a later try may succeed`;
+  }
+  return SOMETHING_ELSE;
+}
+
+const SOMETHING_ELSE =
+  "Something answers in KMS's place, under a certificate that is trusted: where does the " +
+  "endpoint lead?";
 
 /**
  * @param answer Whatever its status
@@ -131,7 +161,7 @@ const HINTS: Readonly<Record<string, string>> = {
 function parseRefusal(body: Uint8Array): { readonly code: string; readonly text: string } {
   const refusal = parseObject(body);
   const type = typeof refusal["__type"] === "string" ? refusal["__type"] : "";
-  const code = /^(?:[\w.]{1,100}#)?([A-Za-z]\w{0,99})(?::|$)/.exec(type)?.[1] ?? "UnknownError";
+  const code = /^(?:[\w.]{1,100}#)?([A-Za-z]\w{0,99})(?::|$)/.exec(type)?.[1] ?? UNKNOWN_CODE;
   const text = refusal["message"] ?? refusal["Message"];
   return { code, text: typeof text === "string" ? text : "" };
 }

@@ -75,6 +75,16 @@ describe.skipIf(!HAS_VECTORS)(`verifyAttestation() of genuine documents${SKIPPED
     await verifyAttestation(document, { at, allowDebug: true });
   });
 
+  test("says that a root in PEM is PEM", async () => {
+    const pem = `root:\n-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n`;
+    for (const root of [pem, new TextEncoder().encode(pem)]) {
+      await assert.rejects(verifyAttestation(new Uint8Array(1), { root: root as Uint8Array }), {
+        name: "TypeError",
+        message: /^root has to be DER, and this is PEM/,
+      });
+    }
+  });
+
   test("refuses it under another root", async () => {
     const document = production();
     const root = readVector("aws-nitro-enclaves-root-g1.der");

@@ -11,6 +11,7 @@ import { NsmDevice } from "../../../lib/native/nsm_device.ts";
 import { SUPERVISED_VARIABLE } from "../../../sim/instruments.ts";
 import { isDisposed } from "../../support/disposed.ts";
 import { type Enclave, startEnclave } from "../../support/engines.ts";
+import { fixErrno, replaceCalls } from "./replaced_calls.ts";
 
 const unsupervised = process.env[SUPERVISED_VARIABLE] === undefined;
 const REASON = unsupervised ? " (skipped: no /dev/nsm: run through npm test, with a C compiler)" : "";
@@ -94,5 +95,26 @@ describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
       return true;
     });
     assert.throws(() => NsmDevice.open("/dev/\0nsm"), TypeError);
+  });
+
+  test("a device that may not be opened, and one that cannot be, have hints of their own", () => {
+    for (
+      const [code, name, hint] of [
+        [13, "EACCES", /^The device is there, but not for this user: run as root/],
+        [1, "EPERM", /^The device is there, but not for this user: run as root/],
+        [19, "ENODEV", /^The kernel has no driver behind it/],
+        [24, "EMFILE", /^There are no descriptors left/],
+        [2, "ENOENT", /^Is this process inside a Nitro Enclave\?/],
+      ] as const
+    ) {
+      using _open = replaceCalls({ open: () => -1 });
+      using _errno = fixErrno(code);
+      assert.throws(() => NsmDevice.open(), (error) => {
+        assert.ok(error instanceof AttestationError);
+        assert.equal(error.message, `Cannot open /dev/nsm: open failed with ${name}`);
+        assert.match(error.hint, hint);
+        return true;
+      });
+    }
   });
 });

@@ -89,11 +89,33 @@ describe("kmsError()", () => {
   });
 
   test("names other operations in words", () => {
-    const answer = { status: 400, requestId: undefined, dateMs: undefined, body: new Uint8Array() };
+    const body = new TextEncoder().encode('{"__type":"NotFoundException"}');
+    const answer = { status: 400, requestId: undefined, dateMs: undefined, body };
     assert.equal(
       kmsError("GenerateDataKey", answer).message,
-      "Cannot generate data key: KMS answered UnknownError",
+      "Cannot generate data key: KMS answered NotFoundException",
     );
+  });
+
+  test("names status and media type of an answer that is not KMS's, never its text, and who may have made it", () => {
+    const secret = "c2VjcmV0";
+    const body = new TextEncoder().encode(`<html>${secret}</html>`);
+    for (
+      const [status, contentType, requestId, said, hint] of [
+        [302, "text/html; charset=utf-8", undefined, "status 302 (text/html)", /KMS redirects nobody$/],
+        [403, "text/html", undefined, "status 403 (text/html)", /One that inspects TLS refused it$/],
+        [429, "text/plain", undefined, "status 429 (text/plain)", /It limits the rate$/],
+        [502, "text/html", undefined, "status 502 (text/html)", /A load balancer that cannot reach KMS/],
+        [503, undefined, "4f1c-1", "status 503 (without a media type)", /^KMS's front end answered/],
+        [400, secret, undefined, "status 400 (without a media type)", /^Something answers in KMS's place/],
+      ] as const
+    ) {
+      const error = kmsError("Decrypt", { status, contentType, requestId, dateMs: undefined, body });
+      assert.equal(error.message, `Cannot decrypt: ${said} and no error of KMS's`);
+      assert.match(error.hint, hint);
+      assert.deepEqual([error.kmsCode, error.httpStatus], ["UnknownError", status]);
+      assert.ok(!inspect(error).includes(secret));
+    }
   });
 
   test("shows what KMS says of principals and keys, whichever way it spells the field", () => {

@@ -1,0 +1,31 @@
+/** Node.js's flags, by the permission that its error names. */
+const NODE_FLAGS: Readonly<Record<string, string>> = {
+  FileSystemRead: "--allow-fs-read",
+  FileSystemWrite: "--allow-fs-write",
+  Net: "--allow-net",
+  WorkerThreads: "--allow-worker",
+  ChildProcess: "--allow-child-process",
+  Addon: "--allow-addons",
+  FFI: "--allow-ffi",
+};
+
+/**
+ * Says which permission of the runtime's is missing, if that is why something failed.
+ *
+ * @param error What was thrown
+ * @param resource What it is wanted for, as the flag names it, such as `127.0.0.1:8000`
+ * @returns The flag to run with; undefined when it failed for another reason
+ */
+export function missingRight(error: unknown, resource?: string): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const value = resource === undefined ? "" : `=${resource}`;
+  if (error.name === "NotCapable") {
+    const [flag = "the permission it names"] = /--[a-z][a-z-]+/.exec(error.message) ?? [];
+    return `Deno lacks a permission: run it with ${flag}${flag.startsWith("--") ? value : ""}`;
+  }
+  const { code, permission } = error as { readonly code?: unknown; readonly permission?: unknown };
+  if (code === "ERR_DLOPEN_DISABLED") return "Node.js runs with --permission: it wants --allow-addons";
+  if (code !== "ERR_ACCESS_DENIED") return undefined;
+  const flag = NODE_FLAGS[String(permission)];
+  return `Node.js runs with --permission: it wants ${flag ?? "one more --allow flag"}`;
+}
