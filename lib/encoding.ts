@@ -5,6 +5,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { checkFields } from "./checks.ts";
 import { allocateOffHeap } from "./secret_bytes.ts";
 
 /** How to decode. */
@@ -49,9 +50,10 @@ export function encodeBase64(data: Uint8Array): string {
  * ```
  */
 export function decodeBase64(text: string, options: DecodeOptions = {}): Uint8Array<ArrayBuffer> {
+  const checked = checkFields("decode options", options, DECODE_FIELDS);
   const length = canonicalBase64Length(text);
-  if (length === undefined) throw malformed("canonical base64", options.field);
-  const target = targetFor(length, options);
+  if (length === undefined) throw malformed("canonical base64", checked.field);
+  const target = targetFor(length, checked);
   if (typeof target.setFromBase64 === "function") target.setFromBase64(text);
   else asBuffer(target).write(text, "base64");
   return target;
@@ -90,14 +92,17 @@ export function encodeHex(data: Uint8Array): string {
  * ```
  */
 export function decodeHex(text: string, options: DecodeOptions = {}): Uint8Array<ArrayBuffer> {
+  const checked = checkFields("decode options", options, DECODE_FIELDS);
   if (typeof text !== "string" || text.length % 2 !== 0 || /[^0-9A-Fa-f]/.test(text)) {
-    throw malformed("hex", options.field);
+    throw malformed("hex", checked.field);
   }
-  const target = targetFor(text.length / 2, options);
+  const target = targetFor(text.length / 2, checked);
   if (typeof target.setFromHex === "function") target.setFromHex(text);
   else asBuffer(target).write(text, "hex");
   return target;
 }
+
+const DECODE_FIELDS = ["field", "into"];
 
 // The last digit before the padding, where the bits that carry no data are zero.
 const LAST_DIGIT = [undefined, "AEIMQUYcgkosw048", "AQgw"] as const;
@@ -114,6 +119,7 @@ function canonicalBase64Length(text: string): number | undefined {
 
 function targetFor(length: number, { field, into }: DecodeOptions): Uint8Array<ArrayBuffer> {
   if (into === undefined) return allocateOffHeap(length);
+  if (!(into instanceof Uint8Array)) throw new TypeError("into must be a Uint8Array");
   if (into.length < length) {
     throw new RangeError(`Cannot decode ${field ?? "text"}: ${length} bytes do not fit into ${into.length}`);
   }
@@ -122,6 +128,7 @@ function targetFor(length: number, { field, into }: DecodeOptions): Uint8Array<A
 
 // A view, not a copy: Buffer.from(data) would copy into the pool that all Buffers share.
 function asBuffer(data: Uint8Array): Buffer {
+  if (!(data instanceof Uint8Array)) throw new TypeError("Cannot encode: expected a Uint8Array");
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
 

@@ -1,3 +1,5 @@
+import { checkFields } from "./checks.ts";
+
 /** Which of KMS's host names to use. */
 export interface KmsHostNameOptions {
   /** The endpoint with FIPS 140 validated modules. Default: false. */
@@ -20,7 +22,8 @@ export interface KmsHostNameOptions {
  */
 export function kmsHostName(region: string, options: KmsHostNameOptions = {}): string {
   checkRegion(region);
-  return `kms${options.fips === true ? "-fips" : ""}.${region}.${dnsSuffix(region)}`;
+  const { fips } = checkFields("options of kmsHostName", options, ["fips"]);
+  return `kms${fips === true ? "-fips" : ""}.${region}.${dnsSuffix(region)}`;
 }
 
 /**

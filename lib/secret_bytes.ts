@@ -24,8 +24,10 @@ export class SecretBytes implements Disposable {
    * Takes ownership of `bytes`: they are overwritten with zeros on dispose.
    *
    * @param bytes The secret, of any length, backed by an ArrayBuffer of its own
+   * @throws {TypeError} When it is no Uint8Array
    */
   constructor(bytes: Uint8Array<ArrayBuffer>) {
+    checkBytes(bytes);
     this.#bytes = bytes;
   }
 
@@ -34,8 +36,10 @@ export class SecretBytes implements Disposable {
    *
    * @param bytes The secret to copy, of any length
    * @returns The owner of the copy
+   * @throws {TypeError} When it is no Uint8Array
    */
   static copyOf(bytes: Uint8Array): SecretBytes {
+    checkBytes(bytes);
     const copy = allocateOffHeap(bytes.length);
     copy.set(bytes);
     return new SecretBytes(copy);
@@ -97,4 +101,8 @@ export class SecretBytes implements Disposable {
  */
 export function allocateOffHeap(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(length));
+}
+
+function checkBytes(bytes: unknown): void {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("SecretBytes holds a Uint8Array and nothing else");
 }

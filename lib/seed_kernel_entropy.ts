@@ -102,6 +102,9 @@ export async function seedKernelEntropy(
   options: SeedKernelEntropyOptions = {},
 ): Promise<KernelEntropy> {
   const { byteLength, devicePath, sourcePath, signal, timeoutMs } = checkOptions(options);
+  if (nsm !== undefined && typeof nsm?.getRandom !== "function") {
+    throw new TypeError("nsm must be an NsmClient, or undefined where there is none");
+  }
   const source = readHardwareSource(sourcePath);
   if (source === NSM_HARDWARE_SOURCE) return nothingDone("nsm-source", source);
   if (nsm === undefined) return nothingDone("no-nsm", source);

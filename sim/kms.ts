@@ -2,7 +2,7 @@ import { checkFields } from "../lib/checks.ts";
 import { SimulatedClock } from "./clock.ts";
 import type { FaultTimes } from "./fault_queue.ts";
 import type { SimulatedCredentials } from "./kms_credentials.ts";
-import { faultScope, type KmsFault } from "./kms_faults.ts";
+import { FAULTS, faultScope, type KmsFault } from "./kms_faults.ts";
 import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
 import { KmsInput } from "./kms_input.ts";
 import type { KmsOutput } from "./kms_key_use.ts";
@@ -13,6 +13,8 @@ import type { ReleaseOptions } from "./kms_release.ts";
 import { KmsService, type LoggedRequest, type Tampering } from "./kms_service.ts";
 import type { ServerCertificate, TlsAuthority } from "./tls_certificates.ts";
 import { type ListenAddress, TlsServer } from "./tls_server.ts";
+
+const KEY_FIELDS = ["spec", "usage", "origin", "alias", "policy", "state"];
 
 /** How the simulated KMS is set up. */
 export interface SimulatedKmsOptions extends ReleaseOptions {
@@ -107,7 +109,8 @@ export class SimulatedKms implements AsyncDisposable {
    * @param options Kind, alias, policy and state
    */
   createKey(options: CreateKeyOptions = {}): Promise<SimulatedKey> {
-    return this.#service.keys.create(options);
+    const checked = checkFields("key options", options, KEY_FIELDS);
+    return this.#service.keys.create(checked);
   }
 
   /**
@@ -216,6 +219,9 @@ export class SimulatedKms implements AsyncDisposable {
    * @throws {RangeError} When `times` is not a whole number above 0
    */
   async injectFault(fault: KmsFault, options: FaultTimes = {}): Promise<void> {
+    if (!FAULTS.some((known) => known.fault.kind === fault?.kind)) {
+      throw new TypeError("A fault must have a kind of the simulated KMS: FAULTS has one of each");
+    }
     if (faultScope(fault) === "listener") return await this.#closeServers();
     this.#service.faults.add(fault, options);
   }

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { decode } from "cbor2";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
-import { checkFields } from "../lib/checks.ts";
+import { checkFields, checkInteger } from "../lib/checks.ts";
 import { decodeHex, encodeHex } from "../lib/encoding.ts";
 import { AttestationError, DisposedError } from "../lib/errors.ts";
 import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../lib/pcrs.ts";
@@ -116,7 +116,7 @@ export class SoftwareNsm implements NsmTransport {
    * @returns The register's value as lowercase hex, as key policies write it
    */
   pcr(index: number): string {
-    return encodeHex(this.#pcrs.describe(index).data);
+    return encodeHex(this.#pcrs.describe(checkInteger("index", index, { min: 0, max: 31 })).data);
   }
 
   /**

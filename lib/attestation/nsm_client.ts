@@ -86,8 +86,10 @@ export class NsmClient implements Disposable {
    * Asks a module over a way of the caller's; {@link NsmClient.open} is the enclave's own.
    *
    * @param transport The way to the module; not owned, and so not disposed with the client
+   * @throws {TypeError} When it is none
    */
   constructor(transport: NsmTransport) {
+    if (typeof transport?.exchange !== "function") throw new TypeError("transport must be an NsmTransport");
     this.#transport = transport;
   }
 

@@ -112,6 +112,9 @@ export class SessionKey implements Disposable {
    */
   static async create(nsm: Attester, options: SessionKeyOptions = {}): Promise<SessionKey> {
     const { nonce, userData } = checkFields("options of SessionKey.create", options, ["nonce", "userData"]);
+    if (typeof nsm?.attest !== "function") {
+      throw new TypeError("nsm must be an NsmClient, or attest as it does");
+    }
     const keys = await SUITE.GenerateKeyPair(false);
     const point = await SUITE.SerializePublicKey(keys.publicKey);
     const document = new Uint8Array(
@@ -182,6 +185,7 @@ export async function sealTo(
   const { context, ...expected } = Object.fromEntries(checkRecord("The options of sealTo", options)) as
     & SealContext
     & VerifyAttestationOptions;
+  if (!(document instanceof Uint8Array)) throw new TypeError("The document must be a Uint8Array");
   const aad = checkContext(context);
   const bytes = secret instanceof SecretBytes ? secret.bytes : secret;
   if (!(bytes instanceof Uint8Array)) throw new TypeError("The secret must be a Uint8Array or SecretBytes");

@@ -6,7 +6,7 @@ import { checkStreamCall } from "./encrypt_stream.ts";
 import { checkExpectedContext, type EncryptionContext, expectContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import { openFrame } from "./frames.ts";
-import { type DataKeyOpener, expectDataKey, isKeyArn } from "./key_client.ts";
+import { checkKeyClient, type DataKeyOpener, expectDataKey, isKeyArn } from "./key_client.ts";
 import { MessageCipher } from "./message_cipher.ts";
 import {
   type EncryptedDataKey,
@@ -85,6 +85,7 @@ const FIELDS = ["keyId", "encryptionContext", "maxFrameBytes", ...CALL_FIELDS];
  * ```
  */
 export function decryptStream(client: DataKeyOpener, options: DecryptStreamOptions): EnvelopeStream {
+  checkKeyClient(client, "decrypt");
   const checked = checkOptions(options);
   return pullStream(decryption(client, checked), checked.signal);
 }

@@ -23,7 +23,7 @@ import { allocateOffHeap, SecretBytes } from "../secret_bytes.ts";
 import { checkMessageContext, type EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import { sealFrame } from "./frames.ts";
-import { type DataKeySource, expectDataKey, isKeyArn } from "./key_client.ts";
+import { checkKeyClient, type DataKeySource, expectDataKey, isKeyArn } from "./key_client.ts";
 import { MessageCipher } from "./message_cipher.ts";
 import { concat, encodeHeader, KEY_BYTES, KMS_PROVIDER_ID, TAG_BYTES } from "./message_header.ts";
 import { type EnvelopeStream, pullStream, type Transformation } from "./pull_stream.ts";
@@ -89,6 +89,7 @@ const FIELDS = ["keyId", "encryptionContext", "frameBytes", ...CALL_FIELDS];
  * ```
  */
 export function encryptStream(client: DataKeySource, options: EncryptStreamOptions): EnvelopeStream {
+  checkKeyClient(client, "generateDataKey");
   const checked = checkOptions(options);
   return pullStream(encryption(client, checked), checked.signal);
 }

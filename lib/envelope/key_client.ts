@@ -33,6 +33,17 @@ export interface DataKeyOpener {
   ): Promise<SecretBytes>;
 }
 
+/**
+ * @param client What the caller gave
+ * @param method What it is needed for
+ * @throws {TypeError} When it cannot do that
+ */
+export function checkKeyClient(client: unknown, method: "decrypt" | "generateDataKey"): void {
+  const isClient = typeof client === "object" && client !== null &&
+    typeof (client as Readonly<Record<string, unknown>>)[method] === "function";
+  if (!isClient) throw new TypeError(`client must be a KmsClient, or have its ${method}()`);
+}
+
 const KEY_ARN = /^arn:[\w-]+:kms:[\w-]+:\w+:key\/[\w-]+$/;
 
 /** Whether it names one key, in full: no alias, and no id that means another key in another account. */

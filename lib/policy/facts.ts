@@ -196,6 +196,7 @@ export function decryptFacts(
   request: DecryptParts,
   circumstances: Pick<FactParts, "caller" | "region" | "pcrs" | "time" | "recentCount">,
 ): PolicyFacts {
+  if (typeof request !== "object" || request === null) throw new TypeError("The request must be an object");
   const { ciphertext, keyId, encryptionContext } = request;
   return makeFacts({ ...circumstances, action: "Decrypt", ciphertext, keyId, encryptionContext });
 }

@@ -77,8 +77,10 @@ export class PolicyHolder implements Policy {
    * Holds a first policy.
    *
    * @param initial Default: deny all
+   * @throws {TypeError} When it is no policy
    */
   constructor(initial: Policy = denyAll) {
+    if (typeof initial?.decide !== "function") throw new TypeError("A policy must have a name and decide()");
     this.#current = initial;
   }
 

@@ -1,0 +1,208 @@
+/**
+ * Wrong arguments to every public function: each is refused by an error of ours that names what is wrong, and none
+ * by a raw error of the runtime.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { afterAll, beforeAll, describe, test } from "#test";
+import * as api from "../../mod.ts";
+import * as attestation from "../../lib/attestation/mod.ts";
+import * as policy from "../../lib/policy/mod.ts";
+import * as sim from "../../sim/mod.ts";
+
+/** What people pass by mistake. */
+const WRONG: readonly unknown[] = [
+  undefined,
+  null,
+  7,
+  "text",
+  true,
+  [],
+  {},
+  new Map(),
+  () => {},
+  Symbol("s"),
+];
+
+/** What a raw error says: nobody wrote it for the caller. */
+const RAW = new RegExp(
+  "^Cannot (?:read properties|set properties|convert|destructure|use 'in'|mix)|is not (?:a function|iterable|a constructor|an object)|" +
+    'undefined \\(reading|null \\(reading|The "[\\w.]+" argument|Invalid (?:array|typed array) length|' +
+    "Cannot access|private (?:member|field)|Object prototype|from an object whose class",
+);
+
+/** A public function with one argument that is wrong; the others are right. */
+type Call = (wrong: unknown) => unknown;
+
+interface World {
+  readonly client: api.KmsClient;
+  readonly simulator: sim.Simulator;
+  readonly nsm: sim.SoftwareNsm;
+  readonly module: api.NsmClient;
+  readonly session: api.SessionKey;
+  readonly facts: policy.PolicyFacts;
+}
+
+let world: World;
+
+const KEY = "alias/a";
+const at = <T>(value: unknown): T => value as T;
+
+/** By name: what is called, and with which of the wrong things it may work all the same. */
+const CALLS: Readonly<Record<string, readonly [call: Call, fine?: (wrong: unknown) => boolean]>> = {
+  "kmsDecrypt()": [(wrong) => api.kmsDecrypt(at(wrong))],
+  "KmsClient.open()": [(wrong) => api.KmsClient.open(at(wrong))],
+  "client.decrypt()": [(wrong) => world.client.decrypt(at(wrong))],
+  "client.decrypt() ciphertext": [(wrong) => world.client.decrypt({ ciphertext: at(wrong) })],
+  "client.encrypt()": [(wrong) => world.client.encrypt(at(wrong))],
+  "client.encrypt() plaintext": [(wrong) => world.client.encrypt({ keyId: KEY, plaintext: at(wrong) })],
+  "client.generateDataKey()": [(wrong) => world.client.generateDataKey(at(wrong))],
+  "client.generateDataKeyPair()": [(wrong) => world.client.generateDataKeyPair(at(wrong))],
+  "client.generateRandom()": [(wrong) => world.client.generateRandom(at(wrong))],
+  "client.deriveSharedSecret()": [(wrong) => world.client.deriveSharedSecret(at(wrong))],
+  "client.dryRun() operation": [(wrong) => world.client.dryRun(at<"decrypt">(wrong), at({}))],
+  "client.dryRun() request": [(wrong) => world.client.dryRun("decrypt", at(wrong))],
+  "kmsHostName()": [(wrong) => api.kmsHostName(at(wrong))],
+  "kmsHostName() options": [(wrong) => api.kmsHostName("eu-west-1", at(wrong)), isUnsetOrEmpty],
+  "encryptStream() client": [(wrong) => api.encryptStream(at(wrong), { keyId: KEY })],
+  "encryptStream() options": [(wrong) => api.encryptStream(world.client, at(wrong))],
+  "decryptStream() client": [(wrong) => api.decryptStream(at(wrong), { keyId: KEY })],
+  "decryptStream() options": [(wrong) => api.decryptStream(world.client, at(wrong))],
+  "encryptFile() client": [(wrong) => api.encryptFile(at(wrong), { from: "/a", to: "/b", keyId: KEY })],
+  "encryptFile() options": [(wrong) => api.encryptFile(world.client, at(wrong))],
+  "decryptFile() client": [(wrong) => api.decryptFile(at(wrong), { from: "/a", to: "/b", keyId: KEY })],
+  "decryptFile() options": [(wrong) => api.decryptFile(world.client, at(wrong))],
+  "decodeBase64()": [(wrong) => api.decodeBase64(at(wrong)), (wrong) => wrong === "text"],
+  "decodeBase64() options": [(wrong) => api.decodeBase64("AA==", at(wrong)), isUnsetOrEmpty],
+  "encodeBase64()": [(wrong) => api.encodeBase64(at(wrong))],
+  "decodeHex()": [(wrong) => api.decodeHex(at(wrong))],
+  "encodeHex()": [(wrong) => api.encodeHex(at(wrong))],
+  "new SecretBytes()": [(wrong) => new api.SecretBytes(at(wrong))],
+  "SecretBytes.copyOf()": [(wrong) => api.SecretBytes.copyOf(at(wrong))],
+  "NsmClient.open()": [(wrong) => api.NsmClient.open(at(wrong)), (wrong) => wrong === undefined],
+  "new NsmClient()": [(wrong) => new api.NsmClient(at(wrong))],
+  "nsm.attest()": [(wrong) => world.module.attest(at(wrong)), isUnsetOrEmpty],
+  "nsm.attest() nonce": [
+    (wrong) => world.module.attest({ nonce: at(wrong) }),
+    (wrong) => wrong === undefined,
+  ],
+  "nsm.describePcr()": [(wrong) => world.module.describePcr(at(wrong)), (wrong) => wrong === 7],
+  "nsm.extendPcr() index": [(wrong) => world.module.extendPcr(at(wrong), new Uint8Array(1))],
+  "nsm.extendPcr() data": [(wrong) => world.module.extendPcr(16, at(wrong))],
+  "nsm.lockPcr()": [(wrong) => world.module.lockPcr(at(wrong))],
+  "nsm.lockPcrs()": [(wrong) => world.module.lockPcrs(at(wrong)), (wrong) => wrong === 7],
+  "seedKernelEntropy()": [(wrong) => api.seedKernelEntropy(at(wrong)), (wrong) => wrong === undefined],
+  "seedKernelEntropy() options": [(wrong) => api.seedKernelEntropy(undefined, at(wrong)), isUnsetOrEmpty],
+  "decodeAttestationDocument()": [(wrong) => attestation.decodeAttestationDocument(at(wrong))],
+  "verifyAttestation()": [(wrong) => attestation.verifyAttestation(at(wrong))],
+  "verifyAttestation() options": [(wrong) => attestation.verifyAttestation(new Uint8Array(1), at(wrong))],
+  "verifyAttestation() root": [
+    (wrong) => attestation.verifyAttestation(new Uint8Array(1), { root: at(wrong) }),
+  ],
+  "sealTo() document": [(wrong) => attestation.sealTo(at(wrong), new Uint8Array(1), { pcrs: { 0: "00" } })],
+  "sealTo() secret": [(wrong) => attestation.sealTo(new Uint8Array(1), at(wrong), { pcrs: { 0: "00" } })],
+  "sealTo() options": [(wrong) => attestation.sealTo(new Uint8Array(1), new Uint8Array(1), at(wrong))],
+  "SessionKey.create()": [(wrong) => attestation.SessionKey.create(at(wrong))],
+  "SessionKey.create() options": [
+    (wrong) => attestation.SessionKey.create(world.nsm, at(wrong)),
+    isUnsetOrEmpty,
+  ],
+  "session.open()": [(wrong) => world.session.open(at(wrong))],
+  "session.open() context": [(wrong) => world.session.open(new Uint8Array(200), at(wrong))],
+  "cedarPolicy()": [(wrong) => policy.cedarPolicy(at(wrong))],
+  "cedarPolicy() options": [
+    (wrong) => policy.cedarPolicy("permit(principal, action, resource);", at(wrong)),
+    isUnsetOrEmpty,
+  ],
+  "cedarSchema()": [(wrong) => policy.cedarSchema(at(wrong)), isUnsetOrEmpty],
+  "wasmPolicy()": [(wrong) => policy.wasmPolicy(at(wrong))],
+  "wasmPolicy() options": [(wrong) => policy.wasmPolicy(new Uint8Array(8), at(wrong))],
+  "loadPolicyFile()": [(wrong) => policy.loadPolicyFile(at(wrong))],
+  "loadPolicyFile() options": [(wrong) => policy.loadPolicyFile("/none.cedar", at(wrong))],
+  "new PolicyHolder()": [(wrong) => new policy.PolicyHolder(at(wrong)), (wrong) => wrong === undefined],
+  "makeFacts()": [(wrong) => policy.makeFacts(at(wrong))],
+  "decryptFacts()": [(wrong) => policy.decryptFacts(at(wrong), at({}))],
+  "serialisedFacts()": [(wrong) => policy.serialisedFacts(at(wrong))],
+  "allOf()": [(wrong) => policy.allOf(at(wrong))],
+  "anyOf()": [(wrong) => policy.anyOf(at(wrong))],
+  "new RateCounter()": [(wrong) => new policy.RateCounter(at(wrong)), isUnsetOrEmpty],
+  "startSimulator()": [(wrong) => sim.startSimulator(at(wrong)), isUnsetOrEmpty],
+  "simulator.createKey()": [(wrong) => world.simulator.createKey(at(wrong)), isUnsetOrEmpty],
+  "simulator.encrypt()": [(wrong) => world.simulator.encrypt(at(wrong))],
+  "attestedKeyPolicy()": [(wrong) => sim.attestedKeyPolicy(at(wrong))],
+  "SoftwareNsm.create()": [(wrong) => sim.SoftwareNsm.create(at(wrong)), isUnsetOrEmpty],
+  "softwareNsm.pcr()": [(wrong) => world.nsm.pcr(at(wrong)), (wrong) => wrong === 7],
+  "kms.injectFault()": [(wrong) => world.simulator.kms.injectFault(at(wrong))],
+};
+
+describe("a wrong argument is refused in our own words:", () => {
+  beforeAll(async () => {
+    const simulator = await sim.startSimulator();
+    const nsm = await sim.SoftwareNsm.create();
+    world = {
+      simulator,
+      nsm,
+      client: await api.KmsClient.open(simulator.clientOptions),
+      module: new api.NsmClient(nsm),
+      session: await attestation.SessionKey.create(nsm),
+      facts: policy.makeFacts({
+        action: "Decrypt",
+        caller: { cid: 7, attributes: {} },
+        region: "eu-west-1",
+        time: 0,
+        recentCount: 1,
+      }),
+    };
+  });
+  afterAll(async () => {
+    await world.client.close();
+    world.session[Symbol.dispose]();
+    world.nsm[Symbol.dispose]();
+    await world.simulator.close();
+  });
+
+  for (const [name, [call, isFine = () => false]] of Object.entries(CALLS)) {
+    test(name, async () => {
+      const raw: string[] = [];
+      for (const wrong of WRONG) {
+        const error = await failureOf(call, wrong);
+        const given = nameOf(wrong);
+        if (error === undefined) {
+          if (!isFine(wrong)) raw.push(`${given}: taken`);
+          continue;
+        }
+        const isOwn = error instanceof TypeError || error instanceof RangeError ||
+          error instanceof api.EnclaveKmsError;
+        if (!isOwn || RAW.test(error.message)) raw.push(`${given}: ${error.name}: ${error.message}`);
+      }
+      assert.deepEqual(raw, []);
+    });
+  }
+});
+
+async function failureOf(call: Call, wrong: unknown): Promise<Error | undefined> {
+  try {
+    const result = await call(wrong);
+    if (typeof result === "object" && result !== null) {
+      if (Symbol.asyncDispose in result) await (result as AsyncDisposable)[Symbol.asyncDispose]();
+      else if (Symbol.dispose in result) (result as Disposable)[Symbol.dispose]();
+    }
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(`thrown: ${String(error)}`);
+  }
+}
+
+function nameOf(wrong: unknown): string {
+  if (typeof wrong !== "object" || wrong === null) return String(wrong);
+  return Array.isArray(wrong) ? "[]" : wrong instanceof Map ? "a Map" : "{}";
+}
+
+function isEmptyRecord(wrong: unknown): boolean {
+  return nameOf(wrong) === "{}";
+}
+
+function isUnsetOrEmpty(wrong: unknown): boolean {
+  return wrong === undefined || isEmptyRecord(wrong);
+}
