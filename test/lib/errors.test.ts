@@ -20,7 +20,7 @@ const ERRORS: Readonly<
   SdkKmsDecryptError: ["ERR_SDK_KMS_DECRYPT", () => new errors.SdkKmsDecryptError("m", native), native],
   SdkKmsRequestError: ["ERR_SDK_KMS_REQUEST", () => new errors.SdkKmsRequestError("m", native), native],
   SystemCallError: ["ERR_SYSTEM_CALL", () => new errors.SystemCallError("m", native), native],
-  KmsError: ["ERR_KMS", () => new errors.KmsError("m", kms), kms],
+  KmsError: ["ERR_KMS", () => new errors.KmsError("m", kms), { ...kms, credentialsRefused: false }],
   ConnectionError: ["ERR_CONNECTION", () => new errors.ConnectionError("m", details), {}],
   CertificateError: ["ERR_CERTIFICATE", () => new errors.CertificateError("m", details), {}],
   TimeoutError: ["ERR_TIMEOUT", () => new errors.TimeoutError("m", { ...details, stage: "nsm" }), {
