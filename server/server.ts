@@ -62,10 +62,6 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
   const policy = new PolicyHolder(
     config.policyFile === undefined ? undefined : loadPolicy(config.policyFile, config),
   );
-  if (!policy.isLoaded) {
-    const setting = `policyFile (${variableOf("policyFile")})`;
-    logger.warn({ setting }, "there is no policy file: every request is refused");
-  }
   const server = new Server(config, { ...parts, logger }, policy);
   await server.start();
   return server;
@@ -132,6 +128,10 @@ export class Server implements AsyncDisposable {
   /** @internal */
   async start(): Promise<void> {
     await this.#seedKernel(); // before readiness: a client that opens makes a key pair
+    if (!this.#policy.isLoaded) {
+      const setting = `policyFile (${variableOf("policyFile")})`;
+      this.#logger.warn({ setting }, "there is no policy file: every request is refused");
+    }
     const ready = await this.#service.readiness((error) => {
       this.#logger.warn({ failure: describeFailure(error) }, "KMS cannot be asked yet");
     });

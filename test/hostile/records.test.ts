@@ -172,6 +172,7 @@ function suite(engineCase: EngineCase): void {
     const before = kms.requestCount;
     await replayToServer(besieged.relay.recordings.at(-1)!, kms.endpoint);
     assert.equal(kms.requestCount, before);
+    await besieged.relay.breakOpen();
     await besieged.expectServed();
   });
 

@@ -61,7 +61,7 @@ describe("loadPolicyFile()", () => {
           write("wrong.cedar", "permit(principal)"),
           /^Cannot load the policy wrong\.cedar: .* \(line 1, column/,
         ],
-        [text, /^Cannot load the plug-in text\.wasm: .*not a valid WebAssembly module/],
+        [text, /^Cannot load the plug-in text\.wasm: it does not begin as a module does/],
       ] as const
     ) {
       assert.throws(() => loadPolicyFile(path), (error: unknown) => {
