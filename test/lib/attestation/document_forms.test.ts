@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { decode, encode } from "cbor2";
 import { describe, test } from "#test";
-import { type AttestationDocument, decodeAttestationDocument } from "../../../lib/attestation/document.ts";
+import {
+  type AttestationDocument,
+  decodeAttestationDocument,
+  MAX_DOCUMENT_LENGTH,
+} from "../../../lib/attestation/document.ts";
 import { MAX_UNKNOWN_HEIGHT } from "../../../lib/attestation/document_items.ts";
 import { decodeHex, encodeHex } from "../../../lib/encoding.ts";
 import { type AttestationCheck, AttestationError } from "../../../lib/errors.ts";
@@ -284,6 +288,30 @@ describe("fields that are not known", () => {
     const long = decodeAttestationDocument(inForm(CLOSED, [["7864" + plain(names[5]!), "f6"]]));
     assert.deepEqual(long.unknownFields, [`${"x".repeat(64)}…`]);
   });
+});
+
+describe("documents of 16 KiB that give a reader much to do", () => {
+  const fill = (...bytes: number[]) => {
+    return Uint8Array.from({ length: MAX_DOCUMENT_LENGTH }, (_, i) => bytes[i % bytes.length] ?? 0);
+  };
+  const names = Array.from({ length: 3900 }, (_, i): Entry => [hex(256 + i), "f6"]);
+  const worst: Readonly<Record<string, readonly [AttestationCheck, Uint8Array]>> = {
+    "arrays in arrays": ["CBOR", fill(0x9f)],
+    "maps in maps": ["CBOR", fill(0xbf, 0)],
+    "tags of tags": ["CBOR", fill(0xc1)],
+    "2^64 items": ["CBOR", fill(0).with(0, 0x9b).fill(0xff, 1, 9)],
+    "empty chunks": ["COSE", fill(0x40).with(0, 0x5f).with(-1, 0xff)],
+    "numbers": ["COSE", fill(0).with(0, 0x99).with(1, 0x3f).with(2, 0xfd)],
+    "names that are not known": ["FIELD_MISSING", document(map(names, true))],
+    "names that are not signed": ["CBOR", document("ff", map(names, true))],
+  };
+
+  for (const [what, [check, bytes]] of Object.entries(worst)) {
+    // Each takes some milliseconds; a reader whose time grew by the square would be seen by the runner.
+    test(`are read a hundred times when they are full of ${what}`, () => {
+      for (let i = 0; i < 100; i++) assertRefused(check, bytes, what);
+    });
+  }
 });
 
 describe("a NitroTPM's document", () => {
