@@ -7,11 +7,6 @@ const MAX_EDITS = 3;
  * @param word The name as it was given
  * @param known The names there are
  * @returns The nearest one that is near enough; the first of those that are equally near
- * @example
- * ```ts
- * didYouMean("decyrpt", ["decrypt", "encrypt"]); // "decrypt"
- * didYouMean("xyz", ["decrypt", "encrypt"]); // undefined
- * ```
  */
 export function didYouMean(word: string, known: readonly string[]): string | undefined {
   // A long word is no slip of the keyboard, and the time grows with its length.
