@@ -1,23 +1,25 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** A wait that is this long, in milliseconds, is explained once on the standard error. */
-const LONG_MS = 60_000;
+/** A wait of so many pauses, about a minute, is explained once on the standard error. */
+const LONG_WAIT = 300;
 
-const PAUSE_MS = 2;
+const FIRST_PAUSE_MS = 2;
+/** A process that waits for what never happens is to look idle to the runner. */
+const LAST_PAUSE_MS = 250;
 
 /**
  * Waits for something that has to happen, however busy the machine is: what never happens is a process that hangs,
  * which the runner ends and names.
  *
- * @param condition Asked every few milliseconds
+ * @param condition Asked with pauses that grow from 2 to 250 milliseconds
  * @param state How it stands, for whoever looks into why it does not happen
  */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   state: () => string = () => String(condition),
 ): Promise<void> {
-  for (let pauses = 1; !await condition(); pauses++) {
-    if (pauses === LONG_MS / PAUSE_MS) console.error(`Still waiting: ${state()}`);
-    await sleep(PAUSE_MS);
+  for (let pauses = 0; !await condition(); pauses++) {
+    if (pauses === LONG_WAIT) console.error(`Still waiting: ${state()}`);
+    await sleep(Math.min(FIRST_PAUSE_MS + pauses, LAST_PAUSE_MS));
   }
 }
