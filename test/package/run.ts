@@ -110,7 +110,10 @@ async function checkRuntimes(others: readonly Runtime[]): Promise<void> {
     await check(`${runtime.name}: the example policy`, () => consume(runtime, "policy.mjs"));
     await check(`${runtime.name}: attestation`, () => consume(runtime, "attestation.mjs"));
     await check(`${runtime.name}: the command line`, () => consume(runtime, "cli.mjs"));
-    await check(`${runtime.name}: require() from CommonJS`, () => consume(runtime, "required.cjs"));
+    // Deno's require() does not look at the condition `deno`, and takes the files for Node.js.
+    if (runtime.folder === app) {
+      await check(`${runtime.name}: require() from CommonJS`, () => consume(runtime, "required.cjs"));
+    }
     await check(`${runtime.name}: engine direct`, () => consume(runtime, "decrypt.mjs", "direct"));
     for (const engine of ["sdk", "sdk-client"]) {
       await check(`${runtime.name}: engine ${engine}`, () => {
