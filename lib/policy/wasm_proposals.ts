@@ -101,6 +101,7 @@ export function nameOfInstruction(opcode: number, number?: number): string {
 
 /** @returns The same for a type */
 export function nameOfType(byte: number): string {
+  if (byte < 0x40) return `a type by its index (${REFERENCES})`;
   return TYPES[byte] === undefined
     ? `the unknown type ${hex(byte)}`
     : `the type ${hex(byte)}, ${TYPES[byte]}`;

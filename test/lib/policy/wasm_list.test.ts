@@ -31,7 +31,7 @@ const ESCAPES: Readonly<Record<string, Refused>> = {
   "a loop behind a select whose type is a typed reference": [
     { sections: types() },
     [0xd0, 0, 0xd0, 0, op.i32, 0, 0x1c, 1, 0x63, 0, op.drop, ...HIDDEN_LOOP, ...YES],
-    /it has the unknown type 0x00, at byte \d+$/,
+    /it has a type by its index \(typed function references\), at byte \d+$/,
   ],
   "300 tables": [
     { sections: { 4: many(300, [0x70, 0, ...u32(16_384)]) } },
