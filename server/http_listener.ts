@@ -3,9 +3,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { IdleConnections } from "../lib/vsock/idle_connections.ts";
+import { MESSAGE_TURNS } from "./message_turns.ts";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
 import { ReadRequest } from "./read_request.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
+import { RequestStream } from "./request_stream.ts";
 import { MAX_BODY_BYTES } from "./schemas.ts";
 import { sendAnswer } from "./send_answer.ts";
 import { CallerGoneError } from "./service_errors.ts";
@@ -62,12 +64,17 @@ const PASSED_ON = ["accept", "content-type"] as const;
 
 /** A stream that carries HTTP, and what is known of it. */
 interface Connection {
-  readonly stream: Duplex;
+  /** As node:http has it. */
+  readonly stream: RequestStream;
+  /** As it was accepted. */
+  readonly accepted: Duplex;
   readonly cid: number;
   /** Starts over the one time-out of the connection. */
   readonly allow: (ms: number) => void;
   /** Requests that are not answered yet; with pipelining there can be more than one. */
   running: number;
+  /** The request that came last. */
+  last: IncomingMessage | undefined;
   /** Settles when the last of them is answered: they take turns, so that one caller cannot fill the queue. */
   turn: Promise<void>;
 }
@@ -102,20 +109,29 @@ export class HttpListener {
   /**
    * Serves a connection until either side ends it.
    *
-   * @param stream Owned from now on
+   * @param accepted Owned from now on
    * @param cid Of the peer
    */
-  accept(stream: Duplex, cid: number): void {
-    if (this.#closing) return void stream.destroy();
+  accept(accepted: Duplex, cid: number): void {
+    if (this.#closing) return void accepted.destroy();
     const { metrics, refusals, timeouts } = this.#parts;
+    const stream = new RequestStream(accepted, () => waitingOn(connection));
     let timer = setTimeout(() => stream.destroy(), timeouts.headersMs);
     const allow = (ms: number) => {
       clearTimeout(timer);
       timer = setTimeout(() => stream.destroy(), ms);
     };
     const uncount = metrics.countConnection("http");
-    this.#idle.add(stream);
-    const connection = { stream, cid, allow, running: 0, turn: Promise.resolve() };
+    this.#idle.add(accepted);
+    const connection: Connection = {
+      stream,
+      accepted,
+      cid,
+      allow,
+      running: 0,
+      last: undefined,
+      turn: Promise.resolve(),
+    };
     this.#connections.set(stream, connection);
     stream.on("error", () => stream.destroy());
     stream.once("close", () => {
@@ -158,6 +174,7 @@ export class HttpListener {
     const connection = this.#connections.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
     if (++connection.running > MAX_PIPELINED) return void connection.stream.destroy();
+    connection.last = request;
     response.once("close", () => this.#rest(connection, response));
     connection.turn = connection.turn.then(() => this.#handle(connection, request, response));
   }
@@ -167,7 +184,8 @@ export class HttpListener {
     try {
       connection.allow(bodyMs);
       const body = await readBody(request);
-      using _inFlight = this.#idle.begin(connection.stream);
+      using _inFlight = this.#idle.begin(connection.accepted);
+      await MESSAGE_TURNS.take();
       connection.allow(answerMs);
       if (body === undefined) return this.#refuse(connection, response, 413, "ERR_BODY_TOO_LARGE");
       await this.#answer(connection, request, response, body);
@@ -216,6 +234,7 @@ export class HttpListener {
   #rest(connection: Connection, response: ServerResponse): void {
     connection.running--;
     if (!response.writableFinished) return void connection.stream.destroy();
+    connection.stream.checkEnd();
     if (connection.running > 0) return;
     if (this.#closing) connection.stream.destroy();
     else connection.allow(this.#parts.timeouts.idleMs);
@@ -234,6 +253,11 @@ export class HttpListener {
     stream.end(head + body, () => stream.destroy());
     record.finish(this.#parts, "refused", status);
   }
+}
+
+/** The request that came last, if it waits for its answer. One that has come in part may never come whole. */
+function waitingOn({ running, last }: Connection): IncomingMessage | undefined {
+  return running > 0 && last?.complete !== false ? last : undefined;
 }
 
 /**
