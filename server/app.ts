@@ -7,6 +7,7 @@ import { decodeBase64, encodeBase64 } from "../lib/encoding.ts";
 import type { GenerateRandomRequest } from "../lib/kms_request.ts";
 import { SecretBytes } from "../lib/secret_bytes.ts";
 import { joinBase64 } from "../lib/secret_json.ts";
+import { findMediaProblem } from "./media.ts";
 import type { Operation } from "./metrics.ts";
 import { oneChunk } from "./one_chunk.ts";
 import { OPENAPI_DOCUMENT, type OpenApiDocument } from "./openapi.ts";
@@ -267,9 +268,10 @@ function as(operation: Operation): MiddlewareHandler<HttpEnv> {
 
 const BODY: readonly [MiddlewareHandler<HttpEnv>, MiddlewareHandler<HttpEnv>] = [
   async (c, next) => {
-    const type = c.req.header("content-type") ?? "";
-    if (!/^application\/json *(?:;|$)/i.test(type)) throw new HTTPException(415);
-    await next();
+    const wrong = findMediaProblem((name) => c.req.header(name));
+    if (wrong === undefined) return await next();
+    if (wrong.path === "content-encoding") c.header("accept-encoding", "identity");
+    return answerProblem(c, problem(415, "ERR_MEDIA_TYPE", c.var.record.id, [wrong]));
   },
   bodyLimit({
     maxSize: MAX_BODY_BYTES,
@@ -282,10 +284,7 @@ const BODY: readonly [MiddlewareHandler<HttpEnv>, MiddlewareHandler<HttpEnv>] = 
 const json = <T>(parseBody: (input: unknown) => T) => validator("json", (input) => parseBody(input));
 
 /** Codes for what Hono itself turns down. */
-const CODES: Readonly<Record<number, string>> = {
-  413: "ERR_BODY_TOO_LARGE",
-  415: "ERR_MEDIA_TYPE",
-};
+const CODES: Readonly<Record<number, string>> = { 413: "ERR_BODY_TOO_LARGE" };
 
 function toProblem(error: unknown, id: string): Problem {
   if (!(error instanceof HTTPException)) return problemOf(error, id);

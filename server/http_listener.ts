@@ -60,7 +60,7 @@ const MAX_DISCARDED_BYTES = 1 << 20;
 const MAX_PIPELINED = 16;
 
 /** Headers that the app looks at; the others stop here. */
-const PASSED_ON = ["accept", "content-type"] as const;
+const PASSED_ON = ["accept", "content-encoding", "content-type"] as const;
 
 /** A stream that carries HTTP, and what is known of it. */
 interface Connection {

@@ -207,12 +207,14 @@ export function decodeNonce({ nonce, encoding = "base64" }: AttestationQuery): U
 
 /**
  * @param issue One of valibot's
- * @returns Its place and what was expected: never its message, which quotes what was sent
+ * @returns Its place and what was expected: never its message, which quotes what was sent. A field that is not known
+ *   is named if its name is of up to 32 letters, digits and underscores
  */
 export function describeIssue(issue: v.BaseIssue<unknown>): { path: string; expected: string } {
   const path = (issue.path ?? []).map(({ key }) => String(key)).join(".");
-  const known = /^[A-Za-z][\w.]{0,80}$/.test(path) && issue.expected !== "never";
-  return { path: known ? path : "", expected: expectation(issue) };
+  // The name of a field that is not known is the caller's own.
+  const pattern = issue.expected === "never" ? /^[A-Za-z]\w{0,31}$/ : /^[A-Za-z][\w.]{0,80}$/;
+  return { path: pattern.test(path) ? path : "", expected: expectation(issue) };
 }
 
 function expectation({ kind, type, expected, requirement, message }: v.BaseIssue<unknown>): string {

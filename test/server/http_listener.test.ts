@@ -77,6 +77,23 @@ describe("HttpListener", () => {
     assert.doesNotMatch(await exchange(endpoint, declared), /^HTTP\/1\.1 2/);
   });
 
+  test("a compressed body is refused by the name of its header, and one that is not is taken", async () => {
+    const body = JSON.stringify(fixture.decryptBody);
+    for (const encoding of ["gzip", "br", "GZIP, identity", "HUSH"]) {
+      const extra = `content-encoding: ${encoding}\r\nconnection: close\r\n`;
+      const answer = await exchange(endpoint, post("/v1/decrypt", body, extra));
+      assert.match(answer, /^HTTP\/1\.1 415 /);
+      assert.match(answer, /\r\naccept-encoding: identity\r\n/i);
+      assert.match(
+        answer,
+        /"code":"ERR_MEDIA_TYPE".*"errors":\[\{"path":"content-encoding","expected":"none: /,
+      );
+      assert.doesNotMatch(answer, /HUSH/);
+    }
+    const extra = "content-encoding: identity\r\nconnection: close\r\n";
+    assert.match(await exchange(endpoint, post("/v1/decrypt", body, extra)), /^HTTP\/1\.1 200 /);
+  });
+
   test("slow, silent and idle clients are cut off", async () => {
     const slow = [
       "",

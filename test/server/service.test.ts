@@ -116,7 +116,12 @@ describe("failures, as callers see them", () => {
       [{ ciphertext, keyId: "HUSH!" }, "keyId"],
       [{ ciphertext, encryptionContext: { a: "HUSH", b: 1 } }, "encryptionContext"],
       [{ ciphertext, encryptionAlgorithm: "HUSH" }, "encryptionAlgorithm"],
-      [{ ciphertext, HUSH: "HUSH" }, ""],
+      [{ ciphertext, keyID: "HUSH" }, "keyID"],
+      [{ ciphertext, [`a${"b".repeat(31)}`]: "HUSH" }, `a${"b".repeat(31)}`],
+      // A name that is none of ours may be anything: not all of them are said again.
+      ...["HUSH HUSH", "HUSH-HUSH", "HUSH\n", "<HUSH>", "\u202eHUSH", "1HUSH", `HUSH${"x".repeat(29)}`].map(
+        (name): [unknown, string] => [{ ciphertext, [name]: "HUSH" }, ""],
+      ),
       [{ ciphertext, encryptionAlgorithm: "RSAES_OAEP_SHA_256" }, ""],
       [{ ciphertext, encryptionContext: { a: "HUSH\0" } }, ""],
     ];
@@ -144,7 +149,11 @@ describe("failures, as callers see them", () => {
       body,
     });
     for (const type of ["text/plain", "application/jsonx", ""]) {
-      assert.equal((await fixture.call("/v1/decrypt", undefined, 7, init(type, "{}"))).status, 415, type);
+      const answer = await fixture.call("/v1/decrypt", undefined, 7, init(type, "{}"));
+      assert.equal(answer.status, 415, type);
+      assert.deepEqual((await answer.json() as { errors: unknown }).errors, [
+        { path: "content-type", expected: "application/json" },
+      ]);
     }
     const large = init("application/json; charset=utf-8", JSON.stringify({ ciphertext: "A".repeat(70_000) }));
     const answer = await fixture.call("/v1/decrypt", undefined, 7, large);
