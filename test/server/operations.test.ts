@@ -128,7 +128,7 @@ describe("the HTTP app's other operations", () => {
       ["/v1/generate-data-key", { keyId, grantTokens: Array(11).fill("t") }, "grantTokens"],
       ["/v1/generate-data-key-pair", { keyId, keyPairSpec: "RSA_1" }, "keyPairSpec"],
       ["/v1/generate-random", { numberOfBytes: 0.5 }, "numberOfBytes"],
-      ["/v1/generate-random", { numberOfBytes: 1, dryRun: true }, ""],
+      ["/v1/generate-random", { numberOfBytes: 1, dryRun: true }, "dryRun"],
       ["/v1/derive-shared-secret", { keyId, publicKey: "" }, "publicKey"],
     ];
     for (const [path, body, field] of wrong) {
