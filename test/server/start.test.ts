@@ -9,6 +9,7 @@ import { type Config, ConfigError, readConfig } from "../../server/config.ts";
 import { createLogger } from "../../server/log.ts";
 import { startServer } from "../../server/server.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
+import { op, plugin, s32 } from "../support/wasm_module.ts";
 import { dial, exchange } from "./serving.ts";
 
 describe("startServer()", () => {
@@ -66,6 +67,34 @@ describe("startServer()", () => {
     assert.deepEqual([warning.level, warning.msg], ["warn", "KMS cannot be asked yet"]);
     assert.equal(warning.failure.code, "ERR_LIBRARY_LOAD");
     assert.equal(listening.ready.library, false);
+  });
+
+  test("gives the policy the fuel that is set, Cedar's and a plug-in alike", async () => {
+    writeFileSync(certificates, simulator.trustedCertificates);
+    // 2000 iterations for each request.
+    const counting = plugin([
+      ...[op.i32, ...s32(2000), op.set, 2, op.loop, op.void],
+      ...[op.get, 2, op.i32, ...s32(-1), op.add, op.tee, 2, op.brIf, 0, op.end, op.i32, 1],
+    ], { locals: 1 });
+    for (
+      const [name, policy] of [["p.cedar", "permit(principal, action, resource);"], [
+        "p.wasm",
+        counting,
+      ]] as const
+    ) {
+      const path = join(folder, name);
+      writeFileSync(path, policy);
+      const start = (fuel: string) => {
+        const settings = { ENCLAVE_KMS_POLICY_FILE: path, ENCLAVE_KMS_POLICY_FUEL: fuel };
+        return startServer(configOf(settings), { nsm: simulator.nsm, logger });
+      };
+      await assert.rejects(start("1000"), {
+        code: "ERR_POLICY_LOAD",
+        message: /used up its fuel of 1000 units$/,
+      });
+      await using server = await start("2000000");
+      assert.equal(server.httpEndpoint?.transport, "unix");
+    }
   });
 
   test("at maxConnections a silent connection gives way, on both protocols, and the metrics say so", async () => {
