@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { TurnLimiter } from "../lib/turn_limiter.ts";
 
 /** The longest request that is read, in bytes: more than a module takes, so that the module can refuse it. */
 const MAX_MESSAGE_LENGTH = 0x10000;
@@ -33,16 +34,21 @@ export async function listenForNsm(nsm: NsmTransport, path: string): Promise<Asy
   };
 }
 
+/** One request begins in each turn of the event loop: the module answers at once, whatever a client has sent. */
+const REQUESTS = new TurnLimiter();
+
 async function serve(nsm: NsmTransport, socket: Socket): Promise<void> {
   let pending = Buffer.alloc(0);
   for await (const chunk of socket) {
     pending = Buffer.concat([pending, chunk as Buffer]);
     for (let request = firstMessage(pending); request !== undefined; request = firstMessage(pending)) {
       pending = pending.subarray(HEADER_LENGTH + request.length);
+      await REQUESTS.take();
       const answer = await nsm.exchange(new Uint8Array(request));
       const header = Buffer.alloc(HEADER_LENGTH);
       header.writeUInt32BE(answer.length);
-      socket.write(Buffer.concat([header, answer]));
+      // Whoever does not read is asked no more.
+      if (!socket.write(Buffer.concat([header, answer]))) await once(socket, "drain");
     }
   }
 }

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import type { TcpEndpoint, UnixEndpoint } from "../lib/endpoint.ts";
+import { TurnLimiter } from "../lib/turn_limiter.ts";
 import { encodeAnswer, type HttpAnswer, HttpError, HttpReader, type HttpRequest } from "./http_message.ts";
 import type { ServerCertificate } from "./tls_certificates.ts";
 
@@ -25,6 +26,9 @@ export interface ConnectionHandler {
 
 /** Where the server listens. */
 export type ListenAddress = TcpEndpoint | UnixEndpoint;
+
+/** One request begins in each turn of the event loop, however many a client has sent. */
+const REQUESTS = new TurnLimiter();
 
 /** HTTPS over TCP or a unix socket, with a hand on every connection. */
 export class TlsServer implements AsyncDisposable {
@@ -86,6 +90,7 @@ export class TlsServer implements AsyncDisposable {
     for await (const chunk of socket) {
       for (const request of readOrRefuse(reader, chunk as Uint8Array)) {
         if (typeof request === "number") return await refuse(request, socket, raw);
+        await REQUESTS.take();
         const keepAlive = request.headers.get("connection")?.toLowerCase() !== "close";
         await deliver(await this.#handler.answer(request), keepAlive, socket, raw);
       }

@@ -1,3 +1,4 @@
+import { TurnLimiter } from "../turn_limiter.ts";
 import { ByteReader } from "./byte_reader.ts";
 import { Inlet } from "./inlet.ts";
 
@@ -8,6 +9,13 @@ export interface EnvelopeStream {
   /** Where the output comes from. Cancelling it cancels the input and wipes the key. */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
 }
+
+/**
+ * How many pieces are made in one turn of the event loop, by all streams. A piece takes this thread for the encryption
+ * of a frame, and neither a reader nor a writer of what is in memory already leaves its turn; how many frames a
+ * message has, and how short they are, is its writer's choice.
+ */
+const PIECES = new TurnLimiter(8);
 
 /** Turns the input into the output, piece by piece. It disposes what it holds when it returns or throws. */
 export type Transformation = (
@@ -36,6 +44,7 @@ export function pullStream(transform: Transformation, signal?: AbortSignal): Env
     },
     async pull() {
       try {
+        await PIECES.take();
         const { done, value } = await pieces.next();
         if (!done) return output.enqueue(value);
         signal?.removeEventListener("abort", onAbort);

@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
+import { TurnLimiter } from "../turn_limiter.ts";
 
 /** What of a `Deno.Conn` carries bytes, over any transport. */
 export interface ByteConn {
@@ -16,6 +17,12 @@ export interface ByteConn {
   /** Lets the process exit. */
   unref(): void;
 }
+
+/**
+ * How many reads of all connections begin in one turn of the event loop. One that finds bytes is over at once: as long
+ * as a peer sends fast enough, reading alone would never leave the turn.
+ */
+const READS = new TurnLimiter(64);
 
 /** A connection of Deno's as a Node stream, with what node:tls and node:http want of a socket. */
 export class ConnStream extends Duplex {
@@ -84,7 +91,7 @@ export class ConnStream extends Duplex {
 
   /** Called by the stream when it wants bytes. */
   override _read(): void {
-    this.#conn.read(this.#buffer).then(
+    READS.take().then(() => this.#conn.read(this.#buffer)).then(
       (count) => {
         this.#bytesRead += count ?? 0;
         this.#timer?.refresh();

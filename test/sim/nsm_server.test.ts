@@ -13,9 +13,16 @@ describe("SoftwareNsm.listen()", () => {
   const path = join(folder, "nsm.sock");
   let nsm: SoftwareNsm;
   let server: AsyncDisposable;
+  let count = 0;
+  const exchanges = () => count;
 
   beforeAll(async () => {
     nsm = await SoftwareNsm.create();
+    const exchange = nsm.exchange.bind(nsm);
+    nsm.exchange = (request) => {
+      count++;
+      return exchange(request);
+    };
     server = await nsm.listen(path);
   });
 
@@ -38,6 +45,20 @@ describe("SoftwareNsm.listen()", () => {
       client.end();
     });
     await Promise.all(conversations);
+  });
+
+  test("lets others in between the requests of one who sends many at once", async () => {
+    const [flooding, other] = [new FramedClient(path), new FramedClient(path)];
+    const [before, one] = [exchanges(), frame("DescribeNSM")];
+    flooding.send(...Array.from({ length: 2000 }, () => one));
+    for (let round = 0; round < 5; round++) {
+      other.send(one);
+      await other.receive(1);
+    }
+    assert.ok(exchanges() - before < 1000, `${exchanges() - before} of 2005 are answered`);
+    await flooding.receive(2000);
+    flooding.end();
+    other.end();
   });
 
   test("takes a request that arrives byte by byte", async () => {

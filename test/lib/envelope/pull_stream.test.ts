@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { afterEach, beforeEach, describe, test } from "#test";
 import { decryptStream, encryptStream, type EnvelopeStream } from "../../../mod.ts";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
@@ -53,6 +54,21 @@ for (const { name, input, open } of DIRECTIONS) {
       assert.deepEqual(kms.secrets.map(({ length }) => length), [0]);
       assert.equal(wiped, 1);
     }
+
+    test("makes eight pieces in a turn of the event loop, however much is there", async () => {
+      let [pieces, isOver] = [0, false];
+      const inTurn: number[] = [];
+      const tick = () => {
+        inTurn.push(pieces);
+        pieces = 0;
+        if (!isOver) setImmediate(tick);
+      };
+      setImmediate(tick);
+      for await (const _ of streamOf(input).pipeThrough(open(kms))) pieces++;
+      isOver = true;
+      assert.ok(Math.max(...inTurn) <= 8, `${inTurn}`);
+      expectWiped();
+    });
 
     test("wipes the message's key at the end", async () => {
       for await (const _ of streamOf(input).pipeThrough(open(kms)));

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "#test";
@@ -62,6 +63,50 @@ class SocketConn implements ByteConn {
     this.#socket.unref();
   }
 }
+
+/** A peer whose bytes are always there. */
+class EndlessConn implements ByteConn {
+  reads = 0;
+  readonly #maxReads: number;
+
+  constructor(maxReads: number) {
+    this.#maxReads = maxReads;
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return Promise.resolve(this.reads++ < this.#maxReads ? buffer.length : null);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return Promise.resolve(bytes.length);
+  }
+
+  closeWrite(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): void {}
+  ref(): void {}
+  unref(): void {}
+}
+
+describe("a peer whose bytes are always there", () => {
+  test("is read 64 times in a turn of the event loop", async () => {
+    const conn = new EndlessConn(640);
+    const stream = new ConnStream(conn);
+    const readsByTurn: number[] = [];
+    const tick = () => {
+      readsByTurn.push(conn.reads);
+      if (!stream.destroyed) setImmediate(tick);
+    };
+    setImmediate(tick);
+    await once(stream.resume(), "end");
+    stream.destroy();
+    const most = Math.max(...readsByTurn.map((reads, turn) => reads - (readsByTurn[turn - 1] ?? 0)));
+    assert.ok(most <= 64, `${readsByTurn}`);
+    assert.equal(conn.reads, 641);
+  });
+});
 
 describe("ConnStream", () => {
   test("carries TLS, however few bytes go at a time", async () => {
