@@ -122,9 +122,18 @@ function partsOf(request: unknown): FactParts {
     time: Math.floor(Date.now() / 1000),
     recentCount: 1,
     ...parts,
-    caller: { cid: 3, attributes: {}, ...caller },
+    caller: caller === undefined ? PARENT : checkCaller(caller),
     ciphertext: ciphertext === undefined ? undefined : decodeCiphertext(ciphertext),
   };
+}
+
+const PARENT = { cid: 3, attributes: {} };
+
+function checkCaller(caller: unknown): FactParts["caller"] {
+  if (typeof caller === "object" && caller !== null && !Array.isArray(caller)) {
+    return { ...PARENT, ...caller };
+  }
+  throw new UsageError("--request: caller must be an object");
 }
 
 function decodeCiphertext(text: unknown): Uint8Array {

@@ -94,6 +94,9 @@ export function derOf(
   content: Uint8Array<ArrayBuffer>,
   label: string,
 ): Uint8Array<ArrayBuffer> {
+  if (content.length === 0) {
+    throw new MalformedValueError(`--${flag} must hold ${label} in PEM, or DER: it is empty`);
+  }
   const text = new TextDecoder("latin1").decode(content);
   if (!text.includes("-----BEGIN ")) return content;
   const body = new RegExp(`-----BEGIN ${label}-----([^-]+)-----END ${label}-----`).exec(text)?.[1];

@@ -12,7 +12,7 @@ export interface KmsHostNameOptions {
  * @param region Such as `eu-central-1`, `us-gov-west-1` or `cn-north-1`
  * @param options Whether to use the FIPS endpoint
  * @returns Such as `kms.eu-central-1.amazonaws.com`
- * @throws {TypeError} If the region is malformed
+ * @throws {TypeError} If the region is malformed, or an option unknown or of a wrong type
  * @example
  * ```ts
  * import { kmsHostName } from "enclave-kms";
@@ -22,8 +22,9 @@ export interface KmsHostNameOptions {
  */
 export function kmsHostName(region: string, options: KmsHostNameOptions = {}): string {
   checkRegion(region);
-  const { fips } = checkFields("options of kmsHostName", options, ["fips"]);
-  return `kms${fips === true ? "-fips" : ""}.${region}.${dnsSuffix(region)}`;
+  const { fips = false } = checkFields("options of kmsHostName", options, ["fips"]);
+  if (typeof fips !== "boolean") throw new TypeError("fips must be a boolean");
+  return `kms${fips ? "-fips" : ""}.${region}.${dnsSuffix(region)}`;
 }
 
 /**

@@ -138,6 +138,13 @@ describe("policy", () => {
           [{ acton: "Decrypt" }, /--request may have the fields action, caller/],
           [{ action: "Burn" }, /action must be one of/],
           [{ caller: { cid: -1 } }, /cid must be an integer/],
+          [{ caller: null }, /--request: caller must be an object/],
+          [{ caller: ["tenant"] }, /--request: caller must be an object/],
+          [{ caller: { atributes: { tenant: "red" } } }, /The caller has no field `atributes`/],
+          [{ caller: { attributes: ["red"] } }, /attributes must be a plain object/],
+          [{ encryptionContext: [["tenant", "red"]] }, /encryptionContext must be a plain object/],
+          [{ encryptionContext: null }, /encryptionContext must be a plain object/],
+          [{ pcrs: ["ab"] }, /pcrs must be a plain object or a Map/],
           [{ ciphertext: "?" }, /ciphertext must be base64/],
         ] as const
       ) {

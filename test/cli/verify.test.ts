@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decode, encode } from "cbor2";
 import { afterAll, beforeAll, describe, test } from "#test";
@@ -64,6 +64,26 @@ describe("attest and verify", () => {
     assert.deepEqual([code, stdout], [0, ""]);
     const der = publicKey.export({ type: "spki", format: "der" });
     assert.deepEqual(Buffer.from(decodeAttestationDocument(readFileSync(out)).publicKey ?? []), der);
+  });
+
+  test("verify takes no empty expectation, as an empty variable of a script would be", async () => {
+    const document = await laptop.simulator.nsm.attest();
+    const empty = join(laptop.folder, "empty.der");
+    writeFileSync(empty, "");
+    const cases = [
+      [["--nonce", ""], /--nonce must not be empty/],
+      [["--nonce", "text:"], /--nonce must not be empty/],
+      [["--user-data", `@${empty}`], /--user-data must not be empty/],
+      [["--pcr", ""], /--pcr must be a number/],
+      [["--pcr", "0="], /--pcr must be a number/],
+      [["--root", empty], /--root must hold CERTIFICATE .*: it is empty/],
+      [["--max-age", ""], /--max-age must be a whole number/],
+    ] as const;
+    for (const [flags, message] of cases) {
+      const { code, stdout, stderr } = await runHere(["verify", "-", ...flags], {}, document);
+      assert.deepEqual([code, stdout], [1, ""], stderr);
+      assert.match(stderr, message);
+    }
   });
 
   test("attest ends with the code of what is wrong", async () => {

@@ -47,6 +47,13 @@ const BAD_HOSTS = [
 ];
 
 describe("kmsHostName()", () => {
+  test("refuses to leave the FIPS endpoint out for a misspelt option", () => {
+    for (const options of [{ FIPS: true }, { fips: "true" }, { fips: 1 }, new Map([["fips", true]]), null]) {
+      assert.throws(() => kmsHostName("us-east-1", options as never), TypeError);
+    }
+    assert.equal(kmsHostName("us-east-1", { fips: undefined }), "kms.us-east-1.amazonaws.com");
+  });
+
   for (const [region, suffix] of HOSTS) {
     test(`knows the partition of ${region}`, () => {
       assert.equal(kmsHostName(region), `kms.${region}.${suffix}`);

@@ -11,6 +11,7 @@ import {
   decryptStream,
   encryptFile,
   encryptStream,
+  type KmsClientOptions,
   kmsDecrypt,
   NsmClient,
   sealTo,
@@ -18,6 +19,7 @@ import {
   verifyAttestation,
   type VerifyAttestationOptions,
 } from "../../mod.ts";
+import { checkOptions } from "../../lib/kms_options.ts";
 import {
   checkDataKeyPairRequest,
   checkDataKeyRequest,
@@ -279,6 +281,33 @@ describe("what a document is expected to say", () => {
       { code: "ERR_ATTESTATION_PCR" },
     );
     assert.equal(reads, 1);
+  });
+});
+
+describe("what a client trusts", () => {
+  test("is not anything because it was given as nothing", () => {
+    const options = { region: "eu-central-1", credentials: { accessKeyId: "a", secretAccessKey: "b" } };
+    checkOptions(options);
+    const wrong: Readonly<Record<string, readonly unknown[]>> = {
+      trustedCertificates: ["", [], null, new Set(), new Map(), [""], {}],
+      hostName: ["", null, [], {}],
+      endpoint: [null, "", {}, new Map([["transport", "tcp"]]), []],
+      library: ["", null, []],
+      region: ["", null, undefined],
+      engine: ["", null, ["direct"]],
+    };
+    for (const [field, values] of Object.entries(wrong)) {
+      for (const value of values) {
+        const given = { ...options, [field]: value } as unknown as KmsClientOptions;
+        assert.throws(() => checkOptions(given), /^(?:TypeError|RangeError): /, `${field}: ${String(value)}`);
+      }
+    }
+  });
+
+  test("is the key that was named, and no key for an empty name", () => {
+    for (const keyId of ["", null, [KEY_ARN], {}]) {
+      assert.throws(() => checkDecryptRequest({ ciphertext: BYTES, keyId: keyId as string }), /keyId must /);
+    }
   });
 });
 

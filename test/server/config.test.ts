@@ -45,6 +45,25 @@ describe("readConfig()", () => {
     assert.deepEqual(config.callers, { 7: { tenant: "a" } });
   });
 
+  test("loses no attribute of a caller, and takes no CID that it would not find", () => {
+    const callers =
+      '{"7":{"constructor":"a","__proto__":"b","tenant":"c","level":1,"on":true,"roles":["x"]}}';
+    const file = `{"region":"eu-west-1","callers":${callers}}`;
+    assert.equal(JSON.stringify(read({}, file).callers), callers);
+    const problem =
+      "callers (in the file): expected attributes by CID: texts, whole numbers, booleans and lists of texts";
+    for (
+      const wrong of [
+        ...[{ "007": {} }, { "4294967296": {} }, { "-1": {} }, { "": {} }, { "1.0": {} }, [], null, "7"],
+        ...[{ 7: [] }, { 7: null }, { 7: { a: 1.5 } }, { 7: { a: {} } }, { 7: { a: [1] } }, {
+          7: { a: null },
+        }],
+      ]
+    ) {
+      assert.deepEqual(problemsOf({ ENCLAVE_KMS_REGION: "eu-west-1" }, { callers: wrong }), [problem]);
+    }
+  });
+
   test("takes kmstool's own variables, after ours; an empty one is not set", () => {
     const config = read({ REGION: "us-east-2", ENDPOINT: "kms.example.com", ENCLAVE_KMS_ENGINE: "" });
     assert.equal(config.region, "us-east-2");
