@@ -9,6 +9,7 @@ import { DEFAULT_FUEL, MAX_FUEL } from "../lib/policy/policy.ts";
 import { checkHostName, checkRegion } from "../lib/region.ts";
 import { ANY_CID } from "../lib/vsock/listen.ts";
 import type { LogLevel } from "./log.ts";
+import { CALLERS, isCallers } from "./callers_setting.ts";
 import { describeIssue } from "./schemas.ts";
 
 /** What the server is started with, after every check. */
@@ -177,7 +178,6 @@ function text<T>(expected: string, read: (value: string) => T): v.GenericSchema<
 
 const LISTEN = "vsock:<port>, tcp:<host>:<port>, unix:<path> or off";
 const path = text("an absolute path", (value) => value.startsWith("/") ? value : undefined);
-const CALLERS = "attributes by CID: texts, whole numbers, booleans and lists of texts";
 
 const schema: v.GenericSchema<unknown, Config> = v.object({
   region: v.optional(text("a region such as eu-central-1", checkRegion)),
@@ -286,28 +286,6 @@ function suggestion(name: string, known: readonly string[], prefix = ""): string
 /** A name that an operator can find again; one of another form may be a value in the wrong place. */
 function quoted(name: string): string {
   return /^\w{1,64}$/.test(name) ? name : "a name of other characters than letters, digits and _";
-}
-
-/** Not v.record(), which drops names such as "constructor": an attribute that is lost may be what forbids. */
-function isCallers(value: unknown): boolean {
-  return isObject(value) &&
-    Object.entries(value).every(([cid, attributes]) =>
-      isCid(cid) && isObject(attributes) && Object.values(attributes).every(isAttribute)
-    );
-}
-
-/** As the server looks it up: `007` would never be found. */
-function isCid(text: string): boolean {
-  return /^(?:0|[1-9]\d{0,9})$/.test(text) && Number(text) <= 0xffff_ffff;
-}
-
-function isAttribute(value: unknown): boolean {
-  if (Array.isArray(value)) return value.every((item) => typeof item === "string");
-  return typeof value === "string" || typeof value === "boolean" || Number.isSafeInteger(value);
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** `off` is no endpoint, which a check would take for a failure: null stands for it until the end. */
