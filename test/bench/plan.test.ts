@@ -49,6 +49,7 @@ describe("plan", () => {
     assert.deepEqual(readOptions(["--quick", "--runtime", "Node", "--seed", "7"]), {
       isQuick: true,
       isGate: false,
+      attacks: undefined,
       out: "build/bench",
       runtimes: ["Node"],
       seed: 7,

@@ -11,6 +11,7 @@ import type { Finding, LinkName } from "../../cli/doctor/link.ts";
 import { type Machine, thisMachine } from "../../cli/doctor/machine.ts";
 import type { DoctorOptions } from "../../cli/doctor/patient.ts";
 import { NsmSocket } from "../../cli/nsm_socket.ts";
+import type { NsmTransport } from "../../lib/attestation/nsm_transport.ts";
 import type { Endpoint } from "../../mod.ts";
 import {
   FAULTS,
@@ -112,8 +113,13 @@ describe("doctor", () => {
     for (const { name, fault } of NSM_FAULTS) {
       test(name, async () => {
         enclave.nsm.injectFault(fault);
+        // A module that was silent keeps its next askers waiting: each case has one of its own.
+        const nsm: NsmTransport = {
+          exchange: (request) => enclave.nsm.exchange(request),
+          [Symbol.dispose]: () => {},
+        };
         try {
-          const findings = await examine(optionsOf(enclave, patienceFor(fault.kind)));
+          const findings = await examine(optionsOf(enclave, { client: { nsm }, ...patienceFor(fault.kind) }));
           assertFirst(findings, brokenByNsm(fault));
           if (fault.kind === "debug") assert.equal(stateOf(findings, "nsm"), "warning");
         } finally {

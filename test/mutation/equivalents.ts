@@ -210,13 +210,6 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent",
     why: "there is a second byte, since there is more than one",
   },
-  ...["tables !== undefined", "imports !== undefined"].map((text) => ({
-    file: METER,
-    text,
-    replacement: "true",
-    kind: "equivalent" as const,
-    why: "without the section the count is 0; the type checker wants to hear it",
-  })),
   {
     file: METER,
     text: "known.set(units, written);",
@@ -447,20 +440,20 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "is looked at by seed_kernel_entropy.test.ts",
   })),
   ...[
-    ["this.#given !== undefined", "false", "what was given once is the same again"],
-    ["(owned.expiresAtMs ?? 0) > keptUntilMs", "", "of two that last as long, one is as good as the other"],
-    ["performance.now() - running.startedAt < MAX_REFRESH_MS", "", "no clock is read at just that moment"],
-    [
-      "kept?.credentials.expiresAtMs === undefined",
-      "false",
-      "who refreshes has some that are kept, and expire",
-    ],
-    ["kept?.credentials", "", "who refreshes has some that are kept, and expire"],
-    ["expiresAtMs !== undefined", "true", "undefined is not before any time"],
     ['typeof error.code === "string"', "true", "what is no text does not look like a code"],
     ['"code" in error && typeof error.code === "string"', "", "what is no text does not look like a code"],
     ['""', "", "is no name and no code, and left out like one"],
-    ["credentials === undefined", "false", "without any there is no time when they expire"],
+  ].map(([text = "", replacement = "", why = ""]) => ({
+    file: "lib/provider_question.ts",
+    text,
+    ...(replacement === "" ? {} : { replacement }),
+    kind: "equivalent" as const,
+    why,
+  })),
+  ...[
+    ["this.#given !== undefined", "false", "what was given once is the same again"],
+    ["kept?.credentials", "", "who refreshes has some that are kept, and expire"],
+    ["expiresAtMs !== undefined", "true", "undefined is not before any time"],
   ].map(([text = "", replacement = "", why = ""]) => ({
     file: "lib/credentials_source.ts",
     text,
@@ -525,7 +518,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "whoever is beyond the end has not read to the end: as malformed, a moment later",
   },
   {
-    file: "lib/credentials.ts",
+    file: "lib/credentials_shape.ts",
     text: String.raw`/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)$/`,
     replacement: String.raw`/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)/`,
     kind: "equivalent",
