@@ -93,6 +93,19 @@ await check("takes credentials, and decrypts with an encryption context", async 
   assert.equal((await get("/readyz")).status, 200);
 });
 
+await check("answers who ends its own direction after its request", async () => {
+  const stream = await connectToServer(HTTP_PORT);
+  const text = JSON.stringify(body);
+  stream.end(
+    `POST /v1/decrypt HTTP/1.1\r\nhost: enclave\r\ncontent-type: application/json\r\n` +
+      `content-length: ${text.length}\r\n\r\n${text}`,
+  );
+  let answer = "";
+  for await (const chunk of stream) answer += new TextDecoder().decode(chunk as Uint8Array);
+  assert.match(answer, /^(?:HTTP\/1\.1 102 Processing\r\n\r\n)*HTTP\/1\.1 200 /);
+  assert.ok(answer.includes(PLAINTEXT_BASE64));
+});
+
 await check("attests with the caller's nonce", async () => {
   const nonce = crypto.getRandomValues(new Uint8Array(32));
   const encoded = encodeURIComponent(Buffer.from(nonce).toString("base64"));
