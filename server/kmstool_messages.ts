@@ -84,6 +84,29 @@ export function field(message: KmstoolMessage, name: string): unknown {
   return Object.hasOwn(message, name) ? message[name] ?? undefined : undefined;
 }
 
+/**
+ * Reads the encryption context of a decrypt.
+ *
+ * kmstool_enclave prints whatever stands there and reads that as JSON, so a string that holds an object is that
+ * object. A string that holds anything else ends that process; here it is refused.
+ *
+ * @param message Its fields
+ * @returns What stands there, to be checked; undefined when there is none
+ * @throws {KmstoolRefusal} When a string holds no object
+ */
+export function readEncryptionContext(message: KmstoolMessage): Record<string, string> | undefined {
+  const context = field(message, "EncryptionContext");
+  if (typeof context !== "string") return context as Record<string, string> | undefined;
+  let read: unknown;
+  try {
+    read = JSON.parse(context);
+  } catch {
+    // Said below.
+  }
+  if (typeof read !== "object" || read === null) throw new KmstoolRefusal(KMSTOOL_ERRORS.decrypt);
+  return read as Record<string, string>;
+}
+
 /** @returns The answer that all is well */
 export function okMessage(): Uint8Array<ArrayBuffer> {
   return encode({ Status: "Ok" });

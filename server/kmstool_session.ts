@@ -11,6 +11,7 @@ import {
   okMessage,
   parseMessage,
   plaintextMessage,
+  readEncryptionContext,
 } from "./kmstool_messages.ts";
 import { SERVED_DECRYPT } from "./operations.ts";
 import type { RequestRecord } from "./request_record.ts";
@@ -135,24 +136,6 @@ function readCiphertext(message: KmstoolMessage): Uint8Array {
   } catch {
     throw new KmstoolRefusal(KMSTOOL_ERRORS.ciphertextType);
   }
-}
-
-/**
- * kmstool_enclave prints whatever stands there and reads that as JSON, so a string that holds an object is that
- * object. A string that holds anything else ends that process; here it is refused.
- */
-function readEncryptionContext(message: KmstoolMessage): Record<string, string> | undefined {
-  const context = field(message, "EncryptionContext");
-  // The service checks the rest.
-  if (typeof context !== "string") return context as Record<string, string> | undefined;
-  let read: unknown;
-  try {
-    read = JSON.parse(context);
-  } catch {
-    // Said below.
-  }
-  if (typeof read !== "object" || read === null) throw new KmstoolRefusal(KMSTOOL_ERRORS.decrypt);
-  return read as Record<string, string>;
 }
 
 function refusalOf(error: unknown, badForm: KmstoolErrorText, otherwise: KmstoolErrorText): KmstoolRefusal {

@@ -11,6 +11,7 @@ import {
   MAX_MESSAGE_BYTES,
   MessageBuffer,
   parseMessage,
+  readEncryptionContext,
 } from "../../../server/kmstool_messages.ts";
 import { Metrics } from "../../../server/metrics.ts";
 import { RefusalLog } from "../../../server/refusal_log.ts";
@@ -74,6 +75,7 @@ export const kmstool: FuzzTarget = {
     Promise.resolve([
       '{"Operation":"Decrypt","Ciphertext":"AQID","EncryptionContext":{"a":"b"}}\0',
       '{"Operation":"SetClient","AwsAccessKeyId":"A","AwsSecretAccessKey":"B"}\0{"Operation":null}\0',
+      '{"Operation":"Decrypt","EncryptionContext":"{\\"a\\":\\"b\\"}"}\0{"EncryptionContext":"x"}\0',
       "[]\0null\0\0{}\0",
       `{}${" ".repeat(MAX_MESSAGE_BYTES - 3)}\0{}\0`,
       `{}${" ".repeat(MAX_MESSAGE_BYTES - 2)}\0{}\0`,
@@ -301,7 +303,10 @@ function readMessages(stream: Uint8Array, chunkBytes: number): string[] {
 
 function readMessage(bytes: Uint8Array): string {
   try {
-    const operation = field(parseMessage(bytes), "Operation");
+    const message = parseMessage(bytes);
+    const context = readEncryptionContext(message);
+    expect(context === undefined || typeof context !== "string", "a context that is text");
+    const operation = field(message, "Operation");
     return operation === "Decrypt" || operation === "SetClient" ? operation : typeof operation;
   } catch (error) {
     if (!(error instanceof KmstoolRefusal)) throw error;
