@@ -288,7 +288,9 @@ const CODES: Readonly<Record<number, string>> = { 413: "ERR_BODY_TOO_LARGE" };
 
 function toProblem(error: unknown, id: string): Problem {
   if (!(error instanceof HTTPException)) return problemOf(error, id);
-  return problem(error.status, CODES[error.status] ?? "ERR_BAD_REQUEST", id);
+  // With 400 Hono turns down one thing only: a body that its parser cannot read.
+  const errors = error.status === 400 ? [{ path: "", expected: "JSON" }] : undefined;
+  return problem(error.status, CODES[error.status] ?? "ERR_BAD_REQUEST", id, errors);
 }
 
 function answerProblem(c: Context<HttpEnv>, answer: Problem): Response {

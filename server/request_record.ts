@@ -89,7 +89,8 @@ export class RequestRecord {
     const ms = performance.now() - this.#startedAt;
     metrics.countRequest(this.protocol, this.operation, outcome, ms / 1000);
     if (!refusals.add(this, outcome, answer)) return;
-    const level = outcome === "failed" ? "error" : this.#isRoutine(outcome) ? "debug" : "info";
+    const isFailure = outcome === "failed" || outcome === "timeout";
+    const level = isFailure ? "error" : this.#isRoutine(outcome) ? "debug" : "info";
     logger[level](this.#line(outcome, answer, ms), "request");
   }
 

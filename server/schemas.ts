@@ -185,6 +185,8 @@ export const attestationQuery: v.GenericSchema<unknown, AttestationQuery> = v.st
  * @throws {BadRequestError} With places and expectations; valibot's own messages quote what was sent
  */
 export function parse<T>(schema: v.GenericSchema<unknown, T>, input: unknown): T {
+  // For valibot an array is an object as well.
+  if (Array.isArray(input)) throw new BadRequestError([{ path: "", expected: "an object" }]);
   const result = v.safeParse(schema, input);
   if (result.success) return result.output;
   throw new BadRequestError(result.issues.slice(0, 10).map(describeIssue));
@@ -217,7 +219,9 @@ export function describeIssue(issue: v.BaseIssue<unknown>): { path: string; expe
   return { path: pattern.test(path) ? path : "", expected: expectation(issue) };
 }
 
-function expectation({ kind, type, expected, requirement, message }: v.BaseIssue<unknown>): string {
+function expectation(issue: v.BaseIssue<unknown>): string {
+  const { kind, type, expected, requirement, message } = issue;
+  if (type === "strict_object" && issue.path === undefined) return "an object";
   if (type === "strict_object") return expected === "never" ? "no other fields" : "to be there";
   if (type === "max_length") return `at most ${requirement} characters`;
   if (type === "min_value" || type === "max_value" || type === "integer") {
@@ -226,8 +230,22 @@ function expectation({ kind, type, expected, requirement, message }: v.BaseIssue
   if (type === "min_length") return `at least ${requirement} characters`;
   // Ours, given to check(), regex() and custom() above.
   if (kind === "validation" || type === "custom") return message;
-  return expected ?? type;
+  return inWords(expected ?? type);
 }
+
+/** Valibot writes `("a" | "b")` for a choice, and the names of JavaScript's types. */
+function inWords(expected: string): string {
+  const choices = expected.match(/"[^"]*"/g);
+  return choices?.join(" or ") ?? TYPES_IN_WORDS[expected] ?? expected;
+}
+
+const TYPES_IN_WORDS: Readonly<Record<string, string>> = {
+  Array: "an array",
+  Object: "an object",
+  boolean: "true or false",
+  number: "a number",
+  string: "a string",
+};
 
 function isBase64(text: string, maxBytes: number): boolean {
   try {

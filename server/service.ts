@@ -263,7 +263,9 @@ function check<T>(body: () => T): T {
     return body();
   } catch (error) {
     if (!(error instanceof TypeError) && !(error instanceof RangeError)) throw error;
-    throw new BadRequestError([{ path: "", expected: error.message }]);
+    const [, path = "", expected = error.message] = /^(\w+) must (?:be |have )?(.+)$/.exec(error.message) ??
+      [];
+    throw new BadRequestError([{ path, expected }]);
   }
 }
 

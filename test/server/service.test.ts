@@ -46,7 +46,7 @@ describe("failures, as callers see them", () => {
     const answer = await fixture.call("/v1/decrypt", fixture.decryptBody);
     assert.equal(answer.status, 504);
     assert.equal((await answer.json() as { code: string }).code, "ERR_TIMEOUT");
-    assert.equal(fixture.lastLine["outcome"], "timeout");
+    assert.deepEqual([fixture.lastLine["outcome"], fixture.lastLine["level"]], ["timeout", "error"]);
     assert.equal((fixture.lastLine["failure"] as { stage: string }).stage, "kms");
   });
 
@@ -134,6 +134,24 @@ describe("failures, as callers see them", () => {
       assert.equal(code, "ERR_BAD_REQUEST");
       if (path !== "") assert.equal(errors[0].path, path, text);
     }
+    const told = async (body: unknown) =>
+      JSON.parse(await (await fixture.call("/v1/decrypt", body)).text()).errors as unknown;
+    assert.deepEqual(await told("{"), [{ path: "", expected: "JSON" }]);
+    assert.deepEqual(await told(""), [{ path: "", expected: "JSON" }]);
+    assert.deepEqual(await told([]), [{ path: "", expected: "an object" }]);
+    assert.deepEqual(await told("null"), [{ path: "", expected: "an object" }]);
+    assert.deepEqual(
+      await told({ ciphertext: 1, encryptionAlgorithm: "a", grantTokens: "a", dryRun: 1 }),
+      [
+        { path: "ciphertext", expected: "a string" },
+        {
+          path: "encryptionAlgorithm",
+          expected: '"SYMMETRIC_DEFAULT" or "RSAES_OAEP_SHA_1" or "RSAES_OAEP_SHA_256"',
+        },
+        { path: "grantTokens", expected: "an array" },
+        { path: "dryRun", expected: "true or false" },
+      ],
+    );
     const credentials = { accessKeyId: "AKIA", secretAccessKey: "HUSH HUSH", sessionToken: "HUSH\n" };
     const answer = await fixture.call("/v1/credentials", credentials, 3);
     assert.equal(answer.status, 400);
