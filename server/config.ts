@@ -94,7 +94,10 @@ export function readConfig(
   const unknown = Object.keys(file).filter((name) => !FILE_SETTINGS.includes(name));
   const known = Object.entries(file).filter(([name]) => !unknown.includes(name));
   const result = v.safeParse(schema, { ...Object.fromEntries(known), ...readEnvironment(env) });
-  const wrong = [...unknown.map(describeUnknown), ...(result.issues ?? []).map(describe)];
+  const wrong = [
+    ...unknown.map(describeUnknown),
+    ...(result.issues ?? []).map((issue) => describe(issue, env)),
+  ];
   if (!result.success || wrong.length > 0) throw new ConfigError(wrong);
   // From null, which stands for "off".
   const { http, kmstool } = result.output;
@@ -260,17 +263,18 @@ function parseJson(text: string, problem: (what: string) => ConfigError): unknow
 
 function checkTogether({ region, http, kmstool, idleTimeoutMs, requestTimeoutMs }: Config): string[] {
   return [
-    ...(http !== undefined && region === undefined ? ["region: has to be there for HTTP"] : []),
-    ...(http === undefined && kmstool === undefined ? ["http, kmstool: one of them has to listen"] : []),
-    ...(idleTimeoutMs <= requestTimeoutMs ? ["idleTimeoutMs: has to be longer than requestTimeoutMs"] : []),
+    ...(http !== undefined && region === undefined ? ["region (ENCLAVE_KMS_REGION): must be set"] : []),
+    ...(http === undefined && kmstool === undefined ? ["http, kmstool: one of them must listen"] : []),
+    ...(idleTimeoutMs <= requestTimeoutMs ? ["idleTimeoutMs: must be longer than requestTimeoutMs"] : []),
   ];
 }
 
-function describe(issue: v.BaseIssue<unknown>): string {
+function describe(issue: v.BaseIssue<unknown>, env: Readonly<Record<string, string | undefined>>): string {
   const setting = String(issue.path?.[0]?.key ?? "");
   // What is below a setting are names that somebody chose.
   const { expected } = describeIssue(issue);
-  const place = SETTINGS.includes(setting) ? variableOf(setting) : "in the file";
+  const variables = setting === "callers" ? [] : [variableOf(setting), KMSTOOL_VARIABLES[setting] ?? ""];
+  const place = variables.find((name) => env[name]) ?? "in the file";
   return `${setting} (${place}): expected ${expected}`;
 }
 

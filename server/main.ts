@@ -28,7 +28,10 @@ try {
 }
 
 function fail(error: unknown, message: string): void {
-  const failure = error instanceof ConfigError ? { problems: error.problems } : describeFailure(error);
+  // A misspelt variable may be why a setting is missing.
+  const failure = error instanceof ConfigError
+    ? { problems: [...error.problems, ...unknownVariables(process.env)] }
+    : describeFailure(error);
   logger.error({ failure }, message);
   process.exit(1);
 }

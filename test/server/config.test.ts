@@ -90,7 +90,13 @@ describe("readConfig()", () => {
     assert.ok(
       problems.includes("a name of other characters than letters, digits and _ (in the file): is no setting"),
     );
+    const place = "expected vsock:<port>, tcp:<host>:<port>, unix:<path> or off";
+    assert.ok(problems.includes(`http (in the file): ${place}`));
+    assert.ok(
+      problems.includes('engine (in the file): expected "auto" or "direct" or "sdk" or "sdk-client"'),
+    );
     assert.doesNotMatch(problems.join("\n"), /HUSH/);
+    assert.match(problemsOf({ REGION: "HUSH" }).join(), /^region \(REGION\): expected a region/);
   });
 
   test("listens on a port of vsock for anyone, not on a CID, and on any port of TCP", () => {
@@ -108,10 +114,10 @@ describe("readConfig()", () => {
   });
 
   test("checks settings against each other", () => {
-    assert.deepEqual(problemsOf({}), ["region: has to be there for HTTP"]);
+    assert.deepEqual(problemsOf({}), ["region (ENCLAVE_KMS_REGION): must be set"]);
     assert.deepEqual(problemsOf({ ENCLAVE_KMS_HTTP: "off" }), []);
     assert.deepEqual(problemsOf({ ENCLAVE_KMS_HTTP: "off", ENCLAVE_KMS_KMSTOOL: "off" }), [
-      "http, kmstool: one of them has to listen",
+      "http, kmstool: one of them must listen",
     ]);
     assert.equal(problemsOf({ ENCLAVE_KMS_HTTP: "off", ENCLAVE_KMS_REQUEST_TIMEOUT_MS: "60000" }).length, 1);
   });

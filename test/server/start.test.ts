@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { type Config, ConfigError, readConfig } from "../../server/config.ts";
 import { createLogger } from "../../server/log.ts";
@@ -11,6 +14,24 @@ import { startServer } from "../../server/server.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
 import { op, plugin, s32 } from "../support/wasm_module.ts";
 import { dial, exchange } from "./serving.ts";
+
+const MAIN = fileURLToPath(new URL("../../server/main.ts", import.meta.url));
+const RUN = "Deno" in globalThis ? ["run", "--quiet", "--no-prompt", "--no-check", "--allow-all"] : [];
+
+describe("the server's process", () => {
+  test("ends with 1 over its settings, and says which variables it does not read", () => {
+    const { PATH, HOME } = process.env;
+    const env = { ...(PATH && { PATH }), ...(HOME && { HOME }), ENCLAVE_KMS_REGIO: "HUSH" };
+    const { status, stdout } = spawnSync(process.execPath, [...RUN, MAIN], { env, encoding: "utf8" });
+    const { failure, msg } = JSON.parse(stdout);
+    assert.equal(msg, "cannot start");
+    assert.deepEqual(failure.problems, [
+      "region (ENCLAVE_KMS_REGION): must be set",
+      "ENCLAVE_KMS_REGIO is no setting; did you mean ENCLAVE_KMS_REGION?",
+    ]);
+    assert.equal(status, 1);
+  });
+});
 
 describe("startServer()", () => {
   const folder = mkdtempSync(join(tmpdir(), "enclave-kms-start-"));
