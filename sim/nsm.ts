@@ -61,6 +61,7 @@ export class SoftwareNsm implements NsmTransport {
   readonly #now: () => number;
   readonly #form: DocumentForm;
   readonly #faults = new FaultQueue<NsmFault>();
+  readonly #unanswered: (() => void)[] = [];
   #leaf: Promise<Identity> | undefined;
   #leafStartsAt = 0;
   #requestCount = 0;
@@ -143,7 +144,10 @@ export class SoftwareNsm implements NsmTransport {
     if (this.#disposed) throw new DisposedError("SoftwareNsm");
     this.#requestCount++;
     const fault = this.#faults.take();
-    if (fault?.kind === "silent") return await new Promise<never>(() => {});
+    if (fault?.kind === "silent") {
+      await new Promise<void>((resolve) => this.#unanswered.push(resolve));
+      return errorAnswer("InternalError");
+    }
     if (fault?.kind === "latency") await new Promise((resolve) => setTimeout(resolve, fault.ms));
     if (fault?.kind === "refuse") return errorAnswer(fault.errorName);
     if (fault?.kind === "garbage") return new Uint8Array([0xff, 0x00, 0xff]);
@@ -173,9 +177,10 @@ export class SoftwareNsm implements NsmTransport {
     return this.#faults.add(fault, options);
   }
 
-  /** Ends all faults. */
+  /** Ends all faults. Requests that had no answer get an error, so that those behind them have their turn. */
   clearFaults(): void {
     this.#faults.clear();
+    for (const answer of this.#unanswered.splice(0)) answer();
   }
 
   /** The module answers no more. */

@@ -4,7 +4,7 @@ import type { NsmErrorName } from "./nsm_commands.ts";
 export type NsmFault =
   /** Refuses with this error. */
   | { readonly kind: "refuse"; readonly errorName: NsmErrorName }
-  /** Never answers. */
+  /** Never answers, unless all faults are ended. */
   | { readonly kind: "silent" }
   /** Answers after so many milliseconds. */
   | { readonly kind: "latency"; readonly ms: number }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { decode } from "cbor2";
 import { beforeAll, describe, test } from "#test";
 import { decodeAttestationDocument } from "../../lib/attestation/document.ts";
+import { NsmClient } from "../../lib/attestation/nsm_client.ts";
 import { verifyAttestation } from "../../lib/attestation/verify.ts";
 import { encodeHex } from "../../lib/encoding.ts";
 import { AttestationError, DisposedError } from "../../lib/errors.ts";
@@ -220,11 +221,27 @@ describe("SoftwareNsm faults", () => {
     await nsm.attest();
   });
 
-  test("silence lasts, and touches no other request", async () => {
+  test("silence lasts until faults are ended, and touches no other request", async () => {
     nsm.injectFault({ kind: "silent" }, { times: 1 });
-    const silent = nsm.attest().then(() => "answered");
+    const silent = nsm.attest();
+    const settled = silent.then(() => "answered", () => "refused");
     await nsm.attest();
-    assert.equal(await Promise.race([silent, pause(20).then(() => "silent")]), "silent");
+    assert.equal(await Promise.race([settled, pause(20).then(() => "silent")]), "silent");
+    nsm.clearFaults();
+    await assert.rejects(
+      silent,
+      (error: Error & { code?: string }) => error.code === "ERR_ATTESTATION_REFUSED",
+    );
+  });
+
+  test("once faults are ended, who waits behind a question without an answer is served", async () => {
+    using client = new NsmClient(nsm);
+    nsm.injectFault({ kind: "silent" });
+    const first = client.attest({});
+    const second = client.attest({});
+    nsm.clearFaults();
+    await assert.rejects(first, AttestationError);
+    assert.ok((await second).length > 0);
   });
 
   test("a stale document is an hour old and otherwise good", async () => {
