@@ -77,5 +77,5 @@ function expectation([first = "", second = ""]: readonly string[]): string {
   const expected = `expected a command: ${(family.length > 0 ? family : names).join(", ")}`;
   const meant = didYouMean(`${first} ${second}`, names.filter((name) => name.includes(" "))) ??
     didYouMean(first, single);
-  return meant === undefined ? expected : `${expected}; is ${meant} meant?`;
+  return meant === undefined || meant === first ? expected : `${expected}; is ${meant} meant?`;
 }

@@ -102,6 +102,8 @@ describe("run()", () => {
       assert.ok(stderr.startsWith("enclave-kms: expected a command: "), stderr);
       assert.match(stderr, new RegExp(`; is ${meant} meant\\?$`, "m"));
     }
+    // A word that is meant as it is wants another after it.
+    assert.doesNotMatch((await runHere(["policy"])).stderr, /meant/);
     const { stderr } = await runHere(["c2VjcmV0LXZhbHVl"]);
     assert.doesNotMatch(stderr, /meant|c2Vj/);
   });
