@@ -73,7 +73,7 @@ export const tlsLink: Link = {
     if (!CERTIFICATE_CODES.test(failure.code)) {
       return broken(
         `the TLS handshake failed (${failure.code})`,
-        "Does the endpoint lead to KMS itself? TLS ends in the enclave: the proxy has to pass bytes through",
+        "Does the proxy on the parent reach KMS, and pass on its bytes? TLS ends in the enclave, not before",
         "ERR_CONNECTION",
       );
     }

@@ -57,7 +57,7 @@ export function handshakeError(error: unknown, hostName: string): EnclaveKmsErro
   const Kind = code === "" || PASSING_CODES.test(code) ? UnreachableError : ConnectionError;
   return new Kind(`Cannot connect to KMS: the TLS handshake failed${suffix(code)}`, {
     hint:
-      "Does the endpoint lead to KMS itself? TLS ends inside the enclave: the proxy has to pass bytes through",
+      "Does the proxy on the parent reach KMS, and pass on its bytes? TLS ends inside the enclave, not before",
     cause: error,
   });
 }

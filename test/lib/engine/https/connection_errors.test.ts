@@ -46,7 +46,7 @@ describe("openError()", () => {
 
 describe("handshakeError()", () => {
   const hint =
-    "Does the endpoint lead to KMS itself? TLS ends inside the enclave: the proxy has to pass bytes through";
+    "Does the proxy on the parent reach KMS, and pass on its bytes? TLS ends inside the enclave, not before";
   const clock = "Is the enclave's clock right? By it, KMS's certificate is not valid now";
   const untrusted =
     "Is KMS's certificate authority in trustedCertificates, or, without them, in the runtime's own " +
