@@ -99,7 +99,11 @@ export type {
   GenerateRandomRequest,
   KeyRequest,
 } from "./lib/kms_request.ts";
-export type { CallOptions } from "./lib/request_fields.ts";
+export {
+  type CallOptions,
+  MAX_ENCRYPTION_CONTEXT_BYTES,
+  MAX_ENCRYPTION_CONTEXT_PAIRS,
+} from "./lib/request_fields.ts";
 export { kmsHostName, type KmsHostNameOptions } from "./lib/region.ts";
 export { SecretBytes } from "./lib/secret_bytes.ts";
 export {
