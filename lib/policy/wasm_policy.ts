@@ -51,7 +51,10 @@ export const PLUGIN_RULES: MeterRules = {
 export interface WasmOptions {
   /** For the log. Default: `plug-in`. */
   readonly name?: string | undefined;
-  /** Units of fuel for a decision, 1 to 20000000; a unit is 32 instructions at most. Default: 2000000, about 30 ms. */
+  /**
+   * Units of fuel for a decision, 1 to 20000000; a unit is 32 instructions at most, or one that reads or writes memory.
+   * Default: 2000000, which take about 30 ms, and 0.3 s where every access misses the processor's caches.
+   */
   readonly fuel?: number | undefined;
   /** What its memory may grow to, in pages of 64 KiB, 1 to 1024. Default: 256, which are 16 MiB. */
   readonly memoryPages?: number | undefined;

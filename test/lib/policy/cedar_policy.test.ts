@@ -146,7 +146,7 @@ describe("cedarPolicy()", () => {
         recentCount: 0,
       }),
     ].map((request) => policy.decide(request).fuelUsed);
-    assert.deepEqual(used, [29527, 29451, 21585]);
+    assert.deepEqual(used, [32380, 32306, 23461]);
   });
 
   test("refuses when the fuel is not enough, and decides the next request", () => {

@@ -132,6 +132,30 @@ describe("meter()", () => {
     assert.equal(cost(run([op.i32, 0, op.memoryGrow, 0]), [], rules), 1 + 409);
   });
 
+  test("takes a unit for each access to memory, for it can miss every cache", () => {
+    const rules = { instructionsPerUnit: 32 };
+    const costOf = (code: number[]) => {
+      const run = [...Array(100).fill(code).flat(), op.i32, 1];
+      return cost({ functions: [{ name: "run", code: run }] }, [], rules);
+    };
+    const nothing = costOf([op.i32, 0, op.drop]);
+    for (let opcode = 0x28; opcode <= 0x35; opcode++) {
+      assert.ok(costOf([op.i32, 0, opcode, 0, 0, op.drop]) >= nothing + 100, `${opcode}`);
+    }
+    for (let opcode = 0x36; opcode <= 0x3e; opcode++) {
+      const value = {
+        0x37: [0x42, 0],
+        0x38: F32,
+        0x39: F64,
+        0x3c: [0x42, 0],
+        0x3d: [0x42, 0],
+        0x3e: [0x42, 0],
+      };
+      const given = value[opcode as keyof typeof value] ?? [op.i32, 0];
+      assert.ok(costOf([op.i32, 0, ...given, opcode, 0, 0]) >= nothing + 100, `${opcode}`);
+    }
+  });
+
   test("what follows a loop is no part of it", () => {
     const code = [...COUNTDOWN.slice(0, -2), ...Array(100).fill(0x01), op.i32, 5];
     const parts = { functions: [{ name: "run", params: 1, code }] };
