@@ -15,7 +15,7 @@ import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./command.ts";
 import { EXIT } from "./exit_codes.ts";
 import { codeOf } from "./failure.ts";
-import type { Terminal } from "./terminal.ts";
+import { oneLine, type Terminal } from "./terminal.ts";
 import { json } from "./values.ts";
 
 /** `policy check`: loads a policy as the server does, and says where it is wrong. */
@@ -25,7 +25,7 @@ export async function check(args: Arguments, terminal: Terminal): Promise<number
   try {
     const { name } = load(args, path, (warning) => warnings.push(warning));
     if (args.has("json")) await printJson(terminal, { valid: true, name, warnings });
-    else await terminal.report(`${terminal.paint("good", "ok")} ${name}\n`);
+    else await terminal.report(`${terminal.paint("good", "ok")} ${oneLine(name)}\n`);
     for (const warning of warnings) terminal.note(`warning: ${warning}`);
     return EXIT.ok;
   } catch (error) {
@@ -45,8 +45,8 @@ export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<nu
   else {
     const verdict = allowed ? terminal.paint("good", "allowed") : terminal.paint("bad", "denied");
     await terminal.report([
-      `${verdict}: ${reason}`,
-      `determining: ${determining.length === 0 ? "none" : determining.join(", ")}`,
+      `${verdict}: ${oneLine(reason)}`,
+      `determining: ${determining.length === 0 ? "none" : oneLine(determining.join(", "))}`,
       `fuel: ${fuelUsed ?? "unknown"}`,
       "",
     ].join("\n"));
@@ -78,7 +78,7 @@ async function reportBroken(
     return await printJson(terminal, { valid: false, message, hint, line, column, policyId });
   }
   const place = [path, line, column].filter((part) => part !== undefined).join(":");
-  await terminal.report(`${place}: ${terminal.paint("bad", message)}\n`);
+  await terminal.report(`${oneLine(place)}: ${terminal.paint("bad", oneLine(message))}\n`);
   terminal.note(`hint: ${hint}`);
   terminal.note(`code: ${codeOf(error)}`);
 }

@@ -27,7 +27,7 @@ export interface Terminal {
   report(text: string): Promise<void>;
   /** Why output was lost: the system's name of the error, such as `ENOSPC`. Undefined when none was. */
   readonly lostOutput: string | undefined;
-  /** Writes a line to standard error, if that can be done. */
+  /** Writes a line to standard error, if that can be done, see {@link oneLine}. */
   note(line: string): void;
   /** Colours text where standard output is a terminal that wants it. */
   paint(style: Style, text: string): string;
@@ -70,6 +70,19 @@ export function wantsColour(output: Output, env: (name: string) => string | unde
  */
 export function colour(style: Style, text: string): string {
   return `\x1b[${SEQUENCES[style]}m${text}\x1b[0m`;
+}
+
+/**
+ * Makes text fit for one line of a terminal. The names of files and what is in them may be somebody else's.
+ *
+ * @param text Any
+ * @returns The text, with control characters and those that turn its direction escaped
+ */
+export function oneLine(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
 }
 
 const SEQUENCES: Readonly<Record<Style, string>> = {
@@ -120,7 +133,7 @@ export class ProcessTerminal implements Terminal {
   /** See {@link Terminal.note}. */
   note(line: string): void {
     this.#endProgress();
-    tryWriteAll(STDERR, `${line}\n`);
+    tryWriteAll(STDERR, `${oneLine(line)}\n`);
   }
 
   async #failureToWrite(data: string | Uint8Array): Promise<string | undefined> {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { constants } from "node:os";
 import { decodeBase64, decodeHex } from "../lib/encoding.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "../lib/endpoint.ts";
@@ -10,22 +10,43 @@ import { MalformedValueError, UsageError } from "./command.ts";
 const MAX_FILE_BYTES = 1 << 20;
 
 /**
+ * Reads a file, pipe or device, and not on for ever: what is too long has one byte more than it may.
+ *
+ * @param path The file
+ * @returns At most 1 MiB and a byte, for the caller to wipe where they are secret
+ */
+export function readStart(path: string): Uint8Array<ArrayBuffer> {
+  const file = openSync(path, "r");
+  const buffer = new Uint8Array(MAX_FILE_BYTES + 1);
+  try {
+    let length = 0;
+    let last = 1;
+    while (last > 0 && length < buffer.length) {
+      last = readSync(file, buffer, length, buffer.length - length, null);
+      length += last;
+    }
+    return buffer.slice(0, length);
+  } finally {
+    buffer.fill(0);
+    closeSync(file);
+  }
+}
+
+/**
  * @param flag Its name, for the message
  * @param path The file
  * @throws {UsageError} When it cannot be read, or is too long
  */
 export function readFile(flag: string, path: string): Uint8Array<ArrayBuffer> {
-  let bytes: Uint8Array;
+  let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = readFileSync(path);
+    bytes = readStart(path);
   } catch (error) {
     throw new UsageError(`--${flag} must be a file that can be read: ${reasonOf(error)}`);
   }
-  if (bytes.length > MAX_FILE_BYTES) throw new UsageError(`--${flag} must be a file of at most 1 MiB`);
-  const copy = new Uint8Array(new ArrayBuffer(bytes.length));
-  copy.set(bytes);
+  if (bytes.length <= MAX_FILE_BYTES) return bytes;
   bytes.fill(0);
-  return copy;
+  throw new UsageError(`--${flag} must be a file of at most 1 MiB`);
 }
 
 /** @throws {UsageError} When the file cannot be read, or is not UTF-8 */

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { type AttestationDocument, decodeAttestationDocument } from "../lib/attestation/document.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "../lib/attestation/verify.ts";
 import { decodeBase64 } from "../lib/encoding.ts";
@@ -9,7 +8,7 @@ import { describeDocument, documentJson } from "./document_report.ts";
 import { attestationExit, EXIT } from "./exit_codes.ts";
 import { describeFailure } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";
-import { bytes, derOf, integer, optionalBytes, readFile, reasonOf, time } from "./values.ts";
+import { bytes, derOf, integer, optionalBytes, readFile, readStart, reasonOf, time } from "./values.ts";
 
 /** `verify`: checks an attestation document, and prints what it says. */
 export async function verify(args: Arguments, terminal: Terminal): Promise<number> {
@@ -103,7 +102,7 @@ async function readDocument(path: string, terminal: Terminal): Promise<Uint8Arra
 
 function readContent(path: string): Uint8Array {
   try {
-    return readFileSync(path);
+    return readStart(path);
   } catch (error) {
     throw new UsageError(`FILE must be a file that can be read: ${reasonOf(error)}`);
   }

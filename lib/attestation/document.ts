@@ -107,6 +107,8 @@ const ES384_HEADER = Uint8Array.of(0xa1, 0x01, 0x38, 0x22);
 const ALGORITHM_LABEL = 1;
 const ES384_SIGNATURE_LENGTH = 96;
 const MAX_TEXT_LENGTH = 256;
+/** The last time that a Date can be: whoever writes a later one in words gets a RangeError. */
+const MAX_TIME_MS = 8_640_000_000_000_000;
 const MAX_CABUNDLE_LENGTH = 8;
 const MAX_PCRS = 32;
 const PCR_LENGTHS = [32, 48, 64];
@@ -193,8 +195,8 @@ function digest(fields: Known): "SHA384" {
 
 function timestamp(fields: Known): number {
   const { type, argument } = required(fields, "timestamp");
-  if (type === "unsigned" && Number.isSafeInteger(argument) && argument > 0) return argument;
-  throw malformed("FIELD", "timestamp is not a positive integer");
+  if (type === "unsigned" && argument > 0 && argument <= MAX_TIME_MS) return argument;
+  throw malformed("FIELD", "timestamp is not a time in milliseconds since 1970");
 }
 
 function pcrs(fields: Known): ReadonlyMap<number, Bytes> {

@@ -90,6 +90,21 @@ describe("policy", () => {
       assert.match(stderr, /--attribute must be NAME=TYPE, of type String, Long, Boolean or Set<String>/);
     });
 
+    test("a file's name cannot write lines of its own, nor to the terminal", async () => {
+      const name = "bad.cedar\nok \x1b[31m\u009b2J\u202e.cedar";
+      writeFileSync(join(folder, name), POLICY);
+      const shown = "bad.cedar\\u{a}ok \\u{1b}[31m\\u{9b}2J\\u{202e}.cedar";
+      assert.equal((await check(name)).stdout, `ok ${shown}\n`);
+      writeFileSync(join(folder, name), "permit");
+      const bad = await check(name);
+      assert.ok(bad.stdout.startsWith(`${join(folder, shown)}:1:`), bad.stdout);
+      assert.equal(bad.stdout.trimEnd().split("\n").length, 1);
+      const tried = await runChild(["policy", "try", join(folder, name), "--request", "{}"]);
+      assert.equal(tried.code, 2);
+      assert.match(tried.stderr, /^enclave-kms policy try: Cannot load the policy bad\.cedar\\u\{a\}ok/);
+      assert.equal(tried.stderr.trimEnd().split("\n").length, 3, tried.stderr);
+    });
+
     test("refuses what Cedar warns of, as the server does, unless told otherwise", async () => {
       assert.equal((await check("never.cedar")).code, 2);
       const { code, stderr } = await check("never.cedar", "--allow-warnings");

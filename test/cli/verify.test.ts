@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decode, encode } from "cbor2";
 import { afterAll, beforeAll, describe, test } from "#test";
@@ -192,6 +192,31 @@ describe("attest and verify", () => {
     const json = JSON.parse((await runHere(["verify", more, ...root, "--json"])).stdout);
     assert.deepEqual(json.document.unknownFields, ["unprotected \\u{1b}[2J", "unprotected 4"]);
     assert.doesNotMatch((await verify()).stdout, /^Also/m);
+  });
+
+  test("a document from a time that there is not is refused, and no mistake of the user's", async () => {
+    const parts = decode<unknown[]>(await laptop.simulator.nsm.attest());
+    const payload = decode<Record<string, unknown>>(parts[2] as Uint8Array);
+    const later = encode(parts.with(2, encode({ ...payload, timestamp: Number.MAX_SAFE_INTEGER })));
+    for (const at of [[], ["--at", "document"]]) {
+      const { code, stderr } = await runHere(["verify", laptop.file("later", later), ...root, ...at]);
+      assert.equal(code, ATTESTATION_EXIT.FIELD, stderr);
+      assert.match(stderr, /timestamp is not a time in milliseconds since 1970$/m);
+    }
+  });
+
+  test("a device without end and a file of gigabytes are not read to their end", async () => {
+    const large = laptop.file("large", "");
+    truncateSync(large, 3 * 2 ** 30);
+    for (const endless of ["/dev/zero", large]) {
+      const { code, stderr } = await runHere(["verify", endless, ...root]);
+      assert.deepEqual([code, stderr.split("\n")[0]], [
+        1,
+        "enclave-kms verify: FILE must hold an attestation document, or its base64",
+      ]);
+      const { stderr: ofRoot } = await runHere(["verify", path, "--root", endless]);
+      assert.match(ofRoot, /^enclave-kms verify: --root must be a file of at most 1 MiB$/m);
+    }
   });
 
   test("malformed values are named", async () => {
