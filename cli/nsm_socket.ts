@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import { AttestationError } from "../lib/errors.ts";
+import { missingRight } from "../lib/missing_right.ts";
 
 const HEADER_LENGTH = 4;
 
@@ -23,21 +24,25 @@ export class NsmSocket implements NsmTransport {
 
   /** See {@link NsmTransport.exchange}. */
   async exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-    const socket = connect({ path: this.#path });
-    this.#sockets.add(socket);
+    let socket: Socket | undefined;
     try {
+      // Deno throws here what it does not permit.
+      socket = connect({ path: this.#path });
+      this.#sockets.add(socket);
       const header = Buffer.alloc(HEADER_LENGTH);
       header.writeUInt32BE(request.length);
       socket.write(Buffer.concat([header, request]));
       return await readMessage(socket);
     } catch (cause) {
+      const right = missingRight(cause);
       throw new AttestationError("UNAVAILABLE", "Cannot ask the simulated NSM: its socket does not answer", {
-        hint: "Does a simulator listen on the socket that --nsm names? In an enclave, leave --nsm out",
+        hint: right ??
+          "Does a simulator listen on the socket that --nsm names? In an enclave, leave --nsm out",
         cause,
       });
     } finally {
-      this.#sockets.delete(socket);
-      socket.destroy();
+      if (socket !== undefined) this.#sockets.delete(socket);
+      socket?.destroy();
     }
   }
 

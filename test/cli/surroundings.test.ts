@@ -19,6 +19,25 @@ const REASON = sockets === undefined || doublePath === undefined
   ? " (skipped: no C compiler, or not run through npm test)"
   : "";
 
+describe("a simulated NSM's socket, on Deno", () => {
+  const rights: Readonly<Record<string, readonly string[]>> = {
+    "--allow-read": ["--allow-env", "--allow-net", "--allow-write"],
+    "--allow-write": ["--allow-env", "--allow-net", "--allow-read"],
+    "--allow-net": ["--allow-env", "--allow-read", "--allow-write"],
+  };
+  for (const [missing, given] of Object.entries(rights)) {
+    test.skipIf(!onDeno)(
+      `names ${missing} when it is missing${onDeno ? "" : " (skipped: it is Deno's)"}`,
+      async () => {
+        await using laptop = await Laptop.start();
+        const { code, stderr } = await runChild(["attest", ...laptop.nsm], { command: [...DENO, ...given] });
+        assert.equal(code, 10, stderr);
+        assert.match(stderr, new RegExp(`^hint: Deno lacks a permission: run it with ${missing}$`, "m"));
+      },
+    );
+  }
+});
+
 describe("doctor in a process with too few rights", () => {
   const nodeCases: readonly (readonly [string, readonly string[], string])[] = [
     ["Node without --allow-addons", ["node", "--permission", "--allow-fs-read=*"], "--allow-addons"],
