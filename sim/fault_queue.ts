@@ -1,3 +1,5 @@
+import { checkFields } from "../lib/checks.ts";
+
 /** For how long a fault lasts. */
 export interface FaultTimes {
   /** How many requests it hits, 1 or more. Default: all, until it is ended. */
@@ -41,4 +43,28 @@ export class FaultQueue<Fault> {
   clear(): void {
     this.#entries = [];
   }
+}
+
+/**
+ * Checks a fault against the table of all kinds: one that is misspelt would do nothing, and a test pass for it.
+ *
+ * @param fault What the caller gave
+ * @param table A fault of each kind, with every field that the kind must have
+ * @param options The table's name, for messages, and fields that a fault may have besides
+ * @returns A copy
+ * @throws {TypeError} When its kind is not in the table, or a field is missing, unknown or of another type
+ */
+export function checkFault<Fault extends { readonly kind: string }>(
+  fault: Fault,
+  table: readonly { readonly fault: Fault }[],
+  { name, optional = [] }: { readonly name: string; readonly optional?: readonly string[] },
+): Fault {
+  const sample = table.find((known) => known.fault.kind === fault?.kind)?.fault;
+  if (sample === undefined) throw new TypeError(`A fault must have a kind: ${name} has one of each`);
+  const checked: Fault = checkFields(`${sample.kind} fault`, fault, [...Object.keys(sample), ...optional]);
+  for (const [field, value] of Object.entries(sample)) {
+    if (typeof Reflect.get(checked, field) === typeof value) continue;
+    throw new TypeError(`${field} of the ${sample.kind} fault must be a ${typeof value}`);
+  }
+  return checked;
 }

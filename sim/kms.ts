@@ -1,6 +1,6 @@
 import { checkFields } from "../lib/checks.ts";
 import { SimulatedClock } from "./clock.ts";
-import type { FaultTimes } from "./fault_queue.ts";
+import { checkFault, type FaultTimes } from "./fault_queue.ts";
 import type { SimulatedCredentials } from "./kms_credentials.ts";
 import { FAULTS, faultScope, type KmsFault } from "./kms_faults.ts";
 import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
@@ -213,14 +213,13 @@ export class SimulatedKms implements AsyncDisposable {
    *
    * @param fault What to do
    * @param options For how many requests (or connections). Default: until {@link clearFaults}
+   * @throws {TypeError} When the fault has no kind of {@link FAULTS}, or not that kind's fields
    * @throws {RangeError} When `times` is not a whole number above 0
    */
   async injectFault(fault: KmsFault, options: FaultTimes = {}): Promise<void> {
-    if (!FAULTS.some((known) => known.fault.kind === fault?.kind)) {
-      throw new TypeError("A fault must have a kind of the simulated KMS: FAULTS has one of each");
-    }
-    if (faultScope(fault) === "listener") return await this.#closeServers();
-    this.#service.faults.add(fault, options);
+    const checked = checkFault(fault, FAULTS, { name: "FAULTS", optional: ["afterMs"] });
+    if (faultScope(checked) === "listener") return await this.#closeServers();
+    this.#service.faults.add(checked, options);
   }
 
   /**

@@ -5,12 +5,12 @@ import { checkFields, checkInteger } from "../lib/checks.ts";
 import { decodeHex, encodeHex } from "../lib/encoding.ts";
 import { AttestationError, DisposedError } from "../lib/errors.ts";
 import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../lib/pcrs.ts";
-import { FaultQueue, type FaultTimes } from "./fault_queue.ts";
+import { checkFault, FaultQueue, type FaultTimes } from "./fault_queue.ts";
 import type { Identity } from "./certificates.ts";
 import { LEAF_LIFETIME_MS, NsmAuthority } from "./nsm_authority.ts";
 import { type AttestationRequest, PCR_LENGTH, PcrBank } from "./nsm_commands.ts";
 import { cbor, errorAnswer, makeDocument } from "./nsm_document.ts";
-import type { NsmFault } from "./nsm_faults.ts";
+import { NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
 import { answerRequest } from "./nsm_protocol.ts";
 import { listenForNsm } from "./nsm_server.ts";
 
@@ -172,9 +172,11 @@ export class SoftwareNsm implements NsmTransport {
    * @param fault What to do
    * @param options For how many requests. Default: until {@link clearFaults}
    * @returns What ends the fault
+   * @throws {TypeError} When the fault has no kind of {@link NSM_FAULTS}, or not that kind's fields
+   * @throws {RangeError} When `times` is not a whole number above 0
    */
   injectFault(fault: NsmFault, options: FaultTimes = {}): Disposable {
-    return this.#faults.add(fault, options);
+    return this.#faults.add(checkFault(fault, NSM_FAULTS, { name: "NSM_FAULTS" }), options);
   }
 
   /** Ends all faults. Requests that had no answer get an error, so that those behind them have their turn. */

@@ -227,6 +227,19 @@ describe("tamper()", () => {
 });
 
 describe("injectFault()", () => {
+  test("refuses a fault that is misspelt: it would do something else", async () => {
+    for (
+      const [fault, message] of [
+        [{ kind: "hangs" }, /^A fault must have a kind: FAULTS has one of each$/],
+        [{ kind: "refusal" }, /^kmsCode of the refusal fault must be a string$/],
+        [{ kind: "refusal", code: "a" }, /^The refusal fault has no field `code`: expected kind, kmsCode/],
+      ] as const
+    ) {
+      await assert.rejects(enclave.kms.injectFault(fault as never), { name: "TypeError", message });
+    }
+    await enclave.kms.injectFault({ kind: "closeWhenIdle", afterMs: 5 }, { times: 1 });
+  });
+
   test("strikes the given number of requests", async () => {
     await enclave.kms.injectFault({ kind: "throttled" }, { times: 2 });
     const statuses = [];

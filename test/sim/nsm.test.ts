@@ -234,6 +234,23 @@ describe("SoftwareNsm faults", () => {
     );
   });
 
+  test("a fault that is misspelt is refused: it would do nothing", () => {
+    for (
+      const [fault, message] of [
+        [undefined, /^A fault must have a kind: NSM_FAULTS has one of each$/],
+        [{ kind: "slient" }, /^A fault must have a kind: NSM_FAULTS has one of each$/],
+        [{ kind: "latency" }, /^ms of the latency fault must be a number$/],
+        [
+          { kind: "latency", milliseconds: 5 },
+          /^The latency fault has no field `milliseconds`: expected kind, ms$/,
+        ],
+        [{ kind: "refuse", errorName: 1 }, /^errorName of the refuse fault must be a string$/],
+      ] as const
+    ) {
+      assert.throws(() => nsm.injectFault(fault as never), { name: "TypeError", message });
+    }
+  });
+
   test("once faults are ended, who waits behind a question without an answer is served", async () => {
     using client = new NsmClient(nsm);
     nsm.injectFault({ kind: "silent" });
