@@ -11,7 +11,7 @@ import type { Row } from "./table.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** Within the repository, so that koffi, which is native and not bundled, is found. */
+/** Within the repository, so that koffi, which is not bundled, would be found. */
 const FOLDER = join(ROOT, "build", "bench-imports");
 
 const SIZE_SECTION = "Size of the bundle, minified";
@@ -75,7 +75,6 @@ async function makeImport(entry: Entry, runtime: Runtime): Promise<Import> {
     platform: "node",
     target: "node22",
     conditions: runtime === "Deno" ? ["deno"] : [],
-    external: ["koffi"],
     // Bundled CommonJS asks for Node's modules with require.
     banner: { js: `import{createRequire}from"node:module";var require=createRequire(import.meta.url);` },
     logLevel: "warning",
@@ -95,7 +94,7 @@ function sizeRow({ entry, runtime, bytes }: Import, imports: readonly Import[]):
   const other = imports.find((one) => one.entry === baseline && one.runtime === runtime);
   const ratio = bytes.length / (other?.bytes.length ?? NaN);
   const note = `${(gzipSync(bytes).length / 1024).toFixed(0)} KiB gzipped${
-    entry === "enclave-kms" && runtime === "Node" ? ", without koffi's native part" : ""
+    entry === "enclave-kms" && runtime === "Node" ? ", without koffi" : ""
   }`;
   return {
     section: SIZE_SECTION,

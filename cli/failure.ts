@@ -17,12 +17,6 @@ export function describeFailure(prefix: string, error: unknown): readonly string
     return [`${prefix}: ${error.message}`, `hint: ${error.hint}`, `code: ${codeOf(error)}`];
   }
   if (isCallersMistake(error) || error instanceof OutputLostError) return [`${prefix}: ${error.message}`];
-  if (systemCodeOf(error).includes("ERR_DLOPEN_DISABLED")) {
-    return [
-      `${prefix}: Node.js may not load native code`,
-      "hint: Run node with --allow-addons, or without --permission",
-    ];
-  }
   const name = error instanceof Error ? error.name : typeof error;
   return [`${prefix}: an unexpected ${name}${systemCodeOf(error)}`];
 }

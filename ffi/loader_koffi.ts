@@ -1,6 +1,8 @@
-import koffi from "koffi";
+import process from "node:process";
+import { KOFFI_PLACE, requireKoffi } from "#koffi";
 import { type BoundFunction, makeLibrary } from "./library.ts";
 import {
+  FfiFailure,
   type Loader,
   LoadFailure,
   type NativeLibrary,
@@ -23,7 +25,9 @@ const KOFFI_TYPES = {
   isize: "int64_t",
 } as const;
 
-type KoffiFunction = ReturnType<ReturnType<typeof koffi.load>["func"]>;
+type Koffi = ReturnType<typeof requireKoffi>;
+type KoffiLibrary = ReturnType<Koffi["load"]>;
+type KoffiFunction = ReturnType<KoffiLibrary["func"]>;
 
 /** Loads libraries with koffi, on Node.js. */
 export const loader: Loader = {
@@ -35,27 +39,61 @@ export const loader: Loader = {
     table: T,
     options: { isolated?: boolean } = {},
   ): NativeLibrary<T> {
-    configureStacks(path);
-    const library = load(path, options.isolated ?? false);
+    const koffi = loadKoffi();
+    configureStacks(koffi);
+    const library = load(koffi, path, options.isolated ?? false);
     return makeLibrary(path, table, (name, declaration) => bind(library, path, name, declaration));
   },
 };
 
+function loadKoffi(): Koffi {
+  try {
+    return requireKoffi();
+  } catch (error) {
+    throw new FfiFailure(...explain(error as NodeJS.ErrnoException), error);
+  }
+}
+
+/** @returns The reason, and what to do about it */
+function explain({ code, message }: NodeJS.ErrnoException): [reason: string, hint: string] {
+  const addon = `@koromix/koffi-${process.platform}-${process.arch}`;
+  if (code === "ERR_DLOPEN_DISABLED") {
+    const hint = "Run node with --allow-addons, or without --permission and --no-addons";
+    return ["Node.js may not load native code", hint];
+  }
+  if (code === "ERR_ACCESS_DENIED") {
+    return ["Node.js may not read koffi", `Run node with --allow-fs-read for koffi and ${addon}`];
+  }
+  if (code === "MODULE_NOT_FOUND" && message.includes("'koffi'")) {
+    return ["koffi is not installed", `Install koffi and ${addon} ${KOFFI_PLACE}`];
+  }
+  if (message.includes("Cannot find the native Koffi module")) {
+    const hint =
+      `Install ${addon} ${KOFFI_PLACE}: --omit=optional and installing on another platform leave it out`;
+    return ["koffi's native part is missing", hint];
+  }
+  const [reason = ""] = message.split("\n", 1);
+  return [
+    `koffi does not load: ${reason}`,
+    `Install koffi and ${addon} again, in one version and on this platform`,
+  ];
+}
+
 /** The size of the stacks can be set once, before the first library is loaded by anyone in the process. */
-function configureStacks(path: string | null): void {
+function configureStacks(koffi: Koffi): void {
   const { async_stack_size: size } = koffi.config();
   if (size !== undefined && size >= ASYNC_STACK_BYTES) return;
   try {
     koffi.config({ async_stack_size: ASYNC_STACK_BYTES });
   } catch {
-    throw new LoadFailure(
-      path ?? "libc",
+    throw new FfiFailure(
       `koffi was already in use with a stack of ${size} bytes for asynchronous calls, and C needs ${ASYNC_STACK_BYTES}`,
+      "Load this library before what else uses koffi",
     );
   }
 }
 
-function load(path: string | null, isolated: boolean): ReturnType<typeof koffi.load> {
+function load(koffi: Koffi, path: string | null, isolated: boolean): KoffiLibrary {
   try {
     return koffi.load(path, { deep: isolated });
   } catch (error) {
@@ -64,7 +102,7 @@ function load(path: string | null, isolated: boolean): ReturnType<typeof koffi.l
 }
 
 function bind(
-  library: ReturnType<typeof koffi.load>,
+  library: KoffiLibrary,
   path: string | null,
   name: string,
   declaration: SymbolDeclaration,

@@ -101,6 +101,18 @@ export class LoadFailure extends Error {
   }
 }
 
+/** Why this runtime cannot call C at all, whatever the library. */
+export class FfiFailure extends Error {
+  /** What to do about it. */
+  readonly hint: string;
+
+  constructor(reason: string, hint: string, cause?: unknown) {
+    super(reason, { cause });
+    this.name = "FfiFailure";
+    this.hint = hint;
+  }
+}
+
 /** What a loader does for one runtime. */
 export interface Loader {
   /** Where libc may be, best first; `null` is the program itself. */
@@ -112,6 +124,7 @@ export interface Loader {
    * @param table The functions to bind
    * @param options `isolated`: keep the library's own symbols in front of the program's (RTLD_DEEPBIND)
    * @throws {LoadFailure} When the library or one of its symbols is missing
+   * @throws {FfiFailure} When no library could be loaded
    */
   open<T extends SymbolTable>(
     path: string | null,

@@ -15,7 +15,7 @@ export * from "./attestation_error.ts";
 export { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
 export type { TimeoutStage } from "./timeout_stage.ts";
 
-/** A native library or one of its symbols could not be loaded. */
+/** A native library or one of its symbols could not be loaded, or this runtime cannot call C at all. */
 export class LibraryLoadError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_LIBRARY_LOAD";

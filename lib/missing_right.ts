@@ -24,7 +24,6 @@ export function missingRight(error: unknown, resource?: string): string | undefi
     return `Deno lacks a permission: run it with ${flag}${flag.startsWith("--") ? value : ""}`;
   }
   const { code, permission } = error as { readonly code?: unknown; readonly permission?: unknown };
-  if (code === "ERR_DLOPEN_DISABLED") return "Node.js runs with --permission: it wants --allow-addons";
   if (code !== "ERR_ACCESS_DENIED") return undefined;
   const flag = NODE_FLAGS[String(permission)];
   return `Node.js runs with --permission: it wants ${flag ?? "one more --allow flag"}`;

@@ -198,7 +198,7 @@ export class Server implements AsyncDisposable {
     try {
       return openNsm();
     } catch (error) {
-      this.#logger.warn({ failure: describeFailure(error) }, "there is no NSM");
+      this.#logger.warn({ failure: describeFailure(error) }, "the NSM cannot be opened");
       return undefined;
     }
   }

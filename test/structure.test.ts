@@ -58,12 +58,12 @@ describe("structure", () => {
     assert.ok(imports.some(({ from, to }) => from === "mod.ts" && to.startsWith("lib/")));
   });
 
-  test("what bundles hold asks for its own URL by way of ownUrl(), which a CommonJS bundle survives", () => {
+  test("what bundles hold asks for its own URL as a CommonJS bundle survives: by ownUrl(), or after __filename", () => {
     const asking = files.filter((file) => /^(mod\.ts|lib|ffi|server|cli)/.test(file)).flatMap((file) => {
       const uses = readFileSync(join(ROOT, file), "utf8").match(/.*\bimport\.meta\b.*/g) ?? [];
-      return uses.filter((line) => !/ownUrl\(import\.meta\.url\)|^ *(\/?\*|\/\/)/.test(line)).map((line) =>
-        `${file}: ${line}`
-      );
+      return uses.filter((line) =>
+        !/ownUrl\(import\.meta\.url\)|\? __filename : import\.meta\.url|^ *(\/?\*|\/\/)/.test(line)
+      ).map((line) => `${file}: ${line}`);
     });
     assert.deepEqual(asking, []);
   });

@@ -37,7 +37,14 @@ const POLICY = /^lib\/(policy\/|attestation\/bytes\.ts$|[^/]+\.ts$)/;
 const ATTESTATION =
   /^lib\/(attestation\/(?!nsm_)|(?:attestation_error|checks|error_base|errors|pcrs|secret_bytes)\.ts$)/;
 
-const LIBRARY_PACKAGES = { node: ["cbor2", "hpke", "koffi"], deno: ["cbor2", "hpke"] } as const;
+/** koffi is found at run time, and not imported. */
+const LIBRARY_PACKAGES: readonly string[] = ["cbor2", "hpke"];
+
+/** The other runtime's loader, and what is for bundles that hold koffi. */
+const OTHER_LOADERS = {
+  node: /^ffi\/(loader_deno|koffi_inside)\.ts$/,
+  deno: /^ffi\/(loader_koffi|koffi|koffi_inside)\.ts$/,
+} as const;
 
 /**
  * Bundles the entries for one runtime. They share chunks, and with them the classes of errors.
@@ -70,38 +77,39 @@ export async function bundle(
       metafile.outputs[path]?.entryPoint === source
     );
     if (output === undefined) throw new Error(`There is no bundle of ${source}`);
-    checkContent(metafile, output, `${runtime}/${name}.js`, contentOf(name, runtime));
+    checkContent(metafile, output, runtime, name);
   }
   return metafile;
 }
 
-function contentOf(name: string, runtime: Runtime): Content {
+function contentOf(name: string): Content {
   if (name === "sim") return { allowed: SIMULATOR, packages: ["cbor2"] };
-  if (name === "cli") return { allowed: COMMAND_LINE, packages: LIBRARY_PACKAGES[runtime] };
+  if (name === "cli") return { allowed: COMMAND_LINE, packages: LIBRARY_PACKAGES };
   // Cedar's module is found in its package at run time, and not imported.
   if (name === "policy") return { allowed: POLICY, packages: [] };
   if (name === "attestation") {
     return { allowed: ATTESTATION, packages: ["cbor2", "hpke"], isForBrowsers: true };
   }
-  return { allowed: LIBRARY, packages: LIBRARY_PACKAGES[runtime] };
+  return { allowed: LIBRARY, packages: LIBRARY_PACKAGES };
 }
 
 /** A third party's code would need its licence in the package: none is bundled, so none is missing. */
 function checkContent(
   metafile: Metafile,
   output: string,
+  runtime: Runtime,
   name: string,
-  { allowed, packages, isForBrowsers = false }: Content,
 ): void {
+  const { allowed, packages, isForBrowsers = false } = contentOf(name);
   const outputs = outputsBehind(metafile, output);
   const inputs = outputs.flatMap((path) => Object.keys(metafile.outputs[path]?.inputs ?? {}));
   const imports = outputs.flatMap((path) => metafile.outputs[path]?.imports ?? []);
   const foreign = [
-    ...inputs.filter((input) => !allowed.test(input)),
+    ...inputs.filter((input) => !allowed.test(input) || OTHER_LOADERS[runtime].test(input)),
     ...imports.filter(({ external }) => external).map(({ path }) => path)
       .filter((path) => (isForBrowsers || !path.startsWith("node:")) && !packages.includes(path)),
   ];
-  if (foreign.length > 0) throw new Error(`${name} must not hold ${foreign.join(", ")}`);
+  if (foreign.length > 0) throw new Error(`${runtime}/${name}.js must not hold ${foreign.join(", ")}`);
 }
 
 function outputsBehind(metafile: Metafile, output: string, seen: Set<string> = new Set()): string[] {

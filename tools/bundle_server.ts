@@ -55,9 +55,12 @@ const PACKAGES: readonly string[] = [
   "valibot",
 ];
 
-/** CommonJS packages ask for Node's modules with it. */
-const REQUIRE =
-  `import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);`;
+/** CommonJS packages ask for Node's modules with `require`, and koffi for where it lies. */
+export const COMMON_JS: string = [
+  `import { createRequire as makeRequire } from "node:module";`,
+  "const require = makeRequire(import.meta.url);",
+  "const { filename: __filename, dirname: __dirname } = import.meta;",
+].join(" ");
 
 /**
  * Makes a server in one file for each runtime, with what has to lie beside it, and says what is inside. The
@@ -105,9 +108,8 @@ async function bundleEntry(runtime: Runtime, source: string, outfile: string): P
     format: "esm",
     platform: "node",
     target: "node24",
-    conditions: runtime === "deno" ? ["deno"] : [],
-    alias: { koffi: "koffi/indirect" },
-    banner: { js: REQUIRE },
+    conditions: [runtime === "deno" ? "deno" : "koffi-inside"],
+    banner: { js: COMMON_JS },
     legalComments: "none",
     metafile: true,
     logLevel: "warning",

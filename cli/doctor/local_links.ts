@@ -119,7 +119,7 @@ export const libraryLink: Link = {
     } catch (error) {
       if (!(error instanceof LibraryLoadError)) throw error;
       if (engine === "auto" && library === undefined) {
-        return unneeded("the C SDK is not installed: auto takes engine direct");
+        return unneeded("the C SDK does not load: auto takes engine direct");
       }
       return broken(
         error.message,

@@ -99,6 +99,7 @@ export class NsmClient implements Disposable {
    * @param path Its device. Default: `/dev/nsm`
    * @returns The client; the caller disposes it
    * @throws {AttestationError} `ERR_ATTESTATION_UNAVAILABLE` when there is none, or it may not be opened
+   * @throws {LibraryLoadError} When C cannot be called
    */
   static open(path: string = NSM_DEVICE_PATH): NsmClient {
     const client = new NsmClient(NsmDevice.open(path));

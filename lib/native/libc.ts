@@ -4,6 +4,7 @@ import { loader } from "#loader";
 import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
 import { LoadFailure, type NativeLibrary, type Pointer } from "../../ffi/symbols.ts";
 import { LibraryLoadError, SystemCallError } from "../errors.ts";
+import { openLibrary } from "./open_library.ts";
 
 /** libc's functions, as ffi/libc_symbols.ts declares them. */
 export type Libc = NativeLibrary<typeof LIBC_SYMBOLS>;
@@ -23,7 +24,7 @@ function loadLibc(): Libc {
   const failures: string[] = [];
   for (const path of loader.libcPaths) {
     try {
-      return loader.open(path, LIBC_SYMBOLS);
+      return openLibrary(path, LIBC_SYMBOLS);
     } catch (error) {
       if (!(error instanceof LoadFailure)) throw error;
       failures.push(`${error.path}: ${error.message}`);
@@ -39,7 +40,6 @@ const LINUX_ONLY = "vsock and the NSM exist on Linux only; elsewhere use the sim
 function hintOf(failures: readonly string[]): string {
   const text = failures.join();
   if (text.includes("permission missing")) return "Deno lacks --allow-ffi, for one of these paths or for all";
-  if (text.includes("koffi was already in use")) return "Load this library before what else uses koffi";
   return "Is this a Linux with glibc or musl, and does the process run in its own root file system?";
 }
 

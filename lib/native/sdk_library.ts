@@ -1,5 +1,4 @@
 import process from "node:process";
-import { loader } from "#loader";
 import { RTLD_NODELETE, RTLD_NOW } from "../../ffi/layouts.ts";
 import { SDK_SYMBOLS } from "../../ffi/sdk_symbols.ts";
 import { LoadFailure, type NativeLibrary, type Pointer } from "../../ffi/symbols.ts";
@@ -11,6 +10,7 @@ import {
   SdkInitError,
 } from "../errors.ts";
 import { cString, libc, readCString } from "./libc.ts";
+import { openLibrary } from "./open_library.ts";
 
 /** The C SDK's functions, as ffi/sdk_symbols.ts declares them. */
 export type Sdk = NativeLibrary<typeof SDK_SYMBOLS>;
@@ -105,7 +105,7 @@ export function loadSdk(path?: string): Sdk {
     const known = loaded.get(candidate);
     if (known !== undefined) return known;
     try {
-      const sdk = loader.open(candidate, SDK_SYMBOLS, { isolated: true });
+      const sdk = openLibrary(candidate, SDK_SYMBOLS, { isolated: true });
       pin(candidate);
       loaded.set(candidate, sdk);
       return sdk;

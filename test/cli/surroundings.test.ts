@@ -57,6 +57,21 @@ describe("doctor in a process with too few rights", () => {
     });
   }
 
+  test.skipIf(onDeno)(
+    "Node with --no-addons: names the NSM, which C is called for, and the flag",
+    async () => {
+      const command = ["node", "--no-addons"];
+      const { code, stdout } = await runChild(["doctor", "--endpoint", "tcp:127.0.0.1:9"], { command });
+      assert.equal(code, 4);
+      assert.match(stdout, /^First broken link: nsm: Cannot call C: Node\.js may not load native code$/m);
+      assert.match(
+        stdout,
+        /^To mend it: Run node with --allow-addons, or without --permission and --no-addons$/m,
+      );
+      assert.match(stdout, /^code: ERR_LIBRARY_LOAD$/m);
+    },
+  );
+
   test.skipIf(!onDeno)("a file that Deno may not read is named, with the flag", async () => {
     const { code, stderr } = await runChild(["verify", "package.json"], { command: DENO });
     assert.equal(code, 1);
@@ -77,7 +92,8 @@ describe("doctor in a process with too few rights", () => {
     const { code, stdout, stderr } = await runChild(["attest"], { command });
     assert.notEqual(code, 0);
     assert.equal(stdout, "");
-    assert.match(stderr, onDeno ? /--allow-ffi/ : /--allow-addons/);
+    assert.match(stderr, onDeno ? /--allow-ffi/ : /^hint: .*--allow-addons/m);
+    assert.match(stderr, /^code: ERR_LIBRARY_LOAD$/m);
     assert.doesNotMatch(stderr, /\n\s+at /);
   });
 });

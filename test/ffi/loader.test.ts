@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { loader } from "#loader";
 import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
-import { LoadFailure, type Pointer, type SymbolTable } from "../../ffi/symbols.ts";
+import { FfiFailure, LoadFailure, type Pointer, type SymbolTable } from "../../ffi/symbols.ts";
 import { libc } from "../../lib/native/libc.ts";
 
 const onDeno = "Deno" in globalThis;
@@ -70,7 +70,7 @@ describe("loader", () => {
     assert.equal(koffi.config().async_stack_size, 4 << 20);
   });
 
-  test.skipIf(onDeno)(`stacks that are too small already are a LoadFailure${NOT_KOFFI}`, async () => {
+  test.skipIf(onDeno)(`stacks that are too small already are an FfiFailure${NOT_KOFFI}`, async () => {
     const { default: koffi } = await import("koffi");
     const { config } = koffi;
     const sizes: unknown[] = [];
@@ -87,8 +87,8 @@ describe("loader", () => {
       size = 131_072;
       for (const path of [null, "/no/such/library.so"]) {
         assert.throws(() => loader.open(path, {}), (error) => {
-          assert.ok(error instanceof LoadFailure);
-          assert.equal(error.path, path ?? "libc");
+          assert.ok(error instanceof FfiFailure);
+          assert.equal(error.hint, "Load this library before what else uses koffi");
           assert.equal(
             error.message,
             "koffi was already in use with a stack of 131072 bytes for asynchronous calls, and C needs 4194304",

@@ -85,8 +85,6 @@ describe("missingRight()", () => {
       missingRight(denied("New")),
       "Node.js runs with --permission: it wants one more --allow flag",
     );
-    const disabled = Object.assign(new Error("no"), { code: "ERR_DLOPEN_DISABLED" });
-    assert.equal(missingRight(disabled), "Node.js runs with --permission: it wants --allow-addons");
     for (const other of [new Error("--allow-net"), undefined, "NotCapable"]) {
       assert.equal(missingRight(other), undefined);
     }

@@ -65,7 +65,10 @@ async function checkBuild(): Promise<void> {
     const build = (entry: string, source: string) =>
       bundle("deno", join(work, "refused"), { [entry]: source });
     await assert.rejects(build("mod", "sim/mod.ts"), /deno\/mod\.js must not hold .*sim\/simulator\.ts/);
-    await assert.rejects(build("mod", "ffi/loader_koffi.ts"), /deno\/mod\.js must not hold koffi/);
+    await assert.rejects(
+      build("mod", "ffi/loader_koffi.ts"),
+      /deno\/mod\.js must not hold .*ffi\/loader_koffi\.ts/,
+    );
     await assert.rejects(
       build("attestation", "lib/attestation/nsm_client.ts"),
       /deno\/attestation\.js must not hold .*lib\/native\/nsm_device\.ts/,
@@ -122,6 +125,11 @@ async function checkRuntimes(others: readonly Runtime[]): Promise<void> {
       });
     }
   }
+  const withoutKoffi = { ...nodeRuntime(), folder: denoRuntime().folder };
+  await check(
+    `${withoutKoffi.name} without koffi: engine direct, which calls no C here`,
+    () => consume(withoutKoffi, "decrypt.mjs", "direct"),
+  );
   for (const runtime of [nodeRuntime(), denoRuntime()]) {
     await check(`${runtime.name}: TypeScript with using`, async () => {
       const [program = "", ...args] = runtime.command;

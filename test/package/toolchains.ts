@@ -11,7 +11,7 @@ const TOOLCHAINS = "test/package/toolchains";
 const CONSUMER = "test/package/consumer";
 const PLAINTEXT = "attack at dawn\n";
 
-/** What a bundle leaves outside: koffi has native code, and Cedar is a file. */
+/** What bundles leave outside without being told: koffi has native code, and Cedar is a file. */
 const BESIDE_BUNDLES: readonly string[] = ["koffi", "@koromix", "@cedar-policy"];
 
 /** Where things are. */
@@ -70,14 +70,13 @@ async function checkBundlers({ work, app }: Places): Promise<void> {
   const runHere = async (file: string) =>
     assert.equal(await run(process.execPath, [join(bundled, file)], bundled), PLAINTEXT);
   for (const [format, file] of [["esm", "esbuild.mjs"], ["cjs", "esbuild.cjs"]] as const) {
-    await check(`esbuild, format ${format}, koffi external`, async () => {
+    await check(`esbuild, format ${format}`, async () => {
       await build({
         entryPoints: [join(app, "program.mjs")],
         outfile: join(bundled, file),
         bundle: true,
         platform: "node",
         target: "node22",
-        external: ["koffi"],
         format,
         // Of a CommonJS bundle esbuild says that import.meta is empty: the package sees to that.
         logLevel: "error",
@@ -85,16 +84,12 @@ async function checkBundlers({ work, app }: Places): Promise<void> {
       await runHere(file);
     });
   }
-  await check("ncc, koffi external", async () => {
+  await check("ncc", async () => {
     const ncc = join(toolchainsIn(work), "node_modules/@vercel/ncc/dist/ncc/cli.js");
-    await run(
-      process.execPath,
-      [ncc, "build", "program.mjs", "-o", join(bundled, "ncc"), "-e", "koffi"],
-      app,
-    );
+    await run(process.execPath, [ncc, "build", "program.mjs", "-o", join(bundled, "ncc")], app);
     await runHere("ncc/index.mjs");
   });
-  await check("webpack, koffi external, no warnings", async () => {
+  await check("webpack, no warnings", async () => {
     await run(process.execPath, [join(toolchainsIn(work), "webpack.mjs"), app, bundled]);
     await runHere("webpack.cjs");
   });

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
@@ -79,6 +79,23 @@ describe("the bundled server", () => {
       },
     );
   }
+
+  test("says when it starts that koffi's native part is not where it was", async () => {
+    const bundle = bundles.find(({ runtime }) => runtime === "node");
+    assert.ok(bundle !== undefined);
+    const folder = join(work, "moved");
+    cpSync(join(bundle.folder, "lib"), join(folder, "lib"), { recursive: true });
+    const entry = join(folder, relative(bundle.folder, bundle.entry));
+    await using server = await Running.start(COMMANDS.node, { ...bundle, entry }, settings());
+    const line = server.output.split("\n").find((text) => text.includes("the NSM cannot be opened")) ?? "{}";
+    const { failure } = JSON.parse(line);
+    assert.equal(failure.code, "ERR_LIBRARY_LOAD");
+    assert.equal(failure.message, "Cannot call C: koffi's native part is missing");
+    assert.match(
+      failure.hint,
+      /^Install @koromix\/koffi-\S+ in build\/koffi, two folders above this bundle: /,
+    );
+  });
 
   function settings(): Record<string, string> {
     const { endpoint, region } = enclave.simulator;

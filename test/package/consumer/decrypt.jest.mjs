@@ -1,6 +1,6 @@
 /** A test as users of Jest write it. */
 import { expect, test } from "@jest/globals";
-import { KmsClient } from "enclave-kms";
+import { KmsClient, NsmClient } from "enclave-kms";
 import { startSimulator } from "enclave-kms/sim";
 
 test("decrypts", async () => {
@@ -12,6 +12,8 @@ test("decrypts", async () => {
     const plaintext = await client.decrypt({ ciphertext });
     expect(new TextDecoder().decode(plaintext.bytes)).toBe("attack at dawn");
     plaintext[Symbol.dispose]();
+    // C answers: koffi was found.
+    expect(() => NsmClient.open("/no/such/device")).toThrow("open failed with ENOENT");
   } finally {
     await client.close();
     await enclave.close();

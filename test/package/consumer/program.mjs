@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import process from "node:process";
-import { KmsClient, SecretBytes } from "enclave-kms";
+import { KmsClient, NsmClient, SecretBytes } from "enclave-kms";
 import { verifyAttestation } from "enclave-kms/attestation";
 import { cedarPolicy } from "enclave-kms/policy";
 import { startSimulator } from "enclave-kms/sim";
@@ -24,6 +24,8 @@ async function main() {
     );
     // By its code: a bundler may have made the names of classes shorter.
     await assert.rejects(verifyAttestation(new Uint8Array(1)), { code: /^ERR_ATTESTATION_/ });
+    // C answers: koffi was found.
+    assert.throws(() => NsmClient.open("/no/such/device"), { code: "ERR_ATTESTATION_UNAVAILABLE" });
     assert.equal(cedarPolicy("permit (principal, action, resource);").name, "cedar");
     console.log(new TextDecoder().decode(plaintext.bytes));
     plaintext[Symbol.dispose]();

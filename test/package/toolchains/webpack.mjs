@@ -10,7 +10,6 @@ const compiler = webpack({
   context: from,
   entry: "./program.mjs",
   output: { path: to, filename: "webpack.cjs", library: { type: "commonjs2" } },
-  externals: { koffi: "commonjs koffi" },
 });
 
 compiler.run((error, stats) => {
