@@ -101,7 +101,7 @@ export class SdkLibrary implements Disposable {
  */
 export function loadSdk(path?: string): Sdk {
   const failures: string[] = [];
-  for (const candidate of path === undefined ? usualPaths() : [path]) {
+  for (const candidate of candidates(path)) {
     const known = loaded.get(candidate);
     if (known !== undefined) return known;
     try {
@@ -127,11 +127,8 @@ function loadHint(failures: readonly string[], path: string | undefined): string
   if (/ELF|invalid header|wrong architecture|file too short/.test(text)) {
     return `It is not built for this architecture (${process.arch}), or no library`;
   }
-  if (
-    /lib[\w.+-]+\.so[\w.]*: cannot open|Error loading shared library lib/.test(
-      text.replaceAll(path ?? "", ""),
-    )
-  ) {
+  const withoutPaths = candidates(path).reduce((left, tried) => left.replaceAll(tried, ""), text);
+  if (/lib[\w.+-]+\.so[\w.]*: cannot open|Error loading shared library lib/.test(withoutPaths)) {
     return "What it needs is not in the image, or of another libc: ldd says what it looks for";
   }
   return path === undefined
@@ -207,7 +204,8 @@ function describeFailure(failure: LoadFailure): string {
     : `${failure.path}: symbol ${failure.symbol} is missing`;
 }
 
-function usualPaths(): string[] {
+function candidates(path: string | undefined): string[] {
+  if (path !== undefined) return [path];
   const architecture = ARCHITECTURES[process.arch] ?? process.arch;
   const folders = [
     "/usr/lib64",
