@@ -38,6 +38,7 @@ export interface SoftwareNsmOptions {
 }
 
 const OPTIONS = ["pcrs", "debug", "region", "now", "documentForm"];
+const REQUEST = ["publicKey", "userData", "nonce"];
 
 /**
  * A Nitro Secure Module in software: the same commands, answers, errors and documents, under a root of its own.
@@ -128,7 +129,11 @@ export class SoftwareNsm implements NsmTransport {
    * @throws {AttestationError} `ERR_ATTESTATION_REFUSED` when the module refuses
    */
   async attest(request: Partial<AttestationRequest> = {}): Promise<Uint8Array<ArrayBuffer>> {
-    const { publicKey = null, userData = null, nonce = null } = request;
+    const { publicKey = null, userData = null, nonce = null } = checkFields(
+      "attestation request",
+      request,
+      REQUEST,
+    );
     const message = { Attestation: { user_data: userData, nonce, public_key: publicKey } };
     return documentOf(await this.exchange(cbor(message)));
   }

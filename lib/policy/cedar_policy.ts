@@ -76,7 +76,8 @@ export interface CedarOptions {
  */
 export function cedarPolicy(text: string, options: CedarOptions = {}): Policy {
   const { name = "cedar", attributes, onWarning, ...limits } = checkFields("Cedar options", options, [
-    ...["name", "fuel", "remembered", "attributes", "onWarning"],
+    "name",
+    ...CEDAR_LIMITS,
   ]);
   const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: DEFAULT_FUEL });
   const remembered = checkInteger("remembered", limits.remembered, {
@@ -90,6 +91,9 @@ export function cedarPolicy(text: string, options: CedarOptions = {}): Policy {
   const policy = new CedarPolicy({ ...source, slices: slice(source) }, fuel, remembered);
   return Object.freeze({ name, decide: (facts: PolicyFacts) => policy.decide(facts) });
 }
+
+/** The options of Cedar's policies, but for their name. */
+export const CEDAR_LIMITS: readonly string[] = ["fuel", "remembered", "attributes", "onWarning"];
 
 /** What a policy is loaded from. */
 interface Source extends ScannedText {

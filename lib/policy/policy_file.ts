@@ -1,10 +1,10 @@
 import { readFileSync, type Stats, statSync } from "node:fs";
 import { checkFields } from "../checks.ts";
 import { PolicyLoadError } from "../errors.ts";
-import { type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
+import { CEDAR_LIMITS, type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
 import type { PolicyFacts } from "./facts.ts";
 import { decideSafely, denyAll, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
-import { MAX_MODULE_BYTES, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";
+import { MAX_MODULE_BYTES, PLUGIN_LIMITS, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";
 
 /** How to load a policy from a file. */
 export interface PolicyFileOptions {
@@ -25,15 +25,18 @@ export interface PolicyFileOptions {
  */
 export function loadPolicyFile(path: string, options: PolicyFileOptions = {}): Policy {
   if (typeof path !== "string") throw new TypeError("The path of a policy must be a string");
-  const { cedar, plugin } = checkFields("policy file options", options, ["cedar", "plugin"]);
+  const { cedar = {}, plugin = {} } = checkFields("policy file options", options, ["cedar", "plugin"]);
+  // Both, whichever the file needs, and before they are spread: of a Map there would be nothing left.
+  const cedarOptions = checkFields("Cedar options", cedar, CEDAR_LIMITS);
+  const pluginOptions = checkFields("plug-in options", plugin, PLUGIN_LIMITS);
   const name = path.replace(/^.*[/\\]/, "");
   if (name.endsWith(".cedar")) {
     const text = readText(path);
-    return naming(name, () => cedarPolicy(text, { ...cedar, name }));
+    return naming(name, () => cedarPolicy(text, { ...cedarOptions, name }));
   }
   if (name.endsWith(".wasm")) {
     const bytes = readBytes(path);
-    return naming(name, () => wasmPolicy(bytes, { ...plugin, name }));
+    return naming(name, () => wasmPolicy(bytes, { ...pluginOptions, name }));
   }
   throw fileError(path, "its name ends neither in .cedar nor in .wasm", "Is it the policy's path?");
 }

@@ -103,9 +103,7 @@ export interface WasmOptions {
  * ```
  */
 export function wasmPolicy(bytes: Uint8Array, options: WasmOptions = {}): Policy {
-  const { name = "plug-in", ...limits } = checkFields("plug-in options", options, [
-    ...["name", "fuel", "memoryPages"],
-  ]);
+  const { name = "plug-in", ...limits } = checkFields("plug-in options", options, ["name", ...PLUGIN_LIMITS]);
   const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: DEFAULT_FUEL });
   const pages = { min: 1, max: MAX_MEMORY_PAGES, default: 256 };
   const module = compile(bytes, checkInteger("memoryPages", limits.memoryPages, pages));
@@ -113,6 +111,9 @@ export function wasmPolicy(bytes: Uint8Array, options: WasmOptions = {}): Policy
   tryCanaries(plugin);
   return Object.freeze({ name, decide: (facts: PolicyFacts) => decide(plugin, facts) });
 }
+
+/** The options of plug-ins, but for their name. */
+export const PLUGIN_LIMITS: readonly string[] = ["fuel", "memoryPages"];
 
 interface Plugin {
   readonly module: WasmModule;

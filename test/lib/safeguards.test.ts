@@ -84,6 +84,8 @@ const RECORD_TAKERS: readonly (readonly [name: string, field: RegExp, take: (rec
     (options) => cedarPolicy("permit(principal, action, resource);", options),
   ],
   ["loadPolicyFile", /^The policy file options /, (options) => loadPolicyFile("a.cedar", options)],
+  ["loadPolicyFile: cedar", /^The Cedar options /, (cedar) => loadPolicyFile("a.cedar", { cedar })],
+  ["loadPolicyFile: plugin", /^The plug-in options /, (plugin) => loadPolicyFile("a.wasm", { plugin })],
   ["RateCounter", /^The rate options /, (options) => new RateCounter(options)],
 ];
 
@@ -239,6 +241,14 @@ describe("what a document is expected to say", () => {
         sealTo(document, BYTES, { root, pcrs, ...options } as never),
         /^TypeError: The options of verifyAttestation have no field /,
       );
+    }
+    await assert.rejects(nsm.attest({ nonse: BYTES } as never), /has no field `nonse`/);
+    await assert.rejects(nsm.attest(new Map([["nonce", BYTES]]) as never), /must be a plain object/);
+    // The limits of the kind that a file is not, too: the next file may be of that kind.
+    for (const options of [{ cedar: { feul: 1 } }, { plugin: { feul: 1 } }, { cedar: { name: "a" } }]) {
+      for (const path of ["policies/example.cedar", "a.wasm"]) {
+        assert.throws(() => loadPolicyFile(path, options as never), /options have no field `(?:feul|name)`/);
+      }
     }
     await assert.rejects(SessionKey.create(nsm, { nonse: BYTES } as never), /have no field `nonse`/);
     await assert.rejects(
