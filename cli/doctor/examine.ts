@@ -2,7 +2,7 @@ import { Deadline } from "../../lib/deadline.ts";
 import { TimeoutError } from "../../lib/errors.ts";
 import { credentialsLink, roundTripLink } from "./call_links.ts";
 import type { Finding, Link, LinkName, Verdict } from "./link.ts";
-import { broken } from "./link.ts";
+import { broken, untried } from "./link.ts";
 import {
   brokenBy,
   entropyLink,
@@ -73,8 +73,9 @@ async function examineLink(link: Link, patient: Patient): Promise<Verdict> {
   try {
     return await deadline.race(Promise.resolve(link.examine(patient)));
   } catch (error) {
-    if (error instanceof TimeoutError) return broken(link.silence.what, link.silence.hint ?? "", error.code);
-    return brokenBy(error, link.silence.hint ?? "");
+    const { what, hint = "", state } = link.silence;
+    if (!(error instanceof TimeoutError)) return brokenBy(error, hint);
+    return state === "untried" ? untried(what) : broken(what, hint, error.code);
   }
 }
 

@@ -47,8 +47,8 @@ export interface Link {
   readonly name: LinkName;
   /** The links without which it cannot be tried. */
   readonly needs: readonly LinkName[];
-  /** What to say when it does not answer in time. */
-  readonly silence: Pick<Verdict, "what" | "hint">;
+  /** What to say when it does not answer in time: it is broken, or untried where others are to blame. */
+  readonly silence: Pick<Verdict, "what" | "hint"> & { readonly state?: "untried" };
   /**
    * Examines it. What it throws is a verdict, too: broken.
    *

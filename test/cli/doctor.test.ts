@@ -249,6 +249,19 @@ describe("doctor", () => {
     }
   });
 
+  test("blames no clock when nobody that has another one answers", async () => {
+    await enclave.kms.injectFault({ kind: "tlsSilence" });
+    enclave.nsm.injectFault({ kind: "silent" });
+    try {
+      const findings = await examine(optionsOf(enclave, { timeoutMs: STALLED_MS }));
+      assertFirst(findings, "nsm");
+      assert.equal(stateOf(findings, "clock"), "untried");
+    } finally {
+      enclave.nsm.clearFaults();
+      await enclave.kms.clearFaults();
+    }
+  });
+
   test("does not vouch for credentials that KMS never saw", async () => {
     await enclave.kms.injectFault({ kind: "truncate", byte: 400 });
     try {
