@@ -136,6 +136,8 @@ function fits(options: CreateGrantOptions, encryptionContext: Readonly<Record<st
   const { encryptionContextEquals: equals, encryptionContextSubset: subset } = options;
   const required = lowered(equals ?? subset ?? {});
   const given = lowered(encryptionContext);
+  // Names that differ only in case: AWS does not say which one it compares.
+  if (required.size > 0 && given.size !== Object.keys(encryptionContext).length) return false;
   if (equals !== undefined && required.size !== given.size) return false;
   return [...required].every(([name, value]) => given.get(name) === value);
 }

@@ -99,8 +99,11 @@ export function attestedKeyPolicy(measurements: PcrsByIndex<PcrValue>): KeyPolic
   };
 }
 
+/** Several values of one condition key: of names of an encryption context that differ only in their case. */
+const AMBIGUOUS = Symbol("ambiguous");
+
 /** What is known of a request, by condition key in lowercase. */
-export type RequestAttributes = ReadonlyMap<string, string>;
+export type RequestAttributes = ReadonlyMap<string, string | typeof AMBIGUOUS>;
 
 /**
  * @param document The verified attestation document of the request, if it has one
@@ -113,9 +116,12 @@ export function requestAttributes(
   encryptionContext: Readonly<Record<string, string>>,
   others: Readonly<Record<string, string>>,
 ): RequestAttributes {
-  const attributes = new Map(Object.entries(others).map(([name, value]) => [name.toLowerCase(), value]));
+  const attributes = new Map<string, string | typeof AMBIGUOUS>(
+    Object.entries(others).map(([name, value]) => [name.toLowerCase(), value]),
+  );
   for (const [name, value] of Object.entries(encryptionContext)) {
-    attributes.set(`kms:encryptioncontext:${name.toLowerCase()}`, value);
+    const key = `kms:encryptioncontext:${name.toLowerCase()}`;
+    attributes.set(key, attributes.has(key) ? AMBIGUOUS : value);
   }
   for (const [index, value] of document?.pcrs ?? []) {
     attributes.set(`kms:recipientattestation:pcr${index}`, encodeHex(value));
@@ -145,7 +151,8 @@ export interface PolicyQuestion {
  *
  * @param question What is to be judged
  * @param grants Whether a grant permits what the policy neither allows nor denies
- * @throws {KmsRefusal} `AccessDeniedException` when the policy denies the request, or nothing allows it
+ * @throws {KmsRefusal} `AccessDeniedException` when the policy denies the request, or nothing allows it;
+ * `ValidationException` when a condition is about a name that the encryption context has in several cases
  */
 export function authorize(question: PolicyQuestion, grants: () => boolean = () => false): void {
   const { policy, kind, action } = question;
@@ -172,10 +179,20 @@ function applies(statement: KeyPolicyStatement, question: PolicyQuestion): boole
     [Resource].flat().some((pattern) => matchesResource(pattern, resource)) &&
     Object.entries(Condition).every(([operator, conditions]) =>
       Object.entries(conditions).every(([key, expected]) =>
-        OPERATORS[operator]?.(attributes.get(key.toLowerCase()), [expected].flat().map(String)) === true
+        OPERATORS[operator]?.(valueOf(attributes, key), [expected].flat().map(String)) === true
       )
     ) &&
     meansTheRole(statement, question);
+}
+
+/** AWS does not say which of several it compares: neither a permission nor a denial is to rest on a guess. */
+function valueOf(attributes: RequestAttributes, key: string): string | undefined {
+  const value = attributes.get(key.toLowerCase());
+  if (value !== AMBIGUOUS) return value;
+  throw new KmsRefusal(
+    "ValidationException",
+    `The simulator cannot judge ${key}: the encryption context has names that differ only in case`,
+  );
 }
 
 /** A statement that allows an account leaves it to the account's own policies; one that denies it denies all of it. */

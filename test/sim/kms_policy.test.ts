@@ -93,6 +93,40 @@ describe("key policies", () => {
     assertRefused(await attempt(policy("b")), "AccessDeniedException");
   });
 
+  test("refuse to judge by a name that the encryption context has in two cases", async () => {
+    const { arn } = kms.key;
+    const twice = { EncryptionContext: { Tenant: "b", tenant: "a" } };
+    const { members: { CiphertextBlob } } = await kms.call("Encrypt", {
+      KeyId: arn,
+      Plaintext: "AAAA",
+      ...twice,
+    });
+    const decrypt = async (policy: KeyPolicy) => {
+      kms.key.policy = policy;
+      const reply = await kms.call("Decrypt", { CiphertextBlob, ...twice });
+      kms.key.policy = ALLOW_ALL_POLICY;
+      return reply;
+    };
+    const about = (Effect: "Allow" | "Deny", name: string, value: string) =>
+      ({ Effect, Action: "kms:Decrypt", Condition: { StringEquals: { [name]: value } } }) as const;
+    const all = { Effect: "Allow", Action: "kms:*" } as const;
+    for (const value of ["a", "b", "c"]) {
+      for (
+        const Statement of [
+          [about("Allow", "kms:EncryptionContext:tenant", value)],
+          [all, about("Deny", "kms:EncryptionContext:TENANT", value)],
+        ]
+      ) {
+        assertRefused(await decrypt({ Statement }), "ValidationException", /names that differ only in case/);
+      }
+    }
+    assert.equal((await decrypt({ Statement: [all] })).status, 200);
+    assert.equal(
+      (await decrypt({ Statement: [about("Allow", "kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT")] })).status,
+      200,
+    );
+  });
+
   test("of every operation look at what AWS documents for it", async () => {
     const agreement = await kms.enclave.createKey({ spec: "ECC_NIST_P256" });
     const PublicKey = encodeBase64(agreement.publicKey ?? new Uint8Array());
