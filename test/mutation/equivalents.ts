@@ -646,7 +646,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
   ...["{ isolated: true }", "true"].map((text) => ({
     file: SDK_LIBRARY,
     text,
-    line: "loader.open(candidate",
+    line: "openLibrary(candidate",
     kind: "elsewhere" as const,
     why: "shows with the real C SDK only, whose names clash with those that Node exports",
   })),
