@@ -26,7 +26,7 @@ export interface CedarOptions {
   readonly name?: string | undefined;
   /**
    * Units of fuel for a decision, 1 to 20000000. Default: 2000000, which take about 10 ms. A policy takes about 30000,
-   * each further one that may apply 500 to 900, each pair of the encryption context 1000.
+   * each further one that may apply 500 to 1000, each pair of the encryption context 1100.
    */
   readonly fuel?: number | undefined;
   /** How many decisions are remembered, 0 to 100000. Default: 1000, which take 4 MiB at most. */
