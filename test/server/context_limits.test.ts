@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, test } from "#test";
 import { KmstoolSession } from "../../server/kmstool_session.ts";
 import { MAX_MESSAGE_BYTES } from "../../server/kmstool_messages.ts";
 import { RequestRecord } from "../../server/request_record.ts";
+import { decryptBody } from "../../server/schemas.ts";
 import { ENCRYPTION_CONTEXT, Fixture, PARENT, RecordingPolicy, TENANT } from "./fixture.ts";
 
 /** A context of short pairs: what costs Cedar most for what it costs to send. */
@@ -77,5 +78,29 @@ describe("a context that KMS would not take", () => {
     const message = { Operation: "Decrypt", Ciphertext, EncryptionContext: ENCRYPTION_CONTEXT };
     assert.equal((await ask(message) as { Status: string }).Status, "Ok");
     assert.equal(policy.asked.length - before, 1, "the same call with a context that KMS takes");
+  });
+});
+
+describe("a list of grant tokens that KMS would not take", () => {
+  test("is one issue, however many of its entries are wrong", () => {
+    for (const wrong of [1, "", null, {}]) {
+      const grantTokens = Array.from({ length: 16_000 }, () => wrong);
+      const checked = decryptBody["~standard"].validate({ ciphertext: "AAAA", grantTokens });
+      assert.ok(!(checked instanceof Promise));
+      assert.equal(checked.issues?.length, 1);
+    }
+  });
+
+  test("is refused with how many there may be", async () => {
+    await using fixture = await Fixture.start();
+    const ask = async (grantTokens: unknown) => {
+      const answer = await fixture.call("/v1/decrypt", { ...fixture.decryptBody, grantTokens });
+      return (await answer.json() as { errors: unknown }).errors;
+    };
+    const tooMany = [{ path: "grantTokens", expected: "at most 10 of them" }];
+    assert.deepEqual(await ask(Array.from({ length: 11 }, () => "token")), tooMany);
+    assert.deepEqual(await ask(["x".repeat(8193)]), [
+      { path: "grantTokens.0", expected: "at most 8192 characters" },
+    ]);
   });
 });
