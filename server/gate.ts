@@ -46,6 +46,9 @@ export type CredentialAction = "SetCredentials" | "SetOwnCredentials";
 
 const CREDENTIAL_ACTIONS: readonly PolicyAction[] = ["SetCredentials", "SetOwnCredentials"];
 
+/** The rate of what is not counted. */
+const UNCOUNTED: Reservation = { count: 0, giveBack: () => {} };
+
 /** Lets the parent alone set credentials, everybody's and a connection's own: who is not CID 3 is refused. */
 export const parentOnly: Policy = {
   name: "parent-only",
@@ -79,7 +82,9 @@ export class Gate {
 
   /**
    * Asks the policy, and notes its answer in the record. The caller's request is counted before the policy
-   * sees the count. When the policy refuses, it counts on its connection instead: see {@link RefusalLog}.
+   * sees the count. When the policy refuses, it counts on its connection instead: see {@link RefusalLog}. What
+   * another policy judges does not count: with one CID for all, whoever may set credentials of their own and
+   * nothing else would use up everybody's rate.
    *
    * @param action What is asked for
    * @param request What the request adds; the very bytes that go to KMS
@@ -88,20 +93,27 @@ export class Gate {
    * @throws {PolicyDeniedError} Unless the policy clearly says yes
    */
   check(action: PolicyAction, request: RequestFacts, record: RequestRecord): Permission {
-    const { rate, revision = () => 0 } = this.#parts;
-    const reserved = rate.reserve(record.cid);
+    const { revision = () => 0 } = this.#parts;
+    const policy = CREDENTIAL_ACTIONS.includes(action) ? this.#parts.credentialPolicy : this.#parts.policy;
+    const reserved = policy === this.#parts.policy ? this.#parts.rate.reserve(record.cid) : UNCOUNTED;
     const judgedBy = revision();
-    this.#ask(action, request, record, reserved);
+    const ask = () => this.#ask(policy, action, request, record, reserved);
+    ask();
     return {
       giveBack: () => reserved.giveBack(),
       confirm: () => {
-        if (revision() !== judgedBy) this.#ask(action, request, record, reserved);
+        if (revision() !== judgedBy) ask();
       },
     };
   }
 
-  #ask(action: PolicyAction, request: RequestFacts, record: RequestRecord, reserved: Reservation): void {
-    const policy = CREDENTIAL_ACTIONS.includes(action) ? this.#parts.credentialPolicy : this.#parts.policy;
+  #ask(
+    policy: Policy,
+    action: PolicyAction,
+    request: RequestFacts,
+    record: RequestRecord,
+    reserved: Reservation,
+  ): void {
     const recentCount = reserved.count + this.#parts.refusals.recentCount(record.connection);
     const startedAt = performance.now();
     const decision = decide(policy, () => this.#facts(action, request, record.cid, recentCount));

@@ -33,7 +33,7 @@ const RESERVED: readonly string[] = ["cid", "true", "false", "if", "then", "else
  *   own kmstool connection and nobody else's.
  * - `context.time` is in seconds since 1970, by the enclave's clock, which the parent may set.
  * - `context.recentCount` counts this caller's requests in the window, with this one and those refused on the
- *   same connection.
+ *   same connection. Callers with one CID share it. Requests that this policy is not asked about do not count.
  *
  * @param attributes The attributes that callers may have
  * @returns The schema's text

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { hc } from "hono/client";
-import { denyAll } from "../../lib/policy/policy.ts";
+import { denyAll, type Policy } from "../../lib/policy/policy.ts";
 import type { AppType } from "../../server/app.ts";
 import { OPENAPI_DOCUMENT } from "../../server/openapi.ts";
 import { afterAll, beforeAll, describe, test } from "#test";
@@ -194,6 +194,17 @@ describe("what the policy judges", () => {
     await fixture.call("/v1/attestation?nonce=AQID", undefined, STRANGER);
     await fixture.call("/v1/attestation?nonce=AQID", undefined, STRANGER);
     assert.deepEqual(policy.asked.map(({ context }) => context.recentCount), [1, 2, 1, 1]);
+  });
+
+  test("counts what the policy is asked about only: who may set credentials alone uses up nobody's rate", async () => {
+    const policy = new RecordingPolicy();
+    const counts = async (credentialPolicy?: Policy) => {
+      await using fixture = await Fixture.start({ policy, ...(credentialPolicy && { credentialPolicy }) });
+      for (let set = 0; set < 3; set++) assert.equal((await fixture.setCredentials()).status, 204);
+      await fixture.call("/v1/attestation?nonce=AQID", undefined, PARENT);
+      return policy.asked.at(-1)?.context.recentCount;
+    };
+    assert.deepEqual([await counts(), await counts(policy)], [1, 4]);
   });
 
   test("is refused when there is no policy, or one that throws", async () => {
