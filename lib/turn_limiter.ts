@@ -6,6 +6,12 @@ import { setImmediate, setTimeout } from "node:timers";
  */
 const TURNS_PER_TIMER = "Deno" in globalThis ? 4 : Infinity;
 
+/** A piece of work that waits for its turn. */
+interface Waiting {
+  readonly begin: () => void;
+  readonly isOver: () => boolean;
+}
+
 /**
  * Bounds how many pieces of work begin in one turn of the event loop.
  *
@@ -18,7 +24,7 @@ const TURNS_PER_TIMER = "Deno" in globalThis ? 4 : Infinity;
  */
 export class TurnLimiter {
   readonly #perTurn: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: Waiting[] = [];
   #taken = 0;
   #turnsInARow = 0;
 
@@ -27,21 +33,39 @@ export class TurnLimiter {
     this.#perTurn = perTurn;
   }
 
-  /** @returns At once if this turn has room; otherwise in a later turn, first come, first served */
-  take(): Promise<void> {
-    if (this.#taken === this.#perTurn) return new Promise((resolve) => this.#waiting.push(resolve));
+  /**
+   * @param isOver Whether there is nothing to do any more, when the turn comes: it then goes to the next, or those
+   *   who come and leave would use up everybody's turns. Default: never
+   * @returns At once if this turn has room; otherwise in a later turn, first come, first served
+   */
+  take(isOver: () => boolean = () => false): Promise<void> {
+    if (this.#taken === this.#perTurn) {
+      return new Promise((begin) => this.#waiting.push({ begin, isOver }));
+    }
     if (this.#taken++ === 0) this.#schedule();
     return Promise.resolve();
   }
 
   #begin(): void {
-    const next = this.#waiting.splice(0, this.#perTurn);
+    const next = this.#next();
     this.#taken = next.length;
     this.#turnsInARow = next.length === 0 ? 0 : this.#turnsInARow + 1;
     if (next.length === 0) return;
     if (this.#turnsInARow % TURNS_PER_TIMER === 0) setTimeout(() => this.#schedule(), 0);
     else this.#schedule();
-    for (const resolve of next) resolve();
+    for (const { begin } of next) begin();
+  }
+
+  #next(): readonly Waiting[] {
+    const next: Waiting[] = [];
+    let count = 0;
+    for (; count < this.#waiting.length && next.length < this.#perTurn; count++) {
+      const waiting = this.#waiting[count] as Waiting;
+      if (waiting.isOver()) waiting.begin();
+      else next.push(waiting);
+    }
+    this.#waiting.splice(0, count);
+    return next;
   }
 
   #schedule(): void {

@@ -55,11 +55,11 @@ export async function admit(
 async function enter(
   admission: Admission,
   permission: Permission,
-  { connection }: RequestRecord,
+  { turnsBy }: RequestRecord,
   { signal }: Deadline,
 ): Promise<Disposable> {
   try {
-    return await admission.enter(connection, signal);
+    return await admission.enter(turnsBy, signal);
   } catch (error) {
     // Whoever comes again, as the answer says, is not to use up the rate by it. One that gave up had a place.
     if (error instanceof OverloadedError) permission.giveBack();

@@ -1,14 +1,14 @@
-import type { Buffer } from "node:buffer";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
+import { setImmediate } from "node:timers/promises";
 import { IdleConnections } from "../lib/vsock/idle_connections.ts";
 import { MESSAGE_TURNS } from "./message_turns.ts";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
+import { readBody } from "./read_body.ts";
 import { ReadRequest } from "./read_request.ts";
 import { type Journal, RequestRecord } from "./request_record.ts";
 import { RequestStream } from "./request_stream.ts";
-import { MAX_BODY_BYTES } from "./schemas.ts";
 import { sendAnswer } from "./send_answer.ts";
 import { CallerGoneError } from "./service_errors.ts";
 
@@ -53,9 +53,6 @@ export interface HttpListenerParts extends Journal {
 /** All headers of a request together, in bytes. */
 const MAX_HEADER_BYTES = 16_384;
 
-/** How much of a body that is too large is read before the connection is cut. */
-const MAX_DISCARDED_BYTES = 1 << 20;
-
 /** Requests on one connection that may wait for their answers. */
 const MAX_PIPELINED = 16;
 
@@ -69,8 +66,12 @@ interface Connection {
   /** As it was accepted. */
   readonly accepted: Duplex;
   readonly cid: number;
+  /** Whether the peer sends no more, and may be gone. */
+  readonly hasEnded: boolean;
   /** Starts over the one time-out of the connection. */
   readonly allow: (ms: number) => void;
+  /** Whether its first request has not begun. */
+  isNew: boolean;
   /** Requests that are not answered yet; with pipelining there can be more than one. */
   running: number;
   /** The request that came last. */
@@ -119,7 +120,8 @@ export class HttpListener {
     let timer = setTimeout(() => stream.destroy(), timeouts.headersMs);
     const allow = (ms: number) => {
       clearTimeout(timer);
-      timer = setTimeout(() => stream.destroy(), ms);
+      // One that has closed is not to be kept in memory by it.
+      if (!stream.destroyed) timer = setTimeout(() => stream.destroy(), ms);
     };
     const uncount = metrics.countConnection("http");
     this.#idle.add(accepted);
@@ -127,7 +129,11 @@ export class HttpListener {
       stream,
       accepted,
       cid,
+      get hasEnded() {
+        return accepted.readableEnded;
+      },
       allow,
+      isNew: true,
       running: 0,
       last: undefined,
       turn: Promise.resolve(),
@@ -184,8 +190,10 @@ export class HttpListener {
     try {
       connection.allow(bodyMs);
       const body = await readBody(request);
-      using _inFlight = this.#idle.begin(connection.accepted);
-      await MESSAGE_TURNS.take();
+      using inFlight = this.#idle.begin(connection.accepted);
+      response.once("prefinish", () => inFlight.answer());
+      await this.#untilItsTurn(connection);
+      if (connection.stream.destroyed) return;
       connection.allow(answerMs);
       if (body === undefined) return this.#refuse(connection, response, 413, "ERR_BODY_TOO_LARGE");
       await this.#answer(connection, request, response, body);
@@ -193,6 +201,18 @@ export class HttpListener {
       // The caller went away, or sent half a body: there is nobody to answer.
       connection.stream.destroy();
     }
+  }
+
+  /** What is not begun for a peer that is gone costs nothing: it may be a call to KMS, over a connection of its own. */
+  async #untilItsTurn(connection: Connection): Promise<void> {
+    const { stream } = connection;
+    if (connection.isNew) {
+      // The end that came behind the request is read in the next turn but one.
+      for (let turn = 0; turn < 2; turn++) await setImmediate();
+      connection.isNew = false;
+    }
+    await MESSAGE_TURNS.take(() => stream.destroyed);
+    await stream.askWhetherGone();
   }
 
   async #answer(
@@ -258,32 +278,6 @@ export class HttpListener {
 /** The request that came last, if it waits for its answer. One that has come in part may never come whole. */
 function waitingOn({ running, last }: Connection): IncomingMessage | undefined {
   return running > 0 && last?.complete !== false ? last : undefined;
-}
-
-/**
- * Of a body that is too large some more is read, and thrown away: closing on unread bytes would take the
- * answer along.
- *
- * @returns The body, or undefined when it is too large
- */
-async function readBody(request: IncomingMessage): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length <= MAX_BODY_BYTES) chunks.push(chunk);
-    if (length > MAX_DISCARDED_BYTES) break;
-  }
-  if (length > MAX_BODY_BYTES) return undefined;
-  const body = new Uint8Array(new ArrayBuffer(length));
-  let offset = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, offset);
-    offset += chunk.length;
-    // Credentials come this way.
-    chunk.fill(0);
-  }
-  return body;
 }
 
 function translate(

@@ -50,6 +50,8 @@ export interface KmstoolListenerParts extends Journal {
 interface Connection {
   readonly stream: Duplex;
   readonly cid: number;
+  /** Whether the peer sends no more, and may be gone. */
+  readonly hasEnded: boolean;
   readonly allow: (ms: number) => void;
   /** Whether it waits for an answer. */
   busy: boolean;
@@ -91,8 +93,19 @@ export class KmstoolListener {
       timer = setTimeout(() => stream.destroy(), ms);
     };
     const uncount = metrics.countConnection("kmstool");
-    const connection: Connection = { stream, cid, allow, busy: false, malformed: 0 };
+    const connection: Connection = {
+      stream,
+      cid,
+      get hasEnded() {
+        return stream.readableEnded;
+      },
+      allow,
+      busy: false,
+      malformed: 0,
+    };
     stream.on("error", () => stream.destroy());
+    // Nothing is read while a message is answered; this finds the end that came behind it.
+    stream.on("readable", () => stream.read(0));
     this.#idle.add(stream);
     const served = this.#serve(connection).catch(() => void stream.destroy()).finally(() => {
       clearTimeout(timer);
@@ -171,12 +184,15 @@ export class KmstoolListener {
     connection.busy = true;
     connection.allow(this.#parts.timeouts.answerMs);
     try {
-      await MESSAGE_TURNS.take();
+      await MESSAGE_TURNS.take(() => caller.signal.aborted);
+      caller.signal.throwIfAborted();
       const answer = await session.handle(message, record);
       record.finish(this.#parts, "ok", "Ok");
+      inFlight.answer();
       await write(connection.stream, answer);
     } catch (error) {
       inFlight.isRequest = !(error instanceof KmstoolRefusal && isMalformed(error));
+      inFlight.answer();
       await this.#refuse(connection, record, error);
     } finally {
       connection.stream.off("close", leave);

@@ -14,6 +14,15 @@ export interface Journal {
   readonly refusals: RefusalLog;
 }
 
+/** The connection that a request came over. */
+export interface CallerConnection {
+  /** Whether its peer sends no more, and may be gone. */
+  readonly hasEnded?: boolean;
+}
+
+/** All connections whose peers may be gone, as one that takes turns with the others. */
+const ENDED: CallerConnection = {};
+
 /** What the policy said. */
 export interface Decision {
   /** Its name. */
@@ -42,8 +51,8 @@ export class RequestRecord {
   readonly cid: number;
   /** Aborts when the caller goes away before the answer, where that can be known. */
   readonly gone: AbortSignal | undefined;
-  /** Identifies the connection that it came over, for requests to take turns by. */
-  readonly connection: object;
+  /** Identifies the connection that it came over. */
+  readonly connection: CallerConnection;
   /** What was asked for. */
   operation: Operation = "Other";
   /** The key that was named, if one was. */
@@ -64,11 +73,19 @@ export class RequestRecord {
    * @param gone Aborts when the caller goes away
    * @param connection Identifies the connection that it came over. Default: one of its own
    */
-  constructor(protocol: Protocol, cid: number, gone?: AbortSignal, connection: object = {}) {
+  constructor(protocol: Protocol, cid: number, gone?: AbortSignal, connection: CallerConnection = {}) {
     this.protocol = protocol;
     this.cid = cid;
     this.gone = gone;
     this.connection = connection;
+  }
+
+  /**
+   * What requests take turns by: the connection. Those whose peers have ended their direction are one together, since
+   * a peer that asks and leaves can have as many as it likes.
+   */
+  get turnsBy(): CallerConnection {
+    return this.connection.hasEnded === true ? ENDED : this.connection;
   }
 
   /** Notes how long the policy took, in milliseconds. */

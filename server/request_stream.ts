@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
-import { clearInterval, setInterval } from "node:timers";
+import { clearTimeout, setTimeout } from "node:timers";
 import { TurnLimiter } from "../lib/turn_limiter.ts";
 
 /**
@@ -10,12 +10,20 @@ import { TurnLimiter } from "../lib/turn_limiter.ts";
  */
 const SLICE_BYTES = 4096;
 
+/** Short slices come several in a turn, no more than a whole one together: a turn for each lets a flood of them wait. */
+const SHORT_SLICE_BYTES = SLICE_BYTES / 4;
+
 /** One event loop for all connections. Not the turns of messages, or a short request would need two. */
 const SLICE_TURNS = new TurnLimiter();
+const SHORT_SLICE_TURNS = new TurnLimiter(4);
 
 const NONE = new Uint8Array(0);
 
-/** How often a peer that sends no more is asked whether it still reads, in milliseconds. */
+/**
+ * After how long a peer that sends no more is asked whether it still reads, in milliseconds: soon, since a thousand
+ * that ask and leave may come in a second. And how often after that.
+ */
+const FIRST_PROBE_MS = 10;
 const PROBE_MS = 250;
 
 /** Goes before an answer, and says nothing of it. Not 100, which clients take amiss that did not expect it. */
@@ -27,7 +35,7 @@ const PROBE = "HTTP/1.1 102 Processing\r\n\r\n";
  *
  * node:http breaks off what runs when the peer ends its direction. A client may do that when it has sent its request,
  * and wait for the answer: `nc -N` and socat do. From here that looks the same as a client that is gone, but only to
- * the one nothing can be written: an interim answer every quarter of a second finds out. HTTP/1.0 has none, so what
+ * the one nothing can be written: an interim answer after ten milliseconds, and every quarter of a second, finds out. HTTP/1.0 has none, so what
  * such a client asked for runs to its end.
  */
 export class RequestStream extends Duplex {
@@ -64,8 +72,20 @@ export class RequestStream extends Duplex {
     if (!this.#isEndDue || this.#pending.length > 0) return;
     if (this.#waiting() !== undefined) return this.#probe();
     this.#isEndDue = false;
-    clearInterval(this.#probing);
+    clearTimeout(this.#probing);
     this.push(null);
+  }
+
+  /** Asks a peer that sends no more whether it still reads. It is gone if the stream is destroyed then. */
+  async askWhetherGone(): Promise<void> {
+    if (!this.#isEndDue || !this.#canBeAsked) return;
+    await new Promise<void>((resolve) => {
+      this.once("close", resolve);
+      this.#stream.write(PROBE, () => {
+        this.off("close", resolve);
+        resolve();
+      });
+    });
   }
 
   /** Called by the stream when it wants bytes. */
@@ -96,25 +116,34 @@ export class RequestStream extends Duplex {
 
   /** Called by the stream once. */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearInterval(this.#probing);
+    clearTimeout(this.#probing);
     this.#pending = NONE;
     this.#stream.destroy();
     done(error);
   }
 
-  #probe(): void {
-    this.#probing ??= setInterval(() => {
-      if (this.#waiting()?.httpVersion === "1.1") this.#stream.write(PROBE);
-    }, PROBE_MS);
+  #probe(afterMs = FIRST_PROBE_MS): void {
+    this.#probing ??= setTimeout(() => {
+      this.#probing = undefined;
+      if (this.#canBeAsked) this.#stream.write(PROBE);
+      if (!this.destroyed) this.#probe(PROBE_MS);
+    }, afterMs);
+  }
+
+  /** What waits to be sent tells as much, and may be the first half of an answer. */
+  get #canBeAsked(): boolean {
+    return !this.destroyed && this.writableLength === 0 && this.#waiting()?.httpVersion === "1.1";
   }
 
   async #give(): Promise<void> {
     if (!this.#isWanted) return;
     this.#isWanted = false;
-    await SLICE_TURNS.take();
+    const isShort = this.#pending.length <= SHORT_SLICE_BYTES;
+    await (isShort ? SHORT_SLICE_TURNS : SLICE_TURNS).take(() => this.destroyed);
     if (this.destroyed) return;
-    const slice = this.#pending.subarray(0, SLICE_BYTES);
-    this.#pending = this.#pending.subarray(SLICE_BYTES);
+    const size = isShort ? SHORT_SLICE_BYTES : SLICE_BYTES;
+    const slice = this.#pending.subarray(0, size);
+    this.#pending = this.#pending.subarray(size);
     this.push(slice);
     // The stream may have said that it has ended while there was a slice to give.
     this.checkEnd();

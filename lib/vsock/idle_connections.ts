@@ -7,6 +7,15 @@ const NEW_SHARES = 16;
 export interface InFlight extends Disposable {
   /** False once it turned out that what came was no request: the connection then counts as one that sent none. */
   isRequest: boolean;
+  /** Notes that the answer is made: all that is waited for is that the peer takes it. */
+  answer(): void;
+}
+
+/** How many requests of a connection are in flight; with pipelining there can be more than one. */
+interface Flight {
+  open: number;
+  /** Those of them whose answers are not made yet. */
+  unanswered: number;
 }
 
 /**
@@ -14,18 +23,21 @@ export interface InFlight extends Disposable {
  * new one at the limit.
  *
  * First are those that have sent no complete request, the oldest first: bytes that complete none make a
- * connection no younger. Where they are no more than a sixteenth of all, a connection that has had an answer gives
- * way instead, the one that is idle longest first; otherwise whoever holds answered connections could close every
- * new one before its request is there.
+ * connection no younger. Where they are no more than a sixteenth of all, another one gives way instead; otherwise
+ * whoever holds the others could close every new one before its request is there. Next are those that have had an
+ * answer, the one that is idle longest first.
  *
- * What has a request in flight never gives way.
+ * A request in flight gives way to nobody, unless its peer may be gone: it has ended its direction, as a client does
+ * that has gone, or does not take its answer. Such connections come last, the first in doubt first. A peer that
+ * connects, asks and leaves could otherwise hold all places, with no connection of its own.
  */
 export class IdleConnections<Stream extends Duplex = Duplex> {
   readonly #open = new Set<Stream>();
   readonly #new = new Set<Stream>();
   readonly #answered = new Set<Stream>();
-  /** How many requests are in flight; with pipelining there can be more than one. */
-  readonly #inFlight = new Map<Stream, number>();
+  readonly #inFlight = new Map<Stream, Flight>();
+  /** Those in flight whose peers may be gone. */
+  readonly #doubtful = new Set<Stream>();
 
   /**
    * Takes a new connection, until it closes.
@@ -35,11 +47,12 @@ export class IdleConnections<Stream extends Duplex = Duplex> {
   add(stream: Stream): void {
     this.#open.add(stream);
     this.#new.add(stream);
+    stream.once("end", () => this.#weigh(stream));
     stream.once("close", () => this.#remove(stream));
   }
 
   /**
-   * Notes that a complete request has come: until it is answered the connection gives way to nobody.
+   * Notes that a complete request has come, which is in flight until it is answered.
    *
    * @param stream Carries the connection
    * @returns What to dispose when the request is answered
@@ -47,33 +60,61 @@ export class IdleConnections<Stream extends Duplex = Duplex> {
   begin(stream: Stream): InFlight {
     this.#new.delete(stream);
     this.#answered.delete(stream);
-    this.#inFlight.set(stream, (this.#inFlight.get(stream) ?? 0) + 1);
-    const inFlight = { isRequest: true, [Symbol.dispose]: () => this.#end(stream, inFlight.isRequest) };
+    const flight = this.#inFlight.get(stream) ?? { open: 0, unanswered: 0 };
+    this.#inFlight.set(stream, flight);
+    flight.open++;
+    flight.unanswered++;
+    this.#weigh(stream);
+    let isAnswered = false;
+    const answer = () => {
+      if (isAnswered) return;
+      isAnswered = true;
+      flight.unanswered--;
+      this.#weigh(stream);
+    };
+    const inFlight = {
+      isRequest: true,
+      answer,
+      [Symbol.dispose]: () => {
+        answer();
+        this.#end(stream, flight, inFlight.isRequest);
+      },
+    };
     return inFlight;
   }
 
   /**
    * Chooses who gives way, and keeps it no longer.
    *
-   * @returns The connection to close, or none when each has a request in flight
+   * @returns The connection to close, or none when each has a request in flight and its peer there
    */
   giveWay(): Stream | undefined {
     const [oldest] = this.#new;
     const [longestIdle] = this.#answered;
     const keepsNew = this.#new.size <= Math.floor(this.#open.size / NEW_SHARES);
-    const chosen = keepsNew ? longestIdle ?? oldest : oldest ?? longestIdle;
+    const [doubtful] = this.#doubtful;
+    const chosen = keepsNew ? longestIdle ?? doubtful ?? oldest : oldest ?? longestIdle ?? doubtful;
     if (chosen !== undefined) this.#remove(chosen);
     return chosen;
   }
 
-  #end(stream: Stream, wasRequest: boolean): void {
-    const others = (this.#inFlight.get(stream) ?? 1) - 1;
-    if (others > 0) return void this.#inFlight.set(stream, others);
+  #end(stream: Stream, flight: Flight, wasRequest: boolean): void {
+    if (--flight.open > 0) return;
     this.#inFlight.delete(stream);
+    this.#doubtful.delete(stream);
     if (this.#open.has(stream)) (wasRequest ? this.#answered : this.#new).add(stream);
   }
 
+  #weigh(stream: Stream): void {
+    const flight = this.#inFlight.get(stream);
+    if (flight === undefined || !this.#open.has(stream)) return;
+    if (flight.unanswered === 0 || stream.readableEnded) this.#doubtful.add(stream);
+    else this.#doubtful.delete(stream);
+  }
+
   #remove(stream: Stream): void {
-    for (const connections of [this.#open, this.#new, this.#answered]) connections.delete(stream);
+    for (const connections of [this.#open, this.#new, this.#answered, this.#doubtful]) {
+      connections.delete(stream);
+    }
   }
 }

@@ -35,6 +35,7 @@ export async function serveHttp(
   const idle = new IdleConnections();
   server.prependListener("request", ({ socket }, response) => {
     const inFlight = idle.begin(socket);
+    response.once("prefinish", () => inFlight.answer());
     response.once("close", () => inFlight[Symbol.dispose]());
   });
   const giveWay = () => idle.giveWay();

@@ -77,6 +77,19 @@ describe("TurnLimiter", () => {
     assert.equal(new Set(taken.map(({ turn }) => turn)).size, COUNT / 4);
   });
 
+  test("what is over when its turn comes takes none", async () => {
+    using turns = countTurns();
+    const limiter = new TurnLimiter();
+    await limiter.take();
+    let isOver = false;
+    const over = Array.from({ length: COUNT }, () => limiter.take(() => isOver));
+    const last = limiter.take(() => false);
+    isOver = true;
+    const before = turns.now();
+    await Promise.all([...over, last]);
+    assert.ok(turns.now() - before < COUNT / 2, `${turns.now() - before} turns`);
+  });
+
   test("two loops take turns, however much one has to do", async () => {
     const limiter = new TurnLimiter();
     const order: string[] = [];

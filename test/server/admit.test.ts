@@ -55,6 +55,25 @@ describe("the policy is asked before the wait", () => {
     ]);
   });
 
+  test("connections whose peers have ended take turns as one, however many they are", async () => {
+    await using fixture = await Fixture.start({ ...ONE_AT_A_TIME, maxWaiting: 64 });
+    await fixture.setCredentials();
+    const place = await occupy(fixture);
+    const order: string[] = [];
+    const ask = async (name: string, connection: object) => {
+      const { status } = await fixture.call("/v1/decrypt", fixture.decryptBody, TENANT, {}, connection);
+      order.push(`${name} ${status}`);
+    };
+    const asked = Array.from({ length: 40 }, () => ask("gone", { hasEnded: true }));
+    await until(() => order.length === 36);
+    asked.push(ask("victim", { hasEnded: false }));
+    await until(() => fixture.admission.inside === 6);
+    place[Symbol.dispose]();
+    await Promise.all(asked);
+    assert.deepEqual(order.slice(0, 36), Array(36).fill("gone 503"));
+    assert.deepEqual(order.slice(36), ["gone 200", "victim 200", "gone 200", "gone 200", "gone 200"]);
+  });
+
   test("a request that is turned away does not count in the rate; one that gives up does", async () => {
     await using fixture = await Fixture.start({ ...ONE_AT_A_TIME, maxWaiting: 1 });
     await fixture.setCredentials();

@@ -112,7 +112,17 @@ class Place implements AsyncDisposable {
 
   /** @returns A connection that may ask */
   async caller(): Promise<Socket> {
-    const socket = await this.connect();
+    return await this.#greet(await this.connect());
+  }
+
+  /** @returns The same, while others close, so that nobody can count who was accepted */
+  async callerAmongLeavers(): Promise<Socket> {
+    const socket = dial(this.listener.endpoint);
+    this.#sockets.push(socket);
+    return await this.#greet(socket);
+  }
+
+  async #greet(socket: Socket): Promise<Socket> {
     const greeting = this.#protocol.greeting(this.fixture);
     if (greeting !== undefined) assert.equal(await this.#exchange(socket, greeting), '{"Status":"Ok"}\0');
     return socket;
@@ -242,8 +252,62 @@ for (const name of ["http", "kmstool"] as const) {
       assert.deepEqual(place.closed, [late]);
       await place.ask(await place.caller());
     });
+
+    test("peers that asked and ended give way to a new one, which is answered, when all others are in flight", async () => {
+      await using place = await Place.open(fixture, name, 4);
+      const callers = [await place.caller(), await place.caller(), await place.caller()];
+      const leaver = await place.caller();
+      const turn = await place.fixture.admission.enter({}, new AbortController().signal);
+      leaver.end(PROTOCOLS[name].request(fixture));
+      const answers = callers.map((caller) => place.ask(caller));
+      await so(() => place.fixture.admission.inside === 5);
+      const late = await place.connect();
+      await so(() => place.closed.length === 1);
+      assert.deepEqual(place.closed, [leaver]);
+      assert.equal(late.closed, false);
+      turn[Symbol.dispose]();
+      await Promise.all(answers);
+      assert.deepEqual(place.counts, [1, 0, 4]);
+    });
+
+    test("who asks and leaves holds no place: the next caller is answered", async () => {
+      await using place = await Place.open(fixture, name, 4);
+      const turn = await place.fixture.admission.enter({}, new AbortController().signal);
+      const { greeting, request } = PROTOCOLS[name];
+      for (let left = 0; left < 20; left++) {
+        const leaver = dial(place.listener.endpoint).resume();
+        leaver.write(`${greeting(fixture) ?? ""}${request(fixture)}`, () => leaver.destroy());
+        await once(leaver, "close");
+      }
+      const caller = await place.callerAmongLeavers();
+      const answer = place.ask(caller);
+      turn[Symbol.dispose]();
+      await answer;
+      assert.equal(place.counts[1], 0);
+    });
   });
 }
+
+test("who does not take its answers holds no place in HTTP, even with every connection", async () => {
+  await using place = await Place.open(fixture, "http", 4);
+  const attackers: Socket[] = [];
+  for (let made = 0; made < 4; made++) {
+    const attacker = await place.connect();
+    attacker.pause();
+    // More than a socket holds.
+    attacker.write("GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n".repeat(16));
+    attackers.push(attacker);
+  }
+  const answered = () => /operation="OpenApi",outcome="ok"\} (\d+)/.exec(fixture.metrics.render())?.[1];
+  let before: string | undefined;
+  do {
+    before = answered();
+    await sleep(200);
+  } while (before === undefined || before !== answered());
+  await place.ask(await place.caller());
+  const [displaced, refused] = place.counts;
+  assert.deepEqual([displaced, refused], [1, 0]);
+});
 
 test("kmstool messages that are no JSON object count as no request: who sends them gives way first", async () => {
   await using place = await Place.open(fixture, "kmstool", 4);

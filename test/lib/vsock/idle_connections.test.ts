@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, test } from "#test";
 import { IdleConnections } from "../../../lib/vsock/idle_connections.ts";
@@ -6,7 +7,7 @@ import { IdleConnections } from "../../../lib/vsock/idle_connections.ts";
 /** So many connections, and what names them. */
 function connections(count: number) {
   const idle = new IdleConnections();
-  const streams = Array.from({ length: count }, () => new PassThrough());
+  const streams = Array.from({ length: count }, () => new PassThrough({ autoDestroy: false }));
   for (const stream of streams) idle.add(stream);
   const ends = () => {
     const order: number[] = [];
@@ -36,6 +37,38 @@ describe("IdleConnections", () => {
     inFlight[2]?.[Symbol.dispose]();
     inFlight[1]?.[Symbol.dispose]();
     assert.deepEqual(ends(), [1, 0]);
+  });
+
+  test("a peer that may be gone gives way last, though its request is in flight: the first in doubt first", async () => {
+    const { idle, stream, answer, ends } = connections(6);
+    const [untaken, , ended] = [idle.begin(stream(0)), idle.begin(stream(1)), idle.begin(stream(2))];
+    const pipelined = [idle.begin(stream(3)), idle.begin(stream(3))];
+    answer(4);
+    stream(2).resume().end();
+    await once(stream(2), "end");
+    untaken.answer();
+    untaken.answer();
+    pipelined[0]?.answer();
+    assert.deepEqual(ends(), [5, 4, 2, 0], "neither 1, nor 3 while one of its requests has no answer");
+    pipelined[1]?.answer();
+    assert.deepEqual(ends(), [3]);
+    ended[Symbol.dispose]();
+    assert.deepEqual(ends(), []);
+  });
+
+  test("answered for good, a connection is in no doubt any more", () => {
+    const { idle, stream, ends } = connections(1);
+    const inFlight = idle.begin(stream(0));
+    inFlight.answer();
+    inFlight[Symbol.dispose]();
+    idle.begin(stream(0));
+    assert.deepEqual(ends(), []);
+  });
+
+  test("peers that may be gone give way before the last new connections", () => {
+    const { idle, stream } = connections(32);
+    for (let index = 0; index < 31; index++) idle.begin(stream(index)).answer();
+    assert.deepEqual([idle.giveWay(), idle.giveWay()], [stream(0), stream(1)]);
   });
 
   test("what turned out to be no request leaves a connection among those that sent none", () => {
