@@ -1,10 +1,21 @@
+import { CredentialsError } from "../lib/errors.ts";
 import { RateCounter } from "../lib/policy/rate.ts";
 import type { Logger } from "./log.ts";
-import type { Outcome } from "./metrics.ts";
+import type { Operation, Outcome } from "./metrics.ts";
 import type { RequestRecord } from "./request_record.ts";
 
 /** How requests end that a caller can have by the thousand at next to no cost. */
 const CHEAP: readonly Outcome[] = ["refused", "denied", "busy"];
+
+/** What costs a caller as little, and succeeds. */
+const CHEAP_OPERATIONS: readonly Operation[] = ["SetCredentials", "SetOwnCredentials"];
+
+/**
+ * How many lines of cheap requests the log has in a second, of all connections together: whoever connects again after
+ * each request would have a line for each. In milliseconds.
+ */
+const MAX_LINES = 100;
+const LINES_PERIOD_MS = 1000;
 
 /** How long repeated refusals are only counted, in milliseconds, before the log has their number. */
 const PERIOD_MS = 60_000;
@@ -41,13 +52,20 @@ interface Refused {
  * - They count on their own connection only. On real hardware every caller has CID 3: counted by the CID, one
  *   caller's refusals would use up the rate of all.
  * - The first of a kind (operation, key, outcome and answer) has a line of its own. The others are counted, and
- *   their number is one line: when the connection ends, and at most once a minute before that.
+ *   their number is one line: when the connection ends, and at most once a minute before that. Setting credentials
+ *   and being told that there are none that KMS takes are counted as well.
+ * - All connections together have {@link MAX_LINES} such lines in a second. The rest has one line with its number, once
+ *   the second is over and another request ends.
  */
 export class RefusalLog {
   readonly #logger: Logger;
   readonly #rateWindowSeconds: number | undefined;
   readonly #now: () => number;
   readonly #byConnection = new WeakMap<object, Refused>();
+  /** Requests without a line, and without one that counts them on their connection, by answer. */
+  readonly #unwritten = new Map<number | string, number>();
+  #linesSinceMs = -Infinity;
+  #lines = 0;
 
   /** @param parts What it is made of */
   constructor({ logger, rateWindowSeconds, now = () => performance.now() }: RefusalLogParts) {
@@ -65,7 +83,7 @@ export class RefusalLog {
   }
 
   /**
-   * Counts a request that is over, if it was refused.
+   * Counts a request that is over, if it was refused, or cost its caller as little.
    *
    * @param record Of the request
    * @param outcome How it ended
@@ -73,17 +91,14 @@ export class RefusalLog {
    * @returns Whether it is to have a line of its own
    */
   add(record: RequestRecord, outcome: Outcome, answer: number | string): boolean {
-    if (!CHEAP.includes(outcome)) return true;
+    this.#logUnwritten();
+    if (!isCheap(record, outcome)) return true;
     const refused = this.#of(record.connection);
     // Whoever comes again, as "busy" asks for, is not to use up the rate by it.
     if (outcome !== "busy" && record.decision?.allowed !== true) refused.rate.reserve(0);
     if (this.#now() - refused.sinceMs >= PERIOD_MS) this.#logRepeated(refused, record);
-    if (
-      isNew(
-        refused.kinds,
-        `${record.operation} ${outcome} ${answer} ${record.keyId?.slice(0, MAX_KEY_LENGTH)}`,
-      )
-    ) return true;
+    const kind = `${record.operation} ${outcome} ${answer} ${record.keyId?.slice(0, MAX_KEY_LENGTH)}`;
+    if (isNew(refused.kinds, kind) && this.#hasRoom()) return true;
     refused.repeated.set(answer, (refused.repeated.get(answer) ?? 0) + 1);
     return false;
   }
@@ -110,15 +125,43 @@ export class RefusalLog {
 
   #logRepeated(refused: Refused, { protocol, cid }: Pick<RequestRecord, "protocol" | "cid">): void {
     const { repeated, kinds } = refused;
-    const count = [...repeated.values()].reduce((sum, number) => sum + number, 0);
-    const answers = Object.fromEntries(repeated);
-    if (count > 0) {
-      this.#logger.info({ protocol, cid, count, answers }, "refused again on the same connection");
+    if (repeated.size > 0) {
+      if (this.#hasRoom()) {
+        this.#logger.info({ protocol, cid, ...summaryOf(repeated) }, "repeated on the same connection");
+      } else {
+        for (const [answer, count] of repeated) {
+          this.#unwritten.set(answer, (this.#unwritten.get(answer) ?? 0) + count);
+        }
+      }
     }
     repeated.clear();
     kinds.clear();
     refused.sinceMs = this.#now();
   }
+
+  #hasRoom(): boolean {
+    if (this.#now() - this.#linesSinceMs >= LINES_PERIOD_MS) {
+      this.#linesSinceMs = this.#now();
+      this.#lines = 0;
+    }
+    return ++this.#lines <= MAX_LINES;
+  }
+
+  #logUnwritten(): void {
+    if (this.#unwritten.size === 0 || this.#now() - this.#linesSinceMs < LINES_PERIOD_MS) return;
+    this.#logger.warn(summaryOf(this.#unwritten), "more refusals than the log has lines for");
+    this.#unwritten.clear();
+  }
+}
+
+function isCheap({ operation, failure }: RequestRecord, outcome: Outcome): boolean {
+  if (outcome === "ok") return CHEAP_OPERATIONS.includes(operation);
+  return CHEAP.includes(outcome) || failure instanceof CredentialsError;
+}
+
+function summaryOf(byAnswer: ReadonlyMap<number | string, number>) {
+  const count = [...byAnswer.values()].reduce((sum, number) => sum + number, 0);
+  return { count, answers: Object.fromEntries(byAnswer) };
 }
 
 function isNew(kinds: Set<string>, kind: string): boolean {

@@ -112,7 +112,7 @@ export class RequestRecord {
   }
 
   #isRoutine(outcome: Outcome): boolean {
-    return outcome === "ok" && ["Health", "Ready", "Metrics"].includes(this.operation);
+    return outcome === "ok" && ["Health", "Ready", "Metrics", "OpenApi"].includes(this.operation);
   }
 
   #line(outcome: Outcome, answer: number | string, ms: number): Record<string, unknown> {

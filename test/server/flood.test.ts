@@ -73,7 +73,7 @@ describe("a flood of kmstool messages", () => {
       send(socket);
       assert.deepEqual(await answers, Array.from({ length: MAX_MALFORMED_MESSAGES }, () => NOT_JSON));
       const logged = await refusalsIn(lines);
-      assert.deepEqual(logged.map(({ msg }) => msg), ["request", "refused again on the same connection"]);
+      assert.deepEqual(logged.map(({ msg }) => msg), ["request", "repeated on the same connection"]);
       const [first, rest] = logged;
       assert.deepEqual([first?.["answer"], first?.["outcome"]], [KMSTOOL_ERRORS.notJson, "refused"]);
       assert.equal(rest?.["count"], MAX_MALFORMED_MESSAGES - 1);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
+import { CredentialsError } from "../../lib/errors.ts";
 import { createLogger } from "../../server/log.ts";
 import { Metrics, type Outcome } from "../../server/metrics.ts";
 import { RefusalLog } from "../../server/refusal_log.ts";
@@ -18,7 +19,7 @@ function setUp(rateWindowSeconds = 60) {
     connection: object,
     outcome: Outcome = "refused",
     answer: number | string = 400,
-    fields: Partial<Pick<RequestRecord, "keyId" | "decision">> = {},
+    fields: Partial<Pick<RequestRecord, "keyId" | "decision" | "operation" | "failure">> = {},
   ) =>
     Object.assign(new RequestRecord("http", 3, undefined, connection), fields).finish(
       journal,
@@ -42,13 +43,50 @@ describe("RefusalLog", () => {
     assert.equal(lines.length, 3);
     const { msg, protocol, cid, count, answers } = lines[2] ?? {};
     assert.deepEqual({ msg, protocol, cid, count, answers }, {
-      msg: "refused again on the same connection",
+      msg: "repeated on the same connection",
       protocol: "http",
       cid: 3,
       count: 998,
       answers: { "400": 499, "415": 499 },
     });
     assert.match(journal.metrics.render(), /outcome="refused"\} 1000\n/, "each is counted");
+  });
+
+  test("all connections together have 100 lines in a second, and the rest has one with its number", () => {
+    const { lines, finish, end, wait } = setUp();
+    for (let index = 0; index < 250; index++) {
+      const connection = {};
+      for (let again = 0; again < 3; again++) finish(connection, "refused", index % 2 === 0 ? 400 : 404);
+      end(connection);
+    }
+    assert.equal(lines.length, 100);
+    wait(1000);
+    finish({}, "ok", 200);
+    const { msg, level, count, answers } = lines[100] ?? {};
+    // Fifty connections had a line for one, and a line for the two others.
+    assert.deepEqual({ msg, level, count, answers }, {
+      msg: "more refusals than the log has lines for",
+      level: "warn",
+      count: 600,
+      answers: { "400": 300, "404": 300 },
+    });
+    finish({});
+    assert.equal(lines.length, 103, "what is not refused has its line, and then there is room again");
+  });
+
+  test("credentials that are set, or that KMS does not take, repeat as refusals do", () => {
+    const { lines, finish, end, refusals } = setUp();
+    const connection = {};
+    const failure = new CredentialsError("Cannot sign the request: no credentials are set", { hint: "" });
+    for (let index = 0; index < 50; index++) {
+      finish(connection, "ok", 204, { operation: "SetCredentials", decision: decided(true) });
+      finish(connection, "failed", 503, { operation: "Decrypt", decision: decided(true), failure });
+      finish(connection, "ok", 200, { operation: "Decrypt", decision: decided(true) });
+    }
+    assert.equal(lines.length, 52, "each decrypt has its line");
+    end(connection);
+    assert.deepEqual(lines[52]?.["answers"], { "204": 49, "503": 49 });
+    assert.equal(refusals.recentCount(connection), 0);
   });
 
   test("every minute the numbers are logged, and a kind has a line again", () => {
