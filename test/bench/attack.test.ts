@@ -65,7 +65,7 @@ describe("every attack", () => {
         const samples = [{ ciphertext: target.ciphertext, plaintext }];
         const { latenciesMs, failures } = await callFor(target.http, samples, 50);
         assert.deepEqual(failures, {});
-        assert.ok(latenciesMs.length >= 2);
+        assert.ok(latenciesMs.length >= 1);
       } finally {
         stop.abort(new Error("stopped"));
         await attacking;

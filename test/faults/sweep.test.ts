@@ -111,16 +111,23 @@ function suite(engineCase: EngineCase): void {
     const outcomes: string[] = [];
     relay.planForEach(() => ({ cut: { direction, atByte: boundaries[connected++] ?? 0, how: "reset" } }));
     let asked = 0;
+    const outcomeOf = () => ask().then(() => "answered", (error) => (error as { code: string }).code);
     const worker = async () => {
       while (asked++ < boundaries.length) {
         // An answer that came leaves a connection behind.
         if (atOnce === 1) await relay.breakOpen();
-        outcomes.push(await ask().then(() => "answered", (error) => (error as { code: string }).code));
+        const before = connected;
+        let outcome = await outcomeOf();
+        // On a busy machine a call may meet it all the same, before the client has noticed that it is broken.
+        while (atOnce === 1 && connected === before) outcome = await outcomeOf();
+        outcomes.push(outcome);
       }
     };
     await Promise.all(Array.from({ length: atOnce }, worker));
+    while (connected < boundaries.length) outcomes.push(await outcomeOf());
     relay.clear();
-    assert.deepEqual([outcomes.length, connected], [boundaries.length, boundaries.length]);
+    assert.equal(connected, boundaries.length);
+    assert.ok(outcomes.length >= boundaries.length);
     return outcomes;
   }
 }

@@ -10,7 +10,7 @@ interface NpmManifest {
   readonly private?: boolean;
   readonly engines: { readonly node: string };
   readonly exports: Readonly<Record<string, string>>;
-  readonly imports: Readonly<Record<string, { readonly deno: string; readonly default: string }>>;
+  readonly imports: Readonly<Record<string, { readonly deno?: string; readonly default: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
 }
 
@@ -42,7 +42,9 @@ describe("package.json and deno.json", () => {
 
   test("name the same private imports, and the same exact dependencies", () => {
     const expected: Record<string, string> = {};
-    for (const [name, paths] of Object.entries(npm.imports)) expected[name] = paths.deno;
+    for (const [name, { deno: path }] of Object.entries(npm.imports)) {
+      if (path !== undefined) expected[name] = path;
+    }
     for (const [name, version] of Object.entries(npm.dependencies)) {
       assert.match(version, /^\d+\.\d+\.\d+$/, name);
       if (!NODE_ONLY.includes(name)) expected[name] = `npm:${name}@${version}`;

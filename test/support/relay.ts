@@ -9,8 +9,12 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TcpEndpoint, UnixEndpoint } from "../../lib/endpoint.ts";
 
-/** How long who keeps a connection idle has to notice that it is broken, in milliseconds. */
-const NOTICE_MS = 20;
+/**
+ * The time for whoever keeps a connection idle to notice that it is broken: turns of the event loop, each of so many
+ * milliseconds. One long wait may be over at the same moment as the news comes, on a busy machine.
+ */
+const NOTICE_TURNS = 4;
+const NOTICE_MS = 5;
 
 /** Which way bytes go. */
 export type Direction = "toServer" | "toClient";
@@ -116,7 +120,7 @@ export class Relay implements AsyncDisposable {
   /** Breaks the connections that are open, and gives those who keep one idle the time to notice. */
   async breakOpen(): Promise<void> {
     for (const connection of this.#connections) connection.reset();
-    await sleep(NOTICE_MS);
+    for (let turn = 0; turn < NOTICE_TURNS; turn++) await sleep(NOTICE_MS);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
