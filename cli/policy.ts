@@ -10,6 +10,7 @@ import {
   makeFacts,
   type Policy,
 } from "../lib/policy/mod.ts";
+import { FACT_PARTS } from "../lib/policy/facts.ts";
 import { decodeBase64 } from "../lib/encoding.ts";
 import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./command.ts";
@@ -96,25 +97,13 @@ function attributesOf(args: Arguments): AttributeTypes {
   return attributes as AttributeTypes;
 }
 
-const FIELDS: readonly string[] = [
-  "action",
-  "caller",
-  "keyId",
-  "region",
-  "encryptionContext",
-  "ciphertext",
-  "pcrs",
-  "time",
-  "recentCount",
-];
-
 /** What is left out is a plain request of the parent's, now. makeFacts checks the rest. */
 function partsOf(request: unknown): FactParts {
   if (typeof request !== "object" || request === null || Array.isArray(request)) {
     throw new UsageError("--request must be a JSON object");
   }
-  const unknown = Object.keys(request).find((field) => !FIELDS.includes(field));
-  if (unknown !== undefined) throw new UsageError(`--request may have the fields ${FIELDS.join(", ")}`);
+  const unknown = Object.keys(request).find((field) => !FACT_PARTS.includes(field));
+  if (unknown !== undefined) throw new UsageError(`--request may have the fields ${FACT_PARTS.join(", ")}`);
   const { caller, ciphertext, ...parts } = request as Partial<FactParts> & { ciphertext?: unknown };
   return {
     action: "Decrypt",

@@ -41,18 +41,17 @@ export interface Caller {
   readonly attributes: Readonly<Record<string, AttributeValue>>;
 }
 
-const PARTS: readonly string[] = [
-  ...[
-    "action",
-    "caller",
-    "keyId",
-    "region",
-    "encryptionContext",
-    "ciphertext",
-    "pcrs",
-    "time",
-    "recentCount",
-  ],
+/** Names of all {@link FactParts}, in the order in which messages list them. */
+export const FACT_PARTS: readonly string[] = [
+  "action",
+  "caller",
+  "keyId",
+  "region",
+  "encryptionContext",
+  "ciphertext",
+  "pcrs",
+  "time",
+  "recentCount",
 ];
 
 /** The parts that facts are made of. */
@@ -145,7 +144,7 @@ const serialised = new WeakMap<PolicyFacts, Uint8Array>();
  * ```
  */
 export function makeFacts(parts: FactParts): PolicyFacts {
-  const given = checkFields("parts of the facts", parts, PARTS);
+  const given = checkFields("parts of the facts", parts, FACT_PARTS);
   const { keyId = "", encryptionContext = {}, pcrs = {} } = given;
   const facts: PolicyFacts = deepFreeze({
     principal: checkCaller(given.caller),

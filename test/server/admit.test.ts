@@ -11,6 +11,16 @@ const ONE_AT_A_TIME = { maxConcurrent: 1, timeoutMs: 60_000 };
 /** Takes the only place, until it is disposed. */
 const occupy = ({ admission }: Fixture) => admission.enter({}, new AbortController().signal);
 
+/** Notes in which order decrypts are answered, and with which status. */
+function recordOrder(fixture: Fixture) {
+  const order: string[] = [];
+  const ask = async (name: string, connection: object) => {
+    const { status } = await fixture.call("/v1/decrypt", fixture.decryptBody, TENANT, {}, connection);
+    order.push(`${name} ${status}`);
+  };
+  return { order, ask };
+}
+
 const codeOf = async (answer: Response) => ((await answer.json()) as { code?: string }).code;
 
 describe("the policy is asked before the wait", () => {
@@ -33,11 +43,7 @@ describe("the policy is asked before the wait", () => {
     await using fixture = await Fixture.start({ ...ONE_AT_A_TIME, maxWaiting: 64 });
     await fixture.setCredentials();
     const place = await occupy(fixture);
-    const order: string[] = [];
-    const ask = async (name: string, connection: object) => {
-      const { status } = await fixture.call("/v1/decrypt", fixture.decryptBody, TENANT, {}, connection);
-      order.push(`${name} ${status}`);
-    };
+    const { order, ask } = recordOrder(fixture);
     const attacker = {};
     const asked = Array.from({ length: 40 }, () => ask("attacker", attacker));
     await until(() => order.length === 36);
@@ -59,11 +65,7 @@ describe("the policy is asked before the wait", () => {
     await using fixture = await Fixture.start({ ...ONE_AT_A_TIME, maxWaiting: 64 });
     await fixture.setCredentials();
     const place = await occupy(fixture);
-    const order: string[] = [];
-    const ask = async (name: string, connection: object) => {
-      const { status } = await fixture.call("/v1/decrypt", fixture.decryptBody, TENANT, {}, connection);
-      order.push(`${name} ${status}`);
-    };
+    const { order, ask } = recordOrder(fixture);
     const asked = Array.from({ length: 40 }, () => ask("gone", { hasEnded: true }));
     await until(() => order.length === 36);
     asked.push(ask("victim", { hasEnded: false }));
