@@ -166,8 +166,11 @@ export class World implements AsyncDisposable {
           await this.relay.breakOpen();
         }
         await kms.injectFault(made.fault, made.times === undefined ? {} : { times: made.times });
-        // The connection of the call before is what ends.
-        if (made.fault.kind === "closeWhenIdle") await subject.decrypt(this.ask).seen;
+        // The connection of the call before is what ends, and the client hears of it before it is asked again.
+        if (made.fault.kind === "closeWhenIdle") {
+          await subject.decrypt(this.ask).seen;
+          await this.relay.closedByClients();
+        }
         return;
       case "members":
         kms.tamper((members) => changed(members, made.change));

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TcpEndpoint, UnixEndpoint } from "../../lib/endpoint.ts";
+import { until } from "./until.ts";
 
 /**
  * The time for whoever keeps a connection idle to notice that it is broken: turns of the event loop, each of so many
@@ -123,6 +124,14 @@ export class Relay implements AsyncDisposable {
     for (let turn = 0; turn < NOTICE_TURNS; turn++) await sleep(NOTICE_MS);
   }
 
+  /** Resolves once the clients have closed every connection: whoever kept one idle has noticed its end. */
+  async closedByClients(): Promise<void> {
+    await until(
+      () => this.#connections.every(({ isClosed }) => isClosed),
+      () => "a connection is still open",
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     await this.breakOpen();
@@ -235,6 +244,11 @@ class Connection {
 
   get recording(): RelayRecording {
     return { toServer: this.#lanes.toServer.recorded, toClient: this.#lanes.toClient.recorded };
+  }
+
+  /** Whether the client has closed its end, or lost it. */
+  get isClosed(): boolean {
+    return this.#client.closed;
   }
 
   begin(plan: RelayPlan): void {
