@@ -45,6 +45,9 @@ process.on("exit", () => {
   for (const folder of [sockets, compiled]) rmSync(folder, { recursive: true, force: true });
 });
 
+/** The introduction of a failed test by each runner, and the first line of its error. */
+const FAILURES = { Node: /^ *FAIL +(.+)\n(.+)$/gm, Deno: /^(\S.*) => \S+:\d+:\d+\nerror: (.+)$/gm };
+
 const SUMMARIES = { Node: /^\s*Tests\s.*$/m, Deno: /^.*\d+ passed.*failed.*$/m };
 
 /**
@@ -91,8 +94,13 @@ async function runAll(): Promise<string[]> {
   }
   const total = (word: keyof Counts) => sum(results.map(({ counts }) => counts[word]));
   console.log(`\ntests: ${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
+  const failedChecks = (await Promise.all(checks)).flat();
+  // Last, where a reader of a long log begins.
+  for (const { name, failures } of results) {
+    for (const test of failures) console.error(`Failed on ${name}: ${test}`);
+  }
   const failedRuns = results.filter(({ code }) => code !== 0).map(({ name }) => `tests on ${name}`);
-  return [...(await Promise.all(checks)).flat(), ...failedRuns, ...runs.hung];
+  return [...failedChecks, ...failedRuns, ...runs.hung];
 }
 
 async function runCheck(name: string, command: readonly string[]): Promise<string[]> {
@@ -113,7 +121,11 @@ async function runTests(name: keyof typeof SUMMARIES, processes: readonly Promis
   const counted = outcomes.map(({ output }) => count(output.match(SUMMARIES[name])?.[0] ?? ""));
   const total = (word: keyof Counts) => sum(counted.map((counts) => counts[word]));
   const counts: Counts = { passed: total("passed"), failed: total("failed"), skipped: total("skipped") };
-  return { name, code, output: outcomes.map(({ output }) => output).join(""), took, counts };
+  const output = outcomes.map((outcome) => outcome.output).join("");
+  const failures = new Set(
+    Array.from(output.matchAll(FAILURES[name]), ([, test, error]) => `${test}: ${error}`),
+  );
+  return { name, code, output, took, counts, failures };
 }
 
 /** So many run at a time, in the order in which they come. */
