@@ -65,7 +65,7 @@ export type {
   ProvidedCredentials,
 } from "./lib/credentials.ts";
 export { DataKey, DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "./lib/data_key.ts";
-export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/encoding.ts";
+export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/core/encoding.ts";
 export {
   DEFAULT_ENDPOINT,
   type Endpoint,
@@ -74,7 +74,7 @@ export {
   type TcpEndpoint,
   type UnixEndpoint,
   type VsockEndpoint,
-} from "./lib/endpoint.ts";
+} from "./lib/core/endpoint.ts";
 export type { DataKeySpec, Encrypted, EncryptionAlgorithm } from "./lib/checked_request.ts";
 export type { EngineName } from "./lib/engine/engine.ts";
 export { decryptStream, type DecryptStreamOptions } from "./lib/envelope/decrypt_stream.ts";
@@ -84,7 +84,7 @@ export type { EncryptionContext } from "./lib/envelope/encryption_context.ts";
 export { EnvelopeError, type EnvelopeFault } from "./lib/envelope/envelope_error.ts";
 export type { DataKeyOpener, DataKeySource } from "./lib/envelope/key_client.ts";
 export type { EnvelopeStream } from "./lib/envelope/pull_stream.ts";
-export * from "./lib/errors.ts";
+export * from "./lib/core/errors.ts";
 export { KmsClient } from "./lib/kms_client.ts";
 export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_decrypt.ts";
 export type { ExpiredCredentials } from "./lib/credentials_source.ts";
@@ -105,7 +105,7 @@ export {
   MAX_ENCRYPTION_CONTEXT_PAIRS,
 } from "./lib/request_fields.ts";
 export { kmsHostName, type KmsHostNameOptions } from "./lib/region.ts";
-export { SecretBytes } from "./lib/secret_bytes.ts";
+export { SecretBytes } from "./lib/core/secret_bytes.ts";
 export {
   type KernelEntropy,
   type KernelEntropyOutcome,

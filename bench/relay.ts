@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout } from "node:timers";
-import type { TcpEndpoint } from "../lib/endpoint.ts";
+import type { TcpEndpoint } from "../lib/core/endpoint.ts";
 
 /** What has passed a relay. */
 export interface Passed {

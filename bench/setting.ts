@@ -1,4 +1,4 @@
-import type { TcpEndpoint } from "../lib/endpoint.ts";
+import type { TcpEndpoint } from "../lib/core/endpoint.ts";
 import type { SimulatedCredentials } from "../sim/kms_credentials.ts";
 
 /** The round trips over which everything is measured, in milliseconds. */

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { didYouMean } from "../lib/did_you_mean.ts";
+import { didYouMean } from "../lib/core/did_you_mean.ts";
 import { type Command, type Flag, HELP_FLAG, UsageError } from "./command.ts";
 
 /** What was given to a command, by the names in its table. */

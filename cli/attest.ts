@@ -1,6 +1,6 @@
 import { NsmClient } from "../lib/attestation/nsm_client.ts";
-import { Deadline } from "../lib/deadline.ts";
-import { encodeBase64 } from "../lib/encoding.ts";
+import { Deadline } from "../lib/core/deadline.ts";
+import { encodeBase64 } from "../lib/core/encoding.ts";
 import { writeFileSync } from "node:fs";
 import type { Arguments } from "./arguments.ts";
 import { simulatedNsm } from "./client.ts";

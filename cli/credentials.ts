@@ -1,6 +1,6 @@
 import type { Credentials } from "../lib/credentials.ts";
 import { readCredentials } from "../lib/credentials_shape.ts";
-import { SecretBytes } from "../lib/secret_bytes.ts";
+import { SecretBytes } from "../lib/core/secret_bytes.ts";
 import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./command.ts";
 import type { Terminal } from "./terminal.ts";

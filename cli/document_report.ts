@@ -1,6 +1,6 @@
 import type { AttestationDocument } from "../lib/attestation/document.ts";
-import { encodeBase64, encodeHex } from "../lib/encoding.ts";
-import type { AttestationError } from "../lib/errors.ts";
+import { encodeBase64, encodeHex } from "../lib/core/encoding.ts";
+import type { AttestationError } from "../lib/core/errors.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** A document may have thousands, which nothing is decided by. */

@@ -1,4 +1,4 @@
-import type { AttestationCheck } from "../lib/errors.ts";
+import type { AttestationCheck } from "../lib/core/errors.ts";
 
 /** How a command ends; they are part of the interface and stay. */
 export const EXIT = {

@@ -1,4 +1,4 @@
-import { AttestationError, EnclaveKmsError, KmsError, PolicyLoadError } from "../lib/errors.ts";
+import { AttestationError, EnclaveKmsError, KmsError, PolicyLoadError } from "../lib/core/errors.ts";
 import { type Command, MalformedValueError, OutputLostError, UsageError } from "./command.ts";
 import { attestationExit, EXIT } from "./exit_codes.ts";
 

@@ -1,5 +1,5 @@
 import { decodeBase64, KmsClient, type KmsClientOptions, type SecretBytes } from "../mod.ts";
-import { joinBase64 } from "../lib/secret_json.ts";
+import { joinBase64 } from "../lib/core/secret_json.ts";
 import type { Arguments } from "./arguments.ts";
 import { clientOptions, simulatedNsm } from "./client.ts";
 import { MalformedValueError, UsageError } from "./command.ts";

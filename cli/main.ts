@@ -5,7 +5,7 @@
  * @module
  */
 import process from "node:process";
-import { STDERR, tryWriteAll } from "../lib/write_all.ts";
+import { STDERR, tryWriteAll } from "../lib/core/write_all.ts";
 import { EXIT } from "./exit_codes.ts";
 import { run } from "./run.ts";
 import { ProcessTerminal } from "./terminal.ts";

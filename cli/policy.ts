@@ -1,4 +1,4 @@
-import { PolicyLoadError } from "../lib/errors.ts";
+import { PolicyLoadError } from "../lib/core/errors.ts";
 import {
   type AttributeTypes,
   type CedarOptions,
@@ -11,7 +11,7 @@ import {
   type Policy,
 } from "../lib/policy/mod.ts";
 import { FACT_PARTS } from "../lib/policy/facts.ts";
-import { decodeBase64 } from "../lib/encoding.ts";
+import { decodeBase64 } from "../lib/core/encoding.ts";
 import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./command.ts";
 import { EXIT } from "./exit_codes.ts";

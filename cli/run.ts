@@ -1,4 +1,4 @@
-import { didYouMean } from "../lib/did_you_mean.ts";
+import { didYouMean } from "../lib/core/did_you_mean.ts";
 import { type Arguments, parseArguments } from "./arguments.ts";
 import { type Command, HELP_FLAG, OutputLostError, UsageError, VERSION_FLAG } from "./command.ts";
 import { COMMANDS } from "./commands.ts";

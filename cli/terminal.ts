@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { isatty } from "node:tty";
-import { STDERR, STDOUT, tryWriteAll, writeAll } from "../lib/write_all.ts";
+import { STDERR, STDOUT, tryWriteAll, writeAll } from "../lib/core/write_all.ts";
 import { reasonOf } from "./values.ts";
 
 /** How text may look. */

@@ -1,7 +1,7 @@
 import { type AttestationDocument, decodeAttestationDocument } from "../lib/attestation/document.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "../lib/attestation/verify.ts";
-import { decodeBase64 } from "../lib/encoding.ts";
-import { AttestationError } from "../lib/errors.ts";
+import { decodeBase64 } from "../lib/core/encoding.ts";
+import { AttestationError } from "../lib/core/errors.ts";
 import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./command.ts";
 import { describeDocument, documentJson } from "./document_report.ts";

@@ -1,5 +1,5 @@
 import type { DataKeyPairSpec } from "./data_key.ts";
-import type { SecretBytes } from "./secret_bytes.ts";
+import type { SecretBytes } from "./core/secret_bytes.ts";
 
 /** How KMS encrypted the ciphertext. */
 export type EncryptionAlgorithm = "SYMMETRIC_DEFAULT" | "RSAES_OAEP_SHA_1" | "RSAES_OAEP_SHA_256";

@@ -1,4 +1,4 @@
-import type { SecretBytes } from "./secret_bytes.ts";
+import type { SecretBytes } from "./core/secret_bytes.ts";
 
 /**
  * A data key: in clear for this enclave, and encrypted under the KMS key to be kept beside the data.

@@ -1,9 +1,9 @@
 import type { DataKey, DataKeyPair } from "./data_key.ts";
-import { Deadline } from "./deadline.ts";
+import { Deadline } from "./core/deadline.ts";
 import type { Encrypted } from "./checked_request.ts";
 import type { EngineName, KmsEngine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open_engine.ts";
-import { DisposedError, KmsError, ProtocolError, UnsupportedOperationError } from "./errors.ts";
+import { DisposedError, KmsError, ProtocolError, UnsupportedOperationError } from "./core/errors.ts";
 import {
   type ClientOperation,
   DECRYPT,
@@ -25,7 +25,7 @@ import type {
   GenerateRandomRequest,
 } from "./kms_request.ts";
 import { type CallOptions, checkCall } from "./request_fields.ts";
-import type { SecretBytes } from "./secret_bytes.ts";
+import type { SecretBytes } from "./core/secret_bytes.ts";
 
 /**
  * A long-lived client of AWS KMS for one enclave: it keeps the key pair, the attestation document and the

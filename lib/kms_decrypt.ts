@@ -1,10 +1,10 @@
-import { checkRecord } from "./checks.ts";
-import { Deadline } from "./deadline.ts";
+import { checkRecord } from "./core/checks.ts";
+import { Deadline } from "./core/deadline.ts";
 import { openEngine } from "./engine/open_engine.ts";
 import { checkOptions, type KmsClientOptions } from "./kms_options.ts";
 import { checkDecryptRequest, type DecryptRequest, REQUEST_FIELDS } from "./kms_request.ts";
 import { CALL_FIELDS, checkCall } from "./request_fields.ts";
-import type { SecretBytes } from "./secret_bytes.ts";
+import type { SecretBytes } from "./core/secret_bytes.ts";
 
 /** What {@link kmsDecrypt} takes: the options of a client, and one request. */
 export type KmsDecryptOptions = KmsClientOptions & DecryptRequest;

@@ -1,5 +1,5 @@
 import type { DataKey, DataKeyPair } from "./data_key.ts";
-import type { Deadline } from "./deadline.ts";
+import type { Deadline } from "./core/deadline.ts";
 import type {
   CheckedDataKeyPairRequest,
   CheckedDataKeyRequest,
@@ -25,7 +25,7 @@ import {
   type GenerateRandomRequest,
 } from "./kms_request.ts";
 import type { CallOptions } from "./request_fields.ts";
-import type { SecretBytes } from "./secret_bytes.ts";
+import type { SecretBytes } from "./core/secret_bytes.ts";
 
 /** One operation of {@link KmsClient}: from what the caller gives to what the engine returns. */
 export interface ClientOperation<Request extends CallOptions, Checked, Result> {

@@ -1,4 +1,4 @@
-import { checkFields, checkInteger, checkOneOf } from "./checks.ts";
+import { checkFields, checkInteger, checkOneOf } from "./core/checks.ts";
 import { type DataKeyPairSpec, KEY_PAIR_SPECS } from "./data_key.ts";
 import type {
   CheckedDataKeyPairRequest,
@@ -19,7 +19,7 @@ import {
   checkGrantTokens,
   checkKeyId,
 } from "./request_fields.ts";
-import { SecretBytes } from "./secret_bytes.ts";
+import { SecretBytes } from "./core/secret_bytes.ts";
 
 /** KMS takes a ciphertext of at most this many bytes. */
 export const MAX_CIPHERTEXT_BYTES = 6144;

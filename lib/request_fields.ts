@@ -4,10 +4,10 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { checkInteger, checkRecord, checkText, checkWellFormed } from "./checks.ts";
-import { MAX_TIMEOUT_MS } from "./deadline.ts";
-import { decodeBase64 } from "./encoding.ts";
-import { allocateOffHeap } from "./secret_bytes.ts";
+import { checkInteger, checkRecord, checkText, checkWellFormed } from "./core/checks.ts";
+import { MAX_TIMEOUT_MS } from "./core/deadline.ts";
+import { decodeBase64 } from "./core/encoding.ts";
+import { allocateOffHeap } from "./core/secret_bytes.ts";
 
 /** What every call may be given besides its request. */
 export interface CallOptions {

@@ -1,9 +1,9 @@
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Deadline } from "./deadline.ts";
-import type { Endpoint, TcpEndpoint, UnixEndpoint } from "./endpoint.ts";
-import { ConnectionError } from "./errors.ts";
-import { missingRight } from "./missing_right.ts";
+import type { Deadline } from "./core/deadline.ts";
+import type { Endpoint, TcpEndpoint, UnixEndpoint } from "./core/endpoint.ts";
+import { ConnectionError } from "./core/errors.ts";
+import { missingRight } from "./core/missing_right.ts";
 import { connectVsock } from "./vsock/connect.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { Deadline } from "../lib/deadline.ts";
+import type { Deadline } from "../lib/core/deadline.ts";
 import type { PolicyAction } from "../lib/policy/facts.ts";
 import type { Admission } from "./admission.ts";
 import type { Gate, Permission, RequestFacts } from "./gate.ts";

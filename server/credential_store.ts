@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers";
 import type { Credentials, OwnedCredentials } from "../lib/credentials.ts";
-import { CredentialsError, KmsError } from "../lib/errors.ts";
-import { Pauses } from "../lib/pauses.ts";
+import { CredentialsError, KmsError } from "../lib/core/errors.ts";
+import { Pauses } from "../lib/core/pauses.ts";
 
 /**
  * Credentials of a store as a client gets them: without their `expiration`. With one a client would keep them, and

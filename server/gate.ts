@@ -1,5 +1,5 @@
-import { PARENT_CID } from "../lib/endpoint.ts";
-import { PolicyDeniedError } from "../lib/errors.ts";
+import { PARENT_CID } from "../lib/core/endpoint.ts";
+import { PolicyDeniedError } from "../lib/core/errors.ts";
 import {
   type AttributeValue,
   type FactParts,

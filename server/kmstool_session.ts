@@ -1,4 +1,4 @@
-import { decodeBase64 } from "../lib/encoding.ts";
+import { decodeBase64 } from "../lib/core/encoding.ts";
 import { checkRegion } from "../lib/region.ts";
 import type { Credentials } from "../lib/credentials.ts";
 import { CredentialStore } from "./credential_store.ts";

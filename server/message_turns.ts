@@ -1,4 +1,4 @@
-import { TurnLimiter } from "../lib/turn_limiter.ts";
+import { TurnLimiter } from "../lib/core/turn_limiter.ts";
 
 /**
  * The turns that messages are read in: one begins in each turn of the event loop, whatever connection and protocol

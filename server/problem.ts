@@ -1,4 +1,4 @@
-import { AttestationError, EnclaveKmsError, KmsError } from "../lib/errors.ts";
+import { AttestationError, EnclaveKmsError, KmsError } from "../lib/core/errors.ts";
 import type { Outcome } from "./metrics.ts";
 import { BadRequestError, type FieldProblem } from "./service_errors.ts";
 

@@ -1,4 +1,4 @@
-import { CredentialsError } from "../lib/errors.ts";
+import { CredentialsError } from "../lib/core/errors.ts";
 import { RateCounter } from "../lib/policy/rate.ts";
 import type { Logger } from "./log.ts";
 import type { Operation, Outcome } from "./metrics.ts";

@@ -3,7 +3,7 @@ import { KEY_PAIR_SPECS } from "../lib/data_key.ts";
 import type { DataKeyPairSpec, DataKeySpec, EncryptionAlgorithm } from "../mod.ts";
 import type { ProvidedCredentials } from "../lib/credentials.ts";
 import { readCredentials } from "../lib/credentials_shape.ts";
-import { decodeBase64, decodeHex } from "../lib/encoding.ts";
+import { decodeBase64, decodeHex } from "../lib/core/encoding.ts";
 import {
   MAX_CIPHERTEXT_BYTES,
   MAX_GENERATED_BYTES,

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { NsmClient } from "../lib/attestation/nsm_client.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
-import type { Endpoint } from "../lib/endpoint.ts";
+import type { Endpoint } from "../lib/core/endpoint.ts";
 import { openNsm } from "../lib/nsm.ts";
 import type { Policy } from "../lib/policy/policy.ts";
 import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";

@@ -1,4 +1,4 @@
-import { EnclaveKmsError } from "../lib/errors.ts";
+import { EnclaveKmsError } from "../lib/core/errors.ts";
 
 /** A request that is wrong in form: which parts, and what was expected there. It never holds what was sent. */
 export class BadRequestError extends EnclaveKmsError {

@@ -4,7 +4,7 @@
  * @module
  */
 import { webcrypto } from "node:crypto";
-import { encodeBase64 } from "../lib/encoding.ts";
+import { encodeBase64 } from "../lib/core/encoding.ts";
 import {
   bitString,
   type Bytes,

@@ -8,7 +8,7 @@ import {
   publicEncrypt,
   randomBytes,
 } from "node:crypto";
-import { decodeBase64 } from "../lib/encoding.ts";
+import { decodeBase64 } from "../lib/core/encoding.ts";
 import { type Bytes, concat, element, indefinite, integer, NULL, octetString, oid, sequence } from "./der.ts";
 
 /** The two shapes of KMS's envelopes: content in OCTET STRING segments, or in one primitive element. */

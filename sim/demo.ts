@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { STDERR, tryWriteAll } from "../lib/write_all.ts";
+import { STDERR, tryWriteAll } from "../lib/core/write_all.ts";
 import { compileInstrument, supervise } from "./instruments.ts";
 import { print } from "./print.ts";
 

@@ -1,4 +1,4 @@
-import { checkFields } from "../lib/checks.ts";
+import { checkFields } from "../lib/core/checks.ts";
 
 /** For how long a fault lasts. */
 export interface FaultTimes {

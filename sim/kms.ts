@@ -1,4 +1,4 @@
-import { checkFields } from "../lib/checks.ts";
+import { checkFields } from "../lib/core/checks.ts";
 import { SimulatedClock } from "./clock.ts";
 import { checkFault, type FaultTimes } from "./fault_queue.ts";
 import type { SimulatedCredentials } from "./kms_credentials.ts";

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { encodeBase64 } from "../lib/encoding.ts";
+import { encodeBase64 } from "../lib/core/encoding.ts";
 
 /** Temporary credentials, as STS hands them out. */
 export interface SimulatedCredentials {

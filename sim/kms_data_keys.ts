@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { encodeBase64 } from "../lib/encoding.ts";
+import { encodeBase64 } from "../lib/core/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsInput } from "./kms_input.ts";
 import {

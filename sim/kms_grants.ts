@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { checkFields, checkRecord } from "../lib/checks.ts";
-import { encodeBase64, encodeHex } from "../lib/encoding.ts";
+import { checkFields, checkRecord } from "../lib/core/checks.ts";
+import { encodeBase64, encodeHex } from "../lib/core/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { SimulatedKey } from "./kms_keys.ts";
 import { SIMULATED_PRINCIPAL } from "./kms_policy.ts";

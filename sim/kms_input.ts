@@ -1,4 +1,4 @@
-import { decodeBase64 } from "../lib/encoding.ts";
+import { decodeBase64 } from "../lib/core/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import { KEY_ALGORITHMS, type KeyAlgorithm } from "./kms_key_specs.ts";
 

@@ -1,4 +1,4 @@
-import { checkFields } from "../lib/checks.ts";
+import { checkFields } from "../lib/core/checks.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import { type CreateKeyOptions, makeMaterial, SimulatedKey } from "./kms_keys.ts";
 import { SIMULATED_ACCOUNT } from "./kms_policy.ts";

@@ -11,7 +11,7 @@ import {
   randomBytes,
   randomUUID,
 } from "node:crypto";
-import { encodeHex } from "../lib/encoding.ts";
+import { encodeHex } from "../lib/core/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import { type KeyPair, makeKeyPair, publicKeyDer } from "./kms_key_pairs.ts";
 import {

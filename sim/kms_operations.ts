@@ -1,4 +1,4 @@
-import { encodeBase64 } from "../lib/encoding.ts";
+import { encodeBase64 } from "../lib/core/encoding.ts";
 import { generateDataKey, generateDataKeyPair, generateRandom } from "./kms_data_keys.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsInput } from "./kms_input.ts";

@@ -1,6 +1,6 @@
 import type { AttestationDocument } from "../lib/attestation/document.ts";
-import { encodeHex } from "../lib/encoding.ts";
-import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../lib/pcrs.ts";
+import { encodeHex } from "../lib/core/encoding.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../lib/core/pcrs.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import { matchesAction, matchesResource, OPERATORS } from "./kms_policy_match.ts";
 

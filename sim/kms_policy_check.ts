@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { checkFields, checkRecord } from "../lib/checks.ts";
+import { checkFields, checkRecord } from "../lib/core/checks.ts";
 import { OPERATORS } from "./kms_policy_match.ts";
 import type { KeyPolicy, KeyPolicyStatement } from "./kms_policy.ts";
 

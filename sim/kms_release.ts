@@ -1,4 +1,4 @@
-import { encodeBase64 } from "../lib/encoding.ts";
+import { encodeBase64 } from "../lib/core/encoding.ts";
 import { type EnvelopeShape, sealEnvelope } from "./cms_envelope.ts";
 import type { KmsFault } from "./kms_faults.ts";
 import type { KmsOutput } from "./kms_key_use.ts";

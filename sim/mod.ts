@@ -19,7 +19,7 @@
  * @module
  */
 export type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
-export type { TcpEndpoint, UnixEndpoint } from "../lib/endpoint.ts";
+export type { TcpEndpoint, UnixEndpoint } from "../lib/core/endpoint.ts";
 export type { EnvelopeShape, EnvelopeVariant } from "./cms_envelope.ts";
 export type { FaultTimes } from "./fault_queue.ts";
 export { SimulatedClock } from "./clock.ts";

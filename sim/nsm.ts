@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { decode } from "cbor2";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
-import { checkFields, checkInteger } from "../lib/checks.ts";
-import { decodeHex, encodeHex } from "../lib/encoding.ts";
-import { AttestationError, DisposedError } from "../lib/errors.ts";
-import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../lib/pcrs.ts";
+import { checkFields, checkInteger } from "../lib/core/checks.ts";
+import { decodeHex, encodeHex } from "../lib/core/encoding.ts";
+import { AttestationError, DisposedError } from "../lib/core/errors.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../lib/core/pcrs.ts";
 import { checkFault, FaultQueue, type FaultTimes } from "./fault_queue.ts";
 import type { Identity } from "./certificates.ts";
 import { LEAF_LIFETIME_MS, NsmAuthority } from "./nsm_authority.ts";

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import type { NsmErrorCode } from "../lib/attestation_error.ts";
+import type { NsmErrorCode } from "../lib/core/attestation_error.ts";
 
 /** The error names of a Nitro Secure Module. */
 export type NsmErrorName = NsmErrorCode;

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
-import { TurnLimiter } from "../lib/turn_limiter.ts";
+import { TurnLimiter } from "../lib/core/turn_limiter.ts";
 
 /** The longest request that is read, in bytes: more than a module takes, so that the module can refuse it. */
 const MAX_MESSAGE_LENGTH = 0x10000;

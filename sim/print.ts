@@ -1,5 +1,5 @@
 import process from "node:process";
-import { STDOUT, writeAll } from "../lib/write_all.ts";
+import { STDOUT, writeAll } from "../lib/core/write_all.ts";
 
 /** Exit code for output that was lost: EX_IOERR of sysexits.h. */
 const OUTPUT_LOST = 74;

@@ -10,7 +10,7 @@ import { readConfig } from "../server/config.ts";
 import { createLogger } from "../server/log.ts";
 import { type Server, startServer } from "../server/server.ts";
 import { handleSignals } from "../server/signals.ts";
-import { STDOUT, tryWriteAll } from "../lib/write_all.ts";
+import { STDOUT, tryWriteAll } from "../lib/core/write_all.ts";
 import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";
 
 const MESSAGE = "The launch code is 00000000.";

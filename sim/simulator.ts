@@ -1,6 +1,6 @@
-import { decodeBase64, encodeBase64 } from "../lib/encoding.ts";
+import { decodeBase64, encodeBase64 } from "../lib/core/encoding.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
-import { checkFields } from "../lib/checks.ts";
+import { checkFields } from "../lib/core/checks.ts";
 import { checkEncryptionContext } from "../lib/request_fields.ts";
 import { kmsHostName } from "../lib/region.ts";
 import { SimulatedClock } from "./clock.ts";

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
-import type { TcpEndpoint, UnixEndpoint } from "../lib/endpoint.ts";
-import { TurnLimiter } from "../lib/turn_limiter.ts";
+import type { TcpEndpoint, UnixEndpoint } from "../lib/core/endpoint.ts";
+import { TurnLimiter } from "../lib/core/turn_limiter.ts";
 import { encodeAnswer, type HttpAnswer, HttpError, HttpReader, type HttpRequest } from "./http_message.ts";
 import type { ServerCertificate } from "./tls_certificates.ts";
 

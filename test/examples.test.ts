@@ -14,7 +14,7 @@ const onDeno = "Deno" in globalThis;
 const ON_NODE = onDeno ? " (skipped: tsc says the same to Node)" : "";
 
 interface Example {
-  /** `lib/secret_bytes.ts 1`. */
+  /** `lib/core/secret_bytes.ts 1`. */
   readonly name: string;
   readonly code: string;
 }

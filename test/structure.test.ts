@@ -77,9 +77,9 @@ describe("structure", () => {
     for (
       const [from, to] of [
         ["lib/engine/https_engine.ts", "ffi/layouts.ts"],
-        ["lib/native/libc.ts", "lib/secret_bytes.ts"],
+        ["lib/native/libc.ts", "lib/core/secret_bytes.ts"],
         ["lib/kms_client.ts", "sim/mod.ts"],
-        ["ffi/layouts.ts", "lib/errors.ts"],
+        ["ffi/layouts.ts", "lib/core/errors.ts"],
         ["server/app.ts", "sim/mod.ts"],
         ["sim/nsm.ts", "mod.ts"],
         ["test/sim/nsm.test.ts", "bench/run.ts"],

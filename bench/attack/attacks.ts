@@ -6,8 +6,8 @@
  */
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Deadline } from "../../lib/deadline.ts";
-import type { Endpoint } from "../../lib/endpoint.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
+import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { openTransport } from "../../lib/transport.ts";
 import { HttpCaller } from "../http_caller.ts";
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Deadline } from "../../lib/deadline.ts";
-import type { Endpoint } from "../../lib/endpoint.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
+import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { openTransport } from "../../lib/transport.ts";
 import { HttpCaller } from "../http_caller.ts";
 import type { Sample } from "../setting.ts";

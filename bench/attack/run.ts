@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Deadline } from "../../lib/deadline.ts";
-import type { Endpoint } from "../../lib/endpoint.ts";
-import { PARENT_CID } from "../../lib/endpoint.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
+import type { Endpoint } from "../../lib/core/endpoint.ts";
+import { PARENT_CID } from "../../lib/core/endpoint.ts";
 import { openTransport } from "../../lib/transport.ts";
 import { Child } from "../child.ts";
 import { HttpCaller } from "../http_caller.ts";

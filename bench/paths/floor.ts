@@ -15,7 +15,7 @@ import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { NsmSocket } from "../../cli/nsm_socket.ts";
 import { NsmClient } from "../../lib/attestation/nsm_client.ts";
 import { OwnedCredentials } from "../../lib/credentials.ts";
-import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
+import { decodeBase64, encodeBase64 } from "../../lib/core/encoding.ts";
 import { SigV4Signer } from "../../lib/engine/https/sigv4.ts";
 import { openNsm } from "../../lib/nsm.ts";
 import { kmsHostName } from "../../lib/region.ts";

@@ -1,4 +1,4 @@
-import { decodeBase64 } from "../../lib/encoding.ts";
+import { decodeBase64 } from "../../lib/core/encoding.ts";
 import type { Sample } from "../setting.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { CredentialsError, EnclaveKmsError, KmsError, ProtocolError } from "../../lib/errors.ts";
+import { CredentialsError, EnclaveKmsError, KmsError, ProtocolError } from "../../lib/core/errors.ts";
 import { UsageError } from "../command.ts";
 import { codeOf } from "../failure.ts";
 import { broken, type Link, ok, untried, type Verdict, warning } from "./link.ts";

@@ -1,5 +1,5 @@
-import { Deadline } from "../../lib/deadline.ts";
-import { TimeoutError } from "../../lib/errors.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
+import { TimeoutError } from "../../lib/core/errors.ts";
 import { credentialsLink, roundTripLink } from "./call_links.ts";
 import type { Finding, Link, LinkName, Verdict } from "./link.ts";
 import { broken, untried } from "./link.ts";

@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { Deadline } from "../../lib/deadline.ts";
-import { DEFAULT_ENDPOINT } from "../../lib/endpoint.ts";
-import { ConnectionError } from "../../lib/errors.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
+import { DEFAULT_ENDPOINT } from "../../lib/core/endpoint.ts";
+import { ConnectionError } from "../../lib/core/errors.ts";
 import { kmsHostName } from "../../lib/region.ts";
 import type { ClientOptions } from "../client.ts";
 

@@ -1,4 +1,4 @@
-import { ConnectionError, TimeoutError } from "../../lib/errors.ts";
+import { ConnectionError, TimeoutError } from "../../lib/core/errors.ts";
 import { HandshakeFailure } from "./kms_probe.ts";
 import { broken, type Link, ok, unneeded, untried, type Verdict, warning } from "./link.ts";
 import { MAX_SKEW_MS, seconds, skewOf } from "./nsm_link.ts";

@@ -1,4 +1,4 @@
-import { AttestationError } from "../../lib/errors.ts";
+import { AttestationError } from "../../lib/core/errors.ts";
 import { broken, type Link, ok, type Verdict, warning } from "./link.ts";
 import type { Patient, TimedDocument } from "./patient.ts";
 

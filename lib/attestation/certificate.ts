@@ -1,4 +1,4 @@
-import { toHex } from "./bytes.ts";
+import { toHex } from "../core/bytes.ts";
 import { DerReader, malformed, TAG } from "./der.ts";
 
 /** The bits of the key usage extension that matter here, in the first byte of its BIT STRING. */

@@ -1,4 +1,4 @@
-import { equalBytes, toHex } from "./bytes.ts";
+import { equalBytes, toHex } from "../core/bytes.ts";
 import { type Certificate, KEY_USAGE } from "./certificate.ts";
 import { failed } from "./failures.ts";
 

@@ -1,4 +1,4 @@
-import { AttestationError } from "../errors.ts";
+import { AttestationError } from "../core/errors.ts";
 
 /** The ASN.1 tags of certificates. */
 export const TAG = {

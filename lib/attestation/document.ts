@@ -1,6 +1,6 @@
-import type { AttestationError } from "../errors.ts";
-import { equalBytes } from "./bytes.ts";
-import { cborEntries, type CborItem } from "./cbor.ts";
+import type { AttestationError } from "../core/errors.ts";
+import { equalBytes } from "../core/bytes.ts";
+import { cborEntries, type CborItem } from "../core/cbor.ts";
 import {
   byteString,
   checkKnown,

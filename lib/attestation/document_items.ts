@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { type AttestationCheck, AttestationError } from "../errors.ts";
-import { toHex } from "./bytes.ts";
-import { cborEntries, type CborItem, cborText, readCbor } from "./cbor.ts";
+import { type AttestationCheck, AttestationError } from "../core/errors.ts";
+import { toHex } from "../core/bytes.ts";
+import { cborEntries, type CborItem, cborText, readCbor } from "../core/cbor.ts";
 
 /** How many arrays, maps and tags may be in each other in a field that is not known. */
 export const MAX_UNKNOWN_HEIGHT = 16;

@@ -1,4 +1,4 @@
-import { type AttestationCheck, AttestationError } from "../errors.ts";
+import { type AttestationCheck, AttestationError } from "../core/errors.ts";
 
 const HINTS: Readonly<Partial<Record<AttestationCheck, string>>> = {
   ROOT: "Is it from AWS's Nitro Enclaves? A simulator's document needs its root certificate in `root`",

@@ -35,5 +35,5 @@ export {
   type ErrorDetails,
   type NsmErrorCode,
   ProtocolError,
-} from "../errors.ts";
-export { SecretBytes } from "../secret_bytes.ts";
+} from "../core/errors.ts";
+export { SecretBytes } from "../core/secret_bytes.ts";

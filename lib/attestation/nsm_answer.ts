@@ -1,5 +1,5 @@
-import { AttestationError, type NsmErrorCode } from "../errors.ts";
-import { cborEntries, type CborItem, cborText, readCbor } from "./cbor.ts";
+import { AttestationError, type NsmErrorCode } from "../core/errors.ts";
+import { cborEntries, type CborItem, cborText, readCbor } from "../core/cbor.ts";
 
 /** The members of every operation's answer; none where the answer is the operation's bare name. */
 const MEMBERS = {

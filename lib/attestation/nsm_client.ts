@@ -1,6 +1,6 @@
 import { encode } from "cbor2";
-import { checkFields, checkInteger } from "../checks.ts";
-import { DisposedError } from "../errors.ts";
+import { checkFields, checkInteger } from "../core/checks.ts";
+import { DisposedError } from "../core/errors.ts";
 import { NSM_DEVICE_PATH, NsmDevice } from "../native/nsm_device.ts";
 import { NsmAnswer, type NsmOperation } from "./nsm_answer.ts";
 import { type AttestationOptions, MAX_WAITING_QUESTIONS, nsmQueueOf } from "./nsm_queue.ts";

@@ -1,5 +1,5 @@
 import { clearTimeout, setTimeout } from "node:timers";
-import { AttestationError } from "../errors.ts";
+import { AttestationError } from "../core/errors.ts";
 import { NsmDevice } from "../native/nsm_device.ts";
 import type { NsmTransport } from "./nsm_transport.ts";
 

@@ -1,8 +1,8 @@
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_P256_HKDF_SHA256 } from "hpke";
-import { type AttestationError, DisposedError, ProtocolError } from "../errors.ts";
-import { checkFields, checkRecord } from "../checks.ts";
-import { SecretBytes } from "../secret_bytes.ts";
-import { equalBytes } from "./bytes.ts";
+import { type AttestationError, DisposedError, ProtocolError } from "../core/errors.ts";
+import { checkFields, checkRecord } from "../core/checks.ts";
+import { SecretBytes } from "../core/secret_bytes.ts";
+import { equalBytes } from "../core/bytes.ts";
 import { failed } from "./failures.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "./verify.ts";
 

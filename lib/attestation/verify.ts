@@ -1,14 +1,14 @@
 import { encode } from "cbor2";
-import { checkFields, checkInteger } from "../checks.ts";
-import { equalBytes, toHex } from "./bytes.ts";
+import { checkFields, checkInteger } from "../core/checks.ts";
+import { equalBytes, toHex } from "../core/bytes.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { areSigned, checkChain, checkRoot, isSigned } from "./chain.ts";
 import { type AttestationDocument, decodeAttestationDocument } from "./document.ts";
 import { failed } from "./failures.ts";
-import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../pcrs.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.ts";
 
 export { AWS_ROOT_SHA256 } from "./chain.ts";
-export type { PcrsByIndex, PcrValue } from "../pcrs.ts";
+export type { PcrsByIndex, PcrValue } from "../core/pcrs.ts";
 
 /** How far a document's timestamp may lie ahead of the time to verify at, in milliseconds: five minutes. */
 export const CLOCK_TOLERANCE_MS = 300_000;

@@ -1,5 +1,5 @@
-import { decodeHex } from "../encoding.ts";
-import { ProtocolError } from "../errors.ts";
+import { decodeHex } from "../core/encoding.ts";
+import { ProtocolError } from "../core/errors.ts";
 
 /** The longest `CiphertextForRecipient` that is read, in bytes. KMS's own stay below 5 KiB. */
 export const MAX_ENVELOPE_BYTES = 16_384;

@@ -1,5 +1,5 @@
 import { clearTimeout, setTimeout } from "node:timers";
-import type { Deadline } from "../deadline.ts";
+import type { Deadline } from "../core/deadline.ts";
 import { MAX_SILENCE_MS, type NsmQueue } from "../attestation/nsm_queue.ts";
 import type { Recipient } from "./recipient.ts";
 

@@ -8,8 +8,8 @@ import type {
   Encrypted,
 } from "../checked_request.ts";
 import type { DataKey, DataKeyPair } from "../data_key.ts";
-import type { Deadline } from "../deadline.ts";
-import type { SecretBytes } from "../secret_bytes.ts";
+import type { Deadline } from "../core/deadline.ts";
+import type { SecretBytes } from "../core/secret_bytes.ts";
 
 /** The engines by name. */
 export type EngineName = "direct" | "sdk" | "sdk-client";

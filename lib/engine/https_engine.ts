@@ -1,12 +1,12 @@
 import type { OwnedCredentials } from "../credentials.ts";
 import { type CredentialsSource, ExpiredCredentialsError } from "../credentials_source.ts";
 import type { DataKey, DataKeyPair } from "../data_key.ts";
-import { Deadline } from "../deadline.ts";
-import { encodeBase64 } from "../encoding.ts";
-import { CredentialsError, DisposedError, type KmsError } from "../errors.ts";
-import { SecretBytes } from "../secret_bytes.ts";
-import { joinBase64 } from "../secret_json.ts";
-import { TurnLimiter } from "../turn_limiter.ts";
+import { Deadline } from "../core/deadline.ts";
+import { encodeBase64 } from "../core/encoding.ts";
+import { CredentialsError, DisposedError, type KmsError } from "../core/errors.ts";
+import { SecretBytes } from "../core/secret_bytes.ts";
+import { joinBase64 } from "../core/secret_json.ts";
+import { TurnLimiter } from "../core/turn_limiter.ts";
 import type {
   CheckedDataKeyPairRequest,
   CheckedDataKeyRequest,

@@ -9,9 +9,9 @@ import {
 import { promisify } from "node:util";
 import { askForDocument } from "../attestation/nsm_client.ts";
 import type { NsmTransport } from "../attestation/nsm_transport.ts";
-import type { Deadline } from "../deadline.ts";
-import { DisposedError } from "../errors.ts";
-import { allocateOffHeap, SecretBytes } from "../secret_bytes.ts";
+import type { Deadline } from "../core/deadline.ts";
+import { DisposedError } from "../core/errors.ts";
+import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 import { type Envelope, envelopeError, readEnvelope } from "./cms_envelope.ts";
 import type { Recipient } from "./recipient.ts";
 

@@ -1,6 +1,6 @@
 import { CredentialsSource } from "../credentials_source.ts";
-import type { Deadline } from "../deadline.ts";
-import { LibraryLoadError } from "../errors.ts";
+import type { Deadline } from "../core/deadline.ts";
+import { LibraryLoadError } from "../core/errors.ts";
 import type { CheckedOptions } from "../kms_options.ts";
 import { NsmDevice } from "../native/nsm_device.ts";
 import { SdkLibrary } from "../native/sdk_library.ts";

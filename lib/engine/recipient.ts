@@ -1,4 +1,4 @@
-import type { SecretBytes } from "../secret_bytes.ts";
+import type { SecretBytes } from "../core/secret_bytes.ts";
 
 /**
  * What KMS calls a recipient: a key pair, the attestation document that vouches for its public key, and

@@ -1,7 +1,7 @@
 import { NsmQueue } from "../attestation/nsm_queue.ts";
-import { Deadline } from "../deadline.ts";
-import { DisposedError } from "../errors.ts";
-import type { SecretBytes } from "../secret_bytes.ts";
+import { Deadline } from "../core/deadline.ts";
+import { DisposedError } from "../core/errors.ts";
+import type { SecretBytes } from "../core/secret_bytes.ts";
 import { DocumentCache } from "./document_cache.ts";
 import type { Recipient } from "./recipient.ts";
 

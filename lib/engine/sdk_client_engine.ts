@@ -2,13 +2,13 @@ import { isIPv6 } from "node:net";
 import type { OwnedCredentials } from "../credentials.ts";
 import type { CredentialsSource } from "../credentials_source.ts";
 import { DataKey } from "../data_key.ts";
-import type { Deadline } from "../deadline.ts";
-import type { Endpoint } from "../endpoint.ts";
-import { DisposedError, UnsupportedOperationError } from "../errors.ts";
+import type { Deadline } from "../core/deadline.ts";
+import type { Endpoint } from "../core/endpoint.ts";
+import { DisposedError, UnsupportedOperationError } from "../core/errors.ts";
 import type { SocketDomain } from "../native/sdk_client.ts";
 import type { SdkLibrary } from "../native/sdk_library.ts";
 import { TrustStore } from "../native/trust_store.ts";
-import { allocateOffHeap, SecretBytes } from "../secret_bytes.ts";
+import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 import type {
   CheckedDataKeyRequest,
   CheckedDecryptRequest,

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import type { Deadline } from "../deadline.ts";
+import type { Deadline } from "../core/deadline.ts";
 import {
   SdkGenericError,
   SdkInitError,
@@ -7,9 +7,9 @@ import {
   SdkKmsConfigError,
   SdkKmsDecryptError,
   SdkKmsRequestError,
-} from "../errors.ts";
+} from "../core/errors.ts";
 import { guardExit } from "../native/blocking_calls.ts";
-import { ownUrl } from "../own_url.ts";
+import { ownUrl } from "../core/own_url.ts";
 import {
   jobMemory,
   type SdkClientFailure,

@@ -6,7 +6,7 @@
  * @module
  */
 import { parentPort } from "node:worker_threads";
-import { NativeError, SdkInitError } from "../errors.ts";
+import { NativeError, SdkInitError } from "../core/errors.ts";
 import { SdkByteBuffer } from "../native/sdk_byte_buffer.ts";
 import { SdkClient, SdkClientConfiguration, SdkSocketEndpoint } from "../native/sdk_client.ts";
 import { checkSdk, loadSdk, type Sdk } from "../native/sdk_library.ts";

@@ -1,4 +1,4 @@
-import { allocateOffHeap } from "../secret_bytes.ts";
+import { allocateOffHeap } from "../core/secret_bytes.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import type { Inlet } from "./inlet.ts";
 

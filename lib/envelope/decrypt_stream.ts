@@ -1,7 +1,7 @@
-import { checkFields, checkInteger } from "../checks.ts";
-import { KmsError } from "../errors.ts";
+import { checkFields, checkInteger } from "../core/checks.ts";
+import { KmsError } from "../core/errors.ts";
 import { CALL_FIELDS, type CallOptions } from "../request_fields.ts";
-import type { SecretBytes } from "../secret_bytes.ts";
+import type { SecretBytes } from "../core/secret_bytes.ts";
 import { checkStreamCall } from "./encrypt_stream.ts";
 import { checkExpectedContext, type EncryptionContext, expectContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
-import { checkRecord } from "../checks.ts";
-import { allocateOffHeap } from "../secret_bytes.ts";
+import { checkRecord } from "../core/checks.ts";
+import { allocateOffHeap } from "../core/secret_bytes.ts";
 import { decryptStream, type DecryptStreamOptions } from "./decrypt_stream.ts";
 import { DEFAULT_FRAME_BYTES, encryptStream, type EncryptStreamOptions } from "./encrypt_stream.ts";
 import type { DataKeyOpener, DataKeySource } from "./key_client.ts";

@@ -17,9 +17,9 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { checkFields, checkInteger } from "../checks.ts";
+import { checkFields, checkInteger } from "../core/checks.ts";
 import { CALL_FIELDS, type CallOptions, checkKeyId, checkTimeout } from "../request_fields.ts";
-import { allocateOffHeap, SecretBytes } from "../secret_bytes.ts";
+import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 import { checkMessageContext, type EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import { sealFrame } from "./frames.ts";

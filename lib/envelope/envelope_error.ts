@@ -1,4 +1,4 @@
-import { EnclaveKmsError, type ErrorDetails } from "../errors.ts";
+import { EnclaveKmsError, type ErrorDetails } from "../core/errors.ts";
 
 /** What is wrong with an encrypted message, or with the request to make or open one. */
 export type EnvelopeFault =

@@ -1,5 +1,5 @@
 import type { CallOptions } from "../request_fields.ts";
-import type { SecretBytes } from "../secret_bytes.ts";
+import type { SecretBytes } from "../core/secret_bytes.ts";
 import type { EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
-import { hkdf } from "../hmac.ts";
-import type { SecretBytes } from "../secret_bytes.ts";
+import { hkdf } from "../core/hmac.ts";
+import type { SecretBytes } from "../core/secret_bytes.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import { KEY_BYTES, SUITE_ID, TAG_BYTES, uint } from "./message_header.ts";
 

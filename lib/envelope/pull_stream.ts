@@ -1,4 +1,4 @@
-import { TurnLimiter } from "../turn_limiter.ts";
+import { TurnLimiter } from "../core/turn_limiter.ts";
 import { ByteReader } from "./byte_reader.ts";
 import { Inlet } from "./inlet.ts";
 

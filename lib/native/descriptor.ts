@@ -1,5 +1,5 @@
 import { MFD_CLOEXEC } from "../../ffi/layouts.ts";
-import { DisposedError } from "../errors.ts";
+import { DisposedError } from "../core/errors.ts";
 import { cString, libc, systemCallError } from "./libc.ts";
 
 /** Owner of one file descriptor: closed once, on dispose. Corresponds to `close`. */

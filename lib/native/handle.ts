@@ -1,6 +1,6 @@
 import process from "node:process";
 import type { Pointer } from "../../ffi/symbols.ts";
-import { DisposedError } from "../errors.ts";
+import { DisposedError } from "../core/errors.ts";
 
 /** Tells of handles that were collected without dispose. It never frees: C may still be using them. */
 const leaks = new FinalizationRegistry<string>((what) => {

@@ -3,7 +3,7 @@ import { getSystemErrorName } from "node:util";
 import { loader } from "#loader";
 import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
 import { LoadFailure, type NativeLibrary, type Pointer } from "../../ffi/symbols.ts";
-import { LibraryLoadError, SystemCallError } from "../errors.ts";
+import { LibraryLoadError, SystemCallError } from "../core/errors.ts";
 import { openLibrary } from "./open_library.ts";
 
 /** libc's functions, as ffi/libc_symbols.ts declares them. */

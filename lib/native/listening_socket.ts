@@ -12,7 +12,7 @@ import {
   SOCKADDR_VM,
   SOL_SOCKET,
 } from "../../ffi/layouts.ts";
-import { ConnectionError } from "../errors.ts";
+import { ConnectionError } from "../core/errors.ts";
 import { Descriptor } from "./descriptor.ts";
 import { errno, errnoName, libc } from "./libc.ts";
 

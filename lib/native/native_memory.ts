@@ -1,5 +1,5 @@
 import type { Pointer } from "../../ffi/symbols.ts";
-import { SystemCallError } from "../errors.ts";
+import { SystemCallError } from "../core/errors.ts";
 import { Handle } from "./handle.ts";
 import { copyFromC, libc } from "./libc.ts";
 

@@ -8,7 +8,7 @@ import {
   O_RDWR,
   readNsmResponseLength,
 } from "../../ffi/layouts.ts";
-import { AttestationError, DisposedError } from "../errors.ts";
+import { AttestationError, DisposedError } from "../core/errors.ts";
 import { runBlocking } from "./blocking_calls.ts";
 import { Descriptor } from "./descriptor.ts";
 import { cString, errno, errnoName, libc } from "./libc.ts";

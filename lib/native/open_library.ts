@@ -1,6 +1,6 @@
 import { loader } from "#loader";
 import { FfiFailure, type NativeLibrary, type SymbolTable } from "../../ffi/symbols.ts";
-import { LibraryLoadError } from "../errors.ts";
+import { LibraryLoadError } from "../core/errors.ts";
 
 /**
  * Opens a C library with the runtime's loader.

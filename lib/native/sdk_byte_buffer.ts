@@ -1,6 +1,6 @@
 import { AWS_BYTE_BUF, readByteBuf } from "../../ffi/layouts.ts";
 import type { Pointer } from "../../ffi/symbols.ts";
-import { DisposedError, SdkGenericError } from "../errors.ts";
+import { DisposedError, SdkGenericError } from "../core/errors.ts";
 import { copyFromC } from "./libc.ts";
 import { checkSdk, type Sdk } from "./sdk_library.ts";
 

@@ -11,7 +11,7 @@ import {
   SdkKmsConfigError,
   SdkKmsDecryptError,
   SdkKmsRequestError,
-} from "../errors.ts";
+} from "../core/errors.ts";
 import { Handle } from "./handle.ts";
 import { libc } from "./libc.ts";
 import type { SdkByteBuffer } from "./sdk_byte_buffer.ts";

@@ -1,6 +1,6 @@
 import { AWS_RSA_2048 } from "../../ffi/layouts.ts";
 import type { Pointer } from "../../ffi/symbols.ts";
-import { AttestationError, DisposedError, SdkGenericError } from "../errors.ts";
+import { AttestationError, DisposedError, SdkGenericError } from "../core/errors.ts";
 import { runBlocking } from "./blocking_calls.ts";
 import { Handle } from "./handle.ts";
 import { SdkByteBuffer } from "./sdk_byte_buffer.ts";

@@ -8,7 +8,7 @@ import {
   type NativeError,
   type NativeErrorDetails,
   SdkInitError,
-} from "../errors.ts";
+} from "../core/errors.ts";
 import { cString, libc, readCString } from "./libc.ts";
 import { openLibrary } from "./open_library.ts";
 

@@ -1,5 +1,5 @@
 import type { Pointer } from "../../ffi/symbols.ts";
-import { SdkGenericError } from "../errors.ts";
+import { SdkGenericError } from "../core/errors.ts";
 import { Handle } from "./handle.ts";
 import { checkSdk, type Sdk } from "./sdk_library.ts";
 

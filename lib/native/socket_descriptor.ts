@@ -15,7 +15,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from "../../ffi/layouts.ts";
-import { ConnectionError, TimeoutError } from "../errors.ts";
+import { ConnectionError, TimeoutError } from "../core/errors.ts";
 import { runBlocking } from "./blocking_calls.ts";
 import { Descriptor } from "./descriptor.ts";
 import { errno, errnoName, libc, systemCallError } from "./libc.ts";

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { Pointer } from "../../ffi/symbols.ts";
-import { CertificateError } from "../errors.ts";
+import { CertificateError } from "../core/errors.ts";
 import { isGranted } from "./deno_rights.ts";
 import { Descriptor } from "./descriptor.ts";
 import { cString, libc, readCString } from "./libc.ts";

@@ -1,4 +1,4 @@
-import { didYouMean } from "../did_you_mean.ts";
+import { didYouMean } from "../core/did_you_mean.ts";
 
 /** What a hint is made from. */
 export interface HintParts {

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import Module from "node:module";
-import { LibraryLoadError } from "../errors.ts";
-import { ownUrl } from "../own_url.ts";
+import { LibraryLoadError } from "../core/errors.ts";
+import { ownUrl } from "../core/own_url.ts";
 import { FUEL_EXPORT, meter, type MeterRules, PAGE_BYTES } from "./meter.ts";
 import {
   wasmEngine,

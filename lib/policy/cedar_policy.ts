@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { checkFields, checkInteger } from "../checks.ts";
+import { checkFields, checkInteger } from "../core/checks.ts";
 import { cedarHint } from "./cedar_hints.ts";
 import { type CedarAnswer, CedarInstance } from "./cedar_module.ts";
 import {

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
-import { checkFields, checkInteger, checkOneOf, checkRecord, checkWellFormed } from "../checks.ts";
-import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../pcrs.ts";
+import { checkFields, checkInteger, checkOneOf, checkRecord, checkWellFormed } from "../core/checks.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.ts";
 
 /**
  * What a policy is asked about. `SetCredentials` sets those of everybody who comes over HTTP; `SetOwnCredentials` those

@@ -20,7 +20,7 @@ export {
   type PolicyFacts,
   serialisedFacts,
 } from "./facts.ts";
-export type { PcrsByIndex, PcrValue } from "../pcrs.ts";
+export type { PcrsByIndex, PcrValue } from "../core/pcrs.ts";
 export {
   allOf,
   anyOf,

@@ -1,6 +1,6 @@
 import { readFileSync, type Stats, statSync } from "node:fs";
-import { checkFields } from "../checks.ts";
-import { PolicyLoadError } from "../errors.ts";
+import { checkFields } from "../core/checks.ts";
+import { PolicyLoadError } from "../core/errors.ts";
 import { CEDAR_LIMITS, type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
 import type { PolicyFacts } from "./facts.ts";
 import { decideSafely, denyAll, messageOf, type Policy, type PolicyDecision } from "./policy.ts";

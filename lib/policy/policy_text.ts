@@ -1,4 +1,4 @@
-import { PolicyLoadError } from "../errors.ts";
+import { PolicyLoadError } from "../core/errors.ts";
 
 /** What a policy's text may come to, in bytes of UTF-8. */
 export const MAX_POLICY_BYTES = 524_288;

@@ -1,4 +1,4 @@
-import { checkFields, checkInteger } from "../checks.ts";
+import { checkFields, checkInteger } from "../core/checks.ts";
 
 /** How far back a {@link RateCounter} looks. */
 export interface RateOptions {

@@ -1,4 +1,4 @@
-import { checkRecord } from "../checks.ts";
+import { checkRecord } from "../core/checks.ts";
 
 /** What an attribute that the operator gives to a caller may be. */
 export type AttributeType = "String" | "Long" | "Boolean" | "Set<String>";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { PolicyLoadError } from "../errors.ts";
+import { PolicyLoadError } from "../core/errors.ts";
 
 /** A compiled module: opaque. */
 export type WasmModule = { readonly __wasm: "module" };

@@ -1,5 +1,5 @@
-import { checkFields, checkInteger } from "../checks.ts";
-import { PolicyLoadError } from "../errors.ts";
+import { checkFields, checkInteger } from "../core/checks.ts";
+import { PolicyLoadError } from "../core/errors.ts";
 import { canaryFacts, POLICY_ACTIONS, type PolicyFacts, serialisedFacts } from "./facts.ts";
 import { FUEL_EXPORT, meter, type MeterRules } from "./meter.ts";
 import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "./policy.ts";

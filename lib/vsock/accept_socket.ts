@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import net from "node:net";
-import type { Endpoint, TcpEndpoint, UnixEndpoint } from "../endpoint.ts";
-import { ConnectionError } from "../errors.ts";
+import type { Endpoint, TcpEndpoint, UnixEndpoint } from "../core/endpoint.ts";
+import { ConnectionError } from "../core/errors.ts";
 import type { Acceptor, OnAccept } from "./listen.ts";
 
 /** What a failed listen most likely means, by Node's error code. */

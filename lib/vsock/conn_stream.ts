@@ -1,6 +1,6 @@
 import { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
-import { TurnLimiter } from "../turn_limiter.ts";
+import { TurnLimiter } from "../core/turn_limiter.ts";
 
 /** What of a `Deno.Conn` carries bytes, over any transport. */
 export interface ByteConn {

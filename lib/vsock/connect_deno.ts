@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
-import type { Deadline } from "../deadline.ts";
-import type { VsockEndpoint } from "../endpoint.ts";
-import { ConnectionError, TimeoutError } from "../errors.ts";
+import type { Deadline } from "../core/deadline.ts";
+import type { VsockEndpoint } from "../core/endpoint.ts";
+import { ConnectionError, TimeoutError } from "../core/errors.ts";
 import { ConnStream } from "./conn_stream.ts";
 
 /**

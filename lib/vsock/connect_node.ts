@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
-import type { Deadline } from "../deadline.ts";
-import type { VsockEndpoint } from "../endpoint.ts";
+import type { Deadline } from "../core/deadline.ts";
+import type { VsockEndpoint } from "../core/endpoint.ts";
 import { SocketDescriptor } from "../native/socket_descriptor.ts";
 
 /**

@@ -6,8 +6,8 @@
  */
 import type { Duplex } from "node:stream";
 import { acceptVsock } from "#vsock-listen";
-import { checkFields, checkInteger } from "../checks.ts";
-import type { Endpoint } from "../endpoint.ts";
+import { checkFields, checkInteger } from "../core/checks.ts";
+import type { Endpoint } from "../core/endpoint.ts";
 import { acceptSocket } from "./accept_socket.ts";
 import { ConnectionTable } from "./connection_table.ts";
 

@@ -1,5 +1,5 @@
-import type { VsockEndpoint } from "../endpoint.ts";
-import { ConnectionError } from "../errors.ts";
+import type { VsockEndpoint } from "../core/endpoint.ts";
+import { ConnectionError } from "../core/errors.ts";
 import { setVsockBacklog } from "../native/listening_socket.ts";
 import { ConnStream } from "./conn_stream.ts";
 import type { Acceptor, OnAccept } from "./listen.ts";

@@ -1,5 +1,5 @@
 import net from "node:net";
-import type { VsockEndpoint } from "../endpoint.ts";
+import type { VsockEndpoint } from "../core/endpoint.ts";
 import { ListeningSocket, vsockPeer } from "../native/listening_socket.ts";
 import { acceptFrom } from "./accept_socket.ts";
 import type { Acceptor, OnAccept } from "./listen.ts";

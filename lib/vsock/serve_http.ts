@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Endpoint } from "../endpoint.ts";
+import type { Endpoint } from "../core/endpoint.ts";
 import { IdleConnections } from "./idle_connections.ts";
 import { listen, type Listener, type ListenOptions, type VsockPeer } from "./listen.ts";
 

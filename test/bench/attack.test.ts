@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, test } from "#test";
 import { ATTACK_NAMES, ATTACKS, type Target } from "../../bench/attack/attacks.ts";
 import { callFor, type Served } from "../../bench/attack/good_caller.ts";
 import { formatVerdicts, isWithin, judgeAttack } from "../../bench/attack/verdict.ts";
-import type { Endpoint } from "../../lib/endpoint.ts";
+import type { Endpoint } from "../../lib/core/endpoint.ts";
 import type { Policy } from "../../lib/policy/policy.ts";
 import { Fixture, PLAINTEXT } from "../server/fixture.ts";
 import { Serving } from "../server/serving.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
-import type { TcpEndpoint } from "../../lib/endpoint.ts";
+import type { TcpEndpoint } from "../../lib/core/endpoint.ts";
 import { Relay } from "../../bench/relay.ts";
 import { describe, test } from "#test";
 

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
+import { decodeBase64, encodeBase64 } from "../../lib/core/encoding.ts";
 
 /** An input, and what comes of it. */
 export interface KnownInput {

@@ -15,7 +15,7 @@ import { lineCoverage } from "./coverage.ts";
 import { type KnownInput, readInputs, writeInputs } from "./corpus.ts";
 import { fuzz, type FuzzFinding, type FuzzResult } from "./fuzzer.ts";
 import { minimise, shrink } from "./minimise.ts";
-import { encodeBase64 } from "../../lib/encoding.ts";
+import { encodeBase64 } from "../../lib/core/encoding.ts";
 import type { FuzzTarget } from "./target.ts";
 import { TARGETS } from "./targets/mod.ts";
 import { Watchdog } from "./watchdog.ts";

@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream";
 import { createServer, type TLSSocket } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
-import type { TcpEndpoint } from "../../lib/endpoint.ts";
+import type { TcpEndpoint } from "../../lib/core/endpoint.ts";
 import { EnclaveKmsError, KmsClient, type KmsClientOptions } from "../../mod.ts";
 import {
   type CertificateRequest,

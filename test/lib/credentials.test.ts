@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, test } from "#test";
 import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
-import { DisposedError } from "../../lib/errors.ts";
+import { DisposedError } from "../../lib/core/errors.ts";
 
 const ID = "AKIAEXAMPLE";
 const SECRET = "canary/secret+4711";

@@ -4,8 +4,8 @@ import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, test } from "#test";
 import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
 import { type Clock, CredentialsSource, type ExpiredCredentials } from "../../lib/credentials_source.ts";
-import { Deadline } from "../../lib/deadline.ts";
-import { CredentialsError, DisposedError, TimeoutError } from "../../lib/errors.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
+import { CredentialsError, DisposedError, TimeoutError } from "../../lib/core/errors.ts";
 
 const ID = "AKIAEXAMPLE";
 const SECRET = "canary/secret+4711";

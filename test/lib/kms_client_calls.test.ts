@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import { KmsClient, kmsDecrypt } from "../../mod.ts";
-import { DisposedError, KmsError, ProtocolError, UnsupportedOperationError } from "../../lib/errors.ts";
-import { SecretBytes } from "../../lib/secret_bytes.ts";
+import { DisposedError, KmsError, ProtocolError, UnsupportedOperationError } from "../../lib/core/errors.ts";
+import { SecretBytes } from "../../lib/core/secret_bytes.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
 
 describe("KmsClient", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { Deadline } from "../../lib/deadline.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
 import type { KmsEngine } from "../../lib/engine/engine.ts";
 import * as operations from "../../lib/kms_operations.ts";
 import type { DryRunRequests } from "../../lib/kms_operations.ts";

@@ -10,7 +10,7 @@ import {
   checkSharedSecretRequest,
 } from "../../lib/kms_request.ts";
 import { checkCall } from "../../lib/request_fields.ts";
-import { SecretBytes } from "../../lib/secret_bytes.ts";
+import { SecretBytes } from "../../lib/core/secret_bytes.ts";
 
 const BYTES = new Uint8Array([1, 2, 3]);
 const CONTEXT = { tenant: "a", "grüße": "" };

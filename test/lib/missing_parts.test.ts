@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { describe, test } from "#test";
-import { missingRight } from "../../lib/missing_right.ts";
+import { missingRight } from "../../lib/core/missing_right.ts";
 
 const onDeno = "Deno" in globalThis;
 const fileOf = (name: string) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));

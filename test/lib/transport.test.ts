@@ -4,8 +4,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { Deadline } from "../../lib/deadline.ts";
-import { ConnectionError } from "../../lib/errors.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
+import { ConnectionError } from "../../lib/core/errors.ts";
 import { openTransport } from "../../lib/transport.ts";
 
 const LISTENS =

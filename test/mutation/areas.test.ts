@@ -38,7 +38,7 @@ describe("mutation testing", () => {
       assert.ok(found !== undefined, `${file}: ${line}`);
       assert.equal(unnoticeable(file, text, found, replacement)?.why, known.why);
     }
-    assert.equal(unnoticeable("lib/encoding.ts", "no such text", ""), undefined);
+    assert.equal(unnoticeable("lib/core/encoding.ts", "no such text", ""), undefined);
   });
 });
 

@@ -19,12 +19,12 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   encoding: {
     mutate: [
-      "lib/encoding.ts",
-      "lib/hmac.ts",
+      "lib/core/encoding.ts",
+      "lib/core/hmac.ts",
       "lib/region.ts",
-      "lib/secret_bytes.ts",
-      "lib/secret_json.ts",
-      "lib/endpoint_text.ts",
+      "lib/core/secret_bytes.ts",
+      "lib/core/secret_json.ts",
+      "lib/core/endpoint_text.ts",
     ],
     tests: ["test/lib/{encoding,hmac,region,secret_bytes,secret_json,endpoint_text}.test.ts"],
   },
@@ -37,7 +37,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     mutate: [
       "lib/attestation/*.ts",
       "!lib/attestation/{mod,nsm_answer,nsm_client,nsm_queue,nsm_transport,session_key}.ts",
-      "lib/attestation_error.ts",
+      "lib/core/attestation_error.ts",
     ],
     tests: [
       "test/lib/attestation/{cbor,certificate,chain,checks,der,document,document_forms}.test.ts",

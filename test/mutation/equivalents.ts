@@ -14,10 +14,10 @@ export interface Unnoticeable {
 }
 
 const CMS = "lib/engine/cms_envelope.ts";
-const ENCODING = "lib/encoding.ts";
+const ENCODING = "lib/core/encoding.ts";
 const NSM_ANSWER = "lib/attestation/nsm_answer.ts";
 const CHAIN = "lib/attestation/chain.ts";
-const ENDPOINT_TEXT = "lib/endpoint_text.ts";
+const ENDPOINT_TEXT = "lib/core/endpoint_text.ts";
 const METER = "lib/policy/meter.ts";
 const KMS_CONNECTION = "lib/engine/https/kms_connection.ts";
 const TLS_AGENT = "lib/engine/https/tls_agent.ts";
@@ -56,7 +56,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "Node 24 has no such method; Deno has, and the same tests run there",
   })),
   {
-    file: "lib/secret_json.ts",
+    file: "lib/core/secret_json.ts",
     text: "index < input.length",
     replacement: "index <= input.length",
     kind: "equivalent",
@@ -427,7 +427,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "vsock is connected inside a virtual machine only (npm run test:vsock)",
   })),
   ...["{ once: true }", "true"].map((text) => ({
-    file: "lib/deadline.ts",
+    file: "lib/core/deadline.ts",
     text,
     line: "{ once: true }",
     kind: "equivalent" as const,

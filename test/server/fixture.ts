@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { Endpoint } from "../../lib/endpoint.ts";
+import type { Endpoint } from "../../lib/core/endpoint.ts";
 import type { Policy, PolicyDecision } from "../../lib/policy/policy.ts";
 import type { PolicyFacts } from "../../lib/policy/facts.ts";
 import { PolicyHolder } from "../../lib/policy/policy_file.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
 import { afterEach, beforeEach, describe, test } from "#test";
-import type { Endpoint } from "../../lib/endpoint.ts";
+import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { readConfig } from "../../server/config.ts";
 import { KMSTOOL_ERRORS, MAX_MALFORMED_MESSAGES } from "../../server/kmstool_messages.ts";
 import { createLogger } from "../../server/log.ts";

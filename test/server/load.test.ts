@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
-import type { Endpoint } from "../../lib/endpoint.ts";
+import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { ENCRYPTION_CONTEXT, Fixture, PLAINTEXT } from "./fixture.ts";
 import { dial, exchange, Serving } from "./serving.ts";
 

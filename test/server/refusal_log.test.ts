@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { CredentialsError } from "../../lib/errors.ts";
+import { CredentialsError } from "../../lib/core/errors.ts";
 import { createLogger } from "../../server/log.ts";
 import { Metrics, type Outcome } from "../../server/metrics.ts";
 import { RefusalLog } from "../../server/refusal_log.ts";

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import type { Endpoint } from "../../lib/endpoint.ts";
+import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { listen, type Listener, type ListenOptions } from "../../lib/vsock/listen.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener, type HttpTimeouts } from "../../server/http_listener.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool_listener.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { encodeBase64 } from "../../lib/encoding.ts";
+import { encodeBase64 } from "../../lib/core/encoding.ts";
 import { startSimulator } from "../../sim/simulator.ts";
 import { agentFor, call } from "./caller.ts";
 import { CONTEXT, KmsFixture, plaintextOf, SECRET } from "./kms_fixture.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
 import { describe, test } from "#test";
-import { encodeBase64 } from "../../lib/encoding.ts";
+import { encodeBase64 } from "../../lib/core/encoding.ts";
 import { KEY_PAIR_SPECS, type KeyPairSpec, makeKeyPair } from "../../sim/kms_key_pairs.ts";
 import type { Reply } from "./caller.ts";
 import {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Agent } from "node:https";
 import { afterAll, afterEach, beforeAll, describe, test } from "#test";
-import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
+import { decodeBase64, encodeBase64 } from "../../lib/core/encoding.ts";
 import { FAULTS, type KmsFault, type KmsFaultKind } from "../../sim/kms_faults.ts";
 import { type Simulator, startSimulator } from "../../sim/simulator.ts";
 import { agentFor, call, type Reply } from "./caller.ts";

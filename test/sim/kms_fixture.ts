@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { afterAll, beforeAll } from "#test";
-import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
+import { decodeBase64, encodeBase64 } from "../../lib/core/encoding.ts";
 import type { SimulatedKey } from "../../sim/kms_keys.ts";
 import type { SoftwareNsm } from "../../sim/nsm.ts";
 import { type Simulator, startSimulator } from "../../sim/simulator.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { describe, test } from "#test";
-import { encodeBase64 } from "../../lib/encoding.ts";
+import { encodeBase64 } from "../../lib/core/encoding.ts";
 import type { SimulatedKey } from "../../sim/kms_keys.ts";
 import type { Reply } from "./caller.ts";
 import {

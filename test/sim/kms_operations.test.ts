@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeAll, describe, test } from "#test";
-import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
+import { decodeBase64, encodeBase64 } from "../../lib/core/encoding.ts";
 import type { KmsRefusal } from "../../sim/kms_errors.ts";
 import type { SimulatedKey } from "../../sim/kms_keys.ts";
 import { assertRefused, KmsFixture, plaintextOf, SECRET } from "./kms_fixture.ts";

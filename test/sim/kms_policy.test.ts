@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { encodeBase64 } from "../../lib/encoding.ts";
+import { encodeBase64 } from "../../lib/core/encoding.ts";
 import type { SimulatedKey } from "../../sim/kms_keys.ts";
 import { ALLOW_ALL_POLICY, attestedKeyPolicy, type KeyPolicy } from "../../sim/kms_policy.ts";
 import { matchesAction, matchesResource } from "../../sim/kms_policy_match.ts";

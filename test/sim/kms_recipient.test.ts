@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { describe, test } from "#test";
-import { decodeBase64, encodeBase64 } from "../../lib/encoding.ts";
+import { decodeBase64, encodeBase64 } from "../../lib/core/encoding.ts";
 import { SoftwareNsm } from "../../sim/nsm.ts";
 import { startSimulator } from "../../sim/simulator.ts";
 import { call } from "./caller.ts";

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "#test";
-import { encodeBase64 } from "../../lib/encoding.ts";
-import { DisposedError } from "../../lib/errors.ts";
+import { encodeBase64 } from "../../lib/core/encoding.ts";
+import { DisposedError } from "../../lib/core/errors.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
 import { call } from "./caller.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { Deadline } from "../../lib/deadline.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
 import { openTransport } from "../../lib/transport.ts";
 
 using deadline = new Deadline("connect", 60_000);

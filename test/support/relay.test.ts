@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
-import type { TcpEndpoint } from "../../lib/endpoint.ts";
+import type { TcpEndpoint } from "../../lib/core/endpoint.ts";
 import {
   corruptRecord,
   dropRecord,

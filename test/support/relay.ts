@@ -7,7 +7,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { TcpEndpoint, UnixEndpoint } from "../../lib/endpoint.ts";
+import type { TcpEndpoint, UnixEndpoint } from "../../lib/core/endpoint.ts";
 import { until } from "./until.ts";
 
 /**

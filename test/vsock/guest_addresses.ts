@@ -1,4 +1,4 @@
-import { KMS_PROXY_PORT, PARENT_CID, type VsockEndpoint } from "../../lib/endpoint.ts";
+import { KMS_PROXY_PORT, PARENT_CID, type VsockEndpoint } from "../../lib/core/endpoint.ts";
 import { ANY_CID } from "../../lib/vsock/listen.ts";
 
 /** The guest's own CID: the one that an enclave calls its parent, so that its way out loops back. */

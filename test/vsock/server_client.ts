@@ -1,6 +1,6 @@
 import http from "node:http";
 import type { Duplex } from "node:stream";
-import { Deadline } from "../../lib/deadline.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
 import { connectVsock } from "../../lib/vsock/connect.ts";
 import { GUEST_CID } from "./guest_addresses.ts";
 

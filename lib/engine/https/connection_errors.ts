@@ -1,4 +1,4 @@
-import { CertificateError, ConnectionError, EnclaveKmsError, ProtocolError } from "../../errors.ts";
+import { CertificateError, ConnectionError, EnclaveKmsError, ProtocolError } from "../../core/errors.ts";
 
 /**
  * No connection came about, so nothing was sent, for a reason that may pass: a proxy that restarts, or one that

@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
-import type { Deadline } from "../../deadline.ts";
-import { ConnectionError, DisposedError, ProtocolError } from "../../errors.ts";
+import type { Deadline } from "../../core/deadline.ts";
+import { ConnectionError, DisposedError, ProtocolError } from "../../core/errors.ts";
 import { requestError, StaleConnectionError } from "./connection_errors.ts";
 import { Slots } from "./slots.ts";
 import {

@@ -1,4 +1,4 @@
-import { KmsError } from "../../errors.ts";
+import { KmsError } from "../../core/errors.ts";
 import type { KmsAnswer } from "./kms_connection.ts";
 
 /**

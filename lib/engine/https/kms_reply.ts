@@ -1,6 +1,6 @@
-import { decodeBase64 } from "../../encoding.ts";
-import { ProtocolError } from "../../errors.ts";
-import type { SecretBytes } from "../../secret_bytes.ts";
+import { decodeBase64 } from "../../core/encoding.ts";
+import { ProtocolError } from "../../core/errors.ts";
+import type { SecretBytes } from "../../core/secret_bytes.ts";
 
 /** KMS's answer to one request, read member by member. Whatever KMS would not answer is an error. */
 export class KmsReply {

@@ -1,6 +1,6 @@
 import { DataKey, DataKeyPair } from "../../data_key.ts";
-import { encodeBase64 } from "../../encoding.ts";
-import type { SecretBytes } from "../../secret_bytes.ts";
+import { encodeBase64 } from "../../core/encoding.ts";
+import type { SecretBytes } from "../../core/secret_bytes.ts";
 import type {
   CheckedDataKeyPairRequest,
   CheckedDataKeyRequest,

@@ -1,5 +1,5 @@
-import type { Deadline } from "../../deadline.ts";
-import { ConnectionError, KmsError, TimeoutError } from "../../errors.ts";
+import type { Deadline } from "../../core/deadline.ts";
+import { ConnectionError, KmsError, TimeoutError } from "../../core/errors.ts";
 import { StaleConnectionError, UnreachableError } from "./connection_errors.ts";
 
 /** The first wait is at most this long, in milliseconds; each next one at most twice as long. */

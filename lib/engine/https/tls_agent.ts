@@ -2,7 +2,7 @@ import type { ClientRequest } from "node:http";
 import { Agent, type RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
-import type { Deadline } from "../../deadline.ts";
+import type { Deadline } from "../../core/deadline.ts";
 import { handshakeError, openError } from "./connection_errors.ts";
 import { checkTrustedCertificates } from "./trusted_certificates.ts";
 

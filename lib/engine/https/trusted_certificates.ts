@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import tls from "node:tls";
-import { CertificateError } from "../../errors.ts";
+import { CertificateError } from "../../core/errors.ts";
 import { isGranted } from "../../native/deno_rights.ts";
 
 /**

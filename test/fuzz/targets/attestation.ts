@@ -10,8 +10,8 @@ import {
 } from "../../../lib/attestation/document.ts";
 import { NsmAnswer, type NsmOperation } from "../../../lib/attestation/nsm_answer.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
-import { encodeHex } from "../../../lib/encoding.ts";
-import { AttestationError } from "../../../lib/errors.ts";
+import { encodeHex } from "../../../lib/core/encoding.ts";
+import { AttestationError } from "../../../lib/core/errors.ts";
 import { oid, sequence, set, utf8String } from "../../../sim/der.ts";
 import { SoftwareNsm } from "../../../sim/mod.ts";
 import { isSampled } from "../sampling.ts";
@@ -55,8 +55,8 @@ export const cose: FuzzTarget = {
   covers: [
     "lib/attestation/document.ts",
     "lib/attestation/document_items.ts",
-    "lib/attestation/cbor.ts",
-    "lib/attestation/bytes.ts",
+    "lib/core/cbor.ts",
+    "lib/core/bytes.ts",
   ],
   dictionary: dictionary(
     ...CBOR_WORDS,
@@ -166,7 +166,7 @@ export const verification: FuzzTarget = {
     "lib/attestation/der.ts",
     "lib/attestation/document.ts",
     "lib/attestation/document_items.ts",
-    "lib/attestation/cbor.ts",
+    "lib/core/cbor.ts",
   ],
   dictionary: dictionary(...CBOR_WORDS),
   seeds: () => someDocuments(),
@@ -243,7 +243,7 @@ export const der: FuzzTarget = {
 export const nsm: FuzzTarget = {
   name: "nsm",
   maxLength: 0x3000,
-  covers: ["lib/attestation/nsm_answer.ts", "lib/attestation/cbor.ts"],
+  covers: ["lib/attestation/nsm_answer.ts", "lib/core/cbor.ts"],
   dictionary: dictionary(
     ...CBOR_WORDS,
     "Attestation",

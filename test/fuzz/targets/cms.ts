@@ -1,7 +1,7 @@
 import { fromBER } from "asn1js";
 import { generateKeyPairSync } from "node:crypto";
 import { type Envelope, MAX_ENVELOPE_BYTES, readEnvelope } from "../../../lib/engine/cms_envelope.ts";
-import { ProtocolError } from "../../../lib/errors.ts";
+import { ProtocolError } from "../../../lib/core/errors.ts";
 import { sealEnvelope } from "../../../sim/cms_envelope.ts";
 import { readWithPkijs } from "../../lib/engine/envelopes.ts";
 import { isSampled } from "../sampling.ts";

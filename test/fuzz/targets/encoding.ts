@@ -1,12 +1,12 @@
 import { Buffer } from "node:buffer";
-import { decodeBase64, decodeHex, encodeBase64, encodeHex } from "../../../lib/encoding.ts";
+import { decodeBase64, decodeHex, encodeBase64, encodeHex } from "../../../lib/core/encoding.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";
 
 /** Base64 and hex: only the one form of bytes is taken, and Node's own decoder reads the same from it. */
 export const encoding: FuzzTarget = {
   name: "encoding",
   maxLength: 4096,
-  covers: ["lib/encoding.ts"],
+  covers: ["lib/core/encoding.ts"],
   dictionary: dictionary(
     "=",
     "==",

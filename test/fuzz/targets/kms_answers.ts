@@ -8,8 +8,8 @@ import {
   GENERATE_DATA_KEY_PAIR,
   GENERATE_RANDOM,
 } from "../../../lib/engine/https/operations.ts";
-import { KmsError, ProtocolError } from "../../../lib/errors.ts";
-import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { KmsError, ProtocolError } from "../../../lib/core/errors.ts";
+import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";
 
 const ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";

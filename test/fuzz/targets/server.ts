@@ -97,7 +97,7 @@ export const kmstool: FuzzTarget = {
 export const body: FuzzTarget = {
   name: "body",
   maxLength: MAX_BODY_BYTES,
-  covers: ["server/schemas.ts", "lib/credentials_shape.ts", "lib/encoding.ts"],
+  covers: ["server/schemas.ts", "lib/credentials_shape.ts", "lib/core/encoding.ts"],
   dictionary: dictionary(
     ...JSON_WORDS,
     '"ciphertext":',

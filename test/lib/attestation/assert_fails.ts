@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { AttestationError } from "../../../lib/errors.ts";
+import { AttestationError } from "../../../lib/core/errors.ts";
 
 /** What is said of a document that fails a check, and what to look at then. */
 const WORDS: Readonly<Record<string, readonly [message: RegExp, hint: RegExp]>> = {

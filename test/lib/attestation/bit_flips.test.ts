@@ -3,7 +3,7 @@ import process from "node:process";
 import { describe, test } from "#test";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "../../../lib/attestation/verify.ts";
-import { AttestationError } from "../../../lib/errors.ts";
+import { AttestationError } from "../../../lib/core/errors.ts";
 import { SoftwareNsm } from "../../../sim/nsm.ts";
 import { DOCUMENT_VECTORS, HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
 

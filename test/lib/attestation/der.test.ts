@@ -5,7 +5,7 @@ import { beforeAll, describe, test } from "#test";
 import { parseCertificate } from "../../../lib/attestation/certificate.ts";
 import { DerReader, TAG } from "../../../lib/attestation/der.ts";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
-import { AttestationError } from "../../../lib/errors.ts";
+import { AttestationError } from "../../../lib/core/errors.ts";
 import { element, integer, octetString, sequence, time } from "../../../sim/der.ts";
 import { issueCertificate } from "../../../sim/certificates.ts";
 import { DOCUMENT_VECTORS, HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";

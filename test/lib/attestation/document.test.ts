@@ -3,8 +3,8 @@ import { decode, encode, Tag } from "cbor2";
 import fc from "fast-check";
 import { describe, test } from "#test";
 import { decodeAttestationDocument, MAX_DOCUMENT_LENGTH } from "../../../lib/attestation/document.ts";
-import { decodeHex, encodeHex } from "../../../lib/encoding.ts";
-import { type AttestationCheck, AttestationError } from "../../../lib/errors.ts";
+import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
+import { type AttestationCheck, AttestationError } from "../../../lib/core/errors.ts";
 import { SoftwareNsm } from "../../../sim/nsm.ts";
 import { HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
 

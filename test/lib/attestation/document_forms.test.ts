@@ -7,8 +7,8 @@ import {
   MAX_DOCUMENT_LENGTH,
 } from "../../../lib/attestation/document.ts";
 import { MAX_UNKNOWN_HEIGHT } from "../../../lib/attestation/document_items.ts";
-import { decodeHex, encodeHex } from "../../../lib/encoding.ts";
-import { type AttestationCheck, AttestationError } from "../../../lib/errors.ts";
+import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
+import { type AttestationCheck, AttestationError } from "../../../lib/core/errors.ts";
 
 type Entry = readonly [key: string, value: string];
 

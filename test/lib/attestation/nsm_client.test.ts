@@ -7,8 +7,8 @@ import { beforeEach, describe, test } from "#test";
 import { MAX_EXTENSION_LENGTH, NsmClient } from "../../../lib/attestation/nsm_client.ts";
 import type { NsmTransport } from "../../../lib/attestation/nsm_transport.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
-import { decodeHex, encodeHex } from "../../../lib/encoding.ts";
-import { AttestationError, DisposedError } from "../../../lib/errors.ts";
+import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
+import { AttestationError, DisposedError } from "../../../lib/core/errors.ts";
 import { SoftwareNsm } from "../../../sim/nsm.ts";
 
 class FakeNsm implements NsmTransport {

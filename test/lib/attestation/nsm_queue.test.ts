@@ -8,7 +8,7 @@ import {
   NsmQueue,
   nsmQueueOf,
 } from "../../../lib/attestation/nsm_queue.ts";
-import { AttestationError } from "../../../lib/errors.ts";
+import { AttestationError } from "../../../lib/core/errors.ts";
 import { SoftwareNsm } from "../../../sim/nsm.ts";
 
 /** Questions that are answered when the test wants. */

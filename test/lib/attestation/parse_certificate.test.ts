@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeAll, describe, test } from "#test";
 import { parseCertificate } from "../../../lib/attestation/certificate.ts";
 import { TAG } from "../../../lib/attestation/der.ts";
-import { decodeHex } from "../../../lib/encoding.ts";
+import { decodeHex } from "../../../lib/core/encoding.ts";
 import { extension, issueCertificate } from "../../../sim/certificates.ts";
 import { NULL, octetString } from "../../../sim/der.ts";
 

@@ -13,8 +13,8 @@ import {
   sealTo,
   SessionKey,
 } from "../../../lib/attestation/session_key.ts";
-import { DisposedError, ProtocolError } from "../../../lib/errors.ts";
-import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { DisposedError, ProtocolError } from "../../../lib/core/errors.ts";
+import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { SoftwareNsm } from "../../../sim/nsm.ts";
 import { assertFails } from "./assert_fails.ts";
 

@@ -10,7 +10,7 @@ import {
   verifyAttestation,
   type VerifyAttestationOptions,
 } from "../../../lib/attestation/verify.ts";
-import { decodeHex, encodeHex } from "../../../lib/encoding.ts";
+import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
 import { SoftwareNsm } from "../../../sim/nsm.ts";
 import { assertFails } from "./assert_fails.ts";
 import { HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { describe, test } from "#test";
 import { type Envelope, MAX_ENVELOPE_BYTES, readEnvelope } from "../../../lib/engine/cms_envelope.ts";
-import { ProtocolError } from "../../../lib/errors.ts";
+import { ProtocolError } from "../../../lib/core/errors.ts";
 import { HAS_VECTORS, readVector, SKIPPED } from "../attestation/vectors.ts";
 import {
   concat,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fromBER } from "asn1js";
 import { ContentInfo, EnvelopedData, KeyTransRecipientInfo } from "pkijs";
-import { decodeHex, encodeHex } from "../../../lib/encoding.ts";
+import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
 import type { Envelope } from "../../../lib/engine/cms_envelope.ts";
 
 /** How the content is laid out. */

@@ -4,14 +4,14 @@ import { setImmediate } from "node:timers";
 import { beforeEach, describe, test } from "#test";
 import type { Credentials, CredentialsProvider } from "../../../lib/credentials.ts";
 import { CredentialsSource } from "../../../lib/credentials_source.ts";
-import { Deadline } from "../../../lib/deadline.ts";
-import { decodeBase64, encodeBase64 } from "../../../lib/encoding.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
+import { decodeBase64, encodeBase64 } from "../../../lib/core/encoding.ts";
 import type { CheckedDecryptRequest, Encrypted } from "../../../lib/checked_request.ts";
 import { HttpsEngine, type HttpsEngineOptions } from "../../../lib/engine/https_engine.ts";
 import type { KmsConnection } from "../../../lib/engine/https/kms_connection.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";
-import { ConnectionError, CredentialsError, DisposedError, ProtocolError } from "../../../lib/errors.ts";
-import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { ConnectionError, CredentialsError, DisposedError, ProtocolError } from "../../../lib/core/errors.ts";
+import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { connectionTo, HOST, serveTls, type TestServer } from "./https/servers.ts";
 
 const ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd";

@@ -13,9 +13,9 @@ import { decode, encode } from "cbor2";
 import fc from "fast-check";
 import { beforeAll, describe, test } from "#test";
 import type { NsmTransport } from "../../../lib/attestation/nsm_transport.ts";
-import { Deadline } from "../../../lib/deadline.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
 import { NsmRecipient } from "../../../lib/engine/nsm_recipient.ts";
-import { DisposedError, ProtocolError, TimeoutError } from "../../../lib/errors.ts";
+import { DisposedError, ProtocolError, TimeoutError } from "../../../lib/core/errors.ts";
 import { spyOnFill } from "../../support/spy_on_fill.ts";
 import {
   concat,

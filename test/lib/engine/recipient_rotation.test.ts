@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, test } from "#test";
-import { Deadline } from "../../../lib/deadline.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";
 import { RecipientRotation } from "../../../lib/engine/recipient_rotation.ts";
-import { DisposedError } from "../../../lib/errors.ts";
-import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { DisposedError } from "../../../lib/core/errors.ts";
+import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 
 /** Its documents and what it opens are its number. */
 class NumberedRecipient implements Recipient {

@@ -6,7 +6,7 @@ import process from "node:process";
 import type { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import { CredentialsSource } from "../../../lib/credentials_source.ts";
-import { Deadline } from "../../../lib/deadline.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
 import { SdkClientEngine } from "../../../lib/engine/sdk_client_engine.ts";
 import { SdkRecipient } from "../../../lib/engine/sdk_recipient.ts";
 import { SdkLibrary } from "../../../lib/native/sdk_library.ts";

@@ -4,7 +4,7 @@ import { describe, test } from "#test";
 import { decryptStream, encryptStream, KmsClient } from "../../../mod.ts";
 import { MAX_FRAMES, sealFrame } from "../../../lib/envelope/frames.ts";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
-import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { startSimulator } from "../../../sim/mod.ts";
 import { FakeKms, KEY_ARN } from "./fake_kms.ts";
 import { collect, collectUntilFailure, decrypt, decryption, encrypt, pattern, streamOf } from "./streams.ts";

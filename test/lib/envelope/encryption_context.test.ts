@@ -5,7 +5,7 @@ import {
   decodeContext,
   encodeContext,
 } from "../../../lib/envelope/encryption_context.ts";
-import { encodeHex } from "../../../lib/encoding.ts";
+import { encodeHex } from "../../../lib/core/encoding.ts";
 
 describe("encodeContext()", () => {
   test("sorts by UTF-8, which is not the order of JavaScript's strings", () => {

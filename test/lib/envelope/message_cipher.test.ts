@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { hkdfSync } from "node:crypto";
 import { describe, test } from "#test";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
-import { SecretBytes } from "../../../lib/secret_bytes.ts";
+import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { pattern } from "./streams.ts";
 
 const MESSAGE_ID = pattern(32);

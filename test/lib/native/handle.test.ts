@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { beforeEach, describe, test } from "#test";
 import type { Pointer } from "../../../ffi/symbols.ts";
-import { DisposedError, SdkGenericError } from "../../../lib/errors.ts";
+import { DisposedError, SdkGenericError } from "../../../lib/core/errors.ts";
 import { Handle } from "../../../lib/native/handle.ts";
 import { SdkByteBuffer } from "../../../lib/native/sdk_byte_buffer.ts";
 import { SdkKeyPair } from "../../../lib/native/sdk_key_pair.ts";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, test } from "#test";
 import { AF_UNIX } from "../../../ffi/layouts.ts";
-import { ConnectionError, DisposedError } from "../../../lib/errors.ts";
+import { ConnectionError, DisposedError } from "../../../lib/core/errors.ts";
 import { ListeningSocket, vsockPeer } from "../../../lib/native/listening_socket.ts";
 
 const onDeno = "Deno" in globalThis;

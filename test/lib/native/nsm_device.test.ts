@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, test } from "#test";
 import { NsmClient } from "../../../lib/attestation/nsm_client.ts";
 import { sealTo, SessionKey } from "../../../lib/attestation/session_key.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
-import { AttestationError } from "../../../lib/errors.ts";
+import { AttestationError } from "../../../lib/core/errors.ts";
 import { NsmDevice } from "../../../lib/native/nsm_device.ts";
 import { SUPERVISED_VARIABLE } from "../../../sim/instruments.ts";
 import { isDisposed } from "../../support/disposed.ts";

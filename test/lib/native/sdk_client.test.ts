@@ -11,7 +11,7 @@ import {
   SdkKmsConfigError,
   SdkKmsDecryptError,
   SdkKmsRequestError,
-} from "../../../lib/errors.ts";
+} from "../../../lib/core/errors.ts";
 import { SdkByteBuffer } from "../../../lib/native/sdk_byte_buffer.ts";
 import {
   SdkClient,

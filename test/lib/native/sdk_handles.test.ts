@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "#test";
-import { AttestationError, SdkGenericError, SdkInitError } from "../../../lib/errors.ts";
+import { AttestationError, SdkGenericError, SdkInitError } from "../../../lib/core/errors.ts";
 import { SdkByteBuffer } from "../../../lib/native/sdk_byte_buffer.ts";
 import { SdkClientConfiguration, SdkSocketEndpoint } from "../../../lib/native/sdk_client.ts";
 import { SdkKeyPair } from "../../../lib/native/sdk_key_pair.ts";

@@ -4,7 +4,12 @@ import { describe, test } from "#test";
 import { loader } from "#loader";
 import { EPERM, RNDADDENTROPY, RNDRESEEDCRNG } from "../../../ffi/layouts.ts";
 import { LoadFailure } from "../../../ffi/symbols.ts";
-import { AttestationError, LibraryLoadError, SdkGenericError, SystemCallError } from "../../../lib/errors.ts";
+import {
+  AttestationError,
+  LibraryLoadError,
+  SdkGenericError,
+  SystemCallError,
+} from "../../../lib/core/errors.ts";
 import { findSdkLibrary } from "../../../lib/find_library.ts";
 import { isGranted } from "../../../lib/native/deno_rights.ts";
 import { Descriptor } from "../../../lib/native/descriptor.ts";

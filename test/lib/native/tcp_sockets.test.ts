@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import net from "node:net";
 import { afterEach, describe, test } from "#test";
 import { AF_VSOCK, encodeSockaddrVm } from "../../../ffi/layouts.ts";
-import { ConnectionError, SystemCallError, TimeoutError } from "../../../lib/errors.ts";
+import { ConnectionError, SystemCallError, TimeoutError } from "../../../lib/core/errors.ts";
 import { ListeningSocket, setVsockBacklog, vsockPeer } from "../../../lib/native/listening_socket.ts";
 import { libc } from "../../../lib/native/libc.ts";
 import { SocketDescriptor } from "../../../lib/native/socket_descriptor.ts";

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from "#test";
-import { CertificateError } from "../../../lib/errors.ts";
+import { CertificateError } from "../../../lib/core/errors.ts";
 import { cString, libc, readCString } from "../../../lib/native/libc.ts";
 import { checkSystemTrust, type TrustPlaces, TrustStore } from "../../../lib/native/trust_store.ts";
 

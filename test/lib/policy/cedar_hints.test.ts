@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { PolicyLoadError } from "../../../lib/errors.ts";
+import { PolicyLoadError } from "../../../lib/core/errors.ts";
 import { cedarPolicy } from "../../../lib/policy/mod.ts";
 
 const when = (condition: string) => `permit(principal, action, resource) when { ${condition} };`;

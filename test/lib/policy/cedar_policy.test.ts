@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { PolicyLoadError } from "../../../lib/errors.ts";
+import { PolicyLoadError } from "../../../lib/core/errors.ts";
 import { cedarPolicy, makeFacts, POLICY_ACTIONS } from "../../../lib/policy/mod.ts";
 import { facts, factsOf, manyPolicies, TENANT_POLICY } from "./requests.ts";
 

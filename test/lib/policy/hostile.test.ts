@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { EnclaveKmsError, PolicyLoadError } from "../../../lib/errors.ts";
+import { EnclaveKmsError, PolicyLoadError } from "../../../lib/core/errors.ts";
 import {
   cedarPolicy,
   decideSafely,

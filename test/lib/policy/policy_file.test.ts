@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, test } from "#test";
-import { PolicyLoadError } from "../../../lib/errors.ts";
+import { PolicyLoadError } from "../../../lib/core/errors.ts";
 import {
   cedarPolicy,
   type FactParts,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { PolicyLoadError } from "../../../lib/errors.ts";
+import { PolicyLoadError } from "../../../lib/core/errors.ts";
 import {
   areSamePolicies,
   MAX_POLICY_BYTES,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { PolicyLoadError } from "../../../lib/errors.ts";
+import { PolicyLoadError } from "../../../lib/core/errors.ts";
 import { serialisedFacts, wasmPolicy } from "../../../lib/policy/mod.ts";
 import { lookingFor, op, plugin, s32, text, vector, wasmModule } from "../../support/wasm_module.ts";
 import { facts } from "./requests.ts";

@@ -3,7 +3,7 @@
  * without closing anything: the process has to exit by itself.
  */
 import process from "node:process";
-import { Deadline } from "../../../lib/deadline.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
 import { KmsConnection } from "../../../lib/engine/https/kms_connection.ts";
 import { type ByteConn, ConnStream } from "../../../lib/vsock/conn_stream.ts";
 

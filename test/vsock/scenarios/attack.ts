@@ -15,7 +15,7 @@ import { type AttackPlan, attackRounds } from "../../../bench/attack/rounds.ts";
 import { setCredentials, startAttacker } from "../../../bench/attack/run.ts";
 import { formatVerdicts, isWithin, judgeAttack, type Verdict } from "../../../bench/attack/verdict.ts";
 import type { Sample } from "../../../bench/setting.ts";
-import type { VsockEndpoint } from "../../../lib/endpoint.ts";
+import type { VsockEndpoint } from "../../../lib/core/endpoint.ts";
 import { listen } from "../../../lib/vsock/listen.ts";
 import type { TcpEndpoint } from "../../../sim/mod.ts";
 import { startEnclave } from "../../support/engines.ts";

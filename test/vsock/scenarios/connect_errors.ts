@@ -1,7 +1,7 @@
 /** What connecting to a CID or port where nobody is comes to, and whether the hint is right. */
 import assert from "node:assert/strict";
-import { Deadline } from "../../../lib/deadline.ts";
-import { ConnectionError, type EnclaveKmsError, TimeoutError } from "../../../lib/errors.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
+import { ConnectionError, type EnclaveKmsError, TimeoutError } from "../../../lib/core/errors.ts";
 import { connectVsock } from "../../../lib/vsock/connect.ts";
 import { check } from "../check.ts";
 import { GUEST_CID } from "../guest_addresses.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { Duplex } from "node:stream";
-import { Deadline } from "../../../lib/deadline.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
 import { connectVsock } from "../../../lib/vsock/connect.ts";
 import { peerOf, serveHttp } from "../../../lib/vsock/serve_http.ts";
 import { HttpClient } from "../../lib/vsock/http_client.ts";

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Deadline } from "../../../lib/deadline.ts";
-import { ConnectionError } from "../../../lib/errors.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
+import { ConnectionError } from "../../../lib/core/errors.ts";
 import { connectVsock } from "../../../lib/vsock/connect.ts";
 import {
   ANY_CID,

@@ -6,7 +6,7 @@ import {
   requestError,
   UnreachableError,
 } from "../../../../lib/engine/https/connection_errors.ts";
-import { CertificateError, ConnectionError, ProtocolError } from "../../../../lib/errors.ts";
+import { CertificateError, ConnectionError, ProtocolError } from "../../../../lib/core/errors.ts";
 
 const HOST = "kms.eu-central-1.amazonaws.com";
 const failure = (code?: unknown) => Object.assign(new Error("no"), code === undefined ? {} : { code });

@@ -1,6 +1,6 @@
 /** Makes one request and ends without closing anything: the process has to exit by itself. */
 import process from "node:process";
-import { Deadline } from "../../../../lib/deadline.ts";
+import { Deadline } from "../../../../lib/core/deadline.ts";
 import { KmsConnection } from "../../../../lib/engine/https/kms_connection.ts";
 import { openTransport } from "../../../../lib/transport.ts";
 

@@ -8,7 +8,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "#test";
 import { StaleConnectionError } from "../../../../lib/engine/https/connection_errors.ts";
-import { CertificateError, ConnectionError, DisposedError, EnclaveKmsError } from "../../../../lib/errors.ts";
+import {
+  CertificateError,
+  ConnectionError,
+  DisposedError,
+  EnclaveKmsError,
+} from "../../../../lib/core/errors.ts";
 import {
   allClosed,
   authority,

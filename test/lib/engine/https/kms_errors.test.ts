@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, test } from "#test";
 import { isClockRefusal, isCredentialsRefusal, kmsError } from "../../../../lib/engine/https/kms_errors.ts";
-import type { KmsError } from "../../../../lib/errors.ts";
+import type { KmsError } from "../../../../lib/core/errors.ts";
 
 /** Their texts name principals, keys and times, and nothing else. */
 const SHOWN = [

@@ -4,8 +4,8 @@ import { describe, test } from "#test";
 import { KmsReply } from "../../../../lib/engine/https/kms_reply.ts";
 import * as operations from "../../../../lib/engine/https/operations.ts";
 import type { WireOperation } from "../../../../lib/engine/https/operations.ts";
-import { ProtocolError } from "../../../../lib/errors.ts";
-import { SecretBytes } from "../../../../lib/secret_bytes.ts";
+import { ProtocolError } from "../../../../lib/core/errors.ts";
+import { SecretBytes } from "../../../../lib/core/secret_bytes.ts";
 
 const ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234-abcd";
 const CONTEXT = { tenant: "a" };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { Deadline } from "../../../../lib/deadline.ts";
+import { Deadline } from "../../../../lib/core/deadline.ts";
 import { openError, UnreachableError } from "../../../../lib/engine/https/connection_errors.ts";
 import { MAX_DELAY_MS, withRetries } from "../../../../lib/engine/https/retry.ts";
 import {
@@ -9,7 +9,7 @@ import {
   KmsError,
   ProtocolError,
   TimeoutError,
-} from "../../../../lib/errors.ts";
+} from "../../../../lib/core/errors.ts";
 
 const hint = "none";
 const broken = new ConnectionError("broken", { hint });

@@ -2,8 +2,8 @@
 import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
-import { Deadline } from "../../../../lib/deadline.ts";
-import type { Endpoint } from "../../../../lib/endpoint.ts";
+import { Deadline } from "../../../../lib/core/deadline.ts";
+import type { Endpoint } from "../../../../lib/core/endpoint.ts";
 import { KmsConnection, type KmsConnectionOptions } from "../../../../lib/engine/https/kms_connection.ts";
 import { withRetries } from "../../../../lib/engine/https/retry.ts";
 import { openTransport } from "../../../../lib/transport.ts";

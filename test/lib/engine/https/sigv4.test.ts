@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, test } from "#test";
 import { type Credentials, OwnedCredentials } from "../../../../lib/credentials.ts";
 import { KMS_CONTENT_TYPE, SigV4Signer, unsignedHeaders } from "../../../../lib/engine/https/sigv4.ts";
-import { DisposedError } from "../../../../lib/errors.ts";
+import { DisposedError } from "../../../../lib/core/errors.ts";
 import { kmsHostName } from "../../../../lib/region.ts";
 import { spyOnFill } from "../../../support/spy_on_fill.ts";
 

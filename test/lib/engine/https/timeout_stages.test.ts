@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { TimeoutError, type TimeoutStage } from "../../../../lib/errors.ts";
+import { TimeoutError, type TimeoutStage } from "../../../../lib/core/errors.ts";
 import { connectionTo, echo, send, serveTcp, serveTls } from "./servers.ts";
 
 const SHORT_MS = 150;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { TlsAgent, unlessAborted } from "../../../../lib/engine/https/tls_agent.ts";
-import { Deadline } from "../../../../lib/deadline.ts";
-import { DisposedError } from "../../../../lib/errors.ts";
+import { Deadline } from "../../../../lib/core/deadline.ts";
+import { DisposedError } from "../../../../lib/core/errors.ts";
 import { allClosed, connectionTo, echo, HOST, send, serveTls } from "./servers.ts";
 
 const settled = () => new Promise((resolve) => setTimeout(resolve, 0));

@@ -5,7 +5,7 @@ import {
   checkRuntimeTrust,
   checkTrustedCertificates,
 } from "../../../../lib/engine/https/trusted_certificates.ts";
-import { CertificateError } from "../../../../lib/errors.ts";
+import { CertificateError } from "../../../../lib/core/errors.ts";
 import { TlsAuthority } from "../../../../sim/mod.ts";
 
 const check = (value: unknown) => checkTrustedCertificates(value as string);

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { tryWriteAll, writeAll } from "../../lib/write_all.ts";
+import { tryWriteAll, writeAll } from "../../../lib/core/write_all.ts";
 
 const hasFull = existsSync("/dev/full");
 const REASON = hasFull ? "" : " (skipped: there is no /dev/full)";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { setImmediate, setTimeout } from "node:timers";
-import { TurnLimiter } from "../../lib/turn_limiter.ts";
+import { TurnLimiter } from "../../../lib/core/turn_limiter.ts";
 import { describe, test } from "#test";
 
 const COUNT = 16;

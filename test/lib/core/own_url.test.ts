@@ -6,9 +6,9 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, describe, test } from "#test";
-import { ownUrl } from "../../lib/own_url.ts";
+import { ownUrl } from "../../../lib/core/own_url.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const BUILD = join(ROOT, "build");
 
 const onDeno = "Deno" in globalThis;

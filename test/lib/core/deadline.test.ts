@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import process from "node:process";
 import { describe, test } from "#test";
-import { Deadline } from "../../lib/deadline.ts";
-import { TimeoutError } from "../../lib/errors.ts";
-import { TIMEOUT_STAGES } from "../../lib/timeout_stage.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
+import { TimeoutError } from "../../../lib/core/errors.ts";
+import { TIMEOUT_STAGES } from "../../../lib/core/timeout_stage.ts";
 
 const never = () => new Promise<never>(() => {});
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { decode, encode } from "cbor2";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { type CborItem, MAX_CBOR_HEIGHT, readCbor } from "../../../lib/attestation/cbor.ts";
-import { decodeHex, encodeHex } from "../../../lib/encoding.ts";
+import { type CborItem, MAX_CBOR_HEIGHT, readCbor } from "../../../lib/core/cbor.ts";
+import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
 
 /** RFC 8949, appendix F: what is not well-formed, and why. */
 const NOT_WELL_FORMED: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { Pauses } from "../../lib/pauses.ts";
+import { Pauses } from "../../../lib/core/pauses.ts";
 
 describe("Pauses", () => {
   const { now } = performance;

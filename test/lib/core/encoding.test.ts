@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { decodeBase64, decodeHex, encodeBase64, encodeHex } from "../../lib/encoding.ts";
+import { decodeBase64, decodeHex, encodeBase64, encodeHex } from "../../../lib/core/encoding.ts";
 
 const bytes = fc.uint8Array({ maxLength: 300 });
 

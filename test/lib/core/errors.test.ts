@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import * as errors from "../../lib/errors.ts";
+import * as errors from "../../../lib/core/errors.ts";
 
 const cause = new Error("below");
 const details = { hint: "look here", cause };

@@ -1,4 +1,4 @@
-import { toHex } from "./attestation/bytes.ts";
+import { toHex } from "./bytes.ts";
 import { checkRecord } from "./checks.ts";
 
 /** A platform configuration register: 32, 48 or 64 bytes, or their hex of either case. */

@@ -3,8 +3,8 @@ import { Buffer } from "node:buffer";
 import { createHmac, hkdfSync } from "node:crypto";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { hkdf, hmac, type HmacHash } from "../../lib/hmac.ts";
-import { spyOnFill } from "../support/spy_on_fill.ts";
+import { hkdf, hmac, type HmacHash } from "../../../lib/core/hmac.ts";
+import { spyOnFill } from "../../support/spy_on_fill.ts";
 
 const hex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
 const utf8 = (text: string) => new TextEncoder().encode(text);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { joinBase64 } from "../../lib/secret_json.ts";
+import { joinBase64 } from "../../../lib/core/secret_json.ts";
 
 describe("joinBase64()", () => {
   test("is base64 between two texts", () => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { describe, test } from "#test";
-import { DisposedError } from "../../lib/errors.ts";
-import { SecretBytes } from "../../lib/secret_bytes.ts";
+import { DisposedError } from "../../../lib/core/errors.ts";
+import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 
 const CANARY = "canary-4711";
 

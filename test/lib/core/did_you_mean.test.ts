@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { didYouMean } from "../../lib/did_you_mean.ts";
+import { didYouMean } from "../../../lib/core/did_you_mean.ts";
 
 const COMMANDS = ["decrypt", "genkey", "genrandom", "attest", "verify", "policy"];
 

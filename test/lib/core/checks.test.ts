@@ -7,8 +7,8 @@ import {
   checkRecord,
   checkText,
   checkWellFormed,
-} from "../../lib/checks.ts";
-import { fromOtherRealm, NO_RECORDS } from "../support/records.ts";
+} from "../../../lib/core/checks.ts";
+import { fromOtherRealm, NO_RECORDS } from "../../support/records.ts";
 
 const refuses = (name: "TypeError" | "RangeError", message: string, check: () => unknown) =>
   assert.throws(check, { name, message });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { placeOfJsonError } from "../../lib/json_place.ts";
+import { placeOfJsonError } from "../../../lib/core/json_place.ts";
 
 describe("placeOfJsonError()", () => {
   test("finds the first character that does not belong there", () => {
