@@ -63,7 +63,7 @@ export type {
   Credentials,
   CredentialsProvider,
   ProvidedCredentials,
-} from "./lib/credentials.ts";
+} from "./lib/aws/credentials.ts";
 export { DataKey, DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "./lib/data_key.ts";
 export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/core/encoding.ts";
 export {
@@ -87,7 +87,7 @@ export type { EnvelopeStream } from "./lib/envelope/pull_stream.ts";
 export * from "./lib/core/errors.ts";
 export { KmsClient } from "./lib/kms_client.ts";
 export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_decrypt.ts";
-export type { ExpiredCredentials } from "./lib/credentials_source.ts";
+export type { ExpiredCredentials } from "./lib/aws/credentials_source.ts";
 export type { KmsClientOptions } from "./lib/kms_options.ts";
 export type { DryRunRequests } from "./lib/kms_operations.ts";
 export type {
@@ -104,7 +104,7 @@ export {
   MAX_ENCRYPTION_CONTEXT_BYTES,
   MAX_ENCRYPTION_CONTEXT_PAIRS,
 } from "./lib/request_fields.ts";
-export { kmsHostName, type KmsHostNameOptions } from "./lib/region.ts";
+export { kmsHostName, type KmsHostNameOptions } from "./lib/aws/region.ts";
 export { SecretBytes } from "./lib/core/secret_bytes.ts";
 export {
   type KernelEntropy,

@@ -1,5 +1,5 @@
-import type { Credentials } from "../lib/credentials.ts";
-import { readCredentials } from "../lib/credentials_shape.ts";
+import type { Credentials } from "../lib/aws/credentials.ts";
+import { readCredentials } from "../lib/aws/credentials_shape.ts";
 import { SecretBytes } from "../lib/core/secret_bytes.ts";
 import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./command.ts";

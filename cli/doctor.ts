@@ -1,4 +1,4 @@
-import type { Credentials } from "../lib/credentials.ts";
+import type { Credentials } from "../lib/aws/credentials.ts";
 import type { Arguments } from "./arguments.ts";
 import { clientOptions, simulatedNsm } from "./client.ts";
 import { GivenCredentials } from "./credentials.ts";

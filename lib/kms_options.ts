@@ -1,12 +1,12 @@
 import process from "node:process";
 import { checkFields, checkInteger, checkOneOf, checkText } from "./core/checks.ts";
-import type { CredentialsProvider } from "./credentials.ts";
-import type { ExpiredCredentials } from "./credentials_source.ts";
+import type { CredentialsProvider } from "./aws/credentials.ts";
+import type { ExpiredCredentials } from "./aws/credentials_source.ts";
 import type { EngineName } from "./engine/engine.ts";
 import { checkTrustedCertificates } from "./engine/https/trusted_certificates.ts";
 import type { NsmTransport } from "./attestation/nsm_transport.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "./core/endpoint.ts";
-import { checkHostName, checkRegion, kmsHostName } from "./region.ts";
+import { checkHostName, checkRegion, kmsHostName } from "./aws/region.ts";
 import { checkTimeout } from "./request_fields.ts";
 
 /** What {@link KmsClient.open} takes. Everything but `region` and `credentials` is right for an enclave as it is. */

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers";
-import type { Credentials, OwnedCredentials } from "../lib/credentials.ts";
+import type { Credentials, OwnedCredentials } from "../lib/aws/credentials.ts";
 import { CredentialsError, KmsError } from "../lib/core/errors.ts";
 import { Pauses } from "../lib/core/pauses.ts";
 

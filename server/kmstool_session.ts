@@ -1,6 +1,6 @@
 import { decodeBase64 } from "../lib/core/encoding.ts";
-import { checkRegion } from "../lib/region.ts";
-import type { Credentials } from "../lib/credentials.ts";
+import { checkRegion } from "../lib/aws/region.ts";
+import type { Credentials } from "../lib/aws/credentials.ts";
 import { CredentialStore } from "./credential_store.ts";
 import {
   field,

@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { KEY_PAIR_SPECS } from "../lib/data_key.ts";
 import type { DataKeyPairSpec, DataKeySpec, EncryptionAlgorithm } from "../mod.ts";
-import type { ProvidedCredentials } from "../lib/credentials.ts";
-import { readCredentials } from "../lib/credentials_shape.ts";
+import type { ProvidedCredentials } from "../lib/aws/credentials.ts";
+import { readCredentials } from "../lib/aws/credentials_shape.ts";
 import { decodeBase64, decodeHex } from "../lib/core/encoding.ts";
 import {
   MAX_CIPHERTEXT_BYTES,

@@ -2,7 +2,7 @@ import { decodeBase64, encodeBase64 } from "../lib/core/encoding.ts";
 import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
 import { checkFields } from "../lib/core/checks.ts";
 import { checkEncryptionContext } from "../lib/request_fields.ts";
-import { kmsHostName } from "../lib/region.ts";
+import { kmsHostName } from "../lib/aws/region.ts";
 import { SimulatedClock } from "./clock.ts";
 import { SimulatedKms } from "./kms.ts";
 import type { SimulatedCredentials } from "./kms_credentials.ts";

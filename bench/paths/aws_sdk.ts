@@ -8,7 +8,7 @@ import { DocumentCache } from "../../lib/engine/document_cache.ts";
 import { NsmQueue } from "../../lib/attestation/nsm_queue.ts";
 import { NsmRecipient } from "../../lib/engine/nsm_recipient.ts";
 import { openNsm } from "../../lib/nsm.ts";
-import { kmsHostName } from "../../lib/region.ts";
+import { kmsHostName } from "../../lib/aws/region.ts";
 import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 import type { Path } from "./path.ts";
 import { isRight } from "./plaintext.ts";

@@ -3,7 +3,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { Deadline } from "../../lib/core/deadline.ts";
 import { DEFAULT_ENDPOINT } from "../../lib/core/endpoint.ts";
 import { ConnectionError } from "../../lib/core/errors.ts";
-import { kmsHostName } from "../../lib/region.ts";
+import { kmsHostName } from "../../lib/aws/region.ts";
 import type { ClientOptions } from "../client.ts";
 
 /** What KMS answered to a request without a signature. */

@@ -1,6 +1,6 @@
 import type { AttestationDocument } from "../../lib/attestation/document.ts";
 import type { NsmTransport } from "../../lib/attestation/nsm_transport.ts";
-import type { Credentials } from "../../lib/credentials.ts";
+import type { Credentials } from "../../lib/aws/credentials.ts";
 import type { KmsClient } from "../../lib/kms_client.ts";
 import type { ClientOptions } from "../client.ts";
 import { KmsProbe } from "./kms_probe.ts";

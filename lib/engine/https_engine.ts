@@ -1,5 +1,5 @@
-import type { OwnedCredentials } from "../credentials.ts";
-import { type CredentialsSource, ExpiredCredentialsError } from "../credentials_source.ts";
+import type { OwnedCredentials } from "../aws/credentials.ts";
+import { type CredentialsSource, ExpiredCredentialsError } from "../aws/credentials_source.ts";
 import type { DataKey, DataKeyPair } from "../data_key.ts";
 import { Deadline } from "../core/deadline.ts";
 import { encodeBase64 } from "../core/encoding.ts";
@@ -17,7 +17,7 @@ import type {
   Encrypted,
 } from "../checked_request.ts";
 import type { KmsEngine } from "./engine.ts";
-import { KmsClock } from "./https/clock.ts";
+import { KmsClock } from "../aws/clock.ts";
 import { StaleConnectionError } from "./https/connection_errors.ts";
 import type { KmsAnswer, KmsConnection, RequestBody } from "./https/kms_connection.ts";
 import { isClockRefusal, isCredentialsRefusal, kmsError } from "./https/kms_errors.ts";
@@ -32,7 +32,7 @@ import {
   type WireOperation,
 } from "./https/operations.ts";
 import { withRetries } from "./https/retry.ts";
-import { SigV4Signer, unsignedHeaders } from "./https/sigv4.ts";
+import { SigV4Signer, unsignedHeaders } from "../aws/sigv4.ts";
 import { RecipientRotation, type RecipientRotationOptions } from "./recipient_rotation.ts";
 
 /** What the engine is made of; it owns the connection, the recipients and the credentials from then on. */

@@ -1,4 +1,4 @@
-import { CredentialsSource } from "../credentials_source.ts";
+import { CredentialsSource } from "../aws/credentials_source.ts";
 import type { Deadline } from "../core/deadline.ts";
 import { LibraryLoadError } from "../core/errors.ts";
 import type { CheckedOptions } from "../kms_options.ts";

@@ -1,6 +1,6 @@
 import { isIPv6 } from "node:net";
-import type { OwnedCredentials } from "../credentials.ts";
-import type { CredentialsSource } from "../credentials_source.ts";
+import type { OwnedCredentials } from "../aws/credentials.ts";
+import type { CredentialsSource } from "../aws/credentials_source.ts";
 import { DataKey } from "../data_key.ts";
 import type { Deadline } from "../core/deadline.ts";
 import type { Endpoint } from "../core/endpoint.ts";

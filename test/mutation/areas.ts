@@ -21,7 +21,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     mutate: [
       "lib/core/encoding.ts",
       "lib/core/hmac.ts",
-      "lib/region.ts",
+      "lib/aws/region.ts",
       "lib/core/secret_bytes.ts",
       "lib/core/secret_json.ts",
       "lib/core/endpoint_text.ts",
@@ -109,7 +109,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   engine: {
     mutate: [
-      "lib/engine/https/clock.ts",
+      "lib/aws/clock.ts",
       // All that is not of another area, so that a new file is in one.
       "lib/engine/*.ts",
       "!lib/engine/{cms_envelope,engine,recipient,sdk_*}.ts",

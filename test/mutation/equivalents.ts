@@ -253,7 +253,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "the clock counts in less than microseconds: nobody comes at that very one",
   })),
   {
-    file: "lib/engine/https/clock.ts",
+    file: "lib/aws/clock.ts",
     text: "dateMs === undefined",
     line: "const offsetMs = dateMs",
     replacement: "false",
@@ -444,7 +444,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     ['"code" in error && typeof error.code === "string"', "", "what is no text does not look like a code"],
     ['""', "", "is no name and no code, and left out like one"],
   ].map(([text = "", replacement = "", why = ""]) => ({
-    file: "lib/provider_question.ts",
+    file: "lib/aws/provider_question.ts",
     text,
     ...(replacement === "" ? {} : { replacement }),
     kind: "equivalent" as const,
@@ -455,7 +455,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     ["kept?.credentials", "", "who refreshes has some that are kept, and expire"],
     ["expiresAtMs !== undefined", "true", "undefined is not before any time"],
   ].map(([text = "", replacement = "", why = ""]) => ({
-    file: "lib/credentials_source.ts",
+    file: "lib/aws/credentials_source.ts",
     text,
     ...(replacement === "" ? {} : { replacement }),
     kind: "equivalent" as const,
@@ -518,7 +518,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "whoever is beyond the end has not read to the end: as malformed, a moment later",
   },
   {
-    file: "lib/credentials_shape.ts",
+    file: "lib/aws/credentials_shape.ts",
     text: String.raw`/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)$/`,
     replacement: String.raw`/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)/`,
     kind: "equivalent",

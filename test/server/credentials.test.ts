@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { OwnedCredentials } from "../../lib/credentials.ts";
+import { OwnedCredentials } from "../../lib/aws/credentials.ts";
 import { CredentialsError, KmsError } from "../../lib/core/errors.ts";
 import { type CredentialsLease, CredentialStore } from "../../server/credential_store.ts";
 import { Fixture, PARENT, STRANGER, TENANT, until } from "./fixture.ts";

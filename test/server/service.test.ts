@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { setImmediate } from "node:timers/promises";
 import { describe, test } from "#test";
 import { CredentialStore } from "../../server/credential_store.ts";
-import { OwnedCredentials } from "../../lib/credentials.ts";
+import { OwnedCredentials } from "../../lib/aws/credentials.ts";
 import { createLogger } from "../../server/log.ts";
 import { Fixture, STRANGER, until } from "./fixture.ts";
 

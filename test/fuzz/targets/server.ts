@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { OwnedCredentials } from "../../../lib/credentials.ts";
+import { OwnedCredentials } from "../../../lib/aws/credentials.ts";
 import { createLogger } from "../../../server/log.ts";
 import { HttpListener } from "../../../server/http_listener.ts";
 import {
@@ -97,7 +97,7 @@ export const kmstool: FuzzTarget = {
 export const body: FuzzTarget = {
   name: "body",
   maxLength: MAX_BODY_BYTES,
-  covers: ["server/schemas.ts", "lib/credentials_shape.ts", "lib/core/encoding.ts"],
+  covers: ["server/schemas.ts", "lib/aws/credentials_shape.ts", "lib/core/encoding.ts"],
   dictionary: dictionary(
     ...JSON_WORDS,
     '"ciphertext":',

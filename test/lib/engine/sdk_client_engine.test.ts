@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
-import { CredentialsSource } from "../../../lib/credentials_source.ts";
+import { CredentialsSource } from "../../../lib/aws/credentials_source.ts";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import { SdkClientEngine } from "../../../lib/engine/sdk_client_engine.ts";
 import { SdkRecipient } from "../../../lib/engine/sdk_recipient.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
-import { CredentialsSource } from "../../lib/credentials_source.ts";
-import { Deadline } from "../../lib/core/deadline.ts";
-import { DisposedError } from "../../lib/core/errors.ts";
+import { type Credentials, OwnedCredentials } from "../../../lib/aws/credentials.ts";
+import { CredentialsSource } from "../../../lib/aws/credentials_source.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
+import { DisposedError } from "../../../lib/core/errors.ts";
 
 const GOOD: Credentials = { accessKeyId: "AKIA", secretAccessKey: "secret", sessionToken: "token" };
 const WITHHELD =

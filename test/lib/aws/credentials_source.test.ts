@@ -2,10 +2,14 @@ import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
-import { type Clock, CredentialsSource, type ExpiredCredentials } from "../../lib/credentials_source.ts";
-import { Deadline } from "../../lib/core/deadline.ts";
-import { CredentialsError, DisposedError, TimeoutError } from "../../lib/core/errors.ts";
+import { type Credentials, OwnedCredentials } from "../../../lib/aws/credentials.ts";
+import {
+  type Clock,
+  CredentialsSource,
+  type ExpiredCredentials,
+} from "../../../lib/aws/credentials_source.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
+import { CredentialsError, DisposedError, TimeoutError } from "../../../lib/core/errors.ts";
 
 const ID = "AKIAEXAMPLE";
 const SECRET = "canary/secret+4711";

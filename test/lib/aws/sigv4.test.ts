@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { AwsV4Signer } from "aws4fetch";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { type Credentials, OwnedCredentials } from "../../../../lib/credentials.ts";
-import { KMS_CONTENT_TYPE, SigV4Signer, unsignedHeaders } from "../../../../lib/engine/https/sigv4.ts";
-import { DisposedError } from "../../../../lib/core/errors.ts";
-import { kmsHostName } from "../../../../lib/region.ts";
-import { spyOnFill } from "../../../support/spy_on_fill.ts";
+import { type Credentials, OwnedCredentials } from "../../../lib/aws/credentials.ts";
+import { KMS_CONTENT_TYPE, SigV4Signer, unsignedHeaders } from "../../../lib/aws/sigv4.ts";
+import { DisposedError } from "../../../lib/core/errors.ts";
+import { kmsHostName } from "../../../lib/aws/region.ts";
+import { spyOnFill } from "../../support/spy_on_fill.ts";
 
 const REGION = "eu-central-1";
 const HOST = kmsHostName(REGION);

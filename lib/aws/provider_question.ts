@@ -1,6 +1,6 @@
 import type { ProvidedCredentials } from "./credentials.ts";
-import type { Deadline } from "./core/deadline.ts";
-import { CredentialsError } from "./core/errors.ts";
+import type { Deadline } from "../core/deadline.ts";
+import { CredentialsError } from "../core/errors.ts";
 
 /** A provider that has not answered for this long, in milliseconds, is asked anew. */
 const MAX_QUESTION_MS = 30_000;

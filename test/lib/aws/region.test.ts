@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { checkHostName, checkRegion, kmsHostName } from "../../lib/region.ts";
+import { checkHostName, checkRegion, kmsHostName } from "../../../lib/aws/region.ts";
 
 const HOSTS: readonly (readonly [region: string, suffix: string])[] = [
   ["eu-central-1", "amazonaws.com"],

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import type { OwnedCredentials } from "../../credentials.ts";
-import { encodeHex } from "../../core/encoding.ts";
-import { DisposedError } from "../../core/errors.ts";
-import { hmac } from "../../core/hmac.ts";
-import { allocateOffHeap, SecretBytes } from "../../core/secret_bytes.ts";
+import type { OwnedCredentials } from "./credentials.ts";
+import { encodeHex } from "../core/encoding.ts";
+import { DisposedError } from "../core/errors.ts";
+import { hmac } from "../core/hmac.ts";
+import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 
 /** The media type of every request to KMS. */
 export const KMS_CONTENT_TYPE = "application/x-amz-json-1.1";

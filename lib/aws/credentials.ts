@@ -1,5 +1,5 @@
 import { type CredentialsProblem, readCredentials } from "./credentials_shape.ts";
-import { allocateOffHeap, SecretBytes } from "./core/secret_bytes.ts";
+import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 
 /** One part of the credentials: text, or its UTF-8 bytes. */
 export type CredentialPart = string | Uint8Array;

@@ -1,4 +1,4 @@
-import { checkFields } from "./core/checks.ts";
+import { checkFields } from "../core/checks.ts";
 
 /** Which of KMS's host names to use. */
 export interface KmsHostNameOptions {

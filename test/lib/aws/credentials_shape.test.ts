@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
-import { type CredentialsOrigin, readCredentials } from "../../lib/credentials_shape.ts";
+import { type Credentials, OwnedCredentials } from "../../../lib/aws/credentials.ts";
+import { type CredentialsOrigin, readCredentials } from "../../../lib/aws/credentials_shape.ts";
 
 const ID = "ASIAEXAMPLE";
 const SECRET = "canary/secret";

@@ -1,7 +1,7 @@
 import { type CredentialsProvider, OwnedCredentials, type ProvidedCredentials } from "./credentials.ts";
-import { Deadline } from "./core/deadline.ts";
-import { CredentialsError, DisposedError } from "./core/errors.ts";
-import { Pauses } from "./core/pauses.ts";
+import { Deadline } from "../core/deadline.ts";
+import { CredentialsError, DisposedError } from "../core/errors.ts";
+import { Pauses } from "../core/pauses.ts";
 import { ProviderQuestion } from "./provider_question.ts";
 
 /** What tells the time that credentials expire by. */

@@ -1,4 +1,4 @@
-import type { Clock } from "../../credentials_source.ts";
+import type { Clock } from "./credentials_source.ts";
 
 /**
  * The greatest difference of the two clocks that is made up for: a day, in milliseconds. Whoever finds more has

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { type Credentials, OwnedCredentials } from "../../lib/credentials.ts";
-import { DisposedError } from "../../lib/core/errors.ts";
+import { type Credentials, OwnedCredentials } from "../../../lib/aws/credentials.ts";
+import { DisposedError } from "../../../lib/core/errors.ts";
 
 const ID = "AKIAEXAMPLE";
 const SECRET = "canary/secret+4711";
