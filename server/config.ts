@@ -7,7 +7,7 @@ import { placeOfJsonError } from "../lib/core/json_place.ts";
 import type { AttributeValue } from "../lib/policy/facts.ts";
 import { DEFAULT_FUEL, MAX_FUEL } from "../lib/policy/policy.ts";
 import { checkHostName, checkRegion } from "../lib/aws/region.ts";
-import { ANY_CID } from "../lib/vsock/listen.ts";
+import { ANY_CID } from "../lib/transport/listen.ts";
 import type { LogLevel } from "./log.ts";
 import { CALLERS, isCallers } from "./callers_setting.ts";
 import { describeIssue } from "./schemas.ts";

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate } from "node:timers/promises";
-import { IdleConnections } from "../lib/vsock/idle_connections.ts";
+import { IdleConnections } from "../lib/transport/idle_connections.ts";
 import { MESSAGE_TURNS } from "./message_turns.ts";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
 import { readBody } from "./read_body.ts";

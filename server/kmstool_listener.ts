@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
-import { IdleConnections } from "../lib/vsock/idle_connections.ts";
+import { IdleConnections } from "../lib/transport/idle_connections.ts";
 import {
   errorMessage,
   isMalformed,

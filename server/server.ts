@@ -6,7 +6,7 @@ import { openNsm } from "../lib/nsm.ts";
 import type { Policy } from "../lib/policy/policy.ts";
 import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";
 import { RateCounter } from "../lib/policy/rate.ts";
-import { type Connection, listen, type Listener } from "../lib/vsock/listen.ts";
+import { type Connection, listen, type Listener } from "../lib/transport/listen.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { ClientPool } from "./client_pool.ts";

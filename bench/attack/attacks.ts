@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Deadline } from "../../lib/core/deadline.ts";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
-import { openTransport } from "../../lib/transport.ts";
+import { openTransport } from "../../lib/transport/open_transport.ts";
 import { HttpCaller } from "../http_caller.ts";
 
 /** Where the server is, and what it decrypts. */

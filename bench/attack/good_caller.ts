@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Deadline } from "../../lib/core/deadline.ts";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
-import { openTransport } from "../../lib/transport.ts";
+import { openTransport } from "../../lib/transport/open_transport.ts";
 import { HttpCaller } from "../http_caller.ts";
 import type { Sample } from "../setting.ts";
 

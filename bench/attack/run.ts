@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Deadline } from "../../lib/core/deadline.ts";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { PARENT_CID } from "../../lib/core/endpoint.ts";
-import { openTransport } from "../../lib/transport.ts";
+import { openTransport } from "../../lib/transport/open_transport.ts";
 import { Child } from "../child.ts";
 import { HttpCaller } from "../http_caller.ts";
 import type { Lab } from "../lab.ts";

@@ -83,7 +83,7 @@ export class KmsProbe implements Disposable {
   }
 
   async #connect({ endpoint = DEFAULT_ENDPOINT }: ClientOptions): Promise<Duplex> {
-    const { openTransport } = await import("../../lib/transport.ts");
+    const { openTransport } = await import("../../lib/transport/open_transport.ts");
     const raw = await openTransport(endpoint, this.#deadline);
     raw.on("error", () => {});
     this.#streams.push(raw);

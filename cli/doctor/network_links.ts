@@ -19,7 +19,7 @@ export const vsockLink: Link = {
     if (endpoint !== undefined && endpoint.transport !== "vsock") {
       return unneeded(`KMS is reached over ${endpoint.transport}`);
     }
-    const { ANY_CID, ANY_VSOCK_PORT, listen } = await import("../../lib/vsock/listen.ts");
+    const { ANY_CID, ANY_VSOCK_PORT, listen } = await import("../../lib/transport/listen.ts");
     const address = { transport: "vsock", cid: ANY_CID, port: ANY_VSOCK_PORT } as const;
     await using _listener = await listen(address, {}, ({ stream }) => stream.destroy());
     return ok("the kernel has vsock");

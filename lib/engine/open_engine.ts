@@ -5,7 +5,7 @@ import type { CheckedOptions } from "../kms_options.ts";
 import { NsmDevice } from "../native/nsm_device.ts";
 import { SdkLibrary } from "../native/sdk_library.ts";
 import { checkSystemTrust } from "../native/trust_store.ts";
-import { openTransport } from "../transport.ts";
+import { openTransport } from "../transport/open_transport.ts";
 import type { KmsEngine } from "./engine.ts";
 import { KmsConnection } from "./https/kms_connection.ts";
 import { checkRuntimeTrust } from "./https/trusted_certificates.ts";

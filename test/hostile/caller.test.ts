@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { afterAll, beforeAll, describe, test } from "#test";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
-import { listen, type Listener } from "../../lib/vsock/listen.ts";
+import { listen, type Listener } from "../../lib/transport/listen.ts";
 import { KmsClient, KmsError } from "../../mod.ts";
 import { startSimulator } from "../../sim/mod.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../server/http_listener.ts";

@@ -411,8 +411,8 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "what KMS did is always an object; the type checker does not know",
   })),
   ...[
-    ["lib/transport.ts", 'error instanceof Error && "code" in error'],
-    ["lib/transport.ts", '""'],
+    ["lib/transport/open_transport.ts", 'error instanceof Error && "code" in error'],
+    ["lib/transport/open_transport.ts", '""'],
   ].map(([file = "", text = ""]) => ({
     file,
     text,
@@ -421,7 +421,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "an error of the system's always has a code; the type checker does not know",
   })),
   ...['endpoint.transport === "vsock"', '"vsock"'].map((text) => ({
-    file: "lib/transport.ts",
+    file: "lib/transport/open_transport.ts",
     text,
     kind: "elsewhere" as const,
     why: "vsock is connected inside a virtual machine only (npm run test:vsock)",

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
-import { listen } from "../../lib/vsock/listen.ts";
+import { listen } from "../../lib/transport/listen.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../server/http_listener.ts";
 import { createLogger } from "../../server/log.ts";
 import { Metrics } from "../../server/metrics.ts";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, test } from "#test";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
-import type { Listener } from "../../lib/vsock/listen.ts";
+import type { Listener } from "../../lib/transport/listen.ts";
 import { ENCRYPTION_CONTEXT, Fixture, PLAINTEXT } from "./fixture.ts";
 import { dial, Serving } from "./serving.ts";
 

@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import process from "node:process";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { listen, type Listener } from "../../lib/vsock/listen.ts";
+import { listen, type Listener } from "../../lib/transport/listen.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool_listener.ts";
 import { KMSTOOL_ERRORS, MAX_MALFORMED_MESSAGES } from "../../server/kmstool_messages.ts";
 import {

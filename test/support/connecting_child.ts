@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { Deadline } from "../../lib/core/deadline.ts";
-import { openTransport } from "../../lib/transport.ts";
+import { openTransport } from "../../lib/transport/open_transport.ts";
 
 using deadline = new Deadline("connect", 60_000);
 try {

@@ -12,7 +12,7 @@ import {
   NsmClient,
   verifyAttestation,
 } from "../../mod.ts";
-import { ANY_CID, ANY_VSOCK_PORT, listen } from "../../lib/vsock/listen.ts";
+import { ANY_CID, ANY_VSOCK_PORT, listen } from "../../lib/transport/listen.ts";
 import { SoftwareNsm } from "../../sim/nsm.ts";
 
 /** Nothing connects to it: every attempt ends before. */

@@ -1,8 +1,8 @@
 /** Listens on vsock, and asks itself for an echo; prints what came of it. For runs under few permissions. */
 import { Deadline } from "../../lib/core/deadline.ts";
 import type { EnclaveKmsError } from "../../lib/core/errors.ts";
-import { connectVsock } from "../../lib/vsock/connect.ts";
-import { listen } from "../../lib/vsock/listen.ts";
+import { connectVsock } from "../../lib/transport/connect_vsock.ts";
+import { listen } from "../../lib/transport/listen.ts";
 import { GUEST_CID, PARENT } from "./guest_addresses.ts";
 
 try {

@@ -1,5 +1,5 @@
 import { KMS_PROXY_PORT, PARENT_CID, type VsockEndpoint } from "../../lib/core/endpoint.ts";
-import { ANY_CID } from "../../lib/vsock/listen.ts";
+import { ANY_CID } from "../../lib/transport/listen.ts";
 
 /** The guest's own CID: the one that an enclave calls its parent, so that its way out loops back. */
 export const GUEST_CID = PARENT_CID;

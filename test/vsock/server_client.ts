@@ -1,7 +1,7 @@
 import http from "node:http";
 import type { Duplex } from "node:stream";
 import { Deadline } from "../../lib/core/deadline.ts";
-import { connectVsock } from "../../lib/vsock/connect.ts";
+import { connectVsock } from "../../lib/transport/connect_vsock.ts";
 import { GUEST_CID } from "./guest_addresses.ts";
 
 const CONNECT_TIMEOUT_MS = 20_000;

@@ -16,7 +16,7 @@ import { setCredentials, startAttacker } from "../../../bench/attack/run.ts";
 import { formatVerdicts, isWithin, judgeAttack, type Verdict } from "../../../bench/attack/verdict.ts";
 import type { Sample } from "../../../bench/setting.ts";
 import type { VsockEndpoint } from "../../../lib/core/endpoint.ts";
-import { listen } from "../../../lib/vsock/listen.ts";
+import { listen } from "../../../lib/transport/listen.ts";
 import type { TcpEndpoint } from "../../../sim/mod.ts";
 import { startEnclave } from "../../support/engines.ts";
 import { GUEST_CID, LOOPBACK_CID, PARENT } from "../guest_addresses.ts";

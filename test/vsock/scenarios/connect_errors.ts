@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import { ConnectionError, type EnclaveKmsError, TimeoutError } from "../../../lib/core/errors.ts";
-import { connectVsock } from "../../../lib/vsock/connect.ts";
+import { connectVsock } from "../../../lib/transport/connect_vsock.ts";
 import { check } from "../check.ts";
 import { GUEST_CID } from "../guest_addresses.ts";
 

@@ -12,7 +12,7 @@ import type { Finding, LinkName } from "../../../cli/doctor/link.ts";
 import { thisMachine } from "../../../cli/doctor/machine.ts";
 import type { DoctorOptions } from "../../../cli/doctor/patient.ts";
 import { EXIT } from "../../../cli/exit_codes.ts";
-import { type Connection, listen } from "../../../lib/vsock/listen.ts";
+import { type Connection, listen } from "../../../lib/transport/listen.ts";
 import type { TcpEndpoint } from "../../../sim/mod.ts";
 import { runChild } from "../../cli/child.ts";
 import { startEnclave } from "../../support/engines.ts";

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { Duplex } from "node:stream";
 import { Deadline } from "../../../lib/core/deadline.ts";
-import { connectVsock } from "../../../lib/vsock/connect.ts";
-import { peerOf, serveHttp } from "../../../lib/vsock/serve_http.ts";
-import { HttpClient } from "../../lib/vsock/http_client.ts";
+import { connectVsock } from "../../../lib/transport/connect_vsock.ts";
+import { peerOf, serveHttp } from "../../../lib/transport/serve_http.ts";
+import { HttpClient } from "../../lib/transport/http_client.ts";
 import { check } from "../check.ts";
 import { GUEST_CID, LOOPBACK_CID, PARENT } from "../guest_addresses.ts";
 

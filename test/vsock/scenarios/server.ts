@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { Transform } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { listen } from "../../../lib/vsock/listen.ts";
+import { listen } from "../../../lib/transport/listen.ts";
 import { ConnectionError, verifyAttestation } from "../../../mod.ts";
 import { attestedKeyPolicy, type TcpEndpoint } from "../../../sim/mod.ts";
 import { startEnclave } from "../../support/engines.ts";

@@ -8,10 +8,10 @@ import { createServer } from "node:http";
 import type { Duplex } from "node:stream";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import type { Endpoint } from "../../../lib/core/endpoint.ts";
-import { openTransport } from "../../../lib/transport.ts";
-import { listen } from "../../../lib/vsock/listen.ts";
-import { serveHttp } from "../../../lib/vsock/serve_http.ts";
-import { HttpClient } from "../../lib/vsock/http_client.ts";
+import { openTransport } from "../../../lib/transport/open_transport.ts";
+import { listen } from "../../../lib/transport/listen.ts";
+import { serveHttp } from "../../../lib/transport/serve_http.ts";
+import { HttpClient } from "../../lib/transport/http_client.ts";
 import { check } from "../check.ts";
 import { GUEST_CID, PARENT } from "../guest_addresses.ts";
 

@@ -2,7 +2,7 @@
 import process from "node:process";
 import { Deadline } from "../../../../lib/core/deadline.ts";
 import { KmsConnection } from "../../../../lib/engine/https/kms_connection.ts";
-import { openTransport } from "../../../../lib/transport.ts";
+import { openTransport } from "../../../../lib/transport/open_transport.ts";
 
 const [endpointJson, trustedCertificates] = process.argv.slice(2);
 const endpoint = JSON.parse(endpointJson ?? "");

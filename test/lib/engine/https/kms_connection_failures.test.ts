@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "#test";
 import { MAX_ANSWER_BYTES } from "../../../../lib/engine/https/kms_connection.ts";
 import { ConnectionError, ProtocolError, TimeoutError } from "../../../../lib/core/errors.ts";
-import { openTransport } from "../../../../lib/transport.ts";
+import { openTransport } from "../../../../lib/transport/open_transport.ts";
 import { allClosed, connectionTo, echo, send, serveTcp, serveTls } from "./servers.ts";
 
 describe("KmsConnection turns into a ConnectionError", () => {

@@ -6,7 +6,7 @@ import { Deadline } from "../../../../lib/core/deadline.ts";
 import type { Endpoint } from "../../../../lib/core/endpoint.ts";
 import { KmsConnection, type KmsConnectionOptions } from "../../../../lib/engine/https/kms_connection.ts";
 import { withRetries } from "../../../../lib/engine/https/retry.ts";
-import { openTransport } from "../../../../lib/transport.ts";
+import { openTransport } from "../../../../lib/transport/open_transport.ts";
 import { type CertificateKind, TlsAuthority } from "../../../../sim/tls_certificates.ts";
 
 export const HOST = "kms.eu-central-1.amazonaws.com";

@@ -4,9 +4,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { Deadline } from "../../lib/core/deadline.ts";
-import { ConnectionError } from "../../lib/core/errors.ts";
-import { openTransport } from "../../lib/transport.ts";
+import { Deadline } from "../../../lib/core/deadline.ts";
+import { ConnectionError } from "../../../lib/core/errors.ts";
+import { openTransport } from "../../../lib/transport/open_transport.ts";
 
 const LISTENS =
   "Is a proxy to KMS, or KMS itself, listening there? In an enclave the way out is vsock CID 3, port 8000";

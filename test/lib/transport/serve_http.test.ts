@@ -5,9 +5,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "#test";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import type { Endpoint } from "../../../lib/core/endpoint.ts";
-import { openTransport } from "../../../lib/transport.ts";
-import type { ListenOptions } from "../../../lib/vsock/listen.ts";
-import { peerOf, serveHttp } from "../../../lib/vsock/serve_http.ts";
+import { openTransport } from "../../../lib/transport/open_transport.ts";
+import type { ListenOptions } from "../../../lib/transport/listen.ts";
+import { peerOf, serveHttp } from "../../../lib/transport/serve_http.ts";
 import { HttpClient } from "./http_client.ts";
 
 const ANYWHERE: Endpoint = { transport: "tcp", host: "127.0.0.1", port: 0 };

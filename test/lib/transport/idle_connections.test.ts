@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, test } from "#test";
-import { IdleConnections } from "../../../lib/vsock/idle_connections.ts";
+import { IdleConnections } from "../../../lib/transport/idle_connections.ts";
 
 /** So many connections, and what names them. */
 function connections(count: number) {

@@ -9,8 +9,8 @@ import { afterAll, describe, test } from "#test";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import type { Endpoint } from "../../../lib/core/endpoint.ts";
 import { ConnectionError } from "../../../lib/core/errors.ts";
-import { openTransport } from "../../../lib/transport.ts";
-import { type Connection, listen, type ListenOptions } from "../../../lib/vsock/listen.ts";
+import { openTransport } from "../../../lib/transport/open_transport.ts";
+import { type Connection, listen, type ListenOptions } from "../../../lib/transport/listen.ts";
 import { until } from "../../support/until.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-"));

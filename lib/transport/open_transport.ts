@@ -1,10 +1,10 @@
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Deadline } from "./core/deadline.ts";
-import type { Endpoint, TcpEndpoint, UnixEndpoint } from "./core/endpoint.ts";
-import { ConnectionError } from "./core/errors.ts";
-import { missingRight } from "./core/missing_right.ts";
-import { connectVsock } from "./vsock/connect.ts";
+import type { Deadline } from "../core/deadline.ts";
+import type { Endpoint, TcpEndpoint, UnixEndpoint } from "../core/endpoint.ts";
+import { ConnectionError } from "../core/errors.ts";
+import { missingRight } from "../core/missing_right.ts";
+import { connectVsock } from "./connect_vsock.ts";
 
 /**
  * Opens the stream that TLS to KMS runs over.
