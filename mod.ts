@@ -35,9 +35,9 @@ export {
   type NsmDescription,
   PCR_COUNT,
   type PcrDescription,
-} from "./lib/attestation/nsm_client.ts";
-export type { AttestationOptions } from "./lib/attestation/nsm_queue.ts";
-export type { NsmTransport } from "./lib/attestation/nsm_transport.ts";
+} from "./lib/nsm/nsm_client.ts";
+export type { AttestationOptions } from "./lib/nsm/nsm_queue.ts";
+export type { NsmTransport } from "./lib/nsm/nsm_transport.ts";
 export {
   type Attester,
   MAX_CONTEXT_LENGTH,
@@ -112,4 +112,4 @@ export {
   type RandomSource,
   seedKernelEntropy,
   type SeedKernelEntropyOptions,
-} from "./lib/seed_kernel_entropy.ts";
+} from "./lib/nsm/seed_kernel_entropy.ts";

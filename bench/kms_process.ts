@@ -9,7 +9,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import { encodeBase64 } from "../lib/core/encoding.ts";
 import type { TcpEndpoint } from "../lib/core/endpoint.ts";
 import { KmsClient } from "../mod.ts";

@@ -7,7 +7,7 @@
 import { writeFile } from "node:fs/promises";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { NsmSocket } from "../cli/nsm_socket.ts";
+import { NsmSocket } from "../lib/nsm/nsm_socket.ts";
 import { readConfig } from "../server/config.ts";
 import { createLogger } from "../server/log.ts";
 import { startServer } from "../server/server.ts";

@@ -1,8 +1,8 @@
-import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import type { KmsClientOptions } from "../lib/kms_options.ts";
 import type { Arguments } from "./arguments.ts";
 import { MalformedValueError, UsageError } from "./command.ts";
-import { NsmSocket } from "./nsm_socket.ts";
+import { NsmSocket } from "../lib/nsm/nsm_socket.ts";
 import type { Terminal } from "./terminal.ts";
 import { endpoint, readText } from "./values.ts";
 

@@ -4,7 +4,7 @@ import type { CredentialsProvider } from "./aws/credentials.ts";
 import type { ExpiredCredentials } from "./aws/credentials_source.ts";
 import type { EngineName } from "./engine/engine.ts";
 import { checkTrustedCertificates } from "./engine/https/trusted_certificates.ts";
-import type { NsmTransport } from "./attestation/nsm_transport.ts";
+import type { NsmTransport } from "./nsm/nsm_transport.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "./core/endpoint.ts";
 import { checkHostName, checkRegion, kmsHostName } from "./aws/region.ts";
 import { checkTimeout } from "./request_fields.ts";

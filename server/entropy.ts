@@ -3,7 +3,7 @@ import {
   type RandomSource,
   seedKernelEntropy,
   type SeedKernelEntropyOptions,
-} from "../lib/seed_kernel_entropy.ts";
+} from "../lib/nsm/seed_kernel_entropy.ts";
 import type { Logger } from "./log.ts";
 import { describeFailure } from "./request_record.ts";
 

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { NsmClient } from "../lib/attestation/nsm_client.ts";
-import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { NsmClient } from "../lib/nsm/nsm_client.ts";
+import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import type { Endpoint } from "../lib/core/endpoint.ts";
-import { openNsm } from "../lib/nsm.ts";
+import { openNsm } from "../lib/nsm/open_nsm.ts";
 import type { Policy } from "../lib/policy/policy.ts";
 import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";
 import { RateCounter } from "../lib/policy/rate.ts";

@@ -1,6 +1,6 @@
 import { decodeAttestationDocument } from "../lib/attestation/document.ts";
-import { NsmClient } from "../lib/attestation/nsm_client.ts";
-import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import { NsmClient } from "../lib/nsm/nsm_client.ts";
+import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import { OwnedCredentials, type ProvidedCredentials } from "../lib/aws/credentials.ts";
 import { Deadline } from "../lib/core/deadline.ts";
 import { encodeHex } from "../lib/core/encoding.ts";

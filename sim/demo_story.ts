@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import { type EngineName, KmsClient, KmsError } from "../mod.ts";
-import { NsmClient } from "../lib/attestation/nsm_client.ts";
+import { NsmClient } from "../lib/nsm/nsm_client.ts";
 import { verifyAttestation } from "../lib/attestation/verify.ts";
 import { SUPERVISED_VARIABLE } from "./instruments.ts";
 import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";

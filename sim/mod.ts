@@ -18,7 +18,7 @@
  *
  * @module
  */
-export type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+export type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 export type { TcpEndpoint, UnixEndpoint } from "../lib/core/endpoint.ts";
 export type { EnvelopeShape, EnvelopeVariant } from "./cms_envelope.ts";
 export type { FaultTimes } from "./fault_queue.ts";

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { decode } from "cbor2";
-import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import { checkFields, checkInteger } from "../lib/core/checks.ts";
 import { decodeHex, encodeHex } from "../lib/core/encoding.ts";
 import { AttestationError, DisposedError } from "../lib/core/errors.ts";

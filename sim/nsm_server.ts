@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
-import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import { TurnLimiter } from "../lib/core/turn_limiter.ts";
 
 /** The longest request that is read, in bytes: more than a module takes, so that the module can refuse it. */

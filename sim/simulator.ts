@@ -1,5 +1,5 @@
 import { decodeBase64, encodeBase64 } from "../lib/core/encoding.ts";
-import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import { checkFields } from "../lib/core/checks.ts";
 import { checkEncryptionContext } from "../lib/request_fields.ts";
 import { kmsHostName } from "../lib/aws/region.ts";

@@ -1,13 +1,13 @@
 import { Agent } from "node:https";
 import type { LookupFunction } from "node:net";
 import { DecryptCommand, KMSClient } from "@aws-sdk/client-kms";
-import { NsmSocket } from "../../cli/nsm_socket.ts";
+import { NsmSocket } from "../../lib/nsm/nsm_socket.ts";
 import { Deadline } from "../../lib/core/deadline.ts";
 import { decodeBase64 } from "../../lib/core/encoding.ts";
 import { DocumentCache } from "../../lib/engine/document_cache.ts";
-import { NsmQueue } from "../../lib/attestation/nsm_queue.ts";
+import { NsmQueue } from "../../lib/nsm/nsm_queue.ts";
 import { NsmRecipient } from "../../lib/engine/nsm_recipient.ts";
-import { openNsm } from "../../lib/nsm.ts";
+import { openNsm } from "../../lib/nsm/open_nsm.ts";
 import { kmsHostName } from "../../lib/aws/region.ts";
 import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 import type { Path } from "./path.ts";

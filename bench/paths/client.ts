@@ -1,5 +1,5 @@
 import { type EngineName, KmsClient, type KmsClientOptions } from "../../mod.ts";
-import { NsmSocket } from "../../cli/nsm_socket.ts";
+import { NsmSocket } from "../../lib/nsm/nsm_socket.ts";
 import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 import type { Path } from "./path.ts";
 import { isRight } from "./plaintext.ts";

@@ -12,12 +12,12 @@ import {
 } from "node:crypto";
 import { once } from "node:events";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
-import { NsmSocket } from "../../cli/nsm_socket.ts";
-import { NsmClient } from "../../lib/attestation/nsm_client.ts";
+import { NsmSocket } from "../../lib/nsm/nsm_socket.ts";
+import { NsmClient } from "../../lib/nsm/nsm_client.ts";
 import { OwnedCredentials } from "../../lib/aws/credentials.ts";
 import { decodeBase64, encodeBase64 } from "../../lib/core/encoding.ts";
 import { SigV4Signer } from "../../lib/aws/sigv4.ts";
-import { openNsm } from "../../lib/nsm.ts";
+import { openNsm } from "../../lib/nsm/open_nsm.ts";
 import { kmsHostName } from "../../lib/aws/region.ts";
 import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 import type { Path } from "./path.ts";

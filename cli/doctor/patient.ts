@@ -1,5 +1,5 @@
 import type { AttestationDocument } from "../../lib/attestation/document.ts";
-import type { NsmTransport } from "../../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
 import type { Credentials } from "../../lib/aws/credentials.ts";
 import type { KmsClient } from "../../lib/kms_client.ts";
 import type { ClientOptions } from "../client.ts";
@@ -69,7 +69,7 @@ export class Patient implements AsyncDisposable {
     return this.#take("nsm", async () => {
       const given = this.options.client.nsm;
       if (given !== undefined) return given;
-      const nsm = (await import("../../lib/nsm.ts")).openNsm();
+      const nsm = (await import("../../lib/nsm/open_nsm.ts")).openNsm();
       this.#disposables.push(() => nsm[Symbol.dispose]());
       return nsm;
     });
@@ -79,7 +79,7 @@ export class Patient implements AsyncDisposable {
   document(): Promise<TimedDocument> {
     return this.#take("document", async () => {
       const nsm = await this.nsm();
-      const { NsmClient } = await import("../../lib/attestation/nsm_client.ts");
+      const { NsmClient } = await import("../../lib/nsm/nsm_client.ts");
       const { decodeAttestationDocument } = await import("../../lib/attestation/document.ts");
       const nonce = crypto.getRandomValues(new Uint8Array(32));
       const bytes = await new NsmClient(nsm).attest({ nonce });

@@ -1,6 +1,6 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import type { Deadline } from "../core/deadline.ts";
-import { MAX_SILENCE_MS, type NsmQueue } from "../attestation/nsm_queue.ts";
+import { MAX_SILENCE_MS, type NsmQueue } from "../nsm/nsm_queue.ts";
 import type { Recipient } from "./recipient.ts";
 
 /** The next document is asked for when this part of the age limit has passed. */

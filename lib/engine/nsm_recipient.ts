@@ -7,8 +7,8 @@ import {
   privateDecrypt,
 } from "node:crypto";
 import { promisify } from "node:util";
-import { askForDocument } from "../attestation/nsm_client.ts";
-import type { NsmTransport } from "../attestation/nsm_transport.ts";
+import { askForDocument } from "../nsm/nsm_client.ts";
+import type { NsmTransport } from "../nsm/nsm_transport.ts";
 import type { Deadline } from "../core/deadline.ts";
 import { DisposedError } from "../core/errors.ts";
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";

@@ -1,4 +1,4 @@
-import { NsmQueue } from "../attestation/nsm_queue.ts";
+import { NsmQueue } from "../nsm/nsm_queue.ts";
 import { Deadline } from "../core/deadline.ts";
 import { DisposedError } from "../core/errors.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";

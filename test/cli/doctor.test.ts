@@ -10,8 +10,8 @@ import { examine, firstBroken, LINKS } from "../../cli/doctor/examine.ts";
 import type { Finding, LinkName } from "../../cli/doctor/link.ts";
 import { type Machine, thisMachine } from "../../cli/doctor/machine.ts";
 import type { DoctorOptions } from "../../cli/doctor/patient.ts";
-import { NsmSocket } from "../../cli/nsm_socket.ts";
-import type { NsmTransport } from "../../lib/attestation/nsm_transport.ts";
+import { NsmSocket } from "../../lib/nsm/nsm_socket.ts";
+import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
 import type { Endpoint } from "../../mod.ts";
 import {
   FAULTS,

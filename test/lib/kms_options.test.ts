@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { TlsAuthority } from "../../sim/mod.ts";
-import type { NsmTransport } from "../../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
 import { checkOptions, type KmsClientOptions, OPTION_FIELDS } from "../../lib/kms_options.ts";
 
 const REGION = "eu-central-1";

@@ -129,11 +129,11 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   // In two, for what needs the C SDK takes ten times as long.
   native: {
-    mutate: ["lib/native/*.ts", "!lib/native/{handle,sdk_*}.ts", "lib/seed_kernel_entropy.ts"],
+    mutate: ["lib/native/*.ts", "!lib/native/{handle,sdk_*}.ts", "lib/nsm/seed_kernel_entropy.ts"],
     tests: [
       "test/lib/native/{blocking_calls,listening_socket,nsm_device,socket_descriptor}.test.ts",
       "test/lib/native/{system_calls,tcp_sockets,trust_store}.test.ts",
-      "test/lib/seed_kernel_entropy.test.ts",
+      "test/lib/nsm/seed_kernel_entropy.test.ts",
     ],
     processes: true,
   },
@@ -157,12 +157,12 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   "ffi/loader_deno.ts": "runs on Deno only, where Stryker does not",
   "ffi/symbols.ts": "types",
   "lib/attestation/mod.ts": "passes on what others export",
-  "lib/attestation/nsm_transport.ts": "types",
+  "lib/nsm/nsm_transport.ts": "types",
   "lib/checked_request.ts": "types",
   "lib/engine/engine.ts": "types",
   "lib/engine/recipient.ts": "types",
   "lib/engine/sdk_client_worker.ts": "runs on a thread, where Stryker cannot switch a mutant on",
-  "lib/nsm.ts": "passes on what others export",
+  "lib/nsm/open_nsm.ts": "passes on what others export",
   "lib/policy/mod.ts": "passes on what others export",
   "lib/vsock/*.ts": "is tested inside a virtual machine (npm run test:vsock)",
 };

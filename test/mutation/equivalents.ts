@@ -15,7 +15,7 @@ export interface Unnoticeable {
 
 const CMS = "lib/engine/cms_envelope.ts";
 const ENCODING = "lib/core/encoding.ts";
-const NSM_ANSWER = "lib/attestation/nsm_answer.ts";
+const NSM_ANSWER = "lib/nsm/nsm_answer.ts";
 const CHAIN = "lib/attestation/chain.ts";
 const ENDPOINT_TEXT = "lib/core/endpoint_text.ts";
 const METER = "lib/policy/meter.ts";
@@ -80,7 +80,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     ["this.#disposed", "if (this.#disposed) return;"],
     ["this.#owned", "if (this.#owned)"],
   ].map(([text = "", line = ""]) => ({
-    file: "lib/attestation/nsm_client.ts",
+    file: "lib/nsm/nsm_client.ts",
     text,
     line,
     kind: "elsewhere" as const,
@@ -235,7 +235,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
       "performance.now() - this.#usedAt > this.#maxAgeMs * KEPT_FRESH_LIFETIMES",
     ],
     [
-      "lib/attestation/nsm_queue.ts",
+      "lib/nsm/nsm_queue.ts",
       "performance.now() - this.#running.since >= MAX_SILENCE_MS",
       "performance.now() - this.#running.since > MAX_SILENCE_MS",
     ],
@@ -434,7 +434,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "a signal aborts once",
   })),
   ...['"/sys/class/misc/hw_random/rng_current"', '"nsm-hwrng"'].map((text) => ({
-    file: "lib/hardware_source.ts",
+    file: "lib/nsm/hardware_source.ts",
     text,
     kind: "elsewhere" as const,
     why: "is looked at by seed_kernel_entropy.test.ts",
@@ -492,7 +492,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "what stays in memory of a body is seen by test/lib/memory.test.ts",
   },
   ...['"mixed"', "false"].map((text) => ({
-    file: "lib/seed_kernel_entropy.ts",
+    file: "lib/nsm/seed_kernel_entropy.ts",
     text,
     line: "counts",
     kind: "elsewhere" as const,

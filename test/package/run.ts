@@ -70,7 +70,7 @@ async function checkBuild(): Promise<void> {
       /deno\/mod\.js must not hold .*ffi\/loader_koffi\.ts/,
     );
     await assert.rejects(
-      build("attestation", "lib/attestation/nsm_client.ts"),
+      build("attestation", "lib/nsm/nsm_client.ts"),
       /deno\/attestation\.js must not hold .*lib\/native\/nsm_device\.ts/,
     );
     await assert.rejects(build("attestation", "lib/core/encoding.ts"), /must not hold .*node:buffer/);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { decode } from "cbor2";
 import { describe, test } from "#test";
-import { nsmQueueOf } from "../../lib/attestation/nsm_queue.ts";
+import { nsmQueueOf } from "../../lib/nsm/nsm_queue.ts";
 import { CallerGoneError } from "../../server/service_errors.ts";
 import { Fixture, TENANT, until } from "./fixture.ts";
 

@@ -1,5 +1,5 @@
 import { decode, encode } from "cbor2";
-import type { NsmTransport } from "../../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
 
 /**
  * Sends any request to a module.

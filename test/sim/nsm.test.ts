@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { decode } from "cbor2";
 import { beforeAll, describe, test } from "#test";
 import { decodeAttestationDocument } from "../../lib/attestation/document.ts";
-import { NsmClient } from "../../lib/attestation/nsm_client.ts";
+import { NsmClient } from "../../lib/nsm/nsm_client.ts";
 import { verifyAttestation } from "../../lib/attestation/verify.ts";
 import { encodeHex } from "../../lib/core/encoding.ts";
 import { AttestationError, DisposedError } from "../../lib/core/errors.ts";

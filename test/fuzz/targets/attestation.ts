@@ -8,7 +8,7 @@ import {
   decodeAttestationDocument,
   MAX_DOCUMENT_LENGTH,
 } from "../../../lib/attestation/document.ts";
-import { NsmAnswer, type NsmOperation } from "../../../lib/attestation/nsm_answer.ts";
+import { NsmAnswer, type NsmOperation } from "../../../lib/nsm/nsm_answer.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
 import { encodeHex } from "../../../lib/core/encoding.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";
@@ -243,7 +243,7 @@ export const der: FuzzTarget = {
 export const nsm: FuzzTarget = {
   name: "nsm",
   maxLength: 0x3000,
-  covers: ["lib/attestation/nsm_answer.ts", "lib/core/cbor.ts"],
+  covers: ["lib/nsm/nsm_answer.ts", "lib/core/cbor.ts"],
   dictionary: dictionary(
     ...CBOR_WORDS,
     "Attestation",

@@ -4,7 +4,7 @@ import { createECDH, createHash, generateKeyPairSync } from "node:crypto";
 import { Aes256Gcm, CipherSuite, DhkemP256HkdfSha256, HkdfSha256 } from "@hpke/core";
 import { beforeAll, describe, test } from "#test";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
-import { NsmClient } from "../../../lib/attestation/nsm_client.ts";
+import { NsmClient } from "../../../lib/nsm/nsm_client.ts";
 import {
   MAX_CONTEXT_LENGTH,
   MAX_SECRET_LENGTH,

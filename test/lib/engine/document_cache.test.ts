@@ -3,7 +3,7 @@ import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises"
 import { describe, test } from "#test";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import { DocumentCache, KEPT_FRESH_LIFETIMES, type Schedule } from "../../../lib/engine/document_cache.ts";
-import { MAX_SILENCE_MS, NsmQueue } from "../../../lib/attestation/nsm_queue.ts";
+import { MAX_SILENCE_MS, NsmQueue } from "../../../lib/nsm/nsm_queue.ts";
 import type { Recipient } from "../../../lib/engine/recipient.ts";
 import { AttestationError, TimeoutError } from "../../../lib/core/errors.ts";
 import type { SecretBytes } from "../../../lib/core/secret_bytes.ts";

@@ -12,7 +12,7 @@ import {
 import { decode, encode } from "cbor2";
 import fc from "fast-check";
 import { beforeAll, describe, test } from "#test";
-import type { NsmTransport } from "../../../lib/attestation/nsm_transport.ts";
+import type { NsmTransport } from "../../../lib/nsm/nsm_transport.ts";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import { NsmRecipient } from "../../../lib/engine/nsm_recipient.ts";
 import { DisposedError, ProtocolError, TimeoutError } from "../../../lib/core/errors.ts";

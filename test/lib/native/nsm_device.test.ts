@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import process from "node:process";
 import { decode } from "cbor2";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { NsmClient } from "../../../lib/attestation/nsm_client.ts";
+import { NsmClient } from "../../../lib/nsm/nsm_client.ts";
 import { sealTo, SessionKey } from "../../../lib/attestation/session_key.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";

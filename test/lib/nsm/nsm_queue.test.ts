@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { NsmClient } from "../../../lib/attestation/nsm_client.ts";
+import { NsmClient } from "../../../lib/nsm/nsm_client.ts";
 import {
   type AttestationOptions,
   MAX_SILENCE_MS,
   MAX_WAITING_QUESTIONS,
   NsmQueue,
   nsmQueueOf,
-} from "../../../lib/attestation/nsm_queue.ts";
+} from "../../../lib/nsm/nsm_queue.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";
 import { SoftwareNsm } from "../../../sim/nsm.ts";
 

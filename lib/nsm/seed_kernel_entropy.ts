@@ -1,9 +1,9 @@
-import { checkFields, checkInteger, checkText } from "./core/checks.ts";
-import { Deadline } from "./core/deadline.ts";
-import { AttestationError } from "./core/errors.ts";
+import { checkFields, checkInteger, checkText } from "../core/checks.ts";
+import { Deadline } from "../core/deadline.ts";
+import { AttestationError } from "../core/errors.ts";
 import { HARDWARE_SOURCE_PATH, NSM_HARDWARE_SOURCE } from "./hardware_source.ts";
-import { KernelRandom, RANDOM_DEVICE_PATH, readHardwareSource } from "./native/kernel_random.ts";
-import { CALL_FIELDS, type CallOptions, checkCall } from "./request_fields.ts";
+import { KernelRandom, RANDOM_DEVICE_PATH, readHardwareSource } from "../native/kernel_random.ts";
+import { CALL_FIELDS, type CallOptions, checkCall } from "../request_fields.ts";
 
 /** What gives random bytes: NsmClient in an enclave. */
 export interface RandomSource {

@@ -1,5 +1,5 @@
-import type { NsmTransport } from "./attestation/nsm_transport.ts";
-import { NsmDevice } from "./native/nsm_device.ts";
+import type { NsmTransport } from "./nsm_transport.ts";
+import { NsmDevice } from "../native/nsm_device.ts";
 
 /**
  * Opens this enclave's own Nitro Secure Module.

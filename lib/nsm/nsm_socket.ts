@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
-import type { NsmTransport } from "../lib/attestation/nsm_transport.ts";
-import { AttestationError } from "../lib/core/errors.ts";
-import { missingRight } from "../lib/core/missing_right.ts";
+import type { NsmTransport } from "./nsm_transport.ts";
+import { AttestationError } from "../core/errors.ts";
+import { missingRight } from "../core/missing_right.ts";
 
 const HEADER_LENGTH = 4;
 

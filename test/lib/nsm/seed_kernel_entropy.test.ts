@@ -14,11 +14,11 @@ import {
   seedKernelEntropy,
   SystemCallError,
   TimeoutError,
-} from "../../mod.ts";
-import { SoftwareNsm } from "../../sim/nsm.ts";
-import { isSysAdmin, WITHOUT_SYS_ADMIN } from "../support/capabilities.ts";
+} from "../../../mod.ts";
+import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { isSysAdmin, WITHOUT_SYS_ADMIN } from "../../support/capabilities.ts";
 
-const CHILD = fileURLToPath(new URL("../support/seed_kernel_child.ts", import.meta.url));
+const CHILD = fileURLToPath(new URL("../../support/seed_kernel_child.ts", import.meta.url));
 
 const RUN = "Deno" in globalThis ? ["run", "--quiet", "--no-prompt", "--no-check", "--allow-ffi"] : [];
 
