@@ -2,7 +2,7 @@
  * Decrypt with AWS KMS from inside a Nitro Enclave, in process, on Node.js and Deno.
  *
  * {@link KmsClient} attests the enclave, asks KMS to decrypt for it, and opens the answer that only this
- * enclave can open; {@link kmsDecrypt} does the same once. A decrypt travels from lib/kms_client.ts to one
+ * enclave can open; {@link kmsDecrypt} does the same once. A decrypt travels from lib/kms/kms_client.ts to one
  * of the engines in lib/engine/, and from there to KMS through the vsock proxy on the parent.
  *
  * @example
@@ -64,7 +64,7 @@ export type {
   CredentialsProvider,
   ProvidedCredentials,
 } from "./lib/aws/credentials.ts";
-export { DataKey, DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "./lib/data_key.ts";
+export { DataKey, DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "./lib/kms/data_key.ts";
 export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/core/encoding.ts";
 export {
   DEFAULT_ENDPOINT,
@@ -75,8 +75,8 @@ export {
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./lib/core/endpoint.ts";
-export type { DataKeySpec, Encrypted, EncryptionAlgorithm } from "./lib/checked_request.ts";
-export type { EngineName } from "./lib/engine/engine.ts";
+export type { DataKeySpec, Encrypted, EncryptionAlgorithm } from "./lib/kms/checked_request.ts";
+export type { EngineName } from "./lib/kms/engine.ts";
 export { decryptStream, type DecryptStreamOptions } from "./lib/envelope/decrypt_stream.ts";
 export { decryptFile, encryptFile, type FilePaths } from "./lib/envelope/encrypt_file.ts";
 export { encryptStream, type EncryptStreamOptions } from "./lib/envelope/encrypt_stream.ts";
@@ -85,11 +85,11 @@ export { EnvelopeError, type EnvelopeFault } from "./lib/envelope/envelope_error
 export type { DataKeyOpener, DataKeySource } from "./lib/envelope/key_client.ts";
 export type { EnvelopeStream } from "./lib/envelope/pull_stream.ts";
 export * from "./lib/core/errors.ts";
-export { KmsClient } from "./lib/kms_client.ts";
-export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms_decrypt.ts";
+export { KmsClient } from "./lib/kms/kms_client.ts";
+export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms/kms_decrypt.ts";
 export type { ExpiredCredentials } from "./lib/aws/credentials_source.ts";
-export type { KmsClientOptions } from "./lib/kms_options.ts";
-export type { DryRunRequests } from "./lib/kms_operations.ts";
+export type { KmsClientOptions } from "./lib/kms/kms_options.ts";
+export type { DryRunRequests } from "./lib/kms/kms_operations.ts";
 export type {
   DecryptRequest,
   DeriveSharedSecretRequest,
@@ -98,12 +98,12 @@ export type {
   GenerateDataKeyRequest,
   GenerateRandomRequest,
   KeyRequest,
-} from "./lib/kms_request.ts";
+} from "./lib/kms/kms_request.ts";
 export {
   type CallOptions,
   MAX_ENCRYPTION_CONTEXT_BYTES,
   MAX_ENCRYPTION_CONTEXT_PAIRS,
-} from "./lib/request_fields.ts";
+} from "./lib/kms/operations/request_fields.ts";
 export { kmsHostName, type KmsHostNameOptions } from "./lib/aws/region.ts";
 export { SecretBytes } from "./lib/core/secret_bytes.ts";
 export {

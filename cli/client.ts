@@ -1,5 +1,5 @@
 import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
-import type { KmsClientOptions } from "../lib/kms_options.ts";
+import type { KmsClientOptions } from "../lib/kms/kms_options.ts";
 import type { Arguments } from "./arguments.ts";
 import { MalformedValueError, UsageError } from "./command.ts";
 import { NsmSocket } from "../lib/nsm/nsm_socket.ts";

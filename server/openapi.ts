@@ -3,9 +3,12 @@
  *
  * @module
  */
-import { KEY_PAIR_SPECS } from "../lib/data_key.ts";
-import { MAX_GENERATED_BYTES } from "../lib/kms_request.ts";
-import { MAX_ENCRYPTION_CONTEXT_BYTES, MAX_ENCRYPTION_CONTEXT_PAIRS } from "../lib/request_fields.ts";
+import { KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
+import { MAX_GENERATED_BYTES } from "../lib/kms/kms_request.ts";
+import {
+  MAX_ENCRYPTION_CONTEXT_BYTES,
+  MAX_ENCRYPTION_CONTEXT_PAIRS,
+} from "../lib/kms/operations/request_fields.ts";
 
 /** Any JSON object of the document. */
 export type JsonObject = { [name: string]: JsonValue };

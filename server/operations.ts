@@ -24,7 +24,7 @@ import type {
   CheckedEncryptRequest,
   CheckedRandomRequest,
   CheckedSharedSecretRequest,
-} from "../lib/checked_request.ts";
+} from "../lib/kms/checked_request.ts";
 import {
   type ClientOperation,
   DECRYPT,
@@ -33,8 +33,8 @@ import {
   GENERATE_DATA_KEY,
   GENERATE_DATA_KEY_PAIR,
   GENERATE_RANDOM,
-} from "../lib/kms_operations.ts";
-import type { CallOptions } from "../lib/request_fields.ts";
+} from "../lib/kms/kms_operations.ts";
+import type { CallOptions } from "../lib/kms/operations/request_fields.ts";
 import type { RequestFacts } from "./gate.ts";
 
 /** What the request itself tells the policy; the region is the server's. */

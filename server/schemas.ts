@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { KEY_PAIR_SPECS } from "../lib/data_key.ts";
+import { KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
 import type { DataKeyPairSpec, DataKeySpec, EncryptionAlgorithm } from "../mod.ts";
 import type { ProvidedCredentials } from "../lib/aws/credentials.ts";
 import { readCredentials } from "../lib/aws/credentials_shape.ts";
@@ -9,7 +9,7 @@ import {
   MAX_GENERATED_BYTES,
   MAX_PLAINTEXT_BYTES,
   MAX_PUBLIC_KEY_BYTES,
-} from "../lib/kms_request.ts";
+} from "../lib/kms/kms_request.ts";
 import { BadRequestError } from "./service_errors.ts";
 
 /** The largest body that is read, in bytes. */

@@ -5,7 +5,7 @@ import { OwnedCredentials, type ProvidedCredentials } from "../lib/aws/credentia
 import { Deadline } from "../lib/core/deadline.ts";
 import { encodeHex } from "../lib/core/encoding.ts";
 import { AttestationError } from "../lib/core/errors.ts";
-import type { CallOptions } from "../lib/request_fields.ts";
+import type { CallOptions } from "../lib/kms/operations/request_fields.ts";
 import type { KmsClient } from "../mod.ts";
 import { hash } from "node:crypto";
 import { admit, type AdmitParts } from "./admit.ts";

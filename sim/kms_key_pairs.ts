@@ -1,7 +1,7 @@
 import { generateKeyPair, type KeyObject } from "node:crypto";
 import process from "node:process";
 import { promisify } from "node:util";
-import type { DataKeyPairSpec } from "../lib/data_key.ts";
+import type { DataKeyPairSpec } from "../lib/kms/data_key.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 
 /** The kinds of key pairs that the simulator makes. KMS has SM2 as well, in the regions of China. */

@@ -1,7 +1,7 @@
 import { decodeBase64, encodeBase64 } from "../lib/core/encoding.ts";
 import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import { checkFields } from "../lib/core/checks.ts";
-import { checkEncryptionContext } from "../lib/request_fields.ts";
+import { checkEncryptionContext } from "../lib/kms/operations/request_fields.ts";
 import { kmsHostName } from "../lib/aws/region.ts";
 import { SimulatedClock } from "./clock.ts";
 import { SimulatedKms } from "./kms.ts";

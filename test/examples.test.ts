@@ -27,7 +27,7 @@ describe("the examples in the documentation", () => {
   afterAll(() => rmSync(work, { recursive: true }));
 
   test("are found", () => {
-    for (const file of ["mod.ts 1", "README.md 1", "lib/kms_client.ts 1", "sim/simulator.ts 1"]) {
+    for (const file of ["mod.ts 1", "README.md 1", "lib/kms/kms_client.ts 1", "sim/simulator.ts 1"]) {
       assert.ok(examples.some(({ name }) => name === file), `${file} is missing`);
     }
   });

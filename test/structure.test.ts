@@ -76,9 +76,9 @@ describe("structure", () => {
   test("a wrong edge would be found", () => {
     for (
       const [from, to] of [
-        ["lib/engine/https_engine.ts", "ffi/layouts.ts"],
+        ["lib/kms/https/https_engine.ts", "ffi/layouts.ts"],
         ["lib/native/libc.ts", "lib/core/secret_bytes.ts"],
-        ["lib/kms_client.ts", "sim/mod.ts"],
+        ["lib/kms/kms_client.ts", "sim/mod.ts"],
         ["ffi/layouts.ts", "lib/core/errors.ts"],
         ["server/app.ts", "sim/mod.ts"],
         ["sim/nsm.ts", "mod.ts"],

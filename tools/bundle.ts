@@ -10,7 +10,7 @@ export const ENTRIES: Readonly<Record<string, string>> = {
   policy: "lib/policy/mod.ts",
   sim: "sim/mod.ts",
   cli: "cli/main.ts",
-  sdk_client_worker: "lib/engine/sdk_client_worker.ts",
+  sdk_client_worker: "lib/kms/sdk_client/sdk_client_worker.ts",
 };
 
 interface Content {

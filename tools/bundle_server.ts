@@ -27,7 +27,7 @@ const PLACE = "lib/enclave-kms";
 const ENTRIES: Readonly<Record<string, string>> = {
   "server.js": "server/main.ts",
   // Found beside the file that starts it.
-  "sdk_client_worker.js": "lib/engine/sdk_client_worker.ts",
+  "sdk_client_worker.js": "lib/kms/sdk_client/sdk_client_worker.ts",
 };
 
 const CEDAR = "node_modules/@cedar-policy/cedar-wasm/nodejs/cedar_wasm_bg.wasm";

@@ -113,7 +113,7 @@ export const libraryLink: Link = {
     if (engine === "auto" && library === undefined && nsm !== undefined) {
       return unneeded("with a simulated NSM, auto takes engine direct");
     }
-    const { findSdkLibrary } = await import("../../lib/find_library.ts");
+    const { findSdkLibrary } = await import("../../lib/kms/find_library.ts");
     try {
       return ok(`the C SDK loads from ${findSdkLibrary(library)}`);
     } catch (error) {

@@ -1,7 +1,7 @@
 import type { AttestationDocument } from "../../lib/attestation/document.ts";
 import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
 import type { Credentials } from "../../lib/aws/credentials.ts";
-import type { KmsClient } from "../../lib/kms_client.ts";
+import type { KmsClient } from "../../lib/kms/kms_client.ts";
 import type { ClientOptions } from "../client.ts";
 import { KmsProbe } from "./kms_probe.ts";
 import type { Finding, LinkName } from "./link.ts";
@@ -100,7 +100,7 @@ export class Patient implements AsyncDisposable {
   /** A client, whose key pair takes its time: asked for early. */
   client(): Promise<KmsClient> {
     return this.#take("client", async () => {
-      const { KmsClient } = await import("../../lib/kms_client.ts");
+      const { KmsClient } = await import("../../lib/kms/kms_client.ts");
       const { client: options, credentials } = this.options;
       const client = await KmsClient.open({
         ...options,

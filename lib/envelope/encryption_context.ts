@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { checkEncryptionContext, contextExcess } from "../request_fields.ts";
+import { checkEncryptionContext, contextExcess } from "../kms/operations/request_fields.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 
 /** Names and values that are authenticated with a message, and readable in it. Not for secrets. */

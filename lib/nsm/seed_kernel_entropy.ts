@@ -3,7 +3,7 @@ import { Deadline } from "../core/deadline.ts";
 import { AttestationError } from "../core/errors.ts";
 import { HARDWARE_SOURCE_PATH, NSM_HARDWARE_SOURCE } from "./hardware_source.ts";
 import { KernelRandom, RANDOM_DEVICE_PATH, readHardwareSource } from "../native/kernel_random.ts";
-import { CALL_FIELDS, type CallOptions, checkCall } from "../request_fields.ts";
+import { CALL_FIELDS, type CallOptions, checkCall } from "../kms/operations/request_fields.ts";
 
 /** What gives random bytes: NsmClient in an enclave. */
 export interface RandomSource {

@@ -14,8 +14,8 @@ export interface Area {
 /** By the name that `npm run mutate -- <name>` takes. */
 export const AREAS: Readonly<Record<string, Area>> = {
   cms: {
-    mutate: ["lib/engine/cms_envelope.ts"],
-    tests: ["test/lib/engine/cms_envelope.test.ts"],
+    mutate: ["lib/kms/recipient/cms_envelope.ts"],
+    tests: ["test/lib/kms/recipient/cms_envelope.test.ts"],
   },
   encoding: {
     mutate: [
@@ -103,8 +103,8 @@ export const AREAS: Readonly<Record<string, Area>> = {
     ],
     tests: [
       "test/lib/engine/https/{kms_connection*,operations,connection_errors,tls_agent}.test.ts",
-      "test/lib/engine/https/trusted_certificates.test.ts",
-      "test/lib/engine/https_engine.test.ts",
+      "test/lib/kms/https/trusted_certificates.test.ts",
+      "test/lib/kms/https/https_engine.test.ts",
     ],
   },
   engine: {
@@ -120,7 +120,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     ],
   },
   sdk: {
-    mutate: ["lib/engine/sdk_*.ts", "!lib/engine/sdk_client_worker.ts"],
+    mutate: ["lib/engine/sdk_*.ts", "!lib/kms/sdk_client/sdk_client_worker.ts"],
     tests: [
       "test/lib/engine/{sdk_failures,sdk_release_order,sdk_stall,sdk_client_stall,sdk_client_engine}.test.ts",
       "test/lib/engine/{open_engine,operations}.test.ts",
@@ -138,7 +138,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     processes: true,
   },
   handles: {
-    mutate: ["lib/native/{handle,sdk_*}.ts", "lib/find_library.ts"],
+    mutate: ["lib/native/{handle,sdk_*}.ts", "lib/kms/find_library.ts"],
     tests: ["test/lib/native/{handle,sdk_client,sdk_handles,sdk_tracer,system_calls}.test.ts"],
     processes: true,
   },
@@ -158,10 +158,10 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   "ffi/symbols.ts": "types",
   "lib/attestation/mod.ts": "passes on what others export",
   "lib/nsm/nsm_transport.ts": "types",
-  "lib/checked_request.ts": "types",
-  "lib/engine/engine.ts": "types",
-  "lib/engine/recipient.ts": "types",
-  "lib/engine/sdk_client_worker.ts": "runs on a thread, where Stryker cannot switch a mutant on",
+  "lib/kms/checked_request.ts": "types",
+  "lib/kms/engine.ts": "types",
+  "lib/kms/recipient/recipient.ts": "types",
+  "lib/kms/sdk_client/sdk_client_worker.ts": "runs on a thread, where Stryker cannot switch a mutant on",
   "lib/nsm/open_nsm.ts": "passes on what others export",
   "lib/policy/mod.ts": "passes on what others export",
   "lib/vsock/*.ts": "is tested inside a virtual machine (npm run test:vsock)",

@@ -13,15 +13,15 @@ export interface Unnoticeable {
   readonly why: string;
 }
 
-const CMS = "lib/engine/cms_envelope.ts";
+const CMS = "lib/kms/recipient/cms_envelope.ts";
 const ENCODING = "lib/core/encoding.ts";
 const NSM_ANSWER = "lib/nsm/nsm_answer.ts";
 const CHAIN = "lib/attestation/chain.ts";
 const ENDPOINT_TEXT = "lib/core/endpoint_text.ts";
 const METER = "lib/policy/meter.ts";
-const KMS_CONNECTION = "lib/engine/https/kms_connection.ts";
-const TLS_AGENT = "lib/engine/https/tls_agent.ts";
-const CLIENT_THREAD = "lib/engine/sdk_client_thread.ts";
+const KMS_CONNECTION = "lib/kms/https/kms_connection.ts";
+const TLS_AGENT = "lib/kms/https/tls_agent.ts";
+const CLIENT_THREAD = "lib/kms/sdk_client/sdk_client_thread.ts";
 const WIPED_ON_THREAD = "the thread of the C client wipes its jobs: sdk_client_memory.test.ts looks for them";
 const SDK_LIBRARY = "lib/native/sdk_library.ts";
 const SPREAD = "what is no object spreads to no member of these names";
@@ -134,21 +134,21 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
       "the text of undefined is a request id in form, and undefined is returned",
     ],
   ].map(([text = "", line = "", why = ""]) => ({
-    file: "lib/engine/https/kms_errors.ts",
+    file: "lib/kms/https/kms_errors.ts",
     text,
     line,
     kind: "equivalent" as const,
     why,
   })),
   {
-    file: "lib/engine/https/retry.ts",
+    file: "lib/kms/https/retry.ts",
     text: "delayMs >= deadline.remainingMs",
     replacement: "delayMs > deadline.remainingMs",
     kind: "equivalent",
     why: "a random wait that ends in the same nanosecond as the deadline",
   },
   ...["{ once: true }", "true"].map((text) => ({
-    file: "lib/engine/https/slots.ts",
+    file: "lib/kms/https/slots.ts",
     text,
     line: "{ once: true }",
     kind: "equivalent" as const,
@@ -217,20 +217,20 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "a charge is written anew each time: the same bytes, only later",
   },
   ...[
-    ["lib/engine/document_cache.ts", "ageMs >= this.#maxAgeMs", "ageMs > this.#maxAgeMs"],
+    ["lib/kms/recipient/document_cache.ts", "ageMs >= this.#maxAgeMs", "ageMs > this.#maxAgeMs"],
     [
-      "lib/engine/document_cache.ts",
+      "lib/kms/recipient/document_cache.ts",
       "ageMs >= this.#maxAgeMs * REFRESH_AT",
       "ageMs > this.#maxAgeMs * REFRESH_AT",
     ],
     [
-      "lib/engine/document_cache.ts",
+      "lib/kms/recipient/document_cache.ts",
       "now - running.since < MAX_SILENCE_MS",
       "now - running.since <= MAX_SILENCE_MS",
     ],
-    ["lib/engine/document_cache.ts", "askedAt >= this.#askedAt", "askedAt > this.#askedAt"],
+    ["lib/kms/recipient/document_cache.ts", "askedAt >= this.#askedAt", "askedAt > this.#askedAt"],
     [
-      "lib/engine/document_cache.ts",
+      "lib/kms/recipient/document_cache.ts",
       "performance.now() - this.#usedAt >= this.#maxAgeMs * KEPT_FRESH_LIFETIMES",
       "performance.now() - this.#usedAt > this.#maxAgeMs * KEPT_FRESH_LIFETIMES",
     ],
@@ -239,9 +239,9 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
       "performance.now() - this.#running.since >= MAX_SILENCE_MS",
       "performance.now() - this.#running.since > MAX_SILENCE_MS",
     ],
-    ["lib/engine/recipient_rotation.ts", "now < this.#pauseUntil", "now <= this.#pauseUntil"],
+    ["lib/kms/recipient/recipient_rotation.ts", "now < this.#pauseUntil", "now <= this.#pauseUntil"],
     [
-      "lib/engine/recipient_rotation.ts",
+      "lib/kms/recipient/recipient_rotation.ts",
       "now - this.#current.since >= keyPairMaxAgeMs",
       "now - this.#current.since > keyPairMaxAgeMs",
     ],
@@ -261,8 +261,8 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "what is no number is not believed either",
   },
   ...[
-    ['"ask KMS for the time"', "lib/engine/https_engine.ts"],
-    ['"make a key pair"', "lib/engine/recipient_rotation.ts"],
+    ['"ask KMS for the time"', "lib/kms/https/https_engine.ts"],
+    ['"make a key pair"', "lib/kms/recipient/recipient_rotation.ts"],
   ].map(([text = "", file = ""]) => ({
     file,
     text,
@@ -270,21 +270,21 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "only the message of its time-out has it, and that is caught: nobody sees it",
   })),
   {
-    file: "lib/engine/nsm_recipient.ts",
+    file: "lib/kms/recipient/nsm_recipient.ts",
     text: "contentKey.length !== CONTENT_KEY_BYTES",
     replacement: "false",
     kind: "equivalent",
     why: "AES-256 takes no key of another length, and every failure becomes the same error",
   },
   {
-    file: "lib/engine/nsm_recipient.ts",
+    file: "lib/kms/recipient/nsm_recipient.ts",
     text: "offset < ciphertext.length",
     replacement: "offset <= ciphertext.length",
     kind: "equivalent",
     why: "what is decrypted besides is nothing",
   },
   {
-    file: "lib/engine/open_engine.ts",
+    file: "lib/kms/open_engine.ts",
     text: "{ owned: false }",
     replacement: "{}",
     kind: "equivalent",
@@ -367,7 +367,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     text,
     line,
     kind: "elsewhere" as const,
-    why: "what stays in memory of a body is seen by test/lib/memory.test.ts",
+    why: "what stays in memory of a body is seen by test/lib/kms/memory.test.ts",
   })),
   ...['"error"', '"close"', '() => reject(new Error("The answer was cut off"))', '"The answer was cut off"']
     .map((
@@ -381,20 +381,20 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
         "an answer that breaks off reports an error and then closes: either is enough, and both say the same",
     })),
   {
-    file: "lib/engine/https/kms_reply.ts",
+    file: "lib/kms/operations/kms_reply.ts",
     text: '":"',
     line: "return [parts.slice(0, 5)",
     kind: "equivalent",
     why: "it is compared with what was put together in the same way, of parts of one length",
   },
-  ...["lib/kms_client.ts", "lib/kms_decrypt.ts"].map((file) => ({
+  ...["lib/kms/kms_client.ts", "lib/kms/kms_decrypt.ts"].map((file) => ({
     file,
     text: "deadline.throwIfPassed();",
     kind: "equivalent" as const,
     why: "whatever an engine waits for asks the deadline first",
   })),
   {
-    file: "lib/kms_client.ts",
+    file: "lib/kms/kms_client.ts",
     text: "this.#closing !== undefined",
     replacement: "false",
     kind: "equivalent",
@@ -405,7 +405,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     'typeof result === "object"',
     "result !== null",
   ].map((text) => ({
-    file: "lib/kms_client.ts",
+    file: "lib/kms/kms_client.ts",
     text,
     kind: "equivalent" as const,
     why: "what KMS did is always an object; the type checker does not know",
@@ -462,7 +462,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why,
   })),
   {
-    file: "lib/engine/open_engine.ts",
+    file: "lib/kms/open_engine.ts",
     text: "{ using _shared = shared; using _recipient = recipient; throw error; }",
     kind: "equivalent",
     why: "whatever a connection could refuse was refused before a key pair was made",
@@ -473,23 +473,23 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     ["{ if (error instanceof LibraryLoadError) return undefined; throw error; }"],
     ["error instanceof LibraryLoadError", "true"],
   ].map(([text = "", replacement]) => ({
-    file: "lib/engine/open_engine.ts",
+    file: "lib/kms/open_engine.ts",
     text,
     ...(replacement === undefined ? {} : { replacement }),
     kind: "elsewhere" as const,
     why: "shows only where the C SDK is installed in one of its usual places",
   })),
   {
-    file: "lib/engine/document_cache.ts",
+    file: "lib/kms/recipient/document_cache.ts",
     text: "timer.unref();",
     kind: "elsewhere",
-    why: "what keeps a process from ending is seen by test/lib/exit.test.ts",
+    why: "what keeps a process from ending is seen by test/lib/kms/exit.test.ts",
   },
   {
-    file: "lib/engine/https_engine.ts",
+    file: "lib/kms/https/https_engine.ts",
     text: "secretMember !== undefined",
     kind: "elsewhere",
-    why: "what stays in memory of a body is seen by test/lib/memory.test.ts",
+    why: "what stays in memory of a body is seen by test/lib/kms/memory.test.ts",
   },
   ...['"mixed"', "false"].map((text) => ({
     file: "lib/nsm/seed_kernel_entropy.ts",
@@ -502,7 +502,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     file: "lib/envelope/message_cipher.ts",
     text: `this.#overwriter.update(NOTHING_SECRET.subarray(0, ${length}));`,
     kind: "elsewhere" as const,
-    why: "what stays in memory of a stream is seen by test/lib/memory.test.ts",
+    why: "what stays in memory of a stream is seen by test/lib/kms/memory.test.ts",
   })),
   {
     file: "lib/envelope/message_cipher.ts",
@@ -525,7 +525,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "Date.parse takes nothing behind a time zone",
   },
   {
-    file: "lib/engine/sdk_client_engine.ts",
+    file: "lib/kms/sdk_client/sdk_client_engine.ts",
     text: "!this.#disposed",
     replacement: "true",
     kind: "equivalent",
@@ -548,16 +548,16 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     text: "() => busy",
     replacement: "() => undefined",
     kind: "elsewhere",
-    why: "a process that ends while C is busy is seen by test/lib/exit.test.ts",
+    why: "a process that ends while C is busy is seen by test/lib/kms/exit.test.ts",
   },
   {
-    file: "lib/engine/sdk_client_job.ts",
+    file: "lib/kms/sdk_client/sdk_client_job.ts",
     text: "{ for (const bytes of jobBytes(job)) bytes.fill(0); }",
     kind: "elsewhere",
     why: WIPED_ON_THREAD,
   },
   {
-    file: "lib/engine/sdk_client_job.ts",
+    file: "lib/kms/sdk_client/sdk_client_job.ts",
     text: "bytes.fill(0);",
     kind: "elsewhere",
     why: WIPED_ON_THREAD,
@@ -613,7 +613,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent",
     why: "a job that has not returned has a thread; the type checker does not know",
   },
-  ...["lib/find_library.ts", SDK_LIBRARY].map((file) => ({
+  ...["lib/kms/find_library.ts", SDK_LIBRARY].map((file) => ({
     file,
     text: '""',
     line: 'path ?? ""',

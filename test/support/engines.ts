@@ -26,7 +26,7 @@ const WITHOUT_REAL = realPath === undefined ? "ENCLAVE_KMS_SDK_LIBRARY is not se
 
 /**
  * Every engine, over every part that can stand behind it here. The real C client is not among them: it
- * crashes its host too often to run in a test's own process (test/lib/engine/sdk_client_real.test.ts).
+ * crashes its host too often to run in a test's own process (test/lib/kms/sdk_client/sdk_client_real.test.ts).
  */
 export const ENGINE_CASES: readonly EngineCase[] = [
   engineCase("direct", "software NSM", undefined, ""),

@@ -1,9 +1,9 @@
 import { fromBER } from "asn1js";
 import { generateKeyPairSync } from "node:crypto";
-import { type Envelope, MAX_ENVELOPE_BYTES, readEnvelope } from "../../../lib/engine/cms_envelope.ts";
+import { type Envelope, MAX_ENVELOPE_BYTES, readEnvelope } from "../../../lib/kms/recipient/cms_envelope.ts";
 import { ProtocolError } from "../../../lib/core/errors.ts";
 import { sealEnvelope } from "../../../sim/cms_envelope.ts";
-import { readWithPkijs } from "../../lib/engine/envelopes.ts";
+import { readWithPkijs } from "../../lib/kms/recipient/envelopes.ts";
 import { isSampled } from "../sampling.ts";
 import { expectShortestLengths } from "./ber.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, oracle } from "../target.ts";
@@ -15,7 +15,7 @@ import { dictionary, expect, expectSame, type FuzzTarget, oracle } from "../targ
 export const cms: FuzzTarget = {
   name: "cms",
   maxLength: MAX_ENVELOPE_BYTES + 64,
-  covers: ["lib/engine/cms_envelope.ts"],
+  covers: ["lib/kms/recipient/cms_envelope.ts"],
   dictionary: dictionary(
     "0x0000",
     "0x00000000",

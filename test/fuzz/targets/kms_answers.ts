@@ -1,5 +1,5 @@
-import { isClockRefusal, isCredentialsRefusal, kmsError } from "../../../lib/engine/https/kms_errors.ts";
-import { KmsReply } from "../../../lib/engine/https/kms_reply.ts";
+import { isClockRefusal, isCredentialsRefusal, kmsError } from "../../../lib/kms/https/kms_errors.ts";
+import { KmsReply } from "../../../lib/kms/operations/kms_reply.ts";
 import {
   DECRYPT,
   DERIVE_SHARED_SECRET,
@@ -7,7 +7,7 @@ import {
   GENERATE_DATA_KEY,
   GENERATE_DATA_KEY_PAIR,
   GENERATE_RANDOM,
-} from "../../../lib/engine/https/operations.ts";
+} from "../../../lib/kms/https/operations.ts";
 import { KmsError, ProtocolError } from "../../../lib/core/errors.ts";
 import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";
@@ -38,7 +38,7 @@ const JSON_WORDS = [
 export const reply: FuzzTarget = {
   name: "reply",
   maxLength: 65_536,
-  covers: ["lib/engine/https/kms_reply.ts", "lib/engine/https/operations.ts"],
+  covers: ["lib/kms/operations/kms_reply.ts", "lib/kms/https/operations.ts"],
   dictionary: dictionary(
     ...JSON_WORDS,
     ARN,
@@ -101,7 +101,7 @@ export const reply: FuzzTarget = {
 export const refusal: FuzzTarget = {
   name: "refusal",
   maxLength: 65_536,
-  covers: ["lib/engine/https/kms_errors.ts"],
+  covers: ["lib/kms/https/kms_errors.ts"],
   dictionary: dictionary(
     ...JSON_WORDS,
     '"__type":"',

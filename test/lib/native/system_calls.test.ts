@@ -10,7 +10,7 @@ import {
   SdkGenericError,
   SystemCallError,
 } from "../../../lib/core/errors.ts";
-import { findSdkLibrary } from "../../../lib/find_library.ts";
+import { findSdkLibrary } from "../../../lib/kms/find_library.ts";
 import { isGranted } from "../../../lib/native/deno_rights.ts";
 import { Descriptor } from "../../../lib/native/descriptor.ts";
 import { KernelRandom, readHardwareSource } from "../../../lib/native/kernel_random.ts";

@@ -11,7 +11,7 @@ import { Deadline } from "../../../lib/core/deadline.ts";
 import { TimeoutError } from "../../../lib/core/errors.ts";
 import { openTransport } from "../../../lib/transport/open_transport.ts";
 import { type ByteConn, ConnStream } from "../../../lib/transport/conn_stream.ts";
-import { authority, connectionTo, echo, send, serveTls } from "../engine/https/servers.ts";
+import { authority, connectionTo, echo, send, serveTls } from "../kms/https/servers.ts";
 
 const IS_DENO = "Deno" in globalThis;
 

@@ -4,7 +4,7 @@
  */
 import process from "node:process";
 import { Deadline } from "../../../lib/core/deadline.ts";
-import { KmsConnection } from "../../../lib/engine/https/kms_connection.ts";
+import { KmsConnection } from "../../../lib/kms/https/kms_connection.ts";
 import { type ByteConn, ConnStream } from "../../../lib/transport/conn_stream.ts";
 
 interface DenoTcp {

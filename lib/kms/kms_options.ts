@@ -1,0 +1,242 @@
+import process from "node:process";
+import { checkFields, checkInteger, checkOneOf, checkText } from "../core/checks.ts";
+import type { CredentialsProvider } from "../aws/credentials.ts";
+import type { ExpiredCredentials } from "../aws/credentials_source.ts";
+import type { EngineName } from "./engine.ts";
+import { checkTrustedCertificates } from "./https/trusted_certificates.ts";
+import type { NsmTransport } from "../nsm/nsm_transport.ts";
+import { DEFAULT_ENDPOINT, type Endpoint } from "../core/endpoint.ts";
+import { checkHostName, checkRegion, kmsHostName } from "../aws/region.ts";
+import { checkTimeout } from "./operations/request_fields.ts";
+
+/** What {@link KmsClient.open} takes. Everything but `region` and `credentials` is right for an enclave as it is. */
+export interface KmsClientOptions {
+  /** Region of the keys, such as `eu-central-1`; any partition. */
+  readonly region: string;
+  /** Credentials, or a function that is asked for them: before every request, or before they expire. */
+  readonly credentials: CredentialsProvider;
+  /**
+   * What becomes of credentials past their `expiration`. `use`, the default, goes on with them, as AWS's SDKs do,
+   * and lets KMS decide: while their source is down, that is better than certain failure. `refuse` sends nothing
+   * with them.
+   */
+  readonly expiredCredentials?: ExpiredCredentials | undefined;
+  /**
+   * Who speaks to KMS and opens its answers. `auto`, the default, takes `sdk` when the C SDK loads and
+   * `direct` otherwise; it never takes `sdk-client`.
+   */
+  readonly engine?: "auto" | EngineName | undefined;
+  /** Where the proxy to KMS listens. Default: vsock CID 3, port 8000. */
+  readonly endpoint?: Endpoint | undefined;
+  /** KMS's name, as its certificate has it. Default: from the region. */
+  readonly hostName?: string | undefined;
+  /**
+   * Certificate authorities that may vouch for KMS, PEM; at most 1 MiB, and no others count then. Default on
+   * `direct` and `sdk`: the runtime's, which Node and Deno bring along, so that an image needs no `/etc/ssl`, and
+   * those that its own settings add (`NODE_EXTRA_CA_CERTS`, `--use-openssl-ca`, `DENO_TLS_CA_STORE`, `DENO_CERT`).
+   * Default on `sdk-client`: the system's bundle in `/etc/ssl` or `/etc/pki`, or what `SSL_CERT_FILE` names.
+   * Opening fails with a {@link CertificateError} when there are none.
+   */
+  readonly trustedCertificates?: string | readonly string[] | undefined;
+  /** Absolute path of `libaws-nitro-enclaves-sdk-c.so`. Default: the system's library folders. */
+  readonly library?: string | undefined;
+  /** The NSM, for engine `direct`. Default: `/dev/nsm`. A simulator brings its own. */
+  readonly nsm?: NsmTransport | undefined;
+  /** Milliseconds for opening and for each call, retries included; 1 to 2147483647. Default: 10000. */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * How often a request is sent at most when KMS throttles or a connection breaks; 1 to 10. Default: 3. While the
+   * proxy does not answer, nothing is sent: connecting is tried again, after waits that grow to a second, until
+   * `timeoutMs` has passed. With 1, nothing is tried again, so a call fails when the peer closes a kept connection
+   * just then. Beside this, a request that KMS refused for its time or for expired credentials, and so did not carry
+   * out, is signed and sent once more. Not for `sdk-client`, which tries once.
+   */
+  readonly maxAttempts?: number | undefined;
+  /**
+   * How many connections to KMS there are at most, and so requests at once: the others wait in line, within their
+   * `timeoutMs`; 1 to 1024. Default: 16. Not for `sdk-client`, which has one at a time in each JavaScript thread.
+   */
+  readonly maxConnections?: number | undefined;
+  /**
+   * Milliseconds for which a connection that nobody uses is kept; 1 to 2147483647. Default: 30000. Choose less than
+   * what the proxy and KMS allow. One that they close first costs a new connection and, if a request was sent over
+   * it already, one of `maxAttempts`. Not for `sdk-client`, which keeps none.
+   */
+  readonly connectionMaxIdleMs?: number | undefined;
+  /**
+   * Milliseconds for which an attestation document is used again; 0 to 240000. Default: 60000. The next one is
+   * asked for ahead of time, in the background, as long as the last call is less than ten times as long ago.
+   * Not for `sdk-client`, which asks for one with every call.
+   */
+  readonly attestationMaxAgeMs?: number | undefined;
+  /**
+   * Milliseconds after which another key pair is made, in the background, and takes the place of the old one;
+   * 1000 to 2147483647. Default: 3600000, an hour. Not for `sdk-client`, which makes one for every call.
+   */
+  readonly keyPairMaxAgeMs?: number | undefined;
+  /** Attested requests after which another key pair is made as well; 1 to 2147483647. Default: 100000. */
+  readonly keyPairMaxUses?: number | undefined;
+}
+
+/** Options after every check, with the defaults filled in. */
+export interface CheckedOptions {
+  readonly region: string;
+  readonly credentials: CredentialsProvider;
+  readonly expiredCredentials: ExpiredCredentials;
+  readonly engine: "auto" | EngineName;
+  readonly endpoint: Endpoint;
+  readonly hostName: string;
+  /** Whether `hostName` is the caller's own. */
+  readonly hostNameGiven: boolean;
+  readonly trustedCertificates: string | undefined;
+  readonly library: string | undefined;
+  readonly nsm: NsmTransport | undefined;
+  readonly timeoutMs: number;
+  readonly maxAttempts: number;
+  readonly maxConnections: number;
+  readonly connectionMaxIdleMs: number;
+  readonly attestationMaxAgeMs: number;
+  readonly keyPairMaxAgeMs: number;
+  readonly keyPairMaxUses: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+const DEFAULT_MAX_ATTEMPTS = 3;
+const DEFAULT_MAX_CONNECTIONS = 16;
+const DEFAULT_CONNECTION_MAX_IDLE_MS = 30_000;
+const DEFAULT_ATTESTATION_MAX_AGE_MS = 60_000;
+const DEFAULT_KEY_PAIR_MAX_AGE_MS = 3_600_000;
+const DEFAULT_KEY_PAIR_MAX_USES = 100_000;
+const MAX_LIMIT = 2 ** 31 - 1;
+
+/** KMS takes documents of up to five minutes; a minute is left for the way. */
+const MAX_ATTESTATION_MAX_AGE_MS = 240_000;
+
+const ENGINES = ["auto", "direct", "sdk", "sdk-client"] as const;
+
+const EXPIRED_CREDENTIALS = ["use", "refuse"] as const;
+
+/** The fields of the options, for those who pass some of them on. */
+export const OPTION_FIELDS: readonly string[] = [
+  "region",
+  "credentials",
+  "expiredCredentials",
+  "engine",
+  "endpoint",
+  "hostName",
+  "trustedCertificates",
+  "library",
+  "nsm",
+  "timeoutMs",
+  "maxAttempts",
+  "maxConnections",
+  "connectionMaxIdleMs",
+  "attestationMaxAgeMs",
+  "keyPairMaxAgeMs",
+  "keyPairMaxUses",
+];
+
+/**
+ * @param given What the caller gave
+ * @throws {TypeError} When a field is missing, unknown or of a wrong type
+ * @throws {RangeError} When a field is out of range
+ */
+export function checkOptions(given: KmsClientOptions): CheckedOptions {
+  const options = checkFields("KMS client options", given, OPTION_FIELDS);
+  const region = checkRegion(options.region);
+  const { nsm, credentials } = options;
+  if (nsm !== undefined && typeof nsm.exchange !== "function") {
+    throw new TypeError("nsm must be an NsmTransport");
+  }
+  return {
+    region,
+    credentials,
+    expiredCredentials: checkOneOf("expiredCredentials", options.expiredCredentials, EXPIRED_CREDENTIALS) ??
+      "use",
+    engine: checkOneOf("engine", options.engine, ENGINES) ?? "auto",
+    endpoint: options.endpoint === undefined ? DEFAULT_ENDPOINT : checkEndpoint(options.endpoint),
+    hostName: options.hostName === undefined ? kmsHostName(region) : checkHostName(options.hostName),
+    hostNameGiven: options.hostName !== undefined,
+    trustedCertificates: checkCertificates(options.trustedCertificates),
+    library: options.library === undefined ? undefined : checkLibrary(options.library),
+    nsm,
+    timeoutMs: checkTimeout(options.timeoutMs, DEFAULT_TIMEOUT_MS),
+    maxAttempts: checkInteger("maxAttempts", options.maxAttempts, {
+      min: 1,
+      max: 10,
+      default: DEFAULT_MAX_ATTEMPTS,
+    }),
+    maxConnections: checkInteger("maxConnections", options.maxConnections, {
+      min: 1,
+      max: 1024,
+      default: DEFAULT_MAX_CONNECTIONS,
+    }),
+    connectionMaxIdleMs: checkInteger("connectionMaxIdleMs", options.connectionMaxIdleMs, {
+      min: 1,
+      max: MAX_LIMIT,
+      default: DEFAULT_CONNECTION_MAX_IDLE_MS,
+    }),
+    attestationMaxAgeMs: checkInteger("attestationMaxAgeMs", options.attestationMaxAgeMs, {
+      min: 0,
+      max: MAX_ATTESTATION_MAX_AGE_MS,
+      default: DEFAULT_ATTESTATION_MAX_AGE_MS,
+    }),
+    keyPairMaxAgeMs: checkInteger("keyPairMaxAgeMs", options.keyPairMaxAgeMs, {
+      min: 1000,
+      max: MAX_LIMIT,
+      default: DEFAULT_KEY_PAIR_MAX_AGE_MS,
+    }),
+    keyPairMaxUses: checkInteger("keyPairMaxUses", options.keyPairMaxUses, {
+      min: 1,
+      max: MAX_LIMIT,
+      default: DEFAULT_KEY_PAIR_MAX_USES,
+    }),
+  };
+}
+
+function checkEndpoint(endpoint: unknown): Endpoint {
+  const fields = checkFields("endpoint", endpoint as Readonly<Record<string, unknown>>, [
+    "transport",
+    "cid",
+    "port",
+    "host",
+    "path",
+  ]);
+  switch (checkOneOf("endpoint.transport", fields["transport"], ["vsock", "tcp", "unix"])) {
+    case "vsock":
+      return {
+        transport: "vsock",
+        cid: checkInteger("endpoint.cid", fields["cid"], { min: 0, max: 2 ** 32 - 1 }),
+        port: checkInteger("endpoint.port", fields["port"], { min: 0, max: 2 ** 32 - 1 }),
+      };
+    case "tcp":
+      return {
+        transport: "tcp",
+        host: checkText("endpoint.host", fields["host"], 253),
+        port: checkInteger("endpoint.port", fields["port"], { min: 1, max: 65_535 }),
+      };
+    case "unix":
+      return { transport: "unix", path: checkUnixPath(fields["path"]) };
+    default:
+      throw new TypeError("endpoint.transport must be one of vsock, tcp, unix");
+  }
+}
+
+function checkUnixPath(path: unknown): string {
+  const text = checkText("endpoint.path", path, 107);
+  if (new TextEncoder().encode(text).length <= 107) return text;
+  throw new RangeError("endpoint.path must have at most 107 bytes");
+}
+
+function checkLibrary(path: unknown): string {
+  const text = checkText("library", path, 4096);
+  if (text.startsWith("/")) return text;
+  throw new TypeError(`library must be an absolute path, for this process began in ${process.cwd()}`);
+}
+
+function checkCertificates(pem: unknown): string | undefined {
+  if (pem === undefined) return undefined;
+  const texts: readonly string[] = Array.isArray(pem) ? pem : [pem];
+  if (texts.length > 0) checkText("trustedCertificates", texts.join("\n"), 1 << 20);
+  return checkTrustedCertificates(texts).join("\n");
+}

@@ -1,0 +1,154 @@
+/**
+ * The checks of the fields that KMS requests share. What they return shares no memory with the caller's.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { checkInteger, checkRecord, checkText, checkWellFormed } from "../../core/checks.ts";
+import { MAX_TIMEOUT_MS } from "../../core/deadline.ts";
+import { decodeBase64 } from "../../core/encoding.ts";
+import { allocateOffHeap } from "../../core/secret_bytes.ts";
+
+/** What every call may be given besides its request. */
+export interface CallOptions {
+  /** Ends the call early; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for the call, retries included; 1 to 2147483647. Default: the client's. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** The fields that say how long to wait. */
+export const CALL_FIELDS: readonly string[] = ["signal", "timeoutMs"];
+
+const MAX_GRANT_TOKENS = 10;
+const MAX_GRANT_TOKEN_LENGTH = 8192;
+const MAX_KEY_ID_LENGTH = 2048;
+
+/**
+ * Most bytes of an encryption context: its names and values in UTF-8, and two bytes a pair for what stands between
+ * them. KMS's API reference states no limit. AWS states what KMS hands on as additional authenticated data: keys in
+ * an external key store must manage "AAD values up to 8192 bytes".
+ *
+ * @see https://github.com/aws/aws-kms-xksproxy-api-spec/blob/main/xks_proxy_api_spec.md#encrypt
+ */
+export const MAX_ENCRYPTION_CONTEXT_BYTES = 8192;
+
+/**
+ * Most pairs of an encryption context. KMS states no limit, and this one is ours: Cedar's work grows with the pairs,
+ * and 2700 of one character each, which fit into 8192 bytes, would use up all the fuel of a decision.
+ */
+export const MAX_ENCRYPTION_CONTEXT_PAIRS = 128;
+
+const PAIR_OVERHEAD_BYTES = 2;
+
+/**
+ * @param call How the caller wants to wait
+ * @param defaultTimeoutMs In milliseconds
+ * @throws {TypeError} When the signal is no AbortSignal, or the time-out no number
+ * @throws {RangeError} When the time-out is out of range
+ */
+export function checkCall(
+  call: CallOptions,
+  defaultTimeoutMs: number,
+): { signal: AbortSignal | undefined; timeoutMs: number } {
+  const { signal } = call;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError("signal must be an AbortSignal");
+  }
+  return { signal, timeoutMs: checkTimeout(call.timeoutMs, defaultTimeoutMs) };
+}
+
+/**
+ * @param timeoutMs In milliseconds, or undefined for the default
+ * @param defaultTimeoutMs In milliseconds
+ */
+export function checkTimeout(timeoutMs: unknown, defaultTimeoutMs: number): number {
+  return checkInteger("timeoutMs", timeoutMs, { min: 1, max: MAX_TIMEOUT_MS, default: defaultTimeoutMs });
+}
+
+/**
+ * @param field Its name
+ * @param value Bytes or their base64
+ * @param maxBytes At least one byte is expected, and at most this many
+ * @returns A copy, in memory that the collector does not move
+ * @throws {TypeError} When it is neither
+ * @throws {RangeError} When it is empty or too long
+ */
+export function checkBytes(field: string, value: unknown, maxBytes: number): Uint8Array<ArrayBuffer> {
+  const bytes = typeof value === "string" ? decodeBase64(value, { field }) : value;
+  if (!(bytes instanceof Uint8Array)) throw new TypeError(`${field} must be a Uint8Array or base64`);
+  if (bytes.length === 0 || bytes.length > maxBytes) {
+    throw new RangeError(`${field} must have 1 to ${maxBytes} bytes, not ${bytes.length}`);
+  }
+  const copy = allocateOffHeap(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
+/**
+ * @param keyId Key id, key ARN, alias name or alias ARN
+ * @throws {TypeError} When it has a character that none of them has
+ * @throws {RangeError} When it is empty or longer than KMS takes
+ */
+export function checkKeyId(keyId: unknown): string {
+  const text = checkText("keyId", keyId, MAX_KEY_ID_LENGTH);
+  if (/^[\w:/-]+$/.test(text)) return text;
+  throw new TypeError("keyId must be a key id, a key ARN, an alias name or an alias ARN");
+}
+
+/**
+ * Checks an encryption context, and reads it once. Every way to KMS passes here, before any policy is asked.
+ *
+ * @param context Names and values, all strings
+ * @returns A frozen copy; undefined for none and for an empty one
+ * @throws {TypeError} When it is anything else, or KMS could not tell its text from another
+ * @throws {RangeError} When it has more than {@link MAX_ENCRYPTION_CONTEXT_PAIRS} pairs or {@link MAX_ENCRYPTION_CONTEXT_BYTES} bytes
+ */
+export function checkEncryptionContext(context: unknown): Readonly<Record<string, string>> | undefined {
+  if (context === undefined) return undefined;
+  const entries = checkRecord("encryptionContext", context).map(([name, value]) => {
+    if (typeof value !== "string") throw new TypeError("encryptionContext must have strings only as values");
+    return [
+      checkWellFormed("encryptionContext's names", name),
+      checkWellFormed("encryptionContext's values", value),
+    ] as const;
+  });
+  const excess = contextExcess(entries);
+  if (excess !== undefined) throw new RangeError(`encryptionContext must have ${excess}`);
+  return entries.length === 0 ? undefined : Object.freeze(Object.fromEntries(entries));
+}
+
+/**
+ * @param entries Names and values
+ * @returns What KMS would find too much, as "at most …, not …"; undefined when it takes the context
+ */
+export function contextExcess(
+  entries: readonly (readonly [name: string, value: string])[],
+): string | undefined {
+  if (entries.length > MAX_ENCRYPTION_CONTEXT_PAIRS) {
+    return `at most ${MAX_ENCRYPTION_CONTEXT_PAIRS} pairs, not ${entries.length}`;
+  }
+  const bytes = entries.reduce(
+    (sum, pair) => sum + Buffer.byteLength(pair[0]) + Buffer.byteLength(pair[1]) + PAIR_OVERHEAD_BYTES,
+    0,
+  );
+  return bytes > MAX_ENCRYPTION_CONTEXT_BYTES
+    ? `at most ${MAX_ENCRYPTION_CONTEXT_BYTES} bytes, not ${bytes}`
+    : undefined;
+}
+
+/**
+ * @param tokens Up to ten, of 1 to 8192 characters each
+ * @returns A copy; undefined for none and for an empty list
+ * @throws {TypeError} When it is no array of strings
+ * @throws {RangeError} When there are too many, or one is empty or too long
+ */
+export function checkGrantTokens(tokens: unknown): readonly string[] | undefined {
+  if (tokens === undefined) return undefined;
+  if (!Array.isArray(tokens)) throw new TypeError("grantTokens must be an array of strings");
+  if (tokens.length > MAX_GRANT_TOKENS) {
+    throw new RangeError(`grantTokens must have at most ${MAX_GRANT_TOKENS} tokens, not ${tokens.length}`);
+  }
+  const checked = tokens.map((token) => checkText("grantTokens' tokens", token, MAX_GRANT_TOKEN_LENGTH));
+  return checked.length === 0 ? undefined : checked;
+}

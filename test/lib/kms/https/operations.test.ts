@@ -1,0 +1,277 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { describe, test } from "#test";
+import { KmsReply } from "../../../../lib/kms/operations/kms_reply.ts";
+import * as operations from "../../../../lib/kms/https/operations.ts";
+import type { WireOperation } from "../../../../lib/kms/https/operations.ts";
+import { ProtocolError } from "../../../../lib/core/errors.ts";
+import { SecretBytes } from "../../../../lib/core/secret_bytes.ts";
+
+const ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234-abcd";
+const CONTEXT = { tenant: "a" };
+const BYTES = Uint8Array.of(1, 2, 3);
+const COMMON = { keyId: ARN, grantTokens: ["token"], dryRun: true };
+const SENT = { KeyId: ARN, GrantTokens: ["token"], DryRun: true };
+/** What is left out of the JSON. */
+const ABSENT = { GrantTokens: undefined, DryRun: undefined };
+
+const json = (members: unknown) => new TextEncoder().encode(JSON.stringify(members));
+
+/** Opens an envelope by taking it for the secret, and remembers what it opened. */
+function replyOf(members: unknown, opened: SecretBytes[] = []): KmsReply {
+  return new KmsReply("Test", json(members), (envelope) => {
+    const secret = SecretBytes.copyOf(envelope);
+    opened.push(secret);
+    return secret;
+  });
+}
+
+const refuses = (what: string, read: () => unknown) =>
+  assert.throws(read, (error: unknown) => {
+    assert.ok(error instanceof ProtocolError);
+    assert.equal(error.message, `Cannot use KMS's answer to Test: ${what}`);
+    assert.equal(error.hint, "TLS says it came from KMS: does something between answer in its place?");
+    return true;
+  });
+
+interface Expected {
+  readonly name: string;
+  readonly attested: boolean;
+  readonly request: object;
+  readonly members: object;
+}
+
+/** What goes over the wire. */
+const REQUESTS: Readonly<Record<string, Expected>> = {
+  DECRYPT: {
+    name: "Decrypt",
+    attested: true,
+    request: { ...COMMON, ciphertext: BYTES, encryptionContext: CONTEXT, encryptionAlgorithm: "X" },
+    members: { ...SENT, CiphertextBlob: "AQID", EncryptionContext: CONTEXT, EncryptionAlgorithm: "X" },
+  },
+  ENCRYPT: {
+    name: "Encrypt",
+    attested: false,
+    request: {
+      ...COMMON,
+      plaintext: new SecretBytes(BYTES),
+      encryptionContext: CONTEXT,
+      encryptionAlgorithm: "X",
+    },
+    members: { ...SENT, EncryptionContext: CONTEXT, EncryptionAlgorithm: "X" },
+  },
+  GENERATE_DATA_KEY: {
+    name: "GenerateDataKey",
+    attested: true,
+    request: { ...COMMON, length: "AES_128", encryptionContext: CONTEXT },
+    members: { ...SENT, KeySpec: "AES_128", EncryptionContext: CONTEXT },
+  },
+  GENERATE_DATA_KEY_PAIR: {
+    name: "GenerateDataKeyPair",
+    attested: true,
+    request: { ...COMMON, keyPairSpec: "RSA_2048", encryptionContext: CONTEXT },
+    members: { ...SENT, KeyPairSpec: "RSA_2048", EncryptionContext: CONTEXT },
+  },
+  GENERATE_RANDOM: {
+    name: "GenerateRandom",
+    attested: true,
+    request: { numberOfBytes: 8 },
+    members: { NumberOfBytes: 8 },
+  },
+  DERIVE_SHARED_SECRET: {
+    name: "DeriveSharedSecret",
+    attested: true,
+    request: { ...COMMON, publicKey: BYTES, keyAgreementAlgorithm: "ECDH" },
+    members: { ...SENT, PublicKey: "AQID", KeyAgreementAlgorithm: "ECDH" },
+  },
+};
+
+describe("operations on the wire", () => {
+  for (const [constant, { name, attested, request, members }] of Object.entries(REQUESTS)) {
+    test(`${name} says what is asked for`, () => {
+      const operation = operations[constant as keyof typeof operations] as WireOperation<object, unknown>;
+      assert.deepEqual([operation.name, operation.attested], [name, attested]);
+      assert.deepEqual(operation.members(request), members);
+      const secret = operation.secretMember?.(request);
+      assert.deepEqual(secret, name === "Encrypt" ? ["Plaintext", BYTES] : undefined);
+    });
+  }
+
+  test("leaves out what is not asked for", () => {
+    const plain = { keyId: "a", grantTokens: undefined, dryRun: false, encryptionContext: undefined };
+    assert.deepEqual(operations.GENERATE_DATA_KEY.members({ ...plain, length: 7 }), {
+      NumberOfBytes: 7,
+      EncryptionContext: undefined,
+      KeyId: "a",
+      ...ABSENT,
+    });
+  });
+
+  const envelope = (length: number) => Buffer.alloc(length, 7).toString("base64");
+  const common = { keyId: ARN, grantTokens: undefined, dryRun: false, encryptionContext: undefined };
+
+  test("Decrypt and DeriveSharedSecret give what is opened, of the key that was asked for", () => {
+    const decrypt = { ...common, ciphertext: BYTES, encryptionAlgorithm: undefined };
+    const answer = { KeyId: ARN, CiphertextForRecipient: "AQID" };
+    assert.deepEqual(operations.DECRYPT.result(replyOf(answer), decrypt).bytes, BYTES);
+    const otherKey = "KeyId is another key than the one asked for";
+    refuses(otherKey, () => operations.DECRYPT.result(replyOf({ ...answer, KeyId: `${ARN}x` }), decrypt));
+    refuses(
+      "a bare Plaintext",
+      () => operations.DECRYPT.result(replyOf({ ...answer, Plaintext: "A" }), decrypt),
+    );
+
+    const derive = { ...common, publicKey: BYTES, keyAgreementAlgorithm: "ECDH" } as const;
+    const agreed = { ...answer, KeyAgreementAlgorithm: "ECDH" };
+    const result = (members: object) => operations.DERIVE_SHARED_SECRET.result(replyOf(members), derive);
+    assert.deepEqual(result(agreed).bytes, BYTES);
+    refuses(otherKey, () => result({ ...agreed, KeyId: `${ARN}x` }));
+    refuses("KeyAgreementAlgorithm is not the one asked for", () => result(answer));
+    refuses("a bare SharedSecret", () => result({ ...agreed, SharedSecret: "AQID" }));
+  });
+
+  test("Encrypt gives the ciphertext and the key", () => {
+    const request = {
+      ...common,
+      plaintext: new SecretBytes(BYTES),
+      encryptionAlgorithm: "SYMMETRIC_DEFAULT",
+    } as const;
+    const answer = { KeyId: ARN, CiphertextBlob: "AQID" };
+    const result = (members: object) => operations.ENCRYPT.result(replyOf(members), request);
+    assert.deepEqual(result(answer), { ciphertext: BYTES, keyId: ARN });
+    refuses("no CiphertextBlob", () => result({ KeyId: ARN }));
+    for (const KeyId of ["1234", [ARN]]) {
+      refuses("KeyId is not a key ARN", () => result({ ...answer, KeyId }));
+    }
+  });
+
+  test("GenerateDataKey gives a key of the length that was asked for, or wipes it", () => {
+    const lengths = [["AES_256", 32], ["AES_128", 16], [7, 7]] as const;
+    for (const [length, bytes] of lengths) {
+      const request = { ...common, length };
+      const answer = { KeyId: ARN, CiphertextBlob: "AQID", CiphertextForRecipient: envelope(bytes) };
+      const dataKey = operations.GENERATE_DATA_KEY.result(replyOf(answer), request);
+      assert.deepEqual([dataKey.plaintext.length, dataKey.keyId], [bytes, ARN]);
+      assert.deepEqual(dataKey.ciphertext, BYTES);
+      const opened: SecretBytes[] = [];
+      const wrong = replyOf({ ...answer, CiphertextForRecipient: envelope(bytes + 1) }, opened);
+      const what = "Plaintext has another length than the one asked for";
+      refuses(what, () => operations.GENERATE_DATA_KEY.result(wrong, request));
+      assert.deepEqual(opened.map((secret) => secret.length), [0]);
+      refuses(
+        "a bare Plaintext",
+        () => operations.GENERATE_DATA_KEY.result(replyOf({ ...answer, Plaintext: "AQID" }), request),
+      );
+    }
+  });
+
+  test("GenerateDataKeyPair gives the pair that was asked for", () => {
+    const request = { ...common, keyPairSpec: "RSA_2048" } as const;
+    const answer = {
+      KeyId: ARN,
+      KeyPairSpec: "RSA_2048",
+      PrivateKeyCiphertextBlob: "AQ==",
+      PublicKey: "Ag==",
+      CiphertextForRecipient: "AQID",
+    };
+    const result = (members: object) => operations.GENERATE_DATA_KEY_PAIR.result(replyOf(members), request);
+    const pair = result(answer);
+    assert.deepEqual([pair.keyId, pair.keyPairSpec], [ARN, "RSA_2048"]);
+    assert.deepEqual([[...pair.privateKeyCiphertext], [...pair.publicKey]], [[1], [2]]);
+    assert.deepEqual(pair.privateKey.bytes, BYTES);
+    refuses("KeyPairSpec is not the one asked for", () => result({ ...answer, KeyPairSpec: "RSA_4096" }));
+    refuses("a bare PrivateKeyPlaintext", () => result({ ...answer, PrivateKeyPlaintext: "AQID" }));
+  });
+
+  test("GenerateRandom gives as many bytes as were asked for", () => {
+    const result = (numberOfBytes: number) =>
+      operations.GENERATE_RANDOM.result(replyOf({ CiphertextForRecipient: "AQID" }), { numberOfBytes });
+    assert.deepEqual(result(3).bytes, BYTES);
+    refuses("Plaintext has another length than the one asked for", () => result(4));
+    refuses(
+      "a bare Plaintext",
+      () => operations.GENERATE_RANDOM.result(replyOf({ Plaintext: "AQID" }), { numberOfBytes: 3 }),
+    );
+  });
+});
+
+describe("KmsReply", () => {
+  test("is a JSON object in UTF-8", () => {
+    const read = (body: Uint8Array) => () =>
+      new KmsReply("Test", body, () => new SecretBytes(new Uint8Array(1)));
+    for (const text of ["", "{", "nonsense"]) refuses("not JSON", read(new TextEncoder().encode(text)));
+    refuses("not JSON", read(Uint8Array.of(0x22, 0xff, 0x22)));
+    for (const value of [null, 7, "text", [], true]) refuses("not an object", read(json(value)));
+  });
+
+  test("has bytes where they are", () => {
+    assert.deepEqual(replyOf({ A: "AQID" }).bytes("A"), BYTES);
+    for (const value of [undefined, null, "", 7, [], {}]) {
+      refuses("no A", () => replyOf({ A: value }).bytes("A"));
+    }
+    refuses("A is not base64", () => replyOf({ A: "AQI" }).bytes("A"));
+  });
+
+  test("may say that there is nothing in clear", () => {
+    for (const inClear of [undefined, null, ""]) {
+      const answer = { Plaintext: inClear, CiphertextForRecipient: "AQID" };
+      assert.deepEqual(replyOf(answer).secret("Plaintext").bytes, BYTES);
+    }
+    for (const inClear of [0, false, [], {}, "A"]) {
+      refuses(
+        "a bare Plaintext",
+        () => replyOf({ Plaintext: inClear, CiphertextForRecipient: "AQID" }).secret("Plaintext"),
+      );
+    }
+  });
+
+  const same = [
+    ARN,
+    "1234-abcd",
+    "alias/mine",
+    "arn:aws:kms:eu-central-1:111122223333:alias/mine",
+    undefined,
+  ];
+  for (const asked of same) {
+    test(`takes ${ARN} for ${asked}`, () => assert.equal(replyOf({ KeyId: ARN }).keyId(asked), ARN));
+  }
+
+  const others = [
+    "1234",
+    "abcd",
+    "key/1234-abcd",
+    "arn:aws:kms:eu-central-1:111122223333:key/1234",
+    "arn:aws:kms:eu-central-1:111122223334:key/1234-abcd",
+    "arn:aws:kms:eu-west-1:111122223333:key/1234-abcd",
+    "arn:aws-cn:kms:eu-central-1:111122223333:key/1234-abcd",
+    "arn:aws:kms:eu-west-1:111122223333:alias/mine",
+    "arn:aws:kms:eu-central-1:999922223333:alias/mine",
+  ];
+  for (const asked of others) {
+    test(`refuses ${ARN} for ${asked}`, () => {
+      refuses("KeyId is another key than the one asked for", () => replyOf({ KeyId: ARN }).keyId(asked));
+    });
+  }
+
+  test("names a key by its ARN", () => {
+    const wrong = [
+      ...[
+        undefined,
+        null,
+        7,
+        "",
+        "1234-abcd",
+        ` ${ARN}`,
+        `${ARN} `,
+        `${ARN}/x`,
+        ARN.replace("key/", "alias/"),
+      ],
+      ...[
+        ARN.replace("111122223333", "11112222333"),
+        ARN.replace("kms", "s3"),
+        "arn:aws:kms:r:111122223333:key/",
+      ],
+    ];
+    for (const KeyId of wrong) refuses("KeyId is not a key ARN", () => replyOf({ KeyId }).keyId(undefined));
+  });
+});
