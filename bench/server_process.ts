@@ -11,7 +11,7 @@ import { NsmSocket } from "../lib/nsm/nsm_socket.ts";
 import { readConfig } from "../server/config.ts";
 import { createLogger } from "../server/log.ts";
 import { startServer } from "../server/server.ts";
-import { manyPolicies } from "../test/lib/policy/requests.ts";
+import { manyPolicies } from "../test/lib/policy/cedar/requests.ts";
 import type { Parts, RoundTripMs, Setting } from "./setting.ts";
 
 /** What the process is told. */

@@ -1,6 +1,6 @@
 import * as unmetered from "@cedar-policy/cedar-wasm/nodejs";
 import { cedarPolicy, cedarSchema, makeFacts, type PolicyFacts, wasmPolicy } from "../../lib/policy/mod.ts";
-import { facts, manyPolicies } from "../../test/lib/policy/requests.ts";
+import { facts, manyPolicies } from "../../test/lib/policy/cedar/requests.ts";
 import { lookingFor, plugin } from "../../test/support/wasm_module.ts";
 import { OWN_RUNTIME } from "../runtimes.ts";
 import type { Row } from "../table.ts";

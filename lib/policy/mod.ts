@@ -6,7 +6,7 @@
  *
  * @module
  */
-export { type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
+export { type CedarOptions, cedarPolicy } from "./cedar/cedar_policy.ts";
 export {
   type AttributeValue,
   type Caller,
@@ -31,7 +31,7 @@ export {
   type Policy,
   type PolicyDecision,
 } from "./policy.ts";
-export { type AttributeType, type AttributeTypes, cedarSchema, DEFAULT_ATTRIBUTES } from "./schema.ts";
-export { MAX_MODULE_BYTES, POLICY_ABI, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";
+export { type AttributeType, type AttributeTypes, cedarSchema, DEFAULT_ATTRIBUTES } from "./cedar/schema.ts";
+export { MAX_MODULE_BYTES, POLICY_ABI, type WasmOptions, wasmPolicy } from "./plugin/wasm_policy.ts";
 export { loadPolicyFile, type PolicyFileOptions, PolicyHolder, type Replacement } from "./policy_file.ts";
 export { RateCounter, type RateOptions, type Reservation } from "./rate.ts";

@@ -1,10 +1,10 @@
 import { readFileSync, type Stats, statSync } from "node:fs";
 import { checkFields } from "../core/checks.ts";
 import { PolicyLoadError } from "../core/errors.ts";
-import { CEDAR_LIMITS, type CedarOptions, cedarPolicy } from "./cedar_policy.ts";
+import { CEDAR_LIMITS, type CedarOptions, cedarPolicy } from "./cedar/cedar_policy.ts";
 import type { PolicyFacts } from "./facts.ts";
 import { decideSafely, denyAll, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
-import { MAX_MODULE_BYTES, PLUGIN_LIMITS, type WasmOptions, wasmPolicy } from "./wasm_policy.ts";
+import { MAX_MODULE_BYTES, PLUGIN_LIMITS, type WasmOptions, wasmPolicy } from "./plugin/wasm_policy.ts";
 
 /** How to load a policy from a file. */
 export interface PolicyFileOptions {

@@ -18,7 +18,7 @@ const ENCODING = "lib/core/encoding.ts";
 const NSM_ANSWER = "lib/nsm/nsm_answer.ts";
 const CHAIN = "lib/attestation/chain.ts";
 const ENDPOINT_TEXT = "lib/core/endpoint_text.ts";
-const METER = "lib/policy/meter.ts";
+const METER = "lib/policy/wasm/meter.ts";
 const KMS_CONNECTION = "lib/kms/https/kms_connection.ts";
 const TLS_AGENT = "lib/kms/https/tls_agent.ts";
 const CLIENT_THREAD = "lib/kms/sdk_client/sdk_client_thread.ts";
@@ -688,8 +688,8 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "elsewhere" as const,
     why: "vsock is connected inside a virtual machine only (npm run test:vsock)",
   })),
-  ...[["lib/policy/policy_text.ts", '""', "before[before.length - 1]"], [
-    "lib/policy/policy_text.ts",
+  ...[["lib/policy/cedar/policy_text.ts", '""', "before[before.length - 1]"], [
+    "lib/policy/cedar/policy_text.ts",
     '""',
     "const first = token[0]",
   ]].map(([file = "", text = "", line = ""]) => ({

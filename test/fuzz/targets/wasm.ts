@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
-import { FUEL_EXPORT, meter } from "../../../lib/policy/meter.ts";
-import { WasmFormatError } from "../../../lib/policy/wasm_reader.ts";
-import { PLUGIN_RULES } from "../../../lib/policy/wasm_policy.ts";
-import { wasmEngine } from "../../../lib/policy/wasm_engine.ts";
-import { BAD_AT_LOAD, BAD_AT_RUN_TIME } from "../../lib/policy/hostile_modules.ts";
+import { FUEL_EXPORT, meter } from "../../../lib/policy/wasm/meter.ts";
+import { WasmFormatError } from "../../../lib/policy/wasm/wasm_reader.ts";
+import { PLUGIN_RULES } from "../../../lib/policy/plugin/wasm_policy.ts";
+import { wasmEngine } from "../../../lib/policy/wasm/wasm_engine.ts";
+import { BAD_AT_LOAD, BAD_AT_RUN_TIME } from "../../lib/policy/wasm/hostile_modules.ts";
 import { dictionary, expect, type FuzzTarget } from "../target.ts";
 
 /** Imports allowed, so that the reader of these is run, too. */
@@ -14,7 +14,7 @@ export const wasm: FuzzTarget = {
   name: "wasm",
   maxLength: 20_000,
   covers: ["reader", "sections", "code", "proposals"].map((part) => `lib/policy/wasm_${part}.ts`)
-    .concat("lib/policy/meter.ts"),
+    .concat("lib/policy/wasm/meter.ts"),
   dictionary: dictionary(
     "0x0061736d01000000",
     "0xffffffff0f",

@@ -29,7 +29,7 @@ import {
 import { cedarPolicy, cedarSchema, loadPolicyFile, makeFacts, RateCounter } from "../../../lib/policy/mod.ts";
 import { SoftwareNsm } from "../../../sim/mod.ts";
 import { fromOtherRealm, NO_RECORDS } from "../../support/records.ts";
-import { facts } from "../policy/requests.ts";
+import { facts } from "../policy/cedar/requests.ts";
 
 const KEY_ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const BYTES = new Uint8Array(1);

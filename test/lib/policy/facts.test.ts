@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "#test";
 import { decryptFacts, type FactParts, makeFacts, serialisedFacts } from "../../../lib/policy/mod.ts";
-import { facts } from "./requests.ts";
+import { facts } from "./cedar/requests.ts";
 
 describe("makeFacts()", () => {
   test("describes the ciphertext, and serialises once", () => {

@@ -8,7 +8,7 @@ import {
   type Policy,
   type PolicyDecision,
 } from "../../../lib/policy/mod.ts";
-import { facts } from "./requests.ts";
+import { facts } from "./cedar/requests.ts";
 
 function fixed(name: string, allowed: boolean): Policy {
   return {

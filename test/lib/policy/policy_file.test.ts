@@ -14,7 +14,7 @@ import {
   PolicyHolder,
 } from "../../../lib/policy/mod.ts";
 import { lookingFor, plugin } from "../../support/wasm_module.ts";
-import { facts, once, TENANT_POLICY } from "./requests.ts";
+import { facts, once, TENANT_POLICY } from "./cedar/requests.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../../policies/example.cedar", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-policy-"));

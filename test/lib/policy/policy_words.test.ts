@@ -12,7 +12,7 @@ import {
   type PolicyDecision,
 } from "../../../lib/policy/policy.ts";
 import { RateCounter } from "../../../lib/policy/rate.ts";
-import { facts } from "./requests.ts";
+import { facts } from "./cedar/requests.ts";
 
 const answering = (answer: unknown): Policy => ({ name: "odd", decide: () => answer as PolicyDecision });
 

@@ -1,0 +1,287 @@
+import { Buffer } from "node:buffer";
+import { checkFields, checkInteger } from "../../core/checks.ts";
+import { cedarHint } from "./cedar_hints.ts";
+import { type CedarAnswer, CedarInstance } from "./cedar_module.ts";
+import {
+  type CedarProblem,
+  idOf,
+  nameOf,
+  readDecision,
+  readPolicy,
+  readProblems,
+  readTexts,
+} from "./cedar_answers.ts";
+import { decisionKey, DecisionMemory } from "./decision_memory.ts";
+import { canaryFacts, MAX_FACTS_BYTES, type PolicyFacts, serialisedFacts } from "../facts.ts";
+import { CedarSpare } from "./cedar_spare.ts";
+import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "../policy.ts";
+import { type PolicySlice, PolicySlices, readScope } from "./policy_slices.ts";
+import { areSamePolicies, loadError, placeOfByte, type ScannedText, scanPolicyText } from "./policy_text.ts";
+import { type AttributeTypes, cedarSchema } from "./schema.ts";
+import { checkWasmEngine } from "../wasm/wasm_engine.ts";
+
+/** How a Cedar policy is loaded and run. */
+export interface CedarOptions {
+  /** For the log. Default: `cedar`. */
+  readonly name?: string | undefined;
+  /**
+   * Units of fuel for a decision, 1 to 20000000. Default: 2000000, which take about 10 ms. A policy takes about 30000,
+   * each further one that may apply 500 to 1000, each pair of the encryption context 1100.
+   */
+  readonly fuel?: number | undefined;
+  /** How many decisions are remembered, 0 to 100000. Default: 1000, which take 4 MiB at most. */
+  readonly remembered?: number | undefined;
+  /** The attributes that callers may have; default: `name`, `tenant` and `roles`. */
+  readonly attributes?: AttributeTypes | undefined;
+  /** Gets what Cedar warns of, such as a policy that never applies; without it, a warning refuses the policy. */
+  readonly onWarning?: ((warning: string) => void) | undefined;
+}
+
+/**
+ * Loads policies in Cedar's language, checked against {@link cedarSchema}.
+ *
+ * A request is permitted when a `permit` applies, no `forbid` does, and no policy failed while deciding: Cedar
+ * itself skips a policy that fails (an overflow, say), even a `forbid`. Cedar runs in WebAssembly, in 64 MiB of
+ * memory, and on fuel. An instance that ran out of it or trapped is thrown away, and one that was kept in reserve takes
+ * its place: what one caller used up, the next does not wait for.
+ *
+ * Only policies whose head fits the caller and the action are looked at: `principal == Caller::"7"` and
+ * `action == Action::"Decrypt"` in the head keep a decision as fast with 1000 policies as with ten.
+ *
+ * The decisions made last are remembered: one for the same caller, action, key and encryption context is not made
+ * again, as long as nothing else that the policies for it read has changed. One that reads `context.time` is made
+ * anew each second. What failed is never remembered.
+ *
+ * Loading takes about 0.2 s for the first text in a process and 30 ms for the next ones, and half a millisecond
+ * for each policy that is for one caller. Not guaranteed: that a request that was never tried has fuel enough; it
+ * is refused then, and the reason says so.
+ *
+ * @param text At most 512 KiB; brackets nest 64 deep at most, and no policy has more than 200 operators
+ * @param options The limits, and the callers' attributes
+ * @returns The policy
+ * @throws {PolicyLoadError} When the text is no policy, does not fit the schema, or cannot decide a request
+ * @throws {TypeError} When an option is of a wrong type
+ * @throws {RangeError} When the fuel is out of range
+ * @throws {LibraryLoadError} When Cedar's module is not there, or not the expected one
+ * @example
+ * ```ts
+ * import { cedarPolicy, makeFacts } from "enclave-kms/policy";
+ *
+ * const policy = cedarPolicy('permit(principal == Caller::"7", action == Action::"Decrypt", resource);');
+ * const facts = (cid: number) =>
+ *   makeFacts({ action: "Decrypt", caller: { cid, attributes: {} }, region: "eu-west-1", time: 0, recentCount: 1 });
+ * policy.decide(facts(7)).allowed; // true
+ * policy.decide(facts(8)).allowed; // false
+ * ```
+ */
+export function cedarPolicy(text: string, options: CedarOptions = {}): Policy {
+  const { name = "cedar", attributes, onWarning, ...limits } = checkFields("Cedar options", options, [
+    "name",
+    ...CEDAR_LIMITS,
+  ]);
+  const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: DEFAULT_FUEL });
+  const remembered = checkInteger("remembered", limits.remembered, {
+    min: 0,
+    max: MAX_REMEMBERED,
+    default: DEFAULT_REMEMBERED,
+  });
+  const source: Source = { text, ...scanPolicyText(text), schema: cedarSchema(attributes) };
+  checkWasmEngine();
+  validate(source, onWarning);
+  const policy = new CedarPolicy({ ...source, slices: slice(source) }, fuel, remembered);
+  return Object.freeze({ name, decide: (facts: PolicyFacts) => policy.decide(facts) });
+}
+
+/** The options of Cedar's policies, but for their name. */
+export const CEDAR_LIMITS: readonly string[] = ["fuel", "remembered", "attributes", "onWarning"];
+
+/** What a policy is loaded from. */
+interface Source extends ScannedText {
+  readonly text: string;
+  readonly schema: string;
+}
+
+/** The same, sorted. */
+interface SlicedSource extends Source {
+  readonly slices: PolicySlices;
+}
+
+const MAX_REMEMBERED = 100_000;
+const DEFAULT_REMEMBERED = 1000;
+
+const SCHEMA_NAME = "schema";
+
+/** What loading may use: a few seconds' worth, for a text that is the operator's and not the caller's. */
+const LOAD_FUEL = 500_000_000;
+
+/** An instance that has grown by this much is replaced before it comes near its cap. */
+const MAX_GROWTH_BYTES = 16 << 20;
+
+class CedarPolicy {
+  readonly #source: SlicedSource;
+  readonly #fuel: number;
+  readonly #memory: DecisionMemory;
+  readonly #instances: CedarSpare;
+
+  constructor(source: SlicedSource, fuel: number, remembered: number) {
+    this.#source = source;
+    this.#fuel = fuel;
+    this.#memory = new DecisionMemory(remembered);
+    const cedar = parse(source);
+    // Before it is copied, so that each copy has made a first decision, which takes 10,000 units more.
+    tryCanaries(cedar, source, fuel);
+    this.#instances = new CedarSpare(cedar);
+  }
+
+  decide(facts: PolicyFacts): PolicyDecision {
+    try {
+      serialisedFacts(facts); // proves that the host made them
+      const { principal, action } = facts;
+      const slice = this.#source.slices.of(String(principal.cid), action);
+      return this.#memory.recall(decisionKey(facts, slice.reads), () => this.#decideBy(slice, facts));
+    } catch (error) {
+      return denied(`Cedar could not decide: ${messageOf(error)}`);
+    }
+  }
+
+  #decideBy(slice: PolicySlice, facts: PolicyFacts): PolicyDecision {
+    const { json, fuelUsed } = this.#call(cedarRequest(facts, slice));
+    return readDecision(json, this.#source.names, fuelUsed);
+  }
+
+  #call(json: string): CedarAnswer {
+    const cedar = this.#instances.take();
+    // Unless all goes well, this instance is not used again.
+    let isUsable = false;
+    try {
+      const answer = ask(cedar, json, this.#fuel);
+      isUsable = cedar.memoryBytes - this.#instances.firstBytes <= MAX_GROWTH_BYTES;
+      return answer;
+    } finally {
+      this.#instances.give(isUsable ? cedar : undefined);
+    }
+  }
+}
+
+function ask(cedar: CedarInstance, json: string, fuel: number): CedarAnswer {
+  try {
+    return cedar.call("statefulIsAuthorized", { json }, fuel);
+  } catch (error) {
+    if (cedar.isOutOfFuel) throw new Error(`it used up its fuel of ${fuel} units`);
+    throw error;
+  }
+}
+
+/** One request of each kind, which the policy must be able to decide, one way or the other. */
+function tryCanaries(cedar: CedarInstance, { slices, names }: SlicedSource, fuel: number): void {
+  for (const { slice, caller, action } of slices.uses) {
+    try {
+      const facts = canaryFacts(action, caller === undefined ? undefined : Number(caller));
+      const { json, fuelUsed } = ask(cedar, cedarRequest(facts, slice), fuel);
+      readDecision(json, names, fuelUsed);
+    } catch (cause) {
+      throw loadError(`it cannot decide a plain ${action}: ${messageOf(cause)}`, {
+        hint: "Can a policy overflow, or look at an entity that is not in the request?",
+        cause,
+      });
+    }
+  }
+}
+
+/** An instance that knows the schema and the policies. */
+function parse(source: SlicedSource): CedarInstance {
+  const cedar = new CedarInstance();
+  const { schema, parts, slices } = source;
+  const keep = (name: "preparseSchema" | "preparsePolicySet", key: string, value: unknown) => {
+    const { json } = cedar.call(name, { name: key, json: JSON.stringify(value) }, LOAD_FUEL);
+    refuse(source, readProblems(json).errors);
+  };
+  keep("preparseSchema", SCHEMA_NAME, schema);
+  for (const { name, policies } of slices.all) {
+    const staticPolicies = Object.fromEntries(policies.map((place) => [idOf(place), parts[place]]));
+    keep("preparsePolicySet", name, { staticPolicies });
+  }
+  return cedar;
+}
+
+/** In an instance of its own, which is then let go with all the memory that validating took. */
+function validate(source: Source, onWarning: ((warning: string) => void) | undefined): void {
+  const json = JSON.stringify({ schema: source.schema, policies: { staticPolicies: source.text } });
+  const { errors, warnings } = readProblems(runValidation(json));
+  refuse(source, errors);
+  if (source.names.length === 0) {
+    throw loadError("it has no policies", { hint: "To refuse everything on purpose, use denyAll" });
+  }
+  if (onWarning === undefined) return refuse(source, warnings);
+  for (const warning of warnings) {
+    onWarning(`${nameOf(warning.policyId ?? "", source.names)}: ${warning.message}`);
+  }
+}
+
+/**
+ * Each policy is read from its own part of the text. That the parts are those that Cedar finds in the whole is
+ * proved here, so that none can get lost, or come to be, between them.
+ */
+function slice({ text, parts }: Source): PolicySlices {
+  const cedar = new CedarInstance();
+  const call = (name: "policySetTextToParts" | "policyToJson", json: string) =>
+    cedar.call(name, { json }, LOAD_FUEL).json;
+  const found = readTexts(call("policySetTextToParts", text));
+  const policies = parts.map((part) => readPolicy(call("policyToJson", JSON.stringify(part))));
+  if (areSamePolicies(parts, found) && !policies.includes(undefined)) {
+    return new PolicySlices(policies.map(readScope));
+  }
+  throw loadError("it cannot be told where each policy ends", {
+    hint: "Are there unusual characters in comments or strings?",
+  });
+}
+
+function runValidation(json: string): string {
+  const cedar = new CedarInstance();
+  try {
+    return cedar.call("validate", { json }, LOAD_FUEL).json;
+  } catch (cause) {
+    throw loadError("Cedar could not read it", {
+      hint: "Can it be made simpler, or split into several policies?",
+      cause,
+    });
+  }
+}
+
+function refuse(source: Source, problems: readonly CedarProblem[]): void {
+  const [first] = problems;
+  if (first === undefined) return;
+  const { message, policyId } = first;
+  const text = source.parts.find((_part, place) => idOf(place) === policyId) ?? source.text;
+  const hint = cedarHint({ message, text, schema: source.schema });
+  throw loadError(message, {
+    ...(first.offset === undefined ? {} : placeOfByte(source.text, first.offset)),
+    policyId: first.policyId === undefined ? undefined : nameOf(first.policyId, source.names),
+    hint: problems.length === 1 ? hint : `${hint} (one of ${problems.length} problems)`,
+  });
+}
+
+/** The facts as Cedar wants them: entities, and references to them. */
+function cedarRequest(facts: PolicyFacts, slice: PolicySlice): string {
+  const { principal, action, resource, context } = facts;
+  const caller = { type: "Caller", id: String(principal.cid) };
+  const key = { type: "Key", id: resource.key };
+  const json = JSON.stringify({
+    principal: caller,
+    action: { type: "Action", id: action },
+    resource: key,
+    context: { ...context, encryptionContext: { __entity: ENCRYPTION_CONTEXT } },
+    entities: [
+      { uid: caller, attrs: { ...principal.attributes, cid: principal.cid }, parents: [] },
+      { uid: key, attrs: { id: resource.key, region: resource.region }, parents: [] },
+      { uid: ENCRYPTION_CONTEXT, attrs: {}, parents: [], tags: context.encryptionContext },
+    ],
+    validateRequest: true,
+    preparsedSchemaName: SCHEMA_NAME,
+    preparsedPolicySetId: slice.name,
+  });
+  if (Buffer.byteLength(json) <= MAX_FACTS_BYTES) return json;
+  throw new RangeError(`The request comes to more than ${MAX_FACTS_BYTES} bytes`);
+}
+
+const ENCRYPTION_CONTEXT = Object.freeze({ type: "EncryptionContext", id: "request" });

@@ -1,0 +1,162 @@
+import { asRecord } from "./cedar_answers.ts";
+import { readContextUse } from "./context_use.ts";
+import { POLICY_ACTIONS, type PolicyAction } from "../facts.ts";
+
+/** Which requests a policy may apply to, as far as its head says so, and what of the context it reads. */
+export interface PolicyScope {
+  /** The only caller, where `principal == Caller::"7"` names one. */
+  readonly caller: string | undefined;
+  /** The only actions, where `action == …` or `action in […]` names them. */
+  readonly actions: readonly string[] | undefined;
+  /** The attributes of the context that the policy reads; undefined when it may read any. */
+  readonly reads: ReadonlySet<string> | undefined;
+}
+
+/** Some of the policies: all that may apply to some requests. */
+export interface PolicySlice {
+  /** What Cedar keeps it under. */
+  readonly name: string;
+  /** Which, by their places in the text, from the first. */
+  readonly policies: readonly number[];
+  /** The attributes of the context that they read, in order; undefined when one may read any. */
+  readonly reads: readonly string[] | undefined;
+}
+
+/** Whose requests for what a slice decides. */
+export interface SliceUse {
+  readonly slice: PolicySlice;
+  /** A CID in digits; none for all callers that no policy names. */
+  readonly caller: string | undefined;
+  readonly action: PolicyAction;
+}
+
+/** Together the slices may have so many times the policies that there are: they take memory and load time. */
+const MAX_COPIES = 4;
+
+/**
+ * The policies, by the requests that they may apply to, so that Cedar looks at those alone.
+ *
+ * A policy whose head names another caller or another action applies to nothing and fails at nothing, whatever
+ * else it says: leaving it out changes no decision, no reason and no error. Whatever a head says besides leaves
+ * nothing out.
+ */
+export class PolicySlices {
+  /** Each once, however many uses it has. */
+  readonly all: readonly PolicySlice[];
+  readonly #byAction: ReadonlyMap<PolicyAction, CallerSlices>;
+
+  /** @param scopes Of every policy in its order */
+  constructor(scopes: readonly PolicyScope[]) {
+    const kept = new Map<string, PolicySlice>();
+    const keep = (policies: readonly number[]): PolicySlice => {
+      const key = policies.join();
+      const slice = kept.get(key) ??
+        { name: `slice${kept.size}`, policies, reads: readTogether(scopes, policies) };
+      kept.set(key, slice);
+      return slice;
+    };
+    this.#byAction = new Map(
+      POLICY_ACTIONS.map((action) => [action, makeSlices(sortByCaller(scopes, action), keep)]),
+    );
+    this.all = [...kept.values()];
+  }
+
+  /** Every slice with every action that it is for. */
+  get uses(): SliceUse[] {
+    return [...this.#byAction].flatMap(([action, { named, others }]) => [
+      { slice: others, caller: undefined, action },
+      ...[...named].map(([caller, slice]) => ({ slice, caller, action })),
+    ]);
+  }
+
+  /**
+   * @param caller A CID in digits
+   * @param action What is asked for
+   * @returns All policies that may apply
+   */
+  of(caller: string, action: PolicyAction): PolicySlice {
+    const slices = this.#byAction.get(action);
+    if (slices === undefined) throw new TypeError("There are no policies for such an action");
+    return slices.named.get(caller) ?? slices.others;
+  }
+}
+
+/** The slices of one action. */
+interface CallerSlices {
+  /** For callers that policies name. */
+  readonly named: ReadonlyMap<string, PolicySlice>;
+  /** For all the others. */
+  readonly others: PolicySlice;
+}
+
+/** The policies that may apply to an action, by their places. */
+interface SortedPolicies {
+  readonly forAll: readonly number[];
+  readonly forOne: ReadonlyMap<string, readonly number[]>;
+}
+
+function sortByCaller(scopes: readonly PolicyScope[], action: PolicyAction): SortedPolicies {
+  const forAll: number[] = [];
+  const forOne = new Map<string, number[]>();
+  for (const [place, { caller, actions }] of scopes.entries()) {
+    if (actions !== undefined && !actions.includes(action)) continue;
+    if (caller === undefined) forAll.push(place);
+    else if (forOne.get(caller)?.push(place) === undefined) forOne.set(caller, [place]);
+  }
+  return { forAll, forOne };
+}
+
+function makeSlices(
+  { forAll, forOne }: SortedPolicies,
+  keep: (policies: readonly number[]) => PolicySlice,
+): CallerSlices {
+  const all = merge(forAll, ...forOne.values());
+  if (forAll.length * forOne.size > MAX_COPIES * all.length) {
+    return { named: new Map(), others: keep(all) };
+  }
+  const named = [...forOne].map(([caller, own]) => [caller, keep(merge(forAll, own))] as const);
+  return { named: new Map(named), others: keep(forAll) };
+}
+
+function readTogether(scopes: readonly PolicyScope[], policies: readonly number[]): string[] | undefined {
+  const sets = policies.map((place) => scopes[place]?.reads);
+  if (!sets.every((set) => set !== undefined)) return undefined;
+  return [...new Set(sets.flatMap((set) => [...set]))].sort();
+}
+
+function merge(...lists: readonly (readonly number[])[]): number[] {
+  return lists.flat().sort((left, right) => left - right);
+}
+
+/**
+ * @param policy As Cedar's `policyToJson` has it
+ * @returns What its head says of callers and actions, which is nothing where that is not of a known shape, and
+ * what it reads
+ */
+export function readScope(policy: unknown): PolicyScope {
+  const { principal, action } = asRecord(policy);
+  return {
+    caller: readCaller(asRecord(principal)),
+    actions: readActions(asRecord(action)),
+    reads: readContextUse(policy),
+  };
+}
+
+function readCaller({ op, entity }: Readonly<Record<string, unknown>>): string | undefined {
+  const id = op === "==" ? idOf(entity, "Caller") : undefined;
+  return id !== undefined && CID.test(id) ? id : undefined;
+}
+
+const CID = /^(?:0|[1-9]\d{0,9})$/;
+
+// The schema groups no actions, so that an action is only in itself.
+function readActions({ op, entity, entities }: Readonly<Record<string, unknown>>): string[] | undefined {
+  if (op !== "==" && op !== "in") return undefined;
+  const ids = (Array.isArray(entities) ? entities : [entity]).map((one) => idOf(one, "Action"));
+  return ids.every((id) => id !== undefined) ? ids : undefined;
+}
+
+function idOf(entity: unknown, type: string): string | undefined {
+  const { type: actual, id } = asRecord(entity);
+  return actual === type && typeof id === "string" ? id : undefined;
+}

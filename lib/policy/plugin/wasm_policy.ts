@@ -1,0 +1,208 @@
+import { checkFields, checkInteger } from "../../core/checks.ts";
+import { PolicyLoadError } from "../../core/errors.ts";
+import { canaryFacts, POLICY_ACTIONS, type PolicyFacts, serialisedFacts } from "../facts.ts";
+import { FUEL_EXPORT, meter, type MeterRules } from "../wasm/meter.ts";
+import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "../policy.ts";
+import {
+  checkWasmEngine,
+  wasmEngine,
+  type WasmExports,
+  type WasmGlobal,
+  type WasmMemory,
+  type WasmModule,
+} from "../wasm/wasm_engine.ts";
+
+/** The version of the plug-in interface, which `policy_abi()` returns. */
+export const POLICY_ABI = 1;
+
+/** What a module may come to, in bytes. */
+export const MAX_MODULE_BYTES = 1_048_576;
+
+/** The most memory a module may be given, in pages of 64 KiB: 64 MiB. */
+const MAX_MEMORY_PAGES = 1024;
+
+/**
+ * What a plug-in may consist of and come to. An instance of it is made for each decision before any fuel is taken: with
+ * all of these at their limits that takes 2 to 4 ms. Its functions are compiled when they run first, which takes 0.1 s at
+ * most for all of them together.
+ */
+export const PLUGIN_RULES: MeterRules = {
+  maxMemoryPages: MAX_MEMORY_PAGES,
+  instructionsPerUnit: 32,
+  allowImports: false,
+  extraInstructions: [],
+  limits: {
+    types: 1000,
+    functions: 20_000,
+    functionBytes: 65_536,
+    locals: 50_000,
+    tables: 16,
+    tableEntries: 16_384,
+    globals: 1000,
+    exports: 100,
+    elementSegments: 1000,
+    elements: 16_384,
+    dataSegments: 10_000,
+    compilerVisits: 8_000_000,
+  },
+};
+
+/** How a plug-in is run. */
+export interface WasmOptions {
+  /** For the log. Default: `plug-in`. */
+  readonly name?: string | undefined;
+  /**
+   * Units of fuel for a decision, 1 to 20000000; a unit is 32 instructions at most, or one that reads or writes memory.
+   * Default: 2000000, which take about 30 ms, and 0.3 s where every access misses the processor's caches.
+   */
+  readonly fuel?: number | undefined;
+  /**
+   * What its memory may grow to, in pages of 64 KiB, 1 to 1024. Default: 256, which are 16 MiB. Each decision has its
+   * own, and the runtime takes it back when it collects garbage: with a plug-in that writes to all 16 MiB each time,
+   * Node.js stays below 0.3 GiB, but Deno goes to 1.5 GiB, and to 0.6 GiB with `--v8-flags=--max-old-space-size=128`.
+   */
+  readonly memoryPages?: number | undefined;
+}
+
+/**
+ * Loads a policy from a WebAssembly module of any origin. It imports nothing, so it can only read the facts
+ * and answer. It exports
+ *
+ * - `memory`,
+ * - `policy_abi() -> i32`: 1,
+ * - `policy_alloc(length: i32) -> i32`: where the facts shall go,
+ * - `policy_decide(pointer: i32, length: i32) -> i32`: 1 permits, anything else refuses.
+ *
+ * The facts are {@link PolicyFacts} as JSON in UTF-8, at most 64 KiB. Each decision has an instance of its own,
+ * so nothing is left of the decision before; fuel and memory are capped.
+ *
+ * Not guaranteed: that a module's source does what its author says. Whoever can replace the module decides.
+ *
+ * It may consist of what WebAssembly 2.0 has, without SIMD, without a start function, and without the instructions
+ * whose work depends on a length (`memory.copy`, `memory.fill`, `memory.init`, `table.copy`, `table.fill`,
+ * `table.grow`, `table.init`). Everything newer is refused, with its name and place. Compilers emit some of it unless
+ * told otherwise: `--target wasm32v1-none` for Rust, `-mcpu=mvp` for clang. A function has at most 64 KiB, all tables
+ * together 16,384 entries; `PLUGIN_RULES` in the source has every limit.
+ *
+ * @param bytes The module, at most 1 MiB
+ * @param options The limits
+ * @returns The policy
+ * @throws {PolicyLoadError} When it is no module, not one of this interface, or cannot decide a plain request
+ * @throws {TypeError} When an option is of a wrong type
+ * @throws {RangeError} When a limit is out of range
+ * @example
+ * ```ts
+ * import { decodeBase64 } from "enclave-kms";
+ * import { makeFacts, wasmPolicy } from "enclave-kms/policy";
+ *
+ * // policy_decide() of this one is `i32.const 1`: it permits everything.
+ * const module = decodeBase64(
+ *   "AGFzbQEAAAABEANgAAF/YAF/AX9gAn9/AX8DBAMAAQIFAwEAAgc2BApwb2xpY3lfYWJpAAAMcG9s" +
+ *   "aWN5X2FsbG9jAAENcG9saWN5X2RlY2lkZQACBm1lbW9yeQIAChEDBABBAQsFAEGACAsEAEEBCw==",
+ * );
+ * const policy = wasmPolicy(module, { name: "yes", fuel: 1000 });
+ * const caller = { cid: 3, attributes: {} };
+ * const facts = makeFacts({ action: "GenerateRandom", caller, region: "eu-west-1", time: 0, recentCount: 1 });
+ * policy.decide(facts).reason; // "Permitted by yes"
+ * ```
+ */
+export function wasmPolicy(bytes: Uint8Array, options: WasmOptions = {}): Policy {
+  const { name = "plug-in", ...limits } = checkFields("plug-in options", options, ["name", ...PLUGIN_LIMITS]);
+  const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: DEFAULT_FUEL });
+  const pages = { min: 1, max: MAX_MEMORY_PAGES, default: 256 };
+  const module = compile(bytes, checkInteger("memoryPages", limits.memoryPages, pages));
+  const plugin: Plugin = { module, name, fuel };
+  tryCanaries(plugin);
+  return Object.freeze({ name, decide: (facts: PolicyFacts) => decide(plugin, facts) });
+}
+
+/** The options of plug-ins, but for their name. */
+export const PLUGIN_LIMITS: readonly string[] = ["fuel", "memoryPages"];
+
+interface Plugin {
+  readonly module: WasmModule;
+  readonly name: string;
+  readonly fuel: number;
+}
+
+interface PluginExports extends WasmExports {
+  readonly [FUEL_EXPORT]: WasmGlobal;
+  readonly memory: WasmMemory;
+  policy_abi(): unknown;
+  policy_alloc(length: number): unknown;
+  policy_decide(pointer: number, length: number): unknown;
+}
+
+function compile(bytes: Uint8Array, maxMemoryPages: number): WasmModule {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("The plug-in must be a Uint8Array");
+  checkWasmEngine();
+  if (bytes.length > MAX_MODULE_BYTES) {
+    throw loadError(`it has ${bytes.length} bytes, and may have ${MAX_MODULE_BYTES}`);
+  }
+  // A copy, so that what was validated is what is metered.
+  const copy = new Uint8Array(bytes);
+  const metered = meterPlugin(copy, maxMemoryPages);
+  // The compiler would find most of it, but not what is wrong in what the meter leaves out.
+  if (!wasmEngine.validate(copy)) throw loadError("it is not a valid WebAssembly module");
+  try {
+    return new wasmEngine.Module(metered);
+  } catch (cause) {
+    throw loadError(messageOf(cause), cause);
+  }
+}
+
+/** Before the engine sees it: what is not in the list has cost engines minutes to look at. */
+function meterPlugin(module: Uint8Array, maxMemoryPages: number): Uint8Array<ArrayBuffer> {
+  try {
+    return meter(module, { ...PLUGIN_RULES, maxMemoryPages });
+  } catch (cause) {
+    throw loadError(messageOf(cause), cause);
+  }
+}
+
+function tryCanaries(plugin: Plugin): void {
+  for (const action of POLICY_ACTIONS) {
+    try {
+      run(plugin, canaryFacts(action));
+    } catch (cause) {
+      throw loadError(`it cannot decide a plain ${action}: ${messageOf(cause)}`, cause);
+    }
+  }
+}
+
+function decide(plugin: Plugin, facts: PolicyFacts): PolicyDecision {
+  try {
+    const { answer, fuelUsed } = run(plugin, facts);
+    if (answer !== 1) return denied(`${plugin.name} refused it`, fuelUsed);
+    return { allowed: true, reason: `Permitted by ${plugin.name}`, determining: [plugin.name], fuelUsed };
+  } catch (error) {
+    return denied(`${plugin.name} could not decide: ${messageOf(error)}`);
+  }
+}
+
+function run({ module, fuel }: Plugin, facts: PolicyFacts): { answer: unknown; fuelUsed: number } {
+  const bytes = serialisedFacts(facts);
+  const wasm = new wasmEngine.Instance(module).exports as PluginExports;
+  const left = wasm[FUEL_EXPORT];
+  left.value = fuel;
+  try {
+    if (wasm.policy_abi() !== POLICY_ABI) throw new Error(`policy_abi() is not ${POLICY_ABI}`);
+    const pointer = Number(wasm.policy_alloc(bytes.length)) >>> 0;
+    // Throws when it would not fit, whatever the module answered.
+    new Uint8Array(wasm.memory.buffer, pointer, bytes.length).set(bytes);
+    const answer = wasm.policy_decide(pointer, bytes.length);
+    return { answer, fuelUsed: fuel - left.value };
+  } catch (error) {
+    if (left.value < 0) throw new Error(`it used up its fuel of ${fuel} units`);
+    throw error;
+  }
+}
+
+function loadError(problem: string, cause?: unknown): PolicyLoadError {
+  return new PolicyLoadError(`Cannot load the plug-in: ${problem}`, {
+    hint:
+      "Was it built without imports, for the interface that wasmPolicy() describes, and for WebAssembly's " +
+      "first instructions (Rust: --target wasm32v1-none; clang: -mcpu=mvp)?",
+    cause,
+  });
+}
