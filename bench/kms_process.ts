@@ -14,7 +14,7 @@ import { encodeBase64 } from "../lib/core/encoding.ts";
 import type { TcpEndpoint } from "../lib/core/endpoint.ts";
 import { KmsClient } from "../mod.ts";
 import { type Simulator, startSimulator } from "../sim/mod.ts";
-import { listenForNsm } from "../sim/nsm_server.ts";
+import { listenForNsm } from "../sim/nsm/nsm_server.ts";
 import { Relay } from "./relay.ts";
 import { type Counts, type Reachable, ROUND_TRIPS_MS, type Sample, type Setting } from "./setting.ts";
 

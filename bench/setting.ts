@@ -1,5 +1,5 @@
 import type { TcpEndpoint } from "../lib/core/endpoint.ts";
-import type { SimulatedCredentials } from "../sim/kms_credentials.ts";
+import type { SimulatedCredentials } from "../sim/kms/kms_credentials.ts";
 
 /** The round trips over which everything is measured, in milliseconds. */
 export const ROUND_TRIPS_MS = [0, 5, 20] as const;

@@ -20,29 +20,29 @@
  */
 export type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 export type { TcpEndpoint, UnixEndpoint } from "../lib/core/endpoint.ts";
-export type { EnvelopeShape, EnvelopeVariant } from "./cms_envelope.ts";
+export type { EnvelopeShape, EnvelopeVariant } from "./kms/cms_envelope.ts";
 export type { FaultTimes } from "./fault_queue.ts";
 export { SimulatedClock } from "./clock.ts";
-export { SimulatedKms, type SimulatedKmsOptions } from "./kms.ts";
-export type { SimulatedCredentials } from "./kms_credentials.ts";
-export { type KmsExceptionName, KmsRefusal } from "./kms_errors.ts";
-export { FAULTS, type KmsFault, type KmsFaultKind, type NamedFault } from "./kms_faults.ts";
-export type { CreateGrantOptions, GrantOperation, SimulatedGrant } from "./kms_grants.ts";
-export type { KeyAlgorithm, KeyOrigin, KeySpec, KeyState, KeyUsage } from "./kms_key_specs.ts";
-export type { KmsOutput } from "./kms_key_use.ts";
-export type { CreateKeyOptions, SimulatedKey } from "./kms_keys.ts";
+export { SimulatedKms, type SimulatedKmsOptions } from "./kms/kms.ts";
+export type { SimulatedCredentials } from "./kms/kms_credentials.ts";
+export { type KmsExceptionName, KmsRefusal } from "./kms/kms_errors.ts";
+export { FAULTS, type KmsFault, type KmsFaultKind, type NamedFault } from "./kms/kms_faults.ts";
+export type { CreateGrantOptions, GrantOperation, SimulatedGrant } from "./kms/kms_grants.ts";
+export type { KeyAlgorithm, KeyOrigin, KeySpec, KeyState, KeyUsage } from "./kms/kms_key_specs.ts";
+export type { KmsOutput } from "./kms/kms_key_use.ts";
+export type { CreateKeyOptions, SimulatedKey } from "./kms/kms_keys.ts";
 export {
   ALLOW_ALL_POLICY,
   attestedKeyPolicy,
   type KeyPolicy,
   type KeyPolicyConditions,
   type KeyPolicyStatement,
-} from "./kms_policy.ts";
-export type { ReleaseOptions } from "./kms_release.ts";
-export type { LoggedRequest, Tampering } from "./kms_service.ts";
-export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
-export { type DocumentForm, SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
-export type { AttestationRequest, NsmErrorName } from "./nsm_commands.ts";
+} from "./kms/kms_policy.ts";
+export type { ReleaseOptions } from "./kms/kms_release.ts";
+export type { LoggedRequest, Tampering } from "./kms/kms_service.ts";
+export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm/nsm_faults.ts";
+export { type DocumentForm, SoftwareNsm, type SoftwareNsmOptions } from "./nsm/nsm.ts";
+export type { AttestationRequest, NsmErrorName } from "./nsm/nsm_commands.ts";
 export {
   type SimulatedEncryptRequest,
   Simulator,
@@ -50,5 +50,5 @@ export {
   type SimulatorOptions,
   startSimulator,
 } from "./simulator.ts";
-export { type CertificateKind, type ServerCertificate, TlsAuthority } from "./tls_certificates.ts";
-export type { ListenAddress } from "./tls_server.ts";
+export { type CertificateKind, type ServerCertificate, TlsAuthority } from "./tls/tls_certificates.ts";
+export type { ListenAddress } from "./tls/tls_server.ts";

@@ -4,15 +4,15 @@ import { checkFields } from "../lib/core/checks.ts";
 import { checkEncryptionContext } from "../lib/kms/operations/request_fields.ts";
 import { kmsHostName } from "../lib/aws/region.ts";
 import { SimulatedClock } from "./clock.ts";
-import { SimulatedKms } from "./kms.ts";
-import type { SimulatedCredentials } from "./kms_credentials.ts";
-import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
-import type { KeyAlgorithm } from "./kms_key_specs.ts";
-import type { CreateKeyOptions, SimulatedKey } from "./kms_keys.ts";
-import type { ReleaseOptions } from "./kms_release.ts";
-import { SoftwareNsm, type SoftwareNsmOptions } from "./nsm.ts";
-import { TlsAuthority } from "./tls_certificates.ts";
-import type { ListenAddress } from "./tls_server.ts";
+import { SimulatedKms } from "./kms/kms.ts";
+import type { SimulatedCredentials } from "./kms/kms_credentials.ts";
+import type { CreateGrantOptions, SimulatedGrant } from "./kms/kms_grants.ts";
+import type { KeyAlgorithm } from "./kms/kms_key_specs.ts";
+import type { CreateKeyOptions, SimulatedKey } from "./kms/kms_keys.ts";
+import type { ReleaseOptions } from "./kms/kms_release.ts";
+import { SoftwareNsm, type SoftwareNsmOptions } from "./nsm/nsm.ts";
+import { TlsAuthority } from "./tls/tls_certificates.ts";
+import type { ListenAddress } from "./tls/tls_server.ts";
 
 /** How the simulated enclave is set up; everything has a default. */
 export interface SimulatorOptions extends ReleaseOptions {

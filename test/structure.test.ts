@@ -81,8 +81,8 @@ describe("structure", () => {
         ["lib/kms/kms_client.ts", "sim/mod.ts"],
         ["ffi/layouts.ts", "lib/core/errors.ts"],
         ["server/app.ts", "sim/mod.ts"],
-        ["sim/nsm.ts", "mod.ts"],
-        ["test/sim/nsm.test.ts", "bench/run.ts"],
+        ["sim/nsm/nsm.ts", "mod.ts"],
+        ["test/sim/nsm/nsm.test.ts", "bench/run.ts"],
         ["lib/native/libc.ts", "npm:koffi"],
       ] as const
     ) assert.equal(isAllowed({ from, to }), false, `${from} -> ${to}`);

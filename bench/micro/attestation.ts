@@ -3,7 +3,7 @@ import { type Certificate, parseCertificate } from "../../lib/attestation/certif
 import { decodeAttestationDocument } from "../../lib/attestation/document.ts";
 import { sealTo, SessionKey } from "../../lib/attestation/session_key.ts";
 import { verifyAttestation } from "../../lib/attestation/verify.ts";
-import { SoftwareNsm } from "../../sim/nsm.ts";
+import { SoftwareNsm } from "../../sim/nsm/nsm.ts";
 import { OWN_RUNTIME } from "../runtimes.ts";
 import type { Row } from "../table.ts";
 import { measureTurns, type Turns } from "./turns.ts";

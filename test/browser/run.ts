@@ -18,7 +18,7 @@ import { decodeAttestationDocument } from "../../lib/attestation/document.ts";
 import { sealTo, SessionKey } from "../../lib/attestation/session_key.ts";
 import { verifyAttestation } from "../../lib/attestation/verify.ts";
 import { AttestationError } from "../../lib/core/errors.ts";
-import { SoftwareNsm } from "../../sim/nsm.ts";
+import { SoftwareNsm } from "../../sim/nsm/nsm.ts";
 import { HAS_VECTORS, readVector } from "../lib/attestation/vectors.ts";
 import { openInChromium } from "./chromium.ts";
 import type { BrowserCase, BrowserReport, BrowserTask } from "./protocol.ts";

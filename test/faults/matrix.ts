@@ -6,7 +6,7 @@
  */
 import type { EngineName, TimeoutStage } from "../../mod.ts";
 import type { EnvelopeVariant, KmsFault, NsmFault } from "../../sim/mod.ts";
-import { ENVELOPE_VARIANTS } from "../../sim/cms_envelope.ts";
+import { ENVELOPE_VARIANTS } from "../../sim/kms/cms_envelope.ts";
 import type { Failure, Outcome } from "./outcome.ts";
 
 /** One fault. */

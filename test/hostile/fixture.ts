@@ -17,7 +17,7 @@ import {
   type Name,
   pem,
   privateKeyPem,
-} from "../../sim/certificates.ts";
+} from "../../sim/tls/certificates.ts";
 import type { ServerCertificate, Simulator } from "../../sim/mod.ts";
 import { type Enclave, type EngineCase, startEnclave } from "../support/engines.ts";
 import { Relay } from "../support/relay.ts";

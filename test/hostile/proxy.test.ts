@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { extension, type Identity, issueCertificate, pem } from "../../sim/certificates.ts";
+import { extension, type Identity, issueCertificate, pem } from "../../sim/tls/certificates.ts";
 import { type ServerCertificate, type Simulator, startSimulator } from "../../sim/mod.ts";
-import { element, oid, sequence } from "../../sim/der.ts";
+import { element, oid, sequence } from "../../sim/tls/der.ts";
 import { type EngineCase, WIRE_CASES } from "../support/engines.ts";
 import { shareKeyOfDouble } from "../support/sdk_double.ts";
 import {

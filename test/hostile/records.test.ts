@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
-import { pem } from "../../sim/certificates.ts";
+import { pem } from "../../sim/tls/certificates.ts";
 import { type EngineCase, WIRE_CASES } from "../support/engines.ts";
 import {
   corruptRecord,

@@ -8,7 +8,7 @@ import { NsmClient } from "../../lib/nsm/nsm_client.ts";
 import type { RandomSource } from "../../lib/nsm/seed_kernel_entropy.ts";
 import { seedEntropy } from "../../server/entropy.ts";
 import { createLogger } from "../../server/log.ts";
-import { SoftwareNsm } from "../../sim/nsm.ts";
+import { SoftwareNsm } from "../../sim/nsm/nsm.ts";
 import { isSysAdmin } from "../support/capabilities.ts";
 
 const onLinux = process.platform === "linux";

@@ -14,9 +14,9 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { AwsV4Signer } from "aws4fetch";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { sealEnvelope } from "../../sim/cms_envelope.ts";
+import { sealEnvelope } from "../../sim/kms/cms_envelope.ts";
 import { compileInstrument, supervise, SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
-import { TlsAuthority } from "../../sim/tls_certificates.ts";
+import { TlsAuthority } from "../../sim/tls/tls_certificates.ts";
 
 const MASK = 0xa5;
 const HOST_NAME = "kms.us-east-1.amazonaws.com";

@@ -6,7 +6,7 @@ import { describe, test } from "#test";
 import { encodeBase64 } from "../../lib/core/encoding.ts";
 import { DisposedError } from "../../lib/core/errors.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
-import { call } from "./caller.ts";
+import { call } from "./kms/caller.ts";
 
 async function decrypts(enclave: Simulator): Promise<boolean> {
   const { keyId } = await enclave.createKey();

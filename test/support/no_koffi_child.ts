@@ -13,7 +13,7 @@ import {
   verifyAttestation,
 } from "../../mod.ts";
 import { ANY_CID, ANY_VSOCK_PORT, listen } from "../../lib/transport/listen.ts";
-import { SoftwareNsm } from "../../sim/nsm.ts";
+import { SoftwareNsm } from "../../sim/nsm/nsm.ts";
 
 /** Nothing connects to it: every attempt ends before. */
 const options: KmsClientOptions = {

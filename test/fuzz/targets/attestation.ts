@@ -12,7 +12,7 @@ import { NsmAnswer, type NsmOperation } from "../../../lib/nsm/nsm_answer.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
 import { encodeHex } from "../../../lib/core/encoding.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";
-import { oid, sequence, set, utf8String } from "../../../sim/der.ts";
+import { oid, sequence, set, utf8String } from "../../../sim/tls/der.ts";
 import { SoftwareNsm } from "../../../sim/mod.ts";
 import { isSampled } from "../sampling.ts";
 import { expectShortestLengths } from "./ber.ts";

@@ -2,7 +2,7 @@ import { fromBER } from "asn1js";
 import { generateKeyPairSync } from "node:crypto";
 import { type Envelope, MAX_ENVELOPE_BYTES, readEnvelope } from "../../../lib/kms/recipient/cms_envelope.ts";
 import { ProtocolError } from "../../../lib/core/errors.ts";
-import { sealEnvelope } from "../../../sim/cms_envelope.ts";
+import { sealEnvelope } from "../../../sim/kms/cms_envelope.ts";
 import { readWithPkijs } from "../../lib/kms/recipient/envelopes.ts";
 import { isSampled } from "../sampling.ts";
 import { expectShortestLengths } from "./ber.ts";

@@ -4,7 +4,7 @@ import { describe, test } from "#test";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "../../../lib/attestation/verify.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";
-import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 import { DOCUMENT_VECTORS, HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
 
 const SLOW = process.env["SLOW"] === "1";

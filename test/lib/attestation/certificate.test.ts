@@ -6,9 +6,9 @@ import {
   extension,
   type Identity,
   issueCertificate,
-} from "../../../sim/certificates.ts";
-import { NULL, oid, sequence } from "../../../sim/der.ts";
-import { makeDocument } from "../../../sim/nsm_document.ts";
+} from "../../../sim/tls/certificates.ts";
+import { NULL, oid, sequence } from "../../../sim/tls/der.ts";
+import { makeDocument } from "../../../sim/nsm/nsm_document.ts";
 import { assertFails } from "./assert_fails.ts";
 
 const HOUR_MS = 3_600_000;

@@ -6,8 +6,8 @@ import { parseCertificate } from "../../../lib/attestation/certificate.ts";
 import { DerReader, TAG } from "../../../lib/attestation/der.ts";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";
-import { element, integer, octetString, sequence, time } from "../../../sim/der.ts";
-import { issueCertificate } from "../../../sim/certificates.ts";
+import { element, integer, octetString, sequence, time } from "../../../sim/tls/der.ts";
+import { issueCertificate } from "../../../sim/tls/certificates.ts";
 import { DOCUMENT_VECTORS, HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
 
 function reader(...bytes: number[]): DerReader {

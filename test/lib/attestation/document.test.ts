@@ -5,7 +5,7 @@ import { describe, test } from "#test";
 import { decodeAttestationDocument, MAX_DOCUMENT_LENGTH } from "../../../lib/attestation/document.ts";
 import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
 import { type AttestationCheck, AttestationError } from "../../../lib/core/errors.ts";
-import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 import { HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
 
 type Fields = Record<string, unknown>;

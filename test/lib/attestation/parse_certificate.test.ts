@@ -3,8 +3,8 @@ import { beforeAll, describe, test } from "#test";
 import { parseCertificate } from "../../../lib/attestation/certificate.ts";
 import { TAG } from "../../../lib/attestation/der.ts";
 import { decodeHex } from "../../../lib/core/encoding.ts";
-import { extension, issueCertificate } from "../../../sim/certificates.ts";
-import { NULL, octetString } from "../../../sim/der.ts";
+import { extension, issueCertificate } from "../../../sim/tls/certificates.ts";
+import { NULL, octetString } from "../../../sim/tls/der.ts";
 
 /** An element of DER: what is constructed has a list of them, everything else bytes. */
 interface Node {

@@ -15,7 +15,7 @@ import {
 } from "../../../lib/attestation/session_key.ts";
 import { DisposedError, ProtocolError } from "../../../lib/core/errors.ts";
 import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
-import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 import { assertFails } from "./assert_fails.ts";
 
 const SECRET = new TextEncoder().encode("attack at dawn");

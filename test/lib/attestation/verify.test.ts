@@ -11,7 +11,7 @@ import {
   type VerifyAttestationOptions,
 } from "../../../lib/attestation/verify.ts";
 import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
-import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 import { assertFails } from "./assert_fails.ts";
 import { HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts";
 

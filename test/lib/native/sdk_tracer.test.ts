@@ -13,7 +13,7 @@ import { SdkClientConfiguration, SdkSocketEndpoint } from "../../../lib/native/s
 import { SdkKeyPair } from "../../../lib/native/sdk_key_pair.ts";
 import { loadSdk, SdkLibrary } from "../../../lib/native/sdk_library.ts";
 import { SdkString } from "../../../lib/native/sdk_string.ts";
-import { sealEnvelope } from "../../../sim/cms_envelope.ts";
+import { sealEnvelope } from "../../../sim/kms/cms_envelope.ts";
 import { SUPERVISED_VARIABLE } from "../../../sim/instruments.ts";
 import { type Enclave, startEnclave } from "../../support/engines.ts";
 import { doublePath } from "../../support/sdk_double.ts";

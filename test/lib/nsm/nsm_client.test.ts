@@ -9,7 +9,7 @@ import type { NsmTransport } from "../../../lib/nsm/nsm_transport.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
 import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
 import { AttestationError, DisposedError } from "../../../lib/core/errors.ts";
-import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 
 class FakeNsm implements NsmTransport {
   readonly requests: string[] = [];

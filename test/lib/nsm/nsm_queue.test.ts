@@ -9,7 +9,7 @@ import {
   nsmQueueOf,
 } from "../../../lib/nsm/nsm_queue.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";
-import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 
 /** Questions that are answered when the test wants. */
 class Questions {

@@ -15,7 +15,7 @@ import {
   SystemCallError,
   TimeoutError,
 } from "../../../mod.ts";
-import { SoftwareNsm } from "../../../sim/nsm.ts";
+import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 import { isSysAdmin, WITHOUT_SYS_ADMIN } from "../../support/capabilities.ts";
 
 const CHILD = fileURLToPath(new URL("../../support/seed_kernel_child.ts", import.meta.url));

@@ -7,7 +7,7 @@ import type { Endpoint } from "../../../../lib/core/endpoint.ts";
 import { KmsConnection, type KmsConnectionOptions } from "../../../../lib/kms/https/kms_connection.ts";
 import { withRetries } from "../../../../lib/kms/https/retry.ts";
 import { openTransport } from "../../../../lib/transport/open_transport.ts";
-import { type CertificateKind, TlsAuthority } from "../../../../sim/tls_certificates.ts";
+import { type CertificateKind, TlsAuthority } from "../../../../sim/tls/tls_certificates.ts";
 
 export const HOST = "kms.eu-central-1.amazonaws.com";
 export const authority = await TlsAuthority.create(HOST);

@@ -1,0 +1,278 @@
+import { checkFields } from "../../lib/core/checks.ts";
+import { SimulatedClock } from "../clock.ts";
+import { checkFault, type FaultTimes } from "../fault_queue.ts";
+import type { SimulatedCredentials } from "./kms_credentials.ts";
+import { FAULTS, faultScope, type KmsFault } from "./kms_faults.ts";
+import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
+import { KmsInput } from "./kms_input.ts";
+import type { KmsOutput } from "./kms_key_use.ts";
+import type { CreateKeyOptions, SimulatedKey } from "./kms_keys.ts";
+import type { KeyPolicy } from "./kms_policy.ts";
+import { checkPolicy } from "./kms_policy_check.ts";
+import type { ReleaseOptions } from "./kms_release.ts";
+import { KmsService, type LoggedRequest, type Tampering } from "./kms_service.ts";
+import type { ServerCertificate, TlsAuthority } from "../tls/tls_certificates.ts";
+import { type ListenAddress, TlsServer } from "../tls/tls_server.ts";
+
+/** How the simulated KMS is set up. */
+export interface SimulatedKmsOptions extends ReleaseOptions {
+  /** Such as `us-east-1`. */
+  readonly region: string;
+  /** Whose TLS certificates it shows. */
+  readonly tls: TlsAuthority;
+  /** The root certificate that attestation documents have to descend from, DER. */
+  readonly attestationRoot: Uint8Array;
+  /** The clock, milliseconds since 1970, or one that can be moved. Default: `Date.now`. */
+  readonly now?: (() => number) | SimulatedClock | undefined;
+}
+
+const OPTIONS = [
+  ...["region", "tls", "attestationRoot", "now", "envelopeShape", "plaintextBesideEnvelope"],
+];
+
+/**
+ * KMS over TLS: verifies signatures and attestation documents, knows every operation that an enclave can attest
+ * and Encrypt, and fails on demand.
+ *
+ * @example
+ * ```ts
+ * import { kmsDecrypt } from "enclave-kms";
+ * import { startSimulator } from "enclave-kms/sim";
+ *
+ * await using enclave = await startSimulator();
+ * const { keyId } = await enclave.createKey();
+ * const ciphertext = await enclave.encrypt({ keyId, plaintext: "hello" });
+ * await enclave.kms.injectFault({ kind: "throttled" }, { times: 2 });
+ *
+ * using plaintext = await kmsDecrypt({ ...enclave.clientOptions, ciphertext });
+ * plaintext.length; // 5
+ * enclave.kms.requests.length; // 3
+ * ```
+ */
+export class SimulatedKms implements AsyncDisposable {
+  /** The region. */
+  readonly region: string;
+  readonly #service: KmsService;
+  readonly #tls: TlsAuthority;
+  readonly #addresses: ListenAddress[] = [];
+  #servers: TlsServer[] = [];
+  #pastConnections = 0;
+
+  /**
+   * Sets KMS up; it listens nowhere yet.
+   *
+   * @param options Region, certificates, clock and the form of answers
+   */
+  constructor(options: SimulatedKmsOptions) {
+    const { region, tls, now, ...others } = checkFields("options of SimulatedKms", options, OPTIONS);
+    this.region = region;
+    this.#tls = tls;
+    const clock = now instanceof SimulatedClock ? now : new SimulatedClock(now);
+    this.#service = new KmsService({ ...others, region, clock });
+  }
+
+  /** The last requests that were read whole, in order; the oldest go once there are 1000. */
+  get requests(): readonly LoggedRequest[] {
+    return this.#service.requests;
+  }
+
+  /** How many requests have been read whole. */
+  get requestCount(): number {
+    return this.#service.requestCount;
+  }
+
+  /** How many connections it has accepted. */
+  get connectionCount(): number {
+    return this.#servers.reduce(
+      (total, { connectionCount }) => total + connectionCount,
+      this.#pastConnections,
+    );
+  }
+
+  /**
+   * Listens, at this address as well.
+   *
+   * @param address Where to; TCP port 0 takes a free one
+   * @returns Where it listens
+   */
+  async listen(address: ListenAddress): Promise<ListenAddress> {
+    const bound = await this.#open(address);
+    this.#addresses.push(bound);
+    return bound;
+  }
+
+  /**
+   * Makes a key.
+   *
+   * @param options Kind, alias, policy and state
+   */
+  createKey(options: CreateKeyOptions = {}): Promise<SimulatedKey> {
+    return this.#service.keys.create(options);
+  }
+
+  /**
+   * Permits something beside a key's policy, and regardless of what it says of attestation; only a statement that
+   * denies wins over a grant.
+   *
+   * @param options What to permit on which key, to whom, and under which encryption context
+   * @returns The grant's id and token
+   * @throws {TypeError} When KMS has no such grant
+   * @throws {KmsRefusal} `NotFoundException` when there is no such key
+   */
+  createGrant(options: CreateGrantOptions): SimulatedGrant {
+    return this.#service.grants.create(this.#service.keys.find(options.keyId), options);
+  }
+
+  /**
+   * Ends a grant at once; its token is invalid from then on.
+   *
+   * @param grant Which
+   */
+  revokeGrant(grant: Pick<SimulatedGrant, "grantId">): void {
+    this.#service.grants.revoke(grant);
+  }
+
+  /**
+   * What its callers may do where no key is involved, which is GenerateRandom, and where a key's policy leaves it to
+   * the account by naming that as the principal. Default: everything.
+   */
+  get identityPolicy(): KeyPolicy {
+    return this.#service.identityPolicy;
+  }
+
+  set identityPolicy(policy: KeyPolicy) {
+    this.#service.identityPolicy = checkPolicy(policy);
+  }
+
+  /**
+   * How far its clock is ahead of this process's, in milliseconds; negative when it is behind. It goes into the
+   * `date` header of every answer, and signatures and attestation documents are judged by it. A Nitro Secure
+   * Module of the same simulator follows: its clock is the host's, and only an enclave's own clock drifts. When
+   * credentials expire is not moved along.
+   *
+   * @throws {RangeError} When it is set to something that is not a finite number
+   * @example
+   * ```ts
+   * import { startSimulator } from "enclave-kms/sim";
+   *
+   * await using enclave = await startSimulator();
+   * enclave.kms.clockOffsetMs = 10 * 60_000;
+   * // … what is signed by this process's clock is now refused: `Signature expired: …`
+   * ```
+   */
+  get clockOffsetMs(): number {
+    return this.#service.clock.offsetMs;
+  }
+
+  set clockOffsetMs(offsetMs: number) {
+    if (!Number.isFinite(offsetMs)) throw new RangeError("clockOffsetMs has to be a finite number");
+    this.#service.clock.offsetMs = offsetMs;
+  }
+
+  /**
+   * Hands out credentials that this KMS accepts.
+   *
+   * @param options How long they live, in milliseconds. Default: an hour
+   */
+  issueCredentials(options: { readonly lifetimeMs?: number } = {}): SimulatedCredentials {
+    return this.#service.credentials.issue(options.lifetimeMs);
+  }
+
+  /**
+   * Lets credentials expire at once.
+   *
+   * @param credentials Which
+   */
+  expireCredentials(credentials: Pick<SimulatedCredentials, "accessKeyId">): void {
+    this.#service.credentials.expire(credentials);
+  }
+
+  /**
+   * Forgets credentials: from now on they are refused as never issued, with `UnrecognizedClientException`.
+   *
+   * @param credentials Which
+   */
+  revokeCredentials(credentials: Pick<SimulatedCredentials, "accessKeyId">): void {
+    this.#service.credentials.revoke(credentials);
+  }
+
+  /**
+   * Runs an operation without the network and without a signature.
+   *
+   * @param operation Such as `Encrypt`
+   * @param members Of the request, as KMS's JSON has them
+   * @returns The members of the answer
+   * @throws {KmsRefusal} When KMS would refuse
+   */
+  call(operation: string, members: Readonly<Record<string, unknown>>): Promise<KmsOutput> {
+    return this.#service.run(operation, new KmsInput(members));
+  }
+
+  /**
+   * Makes KMS misbehave. Of several faults the last injected strikes first.
+   *
+   * @param fault What to do
+   * @param options For how many requests (or connections). Default: until {@link clearFaults}
+   * @throws {TypeError} When the fault has no kind of {@link FAULTS}, or not that kind's fields
+   * @throws {RangeError} When `times` is not a whole number above 0
+   */
+  async injectFault(fault: KmsFault, options: FaultTimes = {}): Promise<void> {
+    const checked = checkFault(fault, FAULTS, { name: "FAULTS", optional: ["afterMs"] });
+    if (faultScope(checked) === "listener") return await this.#closeServers();
+    this.#service.faults.add(checked, options);
+  }
+
+  /**
+   * Changes the members of answers that are no refusals, of whatever operation, for faults of one's own.
+   *
+   * @param change Gets the members and the operation, returns the members to send
+   * @param options For how many answers. Default: until {@link clearFaults}
+   * @throws {RangeError} When `times` is not a whole number above 0
+   * @example
+   * ```ts
+   * import { startSimulator } from "enclave-kms/sim";
+   *
+   * await using enclave = await startSimulator();
+   * enclave.kms.tamper(({ PublicKey: _, ...members }) => members, { times: 1 });
+   * ```
+   */
+  tamper(change: Tampering, options: FaultTimes = {}): void {
+    this.#service.tamperings.add(change, options);
+  }
+
+  /** Ends all faults and changes; listens again where it had stopped. */
+  async clearFaults(): Promise<void> {
+    this.#service.faults.clear();
+    this.#service.tamperings.clear();
+    if (this.#servers.length === 0) await Promise.all(this.#addresses.map((address) => this.#open(address)));
+  }
+
+  /** Stops listening and breaks all connections. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#addresses.length = 0;
+    await this.#closeServers();
+  }
+
+  async #open(address: ListenAddress): Promise<ListenAddress> {
+    const server = new TlsServer({
+      certificate: () => this.#certificate(),
+      answer: (request) => this.#service.answer(request),
+    });
+    const bound = await server.listen(address);
+    this.#servers.push(server);
+    return bound;
+  }
+
+  async #closeServers(): Promise<void> {
+    this.#pastConnections = this.connectionCount;
+    const servers = this.#servers;
+    this.#servers = [];
+    await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+  }
+
+  async #certificate(): Promise<ServerCertificate | "silence"> {
+    const fault = this.#service.faults.take((candidate) => faultScope(candidate) === "connection");
+    if (fault?.kind === "tlsSilence") return "silence";
+    return await this.#tls.certificate(fault?.kind === "certificate" ? fault.certificate : "valid");
+  }
+}

@@ -1,0 +1,160 @@
+import { decodeBase64 } from "../../lib/core/encoding.ts";
+import { KmsRefusal } from "./kms_errors.ts";
+import { KEY_ALGORITHMS, type KeyAlgorithm } from "./kms_key_specs.ts";
+
+/** The JSON object of a request, read member by member, each with KMS's own errors. */
+export class KmsInput {
+  readonly #members: Readonly<Record<string, unknown>>;
+
+  /** @param members The parsed JSON */
+  constructor(members: Readonly<Record<string, unknown>>) {
+    this.#members = members;
+  }
+
+  /**
+   * @param body The request's body
+   * @throws {KmsRefusal} `SerializationException` when it is not a JSON object
+   */
+  static parse(body: Uint8Array): KmsInput {
+    try {
+      const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+      if (isRecord(value)) return new KmsInput(value);
+    } catch {
+      // refused below
+    }
+    throw new KmsRefusal("SerializationException", null);
+  }
+
+  /** The same without a member that the operation does not know: KMS passes over those. */
+  without(name: string): KmsInput {
+    const { [name]: _, ...others } = this.#members;
+    return new KmsInput(others);
+  }
+
+  /** A member that may be absent. */
+  text(name: string): string | undefined {
+    const value = this.#members[name] ?? undefined;
+    if (value === undefined || typeof value === "string") return value;
+    throw new KmsRefusal("SerializationException", `${name} is not a string`);
+  }
+
+  /** A member that has to be there. */
+  requiredText(name: string): string {
+    const value = this.text(name);
+    if (value === undefined) throw invalid("null", name, "Member must not be null");
+    return value;
+  }
+
+  /** Base64 of 1 to `maxLength` bytes. */
+  bytes(name: string, maxLength: number): Uint8Array<ArrayBuffer> {
+    const bytes = this.#decode(name, this.requiredText(name));
+    if (bytes.length === 0) throw invalid("", name, "Member must have length greater than or equal to 1");
+    if (bytes.length > maxLength) {
+      throw invalid("", name, `Member must have length less than or equal to ${maxLength}`);
+    }
+    return bytes;
+  }
+
+  /** A map of strings; empty when absent. */
+  textMap(name: string): Readonly<Record<string, string>> {
+    const value = this.#members[name] ?? {};
+    if (isRecord(value) && Object.values(value).every((entry) => typeof entry === "string")) {
+      return value as Record<string, string>;
+    }
+    throw new KmsRefusal("SerializationException", `${name} is not a map of strings`);
+  }
+
+  /** A structure that may be absent. */
+  structure(name: string): KmsInput | undefined {
+    const value = this.#members[name] ?? undefined;
+    if (value === undefined) return undefined;
+    if (isRecord(value)) return new KmsInput(value);
+    throw new KmsRefusal("SerializationException", `${name} is not a structure`);
+  }
+
+  /** EncryptionAlgorithm; `SYMMETRIC_DEFAULT` when absent. */
+  algorithm(): KeyAlgorithm {
+    return this.choice("EncryptionAlgorithm", KEY_ALGORITHMS) ?? "SYMMETRIC_DEFAULT";
+  }
+
+  /** One of some texts; may be absent. */
+  choice<Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    const choice = choices.find((known) => known === value);
+    if (choice !== undefined) return choice;
+    throw invalid(value, name, `Member must satisfy enum value set: [${choices.join(", ")}]`);
+  }
+
+  /** One of some texts; has to be there. */
+  requiredChoice<Choice extends string>(name: string, choices: readonly Choice[]): Choice {
+    const choice = this.choice(name, choices);
+    if (choice === undefined) throw invalid("null", name, "Member must not be null");
+    return choice;
+  }
+
+  /** A whole number from `min` to `max`; may be absent. */
+  integer(name: string, min: number, max: number): number | undefined {
+    const value = this.#members[name] ?? undefined;
+    if (value === undefined) return undefined;
+    if (typeof value !== "number" || !Number.isInteger(value)) {
+      throw new KmsRefusal("SerializationException", `${name} is not an integer`);
+    }
+    const constraint = value < min ? `greater than or equal to ${min}` : `less than or equal to ${max}`;
+    if (value < min || value > max) {
+      throw invalid(String(value), name, `Member must have value ${constraint}`);
+    }
+    return value;
+  }
+
+  /** True or false; false when absent. */
+  flag(name: string): boolean {
+    const value = this.#members[name] ?? false;
+    if (typeof value === "boolean") return value;
+    throw new KmsRefusal("SerializationException", `${name} is not a boolean`);
+  }
+
+  /** At most `maxCount` texts of 1 to `maxLength` characters; empty when absent. */
+  texts(name: string, maxCount: number, maxLength: number): readonly string[] {
+    const value: unknown = this.#members[name] ?? [];
+    if (!Array.isArray(value) || !value.every((entry) => typeof entry === "string")) {
+      throw new KmsRefusal("SerializationException", `${name} is not a list of strings`);
+    }
+    if (value.length > maxCount) {
+      throw invalid("", name, `Member must have length less than or equal to ${maxCount}`);
+    }
+    if (value.some(({ length }) => length < 1 || length > maxLength)) {
+      const [least, most] = [1, maxLength].map((n) =>
+        `length ${n === 1 ? "greater" : "less"} than or equal to ${n}`
+      );
+      throw invalid(
+        "",
+        name,
+        `Member must satisfy constraint: [Member must have ${most}, Member must have ${least}]`,
+      );
+    }
+    return value;
+  }
+
+  #decode(name: string, text: string): Uint8Array<ArrayBuffer> {
+    try {
+      return decodeBase64(text);
+    } catch {
+      throw new KmsRefusal("SerializationException", `${name} is not base64`);
+    }
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Of a value that was long, secret or missing, KMS says nothing: `""` or `"null"`. */
+function invalid(value: string, name: string, constraint: string): KmsRefusal {
+  const member = name.charAt(0).toLowerCase() + name.slice(1);
+  const shown = value === "null" || value === "" ? "" : ` '${value}'`;
+  return new KmsRefusal(
+    "ValidationException",
+    `1 validation error detected: Value${shown} at '${member}' failed to satisfy constraint: ${constraint}`,
+  );
+}

@@ -1,0 +1,84 @@
+import { generateKeyPair, type KeyObject } from "node:crypto";
+import process from "node:process";
+import { promisify } from "node:util";
+import type { DataKeyPairSpec } from "../../lib/kms/data_key.ts";
+import { KmsRefusal } from "./kms_errors.ts";
+
+/** The kinds of key pairs that the simulator makes. KMS has SM2 as well, in the regions of China. */
+export type KeyPairSpec = Exclude<DataKeyPairSpec, "SM2">;
+
+/**
+ * Both halves of a key pair.
+ *
+ * @internal
+ */
+export interface KeyPair {
+  /** The public half. */
+  readonly publicKey: KeyObject;
+  /** The private half. */
+  readonly privateKey: KeyObject;
+}
+
+/** How a kind of key pair is made. */
+type Recipe =
+  | { readonly type: "rsa"; readonly modulusLength: number }
+  | { readonly type: "ec"; readonly namedCurve: string }
+  | { readonly type: "ed25519" };
+
+const RECIPES: Readonly<Record<KeyPairSpec, Recipe>> = {
+  RSA_2048: { type: "rsa", modulusLength: 2048 },
+  RSA_3072: { type: "rsa", modulusLength: 3072 },
+  RSA_4096: { type: "rsa", modulusLength: 4096 },
+  ECC_NIST_P256: { type: "ec", namedCurve: "prime256v1" },
+  ECC_NIST_P384: { type: "ec", namedCurve: "secp384r1" },
+  ECC_NIST_P521: { type: "ec", namedCurve: "secp521r1" },
+  ECC_SECG_P256K1: { type: "ec", namedCurve: "secp256k1" },
+  ECC_NIST_EDWARDS25519: { type: "ed25519" },
+};
+
+/** The kinds of key pairs, as a list. */
+export const KEY_PAIR_SPECS: readonly KeyPairSpec[] = Object.keys(RECIPES) as KeyPairSpec[];
+
+/**
+ * Makes a key pair. RSA takes from 0.1 s to some seconds, by size and luck.
+ *
+ * @param spec Of which kind
+ * @param make What makes it; for tests
+ * @throws {KmsRefusal} `UnsupportedOperationException`, naming the runtime, when its crypto library cannot: some
+ *   builds leave curves out
+ */
+export async function makeKeyPair(
+  spec: KeyPairSpec,
+  make: (recipe: Recipe) => Promise<KeyPair> = generate,
+): Promise<KeyPair> {
+  try {
+    return await make(RECIPES[spec]);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new KmsRefusal(
+      "UnsupportedOperationException",
+      `The simulator cannot make ${spec} on ${runtimeName()}: ${reason}`,
+    );
+  }
+}
+
+/** The public half as KMS sends it: SPKI DER. */
+export function publicKeyDer({ publicKey }: Pick<KeyPair, "publicKey">): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(publicKey.export({ type: "spki", format: "der" }));
+}
+
+/** The private half as KMS sends it: PKCS #8 DER. */
+export function privateKeyDer({ privateKey }: Pick<KeyPair, "privateKey">): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(privateKey.export({ type: "pkcs8", format: "der" }));
+}
+
+function generate(recipe: Recipe): Promise<KeyPair> {
+  const make = promisify(generateKeyPair);
+  if (recipe.type === "rsa") return make("rsa", recipe);
+  return recipe.type === "ec" ? make("ec", recipe) : make("ed25519");
+}
+
+function runtimeName(): string {
+  const { deno, node } = process.versions as Readonly<Record<string, string | undefined>>;
+  return deno === undefined ? `Node ${node}` : `Deno ${deno}`;
+}

@@ -1,0 +1,223 @@
+import { Buffer } from "node:buffer";
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPublicKey,
+  diffieHellman,
+  privateDecrypt,
+  publicEncrypt,
+  randomBytes,
+  randomUUID,
+} from "node:crypto";
+import { encodeHex } from "../../lib/core/encoding.ts";
+import { KmsRefusal } from "./kms_errors.ts";
+import { type KeyPair, makeKeyPair, publicKeyDer } from "./kms_key_pairs.ts";
+import {
+  checkUsage,
+  type KeyAlgorithm,
+  type KeyOrigin,
+  type KeySpec,
+  type KeyState,
+  type KeyUsage,
+  usualUsage,
+} from "./kms_key_specs.ts";
+import { ALLOW_ALL_POLICY, type KeyPolicy } from "./kms_policy.ts";
+import { checkPolicy } from "./kms_policy_check.ts";
+
+/** What kind of key to make. */
+export interface CreateKeyOptions {
+  /** Default: `SYMMETRIC_DEFAULT`. RSA keys take up to some seconds to make. */
+  readonly spec?: KeySpec | undefined;
+  /** Default: `ENCRYPT_DECRYPT`; on elliptic curves `KEY_AGREEMENT`. */
+  readonly usage?: KeyUsage | undefined;
+  /** Who is said to have made the material. Default: `AWS_KMS`. */
+  readonly origin?: KeyOrigin | undefined;
+  /** A second name: `alias/…`. */
+  readonly alias?: string | undefined;
+  /** Who may use it. Default: everyone. */
+  readonly policy?: KeyPolicy | undefined;
+  /** Default: `Enabled`. */
+  readonly state?: KeyState | undefined;
+}
+
+/** A key of the simulated KMS. */
+export class SimulatedKey {
+  /** The key's id, a UUID. */
+  readonly keyId: string;
+  /** The key's ARN. */
+  readonly arn: string;
+  /** Its second name, if it has one. */
+  readonly alias: string | undefined;
+  /** What it is made of. */
+  readonly spec: KeySpec;
+  /** What it is for. */
+  readonly usage: KeyUsage;
+  /** Who made its material. */
+  readonly origin: KeyOrigin;
+  /** Whether it can be used; may be changed at any time. */
+  state: KeyState;
+  readonly #material: KeyMaterial;
+  readonly #materialId = encodeHex(randomBytes(32));
+  #policy: KeyPolicy;
+
+  /** @internal */
+  constructor(arnPrefix: string, material: KeyMaterial, options: CreateKeyOptions) {
+    this.keyId = randomUUID();
+    this.arn = `${arnPrefix}:key/${this.keyId}`;
+    this.alias = options.alias;
+    this.spec = options.spec ?? "SYMMETRIC_DEFAULT";
+    this.usage = options.usage ?? usualUsage(this.spec);
+    this.origin = options.origin ?? "AWS_KMS";
+    this.state = options.state ?? "Enabled";
+    this.#material = material;
+    this.#policy = checkPolicy(options.policy ?? ALLOW_ALL_POLICY);
+  }
+
+  /** Who may use it; may be replaced at any time. */
+  get policy(): KeyPolicy {
+    return this.#policy;
+  }
+
+  set policy(policy: KeyPolicy) {
+    this.#policy = checkPolicy(policy);
+  }
+
+  /** The public half, SPKI DER, as GetPublicKey returns it; undefined when the key is symmetric. */
+  get publicKey(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#material.type === "aes" ? undefined : publicKeyDer(this.#material);
+  }
+
+  /** What KMS calls its material: 64 hex digits; undefined when the key is asymmetric. */
+  get materialId(): string | undefined {
+    return this.#material.type === "aes" ? this.#materialId : undefined;
+  }
+
+  /** Throws what KMS throws when a key in this state is used. */
+  requireEnabled(): void {
+    if (this.state === "Enabled") return;
+    if (this.state === "Disabled") throw new KmsRefusal("DisabledException", `${this.arn} is disabled.`);
+    const words = {
+      PendingDeletion: "pending deletion",
+      PendingImport: "pending import",
+      Unavailable: "unavailable",
+    };
+    throw new KmsRefusal("KMSInvalidStateException", `${this.arn} is ${words[this.state]}.`);
+  }
+
+  /** Throws what KMS throws when a key is used for what it is not for. */
+  requireUsage(usage: KeyUsage, operation: string): void {
+    if (this.usage === usage) return;
+    const message = `${this.arn} key usage is ${this.usage} which is not valid for ${operation}.`;
+    throw new KmsRefusal("InvalidKeyUsageException", message);
+  }
+
+  /** Throws what KMS throws when a key of another kind is meant. */
+  requireAlgorithm(algorithm: KeyAlgorithm): void {
+    if ((algorithm === "SYMMETRIC_DEFAULT") === (this.spec === "SYMMETRIC_DEFAULT")) return;
+    const message = `Algorithm ${algorithm} is incompatible with key spec ${this.spec}.`;
+    throw new KmsRefusal("InvalidKeyUsageException", message);
+  }
+
+  /** Encrypts; the associated data is that of the encryption context. */
+  encrypt(plaintext: Uint8Array, algorithm: KeyAlgorithm, associatedData: Uint8Array): Uint8Array {
+    const material = this.#material;
+    if (material.type === "pair") {
+      return publicEncrypt({ key: material.publicKey, ...oaep(algorithm) }, plaintext);
+    }
+    const header = this.#header();
+    const iv = randomBytes(IV_LENGTH);
+    const cipher = createCipheriv("aes-256-gcm", material.key, iv).setAAD(
+      Buffer.concat([header, associatedData]),
+    );
+    return Buffer.concat([header, iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  }
+
+  /** Decrypts, or throws `InvalidCiphertextException`. */
+  decrypt(ciphertext: Uint8Array, algorithm: KeyAlgorithm, associatedData: Uint8Array): Uint8Array {
+    const material = this.#material;
+    try {
+      if (material.type === "pair") {
+        return privateDecrypt({ key: material.privateKey, ...oaep(algorithm) }, ciphertext);
+      }
+      return this.#openSymmetric(material.key, ciphertext, associatedData);
+    } catch {
+      throw new KmsRefusal("InvalidCiphertextException");
+    }
+  }
+
+  /**
+   * The raw shared secret with another key on the same curve, by ECDH.
+   *
+   * @param peer The other public key, SPKI DER
+   * @throws {KmsRefusal} `ValidationException` without a message, as KMS has it, when that is no such key
+   */
+  agree(peer: Uint8Array): Uint8Array {
+    const material = this.#material;
+    if (material.type === "aes") throw new KmsRefusal("InvalidKeyUsageException");
+    try {
+      const publicKey = createPublicKey({ key: Buffer.from(peer), format: "der", type: "spki" });
+      const { privateKey } = material;
+      if (curveOf(publicKey) === curveOf(material.publicKey)) return diffieHellman({ privateKey, publicKey });
+    } catch {
+      // refused below
+    }
+    throw new KmsRefusal("ValidationException", null);
+  }
+
+  /** Whether a symmetric ciphertext names this key. */
+  made(ciphertext: Uint8Array): boolean {
+    return this.#header().equals(ciphertext.subarray(0, HEADER_LENGTH));
+  }
+
+  #openSymmetric(key: Uint8Array, ciphertext: Uint8Array, associatedData: Uint8Array): Uint8Array {
+    const bodyStart = HEADER_LENGTH + IV_LENGTH;
+    const bodyEnd = ciphertext.length - TAG_LENGTH;
+    const decipher = createDecipheriv("aes-256-gcm", key, ciphertext.subarray(HEADER_LENGTH, bodyStart))
+      .setAAD(Buffer.concat([ciphertext.subarray(0, HEADER_LENGTH), associatedData]))
+      .setAuthTag(ciphertext.subarray(bodyEnd));
+    return Buffer.concat([decipher.update(ciphertext.subarray(bodyStart, bodyEnd)), decipher.final()]);
+  }
+
+  #header(): Buffer {
+    return Buffer.concat([BLOB_PREFIX, createHash("sha256").update(this.arn).digest()]);
+  }
+}
+
+/**
+ * What a key is made of.
+ *
+ * @internal
+ */
+export type KeyMaterial =
+  | { readonly type: "aes"; readonly key: Uint8Array }
+  | ({ readonly type: "pair" } & KeyPair);
+
+/**
+ * @param options What kind of key
+ * @returns Fresh material for it
+ * @throws {TypeError} When KMS has no such key
+ * @internal
+ */
+export async function makeMaterial(options: CreateKeyOptions): Promise<KeyMaterial> {
+  const { spec = "SYMMETRIC_DEFAULT", usage = usualUsage(spec) } = options;
+  checkUsage(spec, usage);
+  if (spec === "SYMMETRIC_DEFAULT") return { type: "aes", key: randomBytes(32) };
+  return { type: "pair", ...await makeKeyPair(spec) };
+}
+
+/** How blobs of KMS start: `AQICAHg…` in base64. */
+const BLOB_PREFIX = Uint8Array.of(1, 2, 2, 0, 0x78);
+const HEADER_LENGTH = BLOB_PREFIX.length + 32;
+const IV_LENGTH = 12;
+const TAG_LENGTH = 16;
+
+function oaep(algorithm: KeyAlgorithm): { padding: number; oaepHash: string } {
+  const oaepHash = algorithm === "RSAES_OAEP_SHA_1" ? "sha1" : "sha256";
+  return { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash };
+}
+
+function curveOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyPair["publicKey"]): string | undefined {
+  return asymmetricKeyType === "ec" ? asymmetricKeyDetails?.namedCurve : undefined;
+}

@@ -1,0 +1,62 @@
+import { Buffer } from "node:buffer";
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
+import { TurnLimiter } from "../../lib/core/turn_limiter.ts";
+
+/** The longest request that is read, in bytes: more than a module takes, so that the module can refuse it. */
+const MAX_MESSAGE_LENGTH = 0x10000;
+const HEADER_LENGTH = 4;
+
+/**
+ * Serves a module on a unix stream socket: length as an unsigned 32-bit big-endian number, then CBOR, both
+ * ways; any number of requests on a connection, answered in order.
+ *
+ * @param nsm Answers the requests
+ * @param path Where to listen
+ * @returns What stops it
+ */
+export async function listenForNsm(nsm: NsmTransport, path: string): Promise<AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => {});
+    serve(nsm, socket).catch(() => socket.destroy());
+  });
+  server.listen(path);
+  await once(server, "listening");
+  return {
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+/** One request begins in each turn of the event loop: the module answers at once, whatever a client has sent. */
+const REQUESTS = new TurnLimiter();
+
+async function serve(nsm: NsmTransport, socket: Socket): Promise<void> {
+  let pending = Buffer.alloc(0);
+  for await (const chunk of socket) {
+    pending = Buffer.concat([pending, chunk as Buffer]);
+    for (let request = firstMessage(pending); request !== undefined; request = firstMessage(pending)) {
+      pending = pending.subarray(HEADER_LENGTH + request.length);
+      await REQUESTS.take();
+      const answer = await nsm.exchange(new Uint8Array(request));
+      const header = Buffer.alloc(HEADER_LENGTH);
+      header.writeUInt32BE(answer.length);
+      // Whoever does not read is asked no more.
+      if (!socket.write(Buffer.concat([header, answer]))) await once(socket, "drain");
+    }
+  }
+}
+
+function firstMessage(pending: Buffer): Buffer | undefined {
+  if (pending.length < HEADER_LENGTH) return undefined;
+  const length = pending.readUInt32BE();
+  if (length > MAX_MESSAGE_LENGTH) throw new RangeError("The message is too long");
+  if (pending.length < HEADER_LENGTH + length) return undefined;
+  return pending.subarray(HEADER_LENGTH, HEADER_LENGTH + length);
+}
