@@ -9,7 +9,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { NsmSocket } from "../lib/nsm/nsm_socket.ts";
 import { readConfig } from "../server/config.ts";
-import { createLogger } from "../server/log.ts";
+import { createLogger } from "../enclave/telemetry/log.ts";
 import { startServer } from "../server/server.ts";
 import { manyPolicies } from "../test/lib/policy/cedar/requests.ts";
 import type { Parts, RoundTripMs, Setting } from "./setting.ts";

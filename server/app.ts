@@ -7,9 +7,9 @@ import { decodeBase64, encodeBase64 } from "../lib/core/encoding.ts";
 import type { GenerateRandomRequest } from "../lib/kms/kms_request.ts";
 import { SecretBytes } from "../lib/core/secret_bytes.ts";
 import { joinBase64 } from "../lib/core/secret_json.ts";
-import { findMediaProblem } from "./media.ts";
-import type { Operation } from "./metrics.ts";
-import { oneChunk } from "./one_chunk.ts";
+import { findMediaProblem } from "../enclave/http/media.ts";
+import type { Operation } from "../enclave/telemetry/metrics.ts";
+import { oneChunk } from "../enclave/http/one_chunk.ts";
 import { OPENAPI_DOCUMENT, type OpenApiDocument } from "./openapi.ts";
 import {
   SERVED_DATA_KEY,
@@ -19,8 +19,8 @@ import {
   SERVED_RANDOM,
   SERVED_SHARED_SECRET,
 } from "./operations.ts";
-import { outcomeOf, type Problem, problem, PROBLEM_TYPE, problemOf } from "./problem.ts";
-import { type Journal, RequestRecord } from "./request_record.ts";
+import { outcomeOf, type Problem, problem, PROBLEM_TYPE, problemOf } from "../enclave/http/problem.ts";
+import { type Journal, RequestRecord } from "../enclave/telemetry/request_record.ts";
 import {
   attestationQuery,
   dataKeyBody,
@@ -34,7 +34,7 @@ import {
   randomBody,
   sharedSecretBody,
 } from "./schemas.ts";
-import type { EnclaveService, Readiness } from "./service.ts";
+import type { EnclaveService, Readiness } from "../enclave/service.ts";
 
 /** What the listener says of a request, and the app notes of it. */
 export interface HttpEnv {

@@ -8,8 +8,8 @@ import type { AttributeValue } from "../lib/policy/facts.ts";
 import { DEFAULT_FUEL, MAX_FUEL } from "../lib/policy/policy.ts";
 import { checkHostName, checkRegion } from "../lib/aws/region.ts";
 import { ANY_CID } from "../lib/transport/listen.ts";
-import type { LogLevel } from "./log.ts";
-import { CALLERS, isCallers } from "./callers_setting.ts";
+import type { LogLevel } from "../enclave/telemetry/log.ts";
+import { CALLERS, isCallers } from "../enclave/callers_setting.ts";
 import { describeIssue } from "./schemas.ts";
 
 /** What the server is started with, after every check. */

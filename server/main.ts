@@ -5,8 +5,8 @@
  */
 import process from "node:process";
 import { ConfigError, readConfig, unknownVariables } from "./config.ts";
-import { createLogger, type Logger } from "./log.ts";
-import { describeFailure } from "./request_record.ts";
+import { createLogger, type Logger } from "../enclave/telemetry/log.ts";
+import { describeFailure } from "../enclave/telemetry/request_record.ts";
 import { startServer } from "./server.ts";
 import { handleSignals } from "./signals.ts";
 

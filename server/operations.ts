@@ -35,7 +35,7 @@ import {
   GENERATE_RANDOM,
 } from "../lib/kms/kms_operations.ts";
 import type { CallOptions } from "../lib/kms/operations/request_fields.ts";
-import type { RequestFacts } from "./gate.ts";
+import type { RequestFacts } from "../enclave/gate.ts";
 
 /** What the request itself tells the policy; the region is the server's. */
 type OwnFacts = Omit<RequestFacts, "region">;

@@ -10,7 +10,7 @@ import {
   MAX_PLAINTEXT_BYTES,
   MAX_PUBLIC_KEY_BYTES,
 } from "../lib/kms/kms_request.ts";
-import { BadRequestError } from "./service_errors.ts";
+import { BadRequestError } from "../enclave/service_errors.ts";
 
 /** The largest body that is read, in bytes. */
 export const MAX_BODY_BYTES = 65_536;

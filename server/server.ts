@@ -7,19 +7,19 @@ import type { Policy } from "../lib/policy/policy.ts";
 import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";
 import { RateCounter } from "../lib/policy/rate.ts";
 import { type Connection, listen, type Listener } from "../lib/transport/listen.ts";
-import { Admission } from "./admission.ts";
+import { Admission } from "../enclave/admission.ts";
 import { createApp } from "./app.ts";
-import { ClientPool } from "./client_pool.ts";
+import { ClientPool } from "../enclave/client_pool.ts";
 import { type Config, ConfigError, reasonOf, variableOf } from "./config.ts";
-import { seedEntropy } from "./entropy.ts";
-import { Gate, parentOnly } from "./gate.ts";
-import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "./http_listener.ts";
-import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "./kmstool_listener.ts";
-import { createLogger, type Logger } from "./log.ts";
-import { type AtLimit, Metrics, type Protocol } from "./metrics.ts";
-import { RefusalLog } from "./refusal_log.ts";
-import { describeFailure, type Journal } from "./request_record.ts";
-import { EnclaveService } from "./service.ts";
+import { seedEntropy } from "../enclave/entropy.ts";
+import { Gate, parentOnly } from "../enclave/gate.ts";
+import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../enclave/http/http_listener.ts";
+import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "./kmstool/kmstool_listener.ts";
+import { createLogger, type Logger } from "../enclave/telemetry/log.ts";
+import { type AtLimit, Metrics, type Protocol } from "../enclave/telemetry/metrics.ts";
+import { RefusalLog } from "../enclave/telemetry/refusal_log.ts";
+import { describeFailure, type Journal } from "../enclave/telemetry/request_record.ts";
+import { EnclaveService } from "../enclave/service.ts";
 
 /** What tests and the simulated enclave put in the place of the real thing. */
 export interface ServerParts {

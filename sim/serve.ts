@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { readConfig } from "../server/config.ts";
-import { createLogger } from "../server/log.ts";
+import { createLogger } from "../enclave/telemetry/log.ts";
 import { type Server, startServer } from "../server/server.ts";
 import { handleSignals } from "../server/signals.ts";
 import { STDOUT, tryWriteAll } from "../lib/core/write_all.ts";

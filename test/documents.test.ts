@@ -6,7 +6,7 @@ import { describe, test } from "#test";
 import { ATTESTATION_EXIT, EXIT } from "../cli/exit_codes.ts";
 import * as library from "../mod.ts";
 import { readConfig, variableOf } from "../server/config.ts";
-import { Metrics } from "../server/metrics.ts";
+import { Metrics } from "../enclave/telemetry/metrics.ts";
 import { OPENAPI_DOCUMENT } from "../server/openapi.ts";
 import { FAULT_MATRIX } from "./faults/matrix.ts";
 

@@ -164,7 +164,7 @@ function perRuntime(name: string): string[] {
 
 /** Only the rooms: other tests make and remove folders beside them meanwhile. */
 function sourceFiles(root: string): string[] {
-  const inRooms = ["ffi", "lib", "server", "cli", "sim", "bench", "test", "tools"].flatMap((room) =>
+  const inRooms = ["ffi", "lib", "enclave", "server", "cli", "sim", "bench", "test", "tools"].flatMap((room) =>
     readdirSync(join(root, room), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
       .map((entry) => relative(root, join(entry.parentPath, entry.name)))

@@ -5,9 +5,9 @@ import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { listen, type Listener } from "../../lib/transport/listen.ts";
 import { KmsClient, KmsError } from "../../mod.ts";
 import { startSimulator } from "../../sim/mod.ts";
-import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../server/http_listener.ts";
-import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool_listener.ts";
-import { KMSTOOL_ERRORS } from "../../server/kmstool_messages.ts";
+import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../enclave/http/http_listener.ts";
+import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool/kmstool_listener.ts";
+import { KMSTOOL_ERRORS } from "../../lib/wire/kmstool_messages.ts";
 import {
   ENCRYPTION_CONTEXT,
   Fixture,

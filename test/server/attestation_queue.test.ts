@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { decode } from "cbor2";
 import { describe, test } from "#test";
 import { nsmQueueOf } from "../../lib/nsm/nsm_queue.ts";
-import { CallerGoneError } from "../../server/service_errors.ts";
+import { CallerGoneError } from "../../enclave/service_errors.ts";
 import { Fixture, TENANT, until } from "./fixture.ts";
 
 /** As many as the server lets wait, and the one that is asked. */

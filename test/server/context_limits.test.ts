@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { KmstoolSession } from "../../server/kmstool_session.ts";
-import { MAX_MESSAGE_BYTES } from "../../server/kmstool_messages.ts";
-import { RequestRecord } from "../../server/request_record.ts";
+import { KmstoolSession } from "../../server/kmstool/kmstool_session.ts";
+import { MAX_MESSAGE_BYTES } from "../../lib/wire/kmstool_messages.ts";
+import { RequestRecord } from "../../enclave/telemetry/request_record.ts";
 import { decryptBody } from "../../server/schemas.ts";
 import { ENCRYPTION_CONTEXT, Fixture, PARENT, RecordingPolicy, TENANT } from "./fixture.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { cedarPolicy, type Policy } from "../../lib/policy/mod.ts";
-import { KmstoolSession } from "../../server/kmstool_session.ts";
-import { RequestRecord } from "../../server/request_record.ts";
+import { KmstoolSession } from "../../server/kmstool/kmstool_session.ts";
+import { RequestRecord } from "../../enclave/telemetry/request_record.ts";
 import { Fixture, PARENT, RecordingPolicy, TENANT } from "./fixture.ts";
 
 const permit = (...actions: readonly string[]) =>

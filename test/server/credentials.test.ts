@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "#test";
 import { OwnedCredentials } from "../../lib/aws/credentials.ts";
 import { CredentialsError, KmsError } from "../../lib/core/errors.ts";
-import { type CredentialsLease, CredentialStore } from "../../server/credential_store.ts";
+import { type CredentialsLease, CredentialStore } from "../../enclave/credential_store.ts";
 import { Fixture, PARENT, STRANGER, TENANT, until } from "./fixture.ts";
 
 const CODES = ["ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"] as const;

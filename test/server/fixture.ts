@@ -3,14 +3,14 @@ import type { Endpoint } from "../../lib/core/endpoint.ts";
 import type { Policy, PolicyDecision } from "../../lib/policy/policy.ts";
 import type { PolicyFacts } from "../../lib/policy/facts.ts";
 import { PolicyHolder } from "../../lib/policy/policy_file.ts";
-import { Admission } from "../../server/admission.ts";
+import { Admission } from "../../enclave/admission.ts";
 import { createApp } from "../../server/app.ts";
-import { ClientPool } from "../../server/client_pool.ts";
-import { Gate, parentOnly } from "../../server/gate.ts";
-import { createLogger } from "../../server/log.ts";
-import { Metrics } from "../../server/metrics.ts";
-import { RefusalLog } from "../../server/refusal_log.ts";
-import { EnclaveService } from "../../server/service.ts";
+import { ClientPool } from "../../enclave/client_pool.ts";
+import { Gate, parentOnly } from "../../enclave/gate.ts";
+import { createLogger } from "../../enclave/telemetry/log.ts";
+import { Metrics } from "../../enclave/telemetry/metrics.ts";
+import { RefusalLog } from "../../enclave/telemetry/refusal_log.ts";
+import { EnclaveService } from "../../enclave/service.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
 
 /** CIDs of the tests' callers. */

@@ -1,8 +1,8 @@
 import { connect, type Socket } from "node:net";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { listen, type Listener, type ListenOptions } from "../../lib/transport/listen.ts";
-import { DEFAULT_HTTP_TIMEOUTS, HttpListener, type HttpTimeouts } from "../../server/http_listener.ts";
-import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool_listener.ts";
+import { DEFAULT_HTTP_TIMEOUTS, HttpListener, type HttpTimeouts } from "../../enclave/http/http_listener.ts";
+import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool/kmstool_listener.ts";
 import { type Fixture, PARENT } from "./fixture.ts";
 
 /** Both protocols of a fixture on sockets; every caller is the parent. */

@@ -9,7 +9,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { type Config, ConfigError, readConfig } from "../../server/config.ts";
-import { createLogger } from "../../server/log.ts";
+import { createLogger } from "../../enclave/telemetry/log.ts";
 import { startServer } from "../../server/server.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
 import { op, plugin, s32 } from "../support/wasm_module.ts";

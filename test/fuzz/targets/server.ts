@@ -2,8 +2,8 @@ import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { OwnedCredentials } from "../../../lib/aws/credentials.ts";
-import { createLogger } from "../../../server/log.ts";
-import { HttpListener } from "../../../server/http_listener.ts";
+import { createLogger } from "../../../enclave/telemetry/log.ts";
+import { HttpListener } from "../../../enclave/http/http_listener.ts";
 import {
   field,
   KMSTOOL_ERRORS,
@@ -12,9 +12,9 @@ import {
   MessageBuffer,
   parseMessage,
   readEncryptionContext,
-} from "../../../server/kmstool_messages.ts";
-import { Metrics } from "../../../server/metrics.ts";
-import { RefusalLog } from "../../../server/refusal_log.ts";
+} from "../../../lib/wire/kmstool_messages.ts";
+import { Metrics } from "../../../enclave/telemetry/metrics.ts";
+import { RefusalLog } from "../../../enclave/telemetry/refusal_log.ts";
 import {
   attestationQuery,
   dataKeyBody,
@@ -28,7 +28,7 @@ import {
   randomBody,
   sharedSecretBody,
 } from "../../../server/schemas.ts";
-import { BadRequestError } from "../../../server/service_errors.ts";
+import { BadRequestError } from "../../../enclave/service_errors.ts";
 import { isSampled } from "../sampling.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";
 
@@ -57,7 +57,7 @@ const JSON_WORDS = [
 export const kmstool: FuzzTarget = {
   name: "kmstool",
   maxLength: 2 * MAX_MESSAGE_BYTES + 100,
-  covers: ["server/kmstool_messages.ts"],
+  covers: ["lib/wire/kmstool_messages.ts"],
   dictionary: dictionary(
     ...JSON_WORDS,
     "0x00",
@@ -175,7 +175,7 @@ export const http: FuzzTarget = {
   dependsOnRuntime: true,
   maxLength: 40_000,
   batch: 128,
-  covers: ["server/http_listener.ts"],
+  covers: ["enclave/http/http_listener.ts"],
   dictionary: dictionary(
     "\r\n\r\n",
     "GET / HTTP/1.1\r\nhost: a\r\n\r\n",

@@ -1,6 +1,6 @@
-import { AttestationError, EnclaveKmsError, KmsError } from "../lib/core/errors.ts";
-import type { Outcome } from "./metrics.ts";
-import { BadRequestError, type FieldProblem } from "./service_errors.ts";
+import { AttestationError, EnclaveKmsError, KmsError } from "../../lib/core/errors.ts";
+import type { Outcome } from "../telemetry/metrics.ts";
+import { BadRequestError, type FieldProblem } from "../service_errors.ts";
 
 /** The media type of RFC 9457. */
 export const PROBLEM_TYPE = "application/problem+json";

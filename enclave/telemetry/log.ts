@@ -1,5 +1,5 @@
 import { type Logger as PinoLogger, pino } from "pino";
-import { STDOUT, tryWriteAll } from "../lib/core/write_all.ts";
+import { STDOUT, tryWriteAll } from "../../lib/core/write_all.ts";
 
 /** What the server logs with. */
 export type Logger = PinoLogger;

@@ -1,7 +1,7 @@
-import { decodeBase64 } from "../lib/core/encoding.ts";
-import { checkRegion } from "../lib/aws/region.ts";
-import type { Credentials } from "../lib/aws/credentials.ts";
-import { CredentialStore } from "./credential_store.ts";
+import { decodeBase64 } from "../../lib/core/encoding.ts";
+import { checkRegion } from "../../lib/aws/region.ts";
+import type { Credentials } from "../../lib/aws/credentials.ts";
+import { CredentialStore } from "../../enclave/credential_store.ts";
 import {
   field,
   KMSTOOL_ERRORS,
@@ -12,11 +12,11 @@ import {
   parseMessage,
   plaintextMessage,
   readEncryptionContext,
-} from "./kmstool_messages.ts";
-import { SERVED_DECRYPT } from "./operations.ts";
-import type { RequestRecord } from "./request_record.ts";
-import type { EnclaveService, Scope } from "./service.ts";
-import { BadRequestError } from "./service_errors.ts";
+} from "../../lib/wire/kmstool_messages.ts";
+import { SERVED_DECRYPT } from "../operations.ts";
+import type { RequestRecord } from "../../enclave/telemetry/request_record.ts";
+import type { EnclaveService, Scope } from "../../enclave/service.ts";
+import { BadRequestError } from "../../enclave/service_errors.ts";
 
 /** Region when neither the enclave nor the message names one. */
 const DEFAULT_REGION = "us-east-1";

@@ -12,8 +12,8 @@ import { admit, type AdmitParts } from "./admit.ts";
 import type { ClientPool } from "./client_pool.ts";
 import { CredentialStore } from "./credential_store.ts";
 import type { CredentialAction, RequestFacts } from "./gate.ts";
-import type { ServedOperation } from "./operations.ts";
-import type { RequestRecord } from "./request_record.ts";
+import type { ServedOperation } from "../server/operations.ts";
+import type { RequestRecord } from "./telemetry/request_record.ts";
 import { BadRequestError } from "./service_errors.ts";
 
 /** Where a request goes, and with whose credentials: the server's own, or those of one kmstool connection. */

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { CredentialsError } from "../../lib/core/errors.ts";
-import { createLogger } from "../../server/log.ts";
-import { Metrics, type Outcome } from "../../server/metrics.ts";
-import { RefusalLog } from "../../server/refusal_log.ts";
-import { RequestRecord } from "../../server/request_record.ts";
+import { CredentialsError } from "../../../lib/core/errors.ts";
+import { createLogger } from "../../../enclave/telemetry/log.ts";
+import { Metrics, type Outcome } from "../../../enclave/telemetry/metrics.ts";
+import { RefusalLog } from "../../../enclave/telemetry/refusal_log.ts";
+import { RequestRecord } from "../../../enclave/telemetry/request_record.ts";
 
 const MINUTE = 60_000;
 

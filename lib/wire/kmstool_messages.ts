@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { allocateOffHeap } from "../lib/core/secret_bytes.ts";
-import { joinBase64 } from "../lib/core/secret_json.ts";
+import { allocateOffHeap } from "../core/secret_bytes.ts";
+import { joinBase64 } from "../core/secret_json.ts";
 
 /** The longest message, in bytes, with its NUL. */
 export const MAX_MESSAGE_BYTES = 8192;

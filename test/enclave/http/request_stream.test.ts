@@ -3,11 +3,11 @@ import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import { describe, test } from "#test";
-import { createLogger } from "../../server/log.ts";
-import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../server/http_listener.ts";
-import { Metrics } from "../../server/metrics.ts";
-import { RefusalLog } from "../../server/refusal_log.ts";
-import { RequestStream } from "../../server/request_stream.ts";
+import { createLogger } from "../../../enclave/telemetry/log.ts";
+import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../../enclave/http/http_listener.ts";
+import { Metrics } from "../../../enclave/telemetry/metrics.ts";
+import { RefusalLog } from "../../../enclave/telemetry/refusal_log.ts";
+import { RequestStream } from "../../../enclave/http/request_stream.ts";
 
 const KIB = 1024;
 

@@ -1,6 +1,6 @@
 import type { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
-import { MAX_BODY_BYTES } from "./schemas.ts";
+import { MAX_BODY_BYTES } from "../../server/schemas.ts";
 
 /** How much of a body that is too large is read before the connection is cut. */
 const MAX_DISCARDED_BYTES = 1 << 20;

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { CredentialsState } from "./credential_store.ts";
-import type { KmsAction } from "./operations.ts";
+import type { CredentialsState } from "../credential_store.ts";
+import type { KmsAction } from "../../server/operations.ts";
 
 /** What was asked for. `Other` is what no route or message of ours asks for. */
 export type Operation =

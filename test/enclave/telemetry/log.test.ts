@@ -4,7 +4,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { LogOutput } from "../../server/log.ts";
+import { LogOutput } from "../../../enclave/telemetry/log.ts";
 
 describe("LogOutput", () => {
   let folder: string;

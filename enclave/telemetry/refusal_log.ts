@@ -1,5 +1,5 @@
-import { CredentialsError } from "../lib/core/errors.ts";
-import { RateCounter } from "../lib/policy/rate.ts";
+import { CredentialsError } from "../../lib/core/errors.ts";
+import { RateCounter } from "../../lib/policy/rate.ts";
 import type { Logger } from "./log.ts";
 import type { Operation, Outcome } from "./metrics.ts";
 import type { RequestRecord } from "./request_record.ts";

@@ -6,8 +6,8 @@ import process from "node:process";
 import { afterAll, describe, test } from "#test";
 import { NsmClient } from "../../lib/nsm/nsm_client.ts";
 import type { RandomSource } from "../../lib/nsm/seed_kernel_entropy.ts";
-import { seedEntropy } from "../../server/entropy.ts";
-import { createLogger } from "../../server/log.ts";
+import { seedEntropy } from "../../enclave/entropy.ts";
+import { createLogger } from "../../enclave/telemetry/log.ts";
 import { SoftwareNsm } from "../../sim/nsm/nsm.ts";
 import { isSysAdmin } from "../support/capabilities.ts";
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { setImmediate } from "node:timers/promises";
 import { describe, test } from "#test";
-import { CredentialStore } from "../../server/credential_store.ts";
+import { CredentialStore } from "../../enclave/credential_store.ts";
 import { OwnedCredentials } from "../../lib/aws/credentials.ts";
-import { createLogger } from "../../server/log.ts";
-import { Fixture, STRANGER, until } from "./fixture.ts";
+import { createLogger } from "../../enclave/telemetry/log.ts";
+import { Fixture, STRANGER, until } from "../server/fixture.ts";
 
 describe("failures, as callers see them", () => {
   test("what KMS says becomes a status and a code, and stays in the log", async () => {

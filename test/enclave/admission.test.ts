@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { Admission } from "../../server/admission.ts";
-import { OverloadedError } from "../../server/service_errors.ts";
+import { Admission } from "../../enclave/admission.ts";
+import { OverloadedError } from "../../enclave/service_errors.ts";
 
 const patient = new AbortController().signal;
 const [attacker, victim, third] = [{ name: "attacker" }, { name: "victim" }, { name: "third" }];

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { afterAll, beforeAll, describe, test } from "#test";
-import type { Endpoint } from "../../lib/core/endpoint.ts";
-import { Fixture, PLAINTEXT, until } from "./fixture.ts";
-import { dial, exchange, Serving } from "./serving.ts";
+import type { Endpoint } from "../../../lib/core/endpoint.ts";
+import { Fixture, PLAINTEXT, until } from "../../server/fixture.ts";
+import { dial, exchange, Serving } from "../../server/serving.ts";
 
 const get = (path: string, extra = "") => `GET ${path} HTTP/1.1\r\nhost: a\r\n${extra}\r\n`;
 const post = (path: string, body: string, extra = "connection: close\r\n") =>

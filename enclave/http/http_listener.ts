@@ -2,15 +2,15 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate } from "node:timers/promises";
-import { IdleConnections } from "../lib/transport/idle_connections.ts";
-import { MESSAGE_TURNS } from "./message_turns.ts";
+import { IdleConnections } from "../../lib/transport/idle_connections.ts";
+import { MESSAGE_TURNS } from "../message_turns.ts";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
 import { readBody } from "./read_body.ts";
 import { ReadRequest } from "./read_request.ts";
-import { type Journal, RequestRecord } from "./request_record.ts";
+import { type Journal, RequestRecord } from "../telemetry/request_record.ts";
 import { RequestStream } from "./request_stream.ts";
 import { sendAnswer } from "./send_answer.ts";
-import { CallerGoneError } from "./service_errors.ts";
+import { CallerGoneError } from "../service_errors.ts";
 
 /** How patient the server is, in milliseconds. */
 export interface HttpTimeouts {

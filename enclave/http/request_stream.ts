@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
-import { TurnLimiter } from "../lib/core/turn_limiter.ts";
+import { TurnLimiter } from "../../lib/core/turn_limiter.ts";
 
 /**
  * The most that the parser of HTTP is given in one turn of the event loop, in bytes. It reads all that it is given at

@@ -4,9 +4,9 @@ import { connect, type Socket } from "node:net";
 import process from "node:process";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { listen, type Listener } from "../../lib/transport/listen.ts";
-import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool_listener.ts";
-import { KMSTOOL_ERRORS, MAX_MALFORMED_MESSAGES } from "../../server/kmstool_messages.ts";
+import { listen, type Listener } from "../../../lib/transport/listen.ts";
+import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../../server/kmstool/kmstool_listener.ts";
+import { KMSTOOL_ERRORS, MAX_MALFORMED_MESSAGES } from "../../../lib/wire/kmstool_messages.ts";
 import {
   ENCRYPTION_CONTEXT,
   Fixture,
@@ -16,7 +16,7 @@ import {
   STRANGER,
   TENANT,
   until,
-} from "./fixture.ts";
+} from "../fixture.ts";
 
 const OK = { Status: "Ok" };
 const ANSWER = { Status: "Ok", Message: Buffer.from(PLAINTEXT).toString("base64") };

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
-import { IdleConnections } from "../lib/transport/idle_connections.ts";
+import { IdleConnections } from "../../lib/transport/idle_connections.ts";
 import {
   errorMessage,
   isMalformed,
@@ -8,13 +8,13 @@ import {
   KmstoolRefusal,
   MAX_MALFORMED_MESSAGES,
   MessageBuffer,
-} from "./kmstool_messages.ts";
+} from "../../lib/wire/kmstool_messages.ts";
 import { KmstoolSession } from "./kmstool_session.ts";
-import { MESSAGE_TURNS } from "./message_turns.ts";
-import { outcomeOf } from "./problem.ts";
-import { type Journal, RequestRecord } from "./request_record.ts";
-import type { EnclaveService } from "./service.ts";
-import { CallerGoneError } from "./service_errors.ts";
+import { MESSAGE_TURNS } from "../../enclave/message_turns.ts";
+import { outcomeOf } from "../../enclave/http/problem.ts";
+import { type Journal, RequestRecord } from "../../enclave/telemetry/request_record.ts";
+import type { EnclaveService } from "../../enclave/service.ts";
+import { CallerGoneError } from "../../enclave/service_errors.ts";
 
 /** How patient the server is, in milliseconds. */
 export interface KmstoolTimeouts {

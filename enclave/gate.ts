@@ -9,8 +9,8 @@ import {
 } from "../lib/policy/facts.ts";
 import { decideSafely, denied, messageOf, type Policy, type PolicyDecision } from "../lib/policy/policy.ts";
 import type { Reservation } from "../lib/policy/rate.ts";
-import type { RefusalLog } from "./refusal_log.ts";
-import type { RequestRecord } from "./request_record.ts";
+import type { RefusalLog } from "./telemetry/refusal_log.ts";
+import type { RequestRecord } from "./telemetry/request_record.ts";
 
 /** Counts each caller's requests in a window of time. */
 export interface RateCounter {

@@ -2,7 +2,7 @@ import type { Deadline } from "../lib/core/deadline.ts";
 import type { PolicyAction } from "../lib/policy/facts.ts";
 import type { Admission } from "./admission.ts";
 import type { Gate, Permission, RequestFacts } from "./gate.ts";
-import type { RequestRecord } from "./request_record.ts";
+import type { RequestRecord } from "./telemetry/request_record.ts";
 import { OverloadedError } from "./service_errors.ts";
 
 /** What a request has to pass. */

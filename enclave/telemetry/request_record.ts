@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { EnclaveKmsError, KmsError, TimeoutError } from "../lib/core/errors.ts";
+import { EnclaveKmsError, KmsError, TimeoutError } from "../../lib/core/errors.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics, Operation, Outcome, Protocol } from "./metrics.ts";
 import type { RefusalLog } from "./refusal_log.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { denyAll, type Policy } from "../../lib/policy/policy.ts";
 import { PolicyHolder } from "../../lib/policy/policy_file.ts";
-import { Fixture, RecordingPolicy, STRANGER, TENANT, until } from "./fixture.ts";
+import { Fixture, RecordingPolicy, STRANGER, TENANT, until } from "../server/fixture.ts";
 
 const ATTESTATION = "/v1/attestation?nonce=AQID";
 

@@ -4,8 +4,8 @@ import {
   seedKernelEntropy,
   type SeedKernelEntropyOptions,
 } from "../lib/nsm/seed_kernel_entropy.ts";
-import type { Logger } from "./log.ts";
-import { describeFailure } from "./request_record.ts";
+import type { Logger } from "./telemetry/log.ts";
+import { describeFailure } from "./telemetry/request_record.ts";
 
 /** What the log says of each, and how loudly. */
 const MESSAGES: Readonly<Record<KernelEntropyOutcome, readonly [level: "info" | "warn", message: string]>> = {
