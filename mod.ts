@@ -59,11 +59,11 @@ export {
 } from "./lib/attestation/verify.ts";
 export type {
   AwsCredentials,
-  CredentialPart,
   Credentials,
   CredentialsProvider,
   ProvidedCredentials,
 } from "./lib/aws/credentials.ts";
+export type { CredentialPart } from "./lib/aws/credentials_shape.ts";
 export { DataKey, DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "./lib/kms/data_key.ts";
 export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/core/encoding.ts";
 export {
@@ -100,10 +100,10 @@ export type {
   KeyRequest,
 } from "./lib/kms/kms_request.ts";
 export {
-  type CallOptions,
   MAX_ENCRYPTION_CONTEXT_BYTES,
   MAX_ENCRYPTION_CONTEXT_PAIRS,
 } from "./lib/kms/operations/request_fields.ts";
+export type { CallOptions } from "./lib/core/call_options.ts";
 export { kmsHostName, type KmsHostNameOptions } from "./lib/aws/region.ts";
 export { SecretBytes } from "./lib/core/secret_bytes.ts";
 export {

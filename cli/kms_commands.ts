@@ -1,4 +1,7 @@
-import { decodeBase64, KmsClient, type KmsClientOptions, type SecretBytes } from "../mod.ts";
+import { decodeBase64 } from "../lib/core/encoding.ts";
+import type { SecretBytes } from "../lib/core/secret_bytes.ts";
+import { KmsClient } from "../lib/kms/kms_client.ts";
+import type { KmsClientOptions } from "../lib/kms/kms_options.ts";
 import { joinBase64 } from "../lib/core/secret_json.ts";
 import type { Arguments } from "./arguments.ts";
 import { clientOptions, simulatedNsm } from "./client.ts";

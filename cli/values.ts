@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { constants } from "node:os";
 import { decodeBase64, decodeHex } from "../lib/core/encoding.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "../lib/core/endpoint.ts";
-import { parseEndpoint } from "../lib/core/endpoint_text.ts";
+import { parseEndpoint } from "../lib/core/endpoint.ts";
 import type { Arguments } from "./arguments.ts";
 import { MalformedValueError, UsageError } from "./command.ts";
 

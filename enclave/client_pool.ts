@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { EngineName, KmsClientOptions } from "../mod.ts";
-import { KmsClient } from "../mod.ts";
+import type { EngineName } from "../lib/kms/engine.ts";
+import type { KmsClientOptions } from "../lib/kms/kms_options.ts";
+import { KmsClient } from "../lib/kms/kms_client.ts";
 import {
   type CredentialsLease,
   type CredentialStore,

@@ -5,14 +5,14 @@ import { OwnedCredentials, type ProvidedCredentials } from "../lib/aws/credentia
 import { Deadline } from "../lib/core/deadline.ts";
 import { encodeHex } from "../lib/core/encoding.ts";
 import { AttestationError } from "../lib/core/errors.ts";
-import type { CallOptions } from "../lib/kms/operations/request_fields.ts";
-import type { KmsClient } from "../mod.ts";
+import type { CallOptions } from "../lib/core/call_options.ts";
+import type { KmsClient } from "../lib/kms/kms_client.ts";
 import { hash } from "node:crypto";
 import { admit, type AdmitParts } from "./admit.ts";
 import type { ClientPool } from "./client_pool.ts";
 import { CredentialStore } from "./credential_store.ts";
 import type { CredentialAction, RequestFacts } from "./gate.ts";
-import type { ServedOperation } from "../server/operations.ts";
+import type { ServedOperation } from "./operations.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
 import { BadRequestError } from "./service_errors.ts";
 

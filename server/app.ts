@@ -18,7 +18,7 @@ import {
   SERVED_ENCRYPT,
   SERVED_RANDOM,
   SERVED_SHARED_SECRET,
-} from "./operations.ts";
+} from "../enclave/operations.ts";
 import { outcomeOf, type Problem, problem, PROBLEM_TYPE, problemOf } from "../enclave/http/problem.ts";
 import { type Journal, RequestRecord } from "../enclave/telemetry/request_record.ts";
 import {
@@ -28,12 +28,12 @@ import {
   decodeNonce,
   decryptBody,
   encryptBody,
-  MAX_BODY_BYTES,
   parse,
   parseCredentials,
   randomBody,
   sharedSecretBody,
 } from "./schemas.ts";
+import { MAX_BODY_BYTES } from "../enclave/http/read_body.ts";
 import type { EnclaveService, Readiness } from "../enclave/service.ts";
 
 /** What the listener says of a request, and the app notes of it. */

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import * as v from "valibot";
 import { didYouMean } from "../lib/core/did_you_mean.ts";
 import type { Endpoint } from "../lib/core/endpoint.ts";
-import { parseEndpoint } from "../lib/core/endpoint_text.ts";
+import { parseEndpoint } from "../lib/core/endpoint.ts";
 import { placeOfJsonError } from "../lib/core/json_place.ts";
 import type { AttributeValue } from "../lib/policy/facts.ts";
 import { DEFAULT_FUEL, MAX_FUEL } from "../lib/policy/policy.ts";

@@ -5,10 +5,7 @@
  */
 import { KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
 import { MAX_GENERATED_BYTES } from "../lib/kms/kms_request.ts";
-import {
-  MAX_ENCRYPTION_CONTEXT_BYTES,
-  MAX_ENCRYPTION_CONTEXT_PAIRS,
-} from "../lib/kms/operations/request_fields.ts";
+import * as fields from "../lib/kms/operations/request_fields.ts";
 
 /** Any JSON object of the document. */
 export type JsonObject = { [name: string]: JsonValue };
@@ -105,8 +102,8 @@ const READINESS = object(
 const CONTEXT: JsonObject = {
   type: "object",
   additionalProperties: { type: "string" },
-  maxProperties: MAX_ENCRYPTION_CONTEXT_PAIRS,
-  description: `At most ${MAX_ENCRYPTION_CONTEXT_BYTES} bytes of UTF-8, with two for each pair`,
+  maxProperties: fields.MAX_ENCRYPTION_CONTEXT_PAIRS,
+  description: `At most ${fields.MAX_ENCRYPTION_CONTEXT_BYTES} bytes of UTF-8, with two for each pair`,
 };
 
 const KEY_ID: JsonObject = { type: "string", maxLength: 2048, pattern: "^[\\w:/-]+$" };

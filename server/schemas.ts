@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
-import type { DataKeyPairSpec, DataKeySpec, EncryptionAlgorithm } from "../mod.ts";
+import type { DataKeySpec, EncryptionAlgorithm } from "../lib/kms/checked_request.ts";
+import type { DataKeyPairSpec } from "../lib/kms/data_key.ts";
 import type { ProvidedCredentials } from "../lib/aws/credentials.ts";
 import { readCredentials } from "../lib/aws/credentials_shape.ts";
 import { decodeBase64, decodeHex } from "../lib/core/encoding.ts";
@@ -11,9 +12,6 @@ import {
   MAX_PUBLIC_KEY_BYTES,
 } from "../lib/kms/kms_request.ts";
 import { BadRequestError } from "../enclave/service_errors.ts";
-
-/** The largest body that is read, in bytes. */
-export const MAX_BODY_BYTES = 65_536;
 
 /** The longest nonce that an NSM takes, in bytes. */
 export const MAX_NONCE_BYTES = 512;

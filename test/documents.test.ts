@@ -69,8 +69,8 @@ describe("the documents", () => {
     assert.ok(metrics.length > 8);
     for (const name of metrics) assert.ok(SERVER.includes(`\`${name}\``), name);
     const answers = new Set(
-      readdirSync(join(ROOT, "server")).filter((name) => name.endsWith(".ts"))
-        .flatMap((name) => read(`server/${name}`).match(/\bERR_[A-Z_]+[A-Z]\b/g) ?? []),
+      ["enclave", "server"].flatMap(listTypeScript)
+        .flatMap((path) => read(path).match(/\bERR_[A-Z_]+[A-Z]\b/g) ?? []),
     );
     // Whose caller is gone gets no answer.
     answers.delete("ERR_CALLER_GONE");
@@ -105,4 +105,11 @@ function tableRows(markdown: string): string[][] {
   return [...markdown.matchAll(/^\| (.*) \|$/gm)].map(([, cells = ""]) =>
     cells.split(" | ").map((cell) => cell.trim())
   );
+}
+
+/** The TypeScript below a folder, as paths from the root. */
+function listTypeScript(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true })
+    .map((name) => `${folder}/${String(name)}`)
+    .filter((path) => path.endsWith(".ts"));
 }

@@ -9,21 +9,41 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Tests of what is measured, and what measures in a guest. */
 const MEASURES = /^test\/(bench\/|vsock\/scenarios\/attack\.ts$)/;
 
-/** Which rooms a room may import, besides itself; ARCHITECTURE's table. `leaf` is a file directly in lib/. */
+/** What the public API and applications may import: the library but its handles. */
+const LIBRARY: readonly string[] = [
+  "lib/core",
+  "lib/transport",
+  "lib/nsm",
+  "lib/attestation",
+  "lib/aws",
+  "lib/policy",
+  "lib/wire",
+  "lib/kms",
+  "lib/envelope",
+];
+
+/**
+ * Which rooms a room may import, besides itself: the table of the architecture. A path with a file or folder below a
+ * room lets in that part alone. The order is the floors': nothing imports a room that stands below it here.
+ */
 const EDGES: Readonly<Record<string, readonly string[]>> = {
-  mod: ["leaf", "engine", "attestation", "envelope"],
   ffi: [],
-  native: ["ffi", "leaf:errors.ts"],
-  attestation: ["native", "leaf"],
-  policy: ["leaf"],
-  envelope: ["leaf"],
-  vsock: ["native", "leaf"],
-  engine: ["native", "attestation", "leaf"],
-  leaf: ["native", "engine", "attestation", "vsock", "policy"],
-  server: ["mod", "leaf", "policy", "vsock", "attestation"],
-  cli: ["mod", "leaf", "policy", "vsock", "attestation", "server"],
-  sim: ["leaf", "attestation", "vsock"],
-  tools: ["leaf"],
+  "lib/core": [],
+  "lib/native": ["ffi", "lib/core"],
+  "lib/transport": ["lib/native", "lib/core"],
+  "lib/nsm": ["lib/native", "lib/core"],
+  "lib/attestation": ["lib/core"],
+  "lib/aws": ["lib/native", "lib/core"],
+  "lib/policy": ["lib/core"],
+  "lib/wire": ["lib/core"],
+  "lib/kms": ["lib/nsm", "lib/transport", "lib/aws", "lib/native", "lib/core"],
+  "lib/envelope": ["lib/kms/operations", "lib/native", "lib/core"],
+  "mod.ts": LIBRARY,
+  enclave: LIBRARY,
+  server: ["enclave", ...LIBRARY],
+  sim: ["lib/core", "lib/transport", "lib/nsm", "lib/attestation", "lib/wire", "lib/aws/region.ts"],
+  cli: ["enclave", "server", ...LIBRARY],
+  tools: ["mod.ts", ...LIBRARY],
   bench: ["*"],
   test: ["*"],
 };
@@ -35,18 +55,20 @@ const ENTRY_POINTS: readonly string[] = ["sim/demo.ts", "sim/demo_story.ts", "si
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ["ffi", "test"],
   "@aws-sdk/client-kms": ["bench"],
-  "@cedar-policy/cedar-wasm": ["policy", "bench"],
-  cbor2: ["attestation", "sim", "test", "bench"],
+  "@cedar-policy/cedar-wasm": ["lib/policy", "bench"],
+  cbor2: ["lib/nsm", "lib/attestation", "sim", "test", "bench"],
   esbuild: ["tools", "test", "bench"],
-  hono: ["server", "test"],
-  hpke: ["attestation"],
-  pino: ["server"],
-  valibot: ["server"],
+  hono: ["enclave", "server", "test"],
+  hpke: ["lib/attestation"],
+  pino: ["enclave"],
+  valibot: ["enclave", "server"],
 };
 
 interface Import {
   readonly from: string;
   readonly to: string;
+  /** Whether it is there when the program runs, and loads the file at once. */
+  readonly isValue?: boolean;
 }
 
 const files = sourceFiles(ROOT);
@@ -68,7 +90,7 @@ describe("structure", () => {
     assert.deepEqual(asking, []);
   });
 
-  test("no room imports what ARCHITECTURE does not let it", () => {
+  test("no room imports what the table does not let it", () => {
     const wrong = imports.filter((edge) => !isAllowed(edge)).map(({ from, to }) => `${from} -> ${to}`);
     assert.deepEqual(wrong, []);
   });
@@ -77,15 +99,55 @@ describe("structure", () => {
     for (
       const [from, to] of [
         ["lib/kms/https/https_engine.ts", "ffi/layouts.ts"],
-        ["lib/native/libc.ts", "lib/core/secret_bytes.ts"],
+        ["lib/native/libc.ts", "lib/aws/region.ts"],
         ["lib/kms/kms_client.ts", "sim/mod.ts"],
+        ["lib/kms/kms_client.ts", "lib/policy/mod.ts"],
+        ["lib/envelope/encrypt_stream.ts", "lib/kms/kms_client.ts"],
+        ["lib/attestation/verify.ts", "lib/nsm/nsm_client.ts"],
         ["ffi/layouts.ts", "lib/core/errors.ts"],
+        ["enclave/gate.ts", "server/app.ts"],
+        ["enclave/gate.ts", "lib/native/libc.ts"],
         ["server/app.ts", "sim/mod.ts"],
+        ["server/app.ts", "mod.ts"],
+        ["cli/main.ts", "mod.ts"],
         ["sim/nsm/nsm.ts", "mod.ts"],
+        ["sim/simulator.ts", "lib/aws/sigv4.ts"],
         ["test/sim/nsm/nsm.test.ts", "bench/run.ts"],
         ["lib/native/libc.ts", "npm:koffi"],
+        ["server/app.ts", "npm:pino"],
       ] as const
     ) assert.equal(isAllowed({ from, to }), false, `${from} -> ${to}`);
+  });
+
+  test("every room is in the table, and no row of it is without a room", () => {
+    assert.deepEqual([...new Set(files.map(roomOf))].filter((room) => EDGES[room] === undefined), []);
+    assert.deepEqual(Object.keys(EDGES).filter((room) => !files.some((file) => roomOf(file) === room)), []);
+  });
+
+  test("rooms do not import one another in a circle", () => {
+    const order = Object.keys(EDGES);
+    for (const [room, allowed] of Object.entries(EDGES)) {
+      for (const name of allowed.filter((name) => name !== "*")) {
+        const below = order.indexOf(
+          order.find((known) => name === known || name.startsWith(`${known}/`)) ?? "",
+        );
+        assert.ok(below >= 0 && below < order.indexOf(room), `${room} -> ${name}`);
+      }
+    }
+  });
+
+  test("files that run do not import one another in a circle", () => {
+    assert.deepEqual(circlesOf(imports.filter(({ isValue }) => isValue)), []);
+    const planted = [{ from: "a", to: "b" }, { from: "b", to: "c" }, { from: "c", to: "a" }];
+    assert.deepEqual(circlesOf(planted).map((circle) => circle.toSorted()), [["a", "b", "c"]]);
+  });
+
+  test("types of the library do not either", () => {
+    assert.deepEqual(circlesOf(imports.filter(({ from }) => /^(ffi|lib)\//.test(from))), []);
+  });
+
+  test("lib/ has rooms only", () => {
+    assert.deepEqual(files.filter((file) => /^lib\/[^/]+$/.test(file)), []);
   });
 
   test("pointers stay in ffi/ and lib/native/", () => {
@@ -122,38 +184,68 @@ describe("structure", () => {
 
 function isAllowed({ from, to }: Import): boolean {
   const room = roomOf(from);
+  const allowed = EDGES[room] ?? [];
   if (to.startsWith("npm:")) return PACKAGES[to.slice(4)]?.includes(room) ?? room === "test";
   const target = roomOf(to);
   if (target === "bench" && MEASURES.test(from)) return true;
   if (target === "test" || target === "bench") return room === target || room === "bench";
-  if (room === target || ENTRY_POINTS.includes(from)) return true;
-  const allowed = EDGES[room] ?? [];
-  return allowed.includes("*") || allowed.includes(target) ||
-    (target === "leaf" && allowed.includes(`leaf:${relative("lib", to)}`));
+  if (room === target || ENTRY_POINTS.includes(from) || allowed.includes("*")) return true;
+  return allowed.some((name) => target === name || to === name || to.startsWith(`${name}/`));
 }
 
+/** `mod.ts`, a folder, or a folder of the library. */
 function roomOf(file: string): string {
-  const [top = "", second = "", third] = file.split("/");
-  if (top === "mod.ts") return "mod";
-  if (top !== "lib") return top;
-  return third === undefined ? "leaf" : second;
+  const [top = "", second = ""] = file.split("/");
+  return top === "lib" && file.split("/").length > 2 ? `lib/${second}` : top;
+}
+
+/** Groups of files each of which leads to each other one, by Tarjan's algorithm. */
+function circlesOf(edges: readonly Import[]): string[][] {
+  const targets = Map.groupBy(edges, ({ from }) => from);
+  const order = new Map<string, number>();
+  const lowest = new Map<string, number>();
+  const stack: string[] = [];
+  const circles: string[][] = [];
+  const visit = (file: string): void => {
+    const number = order.size;
+    order.set(file, number);
+    lowest.set(file, number);
+    stack.push(file);
+    for (const { to } of targets.get(file) ?? []) {
+      if (!order.has(to)) visit(to);
+      else if (!stack.includes(to)) continue;
+      lowest.set(file, Math.min(lowest.get(file) ?? 0, lowest.get(to) ?? 0));
+    }
+    if (lowest.get(file) !== number) return;
+    const circle = stack.splice(stack.indexOf(file));
+    if (circle.length > 1) circles.push(circle);
+  };
+  for (const file of targets.keys()) if (!order.has(file)) visit(file);
+  return circles;
 }
 
 function importsOf(file: string): Import[] {
   const specifiers = read(file).matchAll(
-    /^(?:import|export)\b(?:[^;"'`=]*\bfrom)? *"([^"]+)";|\bimport\("([^"]+)"\)|new URL\("(\.[^"]+\.ts)"/gm,
+    /^(?:(?:import|export)( type)?\b([^;"'`=]*\bfrom)? *"([^"]+)";)|\bimport\("([^"]+)"\)|new URL\("(\.[^"]+\.ts)"/gm,
   );
-  return [...specifiers].flatMap(([, imported, dynamic, url]) => {
+  return [...specifiers].flatMap(([, type, names, imported, dynamic, url]) => {
     const specifier = imported ?? dynamic ?? url ?? "";
     if (specifier.startsWith("node:") || specifier === "#test" || specifier.includes("enclave-kms")) {
       return [];
     }
-    if (specifier.startsWith("#")) return perRuntime(specifier).map((to) => ({ from: file, to }));
+    const isValue = imported !== undefined && type === undefined && !isOfTypes(names);
+    if (specifier.startsWith("#")) return perRuntime(specifier).map((to) => ({ from: file, to, isValue }));
     if (!specifier.startsWith(".")) {
-      return [{ from: file, to: `npm:${specifier.replace(/^(@[^/]+\/[^/]+|[^@/]+).*/, "$1")}` }];
+      return [{ from: file, to: `npm:${specifier.replace(/^(@[^/]+\/[^/]+|[^@/]+).*/, "$1")}`, isValue }];
     }
-    return [{ from: file, to: join(dirname(file), specifier) }];
+    return [{ from: file, to: join(dirname(file), specifier), isValue }];
   });
+}
+
+/** Whether every name between the braces is of a type. */
+function isOfTypes(names: string | undefined): boolean {
+  const listed = /\{([^}]*)\}/.exec(names ?? "")?.[1]?.split(",").map((name) => name.trim()).filter(Boolean);
+  return listed !== undefined && listed.every((name) => name.startsWith("type "));
 }
 
 /** The files that a `#name` of package.json stands for, one for each runtime. */
@@ -164,7 +256,9 @@ function perRuntime(name: string): string[] {
 
 /** Only the rooms: other tests make and remove folders beside them meanwhile. */
 function sourceFiles(root: string): string[] {
-  const inRooms = ["ffi", "lib", "enclave", "server", "cli", "sim", "bench", "test", "tools"].flatMap((room) =>
+  const inRooms = ["ffi", "lib", "enclave", "server", "cli", "sim", "bench", "test", "tools"].flatMap((
+    room,
+  ) =>
     readdirSync(join(root, room), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
       .map((entry) => relative(root, join(entry.parentPath, entry.name)))

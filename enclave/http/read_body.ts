@@ -1,6 +1,8 @@
 import type { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
-import { MAX_BODY_BYTES } from "../../server/schemas.ts";
+
+/** Largest body of a request, in bytes. */
+export const MAX_BODY_BYTES = 65_536;
 
 /** How much of a body that is too large is read before the connection is cut. */
 const MAX_DISCARDED_BYTES = 1 << 20;

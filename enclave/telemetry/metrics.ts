@@ -5,7 +5,7 @@
  * @module
  */
 import type { CredentialsState } from "../credential_store.ts";
-import type { KmsAction } from "../../server/operations.ts";
+import type { KmsAction } from "../operations.ts";
 
 /** What was asked for. `Other` is what no route or message of ours asks for. */
 export type Operation =

@@ -1,8 +1,5 @@
-import { type CredentialsProblem, readCredentials } from "./credentials_shape.ts";
+import { type CredentialPart, type CredentialsProblem, readCredentials } from "./credentials_shape.ts";
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
-
-/** One part of the credentials: text, or its UTF-8 bytes. */
-export type CredentialPart = string | Uint8Array;
 
 /** AWS credentials, as STS or the parent hands them out. Every part is printable ASCII without spaces. */
 export interface Credentials {

@@ -4,7 +4,9 @@
  *
  * @module
  */
-import type { CredentialPart } from "./credentials.ts";
+
+/** One part of the credentials: text, or its UTF-8 bytes. */
+export type CredentialPart = string | Uint8Array;
 
 /** Credentials in one way of writing, after every check. The parts are the giver's own, not copies. */
 export interface CheckedCredentials {

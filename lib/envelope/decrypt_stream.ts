@@ -1,6 +1,6 @@
 import { checkFields, checkInteger } from "../core/checks.ts";
 import { KmsError } from "../core/errors.ts";
-import { CALL_FIELDS, type CallOptions } from "../kms/operations/request_fields.ts";
+import { CALL_FIELDS, type CallOptions } from "../core/call_options.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";
 import { checkStreamCall } from "./encrypt_stream.ts";
 import { checkExpectedContext, type EncryptionContext, expectContext } from "./encryption_context.ts";

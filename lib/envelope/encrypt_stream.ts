@@ -18,7 +18,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { checkFields, checkInteger } from "../core/checks.ts";
-import { CALL_FIELDS, type CallOptions, checkKeyId, checkTimeout } from "../kms/operations/request_fields.ts";
+import { checkKeyId } from "../kms/operations/request_fields.ts";
+import { CALL_FIELDS, type CallOptions, checkTimeout } from "../core/call_options.ts";
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 import { checkMessageContext, type EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";

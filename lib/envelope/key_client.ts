@@ -1,4 +1,4 @@
-import type { CallOptions } from "../kms/operations/request_fields.ts";
+import type { CallOptions } from "../core/call_options.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";
 import type { EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";

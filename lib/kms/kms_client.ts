@@ -24,7 +24,7 @@ import type {
   GenerateDataKeyRequest,
   GenerateRandomRequest,
 } from "./kms_request.ts";
-import { type CallOptions, checkCall } from "./operations/request_fields.ts";
+import { type CallOptions, checkCall } from "../core/call_options.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";
 
 /**

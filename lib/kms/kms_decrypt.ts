@@ -3,7 +3,7 @@ import { Deadline } from "../core/deadline.ts";
 import { openEngine } from "./open_engine.ts";
 import { checkOptions, type KmsClientOptions } from "./kms_options.ts";
 import { checkDecryptRequest, type DecryptRequest, REQUEST_FIELDS } from "./kms_request.ts";
-import { CALL_FIELDS, checkCall } from "./operations/request_fields.ts";
+import { CALL_FIELDS, checkCall } from "../core/call_options.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";
 
 /** What {@link kmsDecrypt} takes: the options of a client, and one request. */

@@ -24,7 +24,7 @@ import {
   type GenerateDataKeyRequest,
   type GenerateRandomRequest,
 } from "./kms_request.ts";
-import type { CallOptions } from "./operations/request_fields.ts";
+import type { CallOptions } from "../core/call_options.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";
 
 /** One operation of {@link KmsClient}: from what the caller gives to what the engine returns. */

@@ -7,7 +7,7 @@ import { checkTrustedCertificates } from "./https/trusted_certificates.ts";
 import type { NsmTransport } from "../nsm/nsm_transport.ts";
 import { DEFAULT_ENDPOINT, type Endpoint } from "../core/endpoint.ts";
 import { checkHostName, checkRegion, kmsHostName } from "../aws/region.ts";
-import { checkTimeout } from "./operations/request_fields.ts";
+import { checkTimeout } from "../core/call_options.ts";
 
 /** What {@link KmsClient.open} takes. Everything but `region` and `credentials` is right for an enclave as it is. */
 export interface KmsClientOptions {

@@ -12,13 +12,12 @@ import type {
   EncryptionAlgorithm,
 } from "./checked_request.ts";
 import {
-  CALL_FIELDS,
-  type CallOptions,
   checkBytes,
   checkEncryptionContext,
   checkGrantTokens,
   checkKeyId,
 } from "./operations/request_fields.ts";
+import { CALL_FIELDS, type CallOptions } from "../core/call_options.ts";
 import { SecretBytes } from "../core/secret_bytes.ts";
 
 /** KMS takes a ciphertext of at most this many bytes. */

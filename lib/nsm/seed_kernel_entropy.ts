@@ -1,9 +1,14 @@
 import { checkFields, checkInteger, checkText } from "../core/checks.ts";
 import { Deadline } from "../core/deadline.ts";
 import { AttestationError } from "../core/errors.ts";
-import { HARDWARE_SOURCE_PATH, NSM_HARDWARE_SOURCE } from "./hardware_source.ts";
 import { KernelRandom, RANDOM_DEVICE_PATH, readHardwareSource } from "../native/kernel_random.ts";
-import { CALL_FIELDS, type CallOptions, checkCall } from "../kms/operations/request_fields.ts";
+import { CALL_FIELDS, type CallOptions, checkCall } from "../core/call_options.ts";
+
+/** Where the kernel names the hardware that it draws random bytes from itself. */
+export const HARDWARE_SOURCE_PATH = "/sys/class/misc/hw_random/rng_current";
+
+/** How the kernel names the NSM where it draws from it by itself. */
+export const NSM_HARDWARE_SOURCE = "nsm-hwrng";
 
 /** What gives random bytes: NsmClient in an enclave. */
 export interface RandomSource {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import net from "node:net";
 import type { Endpoint, TcpEndpoint, UnixEndpoint } from "../core/endpoint.ts";
 import { ConnectionError } from "../core/errors.ts";
-import type { Acceptor, OnAccept } from "./listen.ts";
+import type { Acceptor, OnAccept } from "./connection.ts";
 
 /** What a failed listen most likely means, by Node's error code. */
 const HINTS: Readonly<Record<string, string>> = {

@@ -1,4 +1,4 @@
-import type { ConnectionStream, GiveWay } from "./listen.ts";
+import type { ConnectionStream, GiveWay } from "./connection.ts";
 
 /** What is known of a connection's progress. */
 interface Progress {

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import type { Duplex } from "node:stream";
 import { acceptVsock } from "#vsock-listen";
 import { checkFields, checkInteger } from "../core/checks.ts";
 import type { Endpoint } from "../core/endpoint.ts";
 import { acceptSocket } from "./accept_socket.ts";
+import type { Acceptor, Connection, GiveWay, OnAccept } from "./connection.ts";
 import { ConnectionTable } from "./connection_table.ts";
 
 /** The CID to listen on that stands for every CID this machine has. */
@@ -16,30 +16,6 @@ export const ANY_CID = 0xffff_ffff;
 
 /** The vsock port to listen on that takes a free one. */
 export const ANY_VSOCK_PORT = 0xffff_ffff;
-
-/** Who is at the other end, by the kernel's word: a peer cannot forge it. */
-export interface VsockPeer {
-  /** Context id: 3 is the parent, as an enclave sees it. */
-  readonly cid: number;
-  /** Port; below 1024 only for what ran with privileges over there. */
-  readonly port: number;
-}
-
-/** A stream that counts its bytes, as sockets do. */
-export interface ConnectionStream extends Duplex {
-  /** Bytes received. */
-  readonly bytesRead: number;
-  /** Bytes sent. */
-  readonly bytesWritten: number;
-}
-
-/** One accepted connection. */
-export interface Connection {
-  /** Carries the bytes; half-open, so end it yourself. Its errors need no listener. */
-  readonly stream: ConnectionStream;
-  /** The peer; `undefined` on TCP and unix sockets, which have no CID. */
-  readonly peer: VsockPeer | undefined;
-}
 
 /** How to listen; everything has a default. */
 export interface ListenOptions {
@@ -55,20 +31,6 @@ export interface ListenOptions {
    */
   readonly idleTimeoutMs?: number | undefined;
 }
-
-/** Returns a connection's stream; none refuses the new connection. It must not throw. */
-export type GiveWay = () => Duplex | undefined;
-
-/** What one transport does. */
-export interface Acceptor {
-  /** Where it listens, with the port that was chosen. */
-  readonly endpoint: Endpoint;
-  /** Accepts no more; when it resolves, the address is free. */
-  stop(): Promise<void>;
-}
-
-/** What it calls for each connection. */
-export type OnAccept = (stream: ConnectionStream, peer: VsockPeer | undefined) => void;
 
 /**
  * Listens, and hands over every connection with its peer.

@@ -2,7 +2,7 @@ import type { VsockEndpoint } from "../core/endpoint.ts";
 import { ConnectionError } from "../core/errors.ts";
 import { setVsockBacklog } from "../native/listening_socket.ts";
 import { ConnStream } from "./conn_stream.ts";
-import type { Acceptor, OnAccept } from "./listen.ts";
+import type { Acceptor, OnAccept } from "./connection.ts";
 
 /** What a failed listen most likely means, by Deno's error name. */
 const HINTS: Readonly<Record<string, string>> = {

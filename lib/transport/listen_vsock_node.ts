@@ -2,7 +2,7 @@ import net from "node:net";
 import type { VsockEndpoint } from "../core/endpoint.ts";
 import { ListeningSocket, vsockPeer } from "../native/listening_socket.ts";
 import { acceptFrom } from "./accept_socket.ts";
-import type { Acceptor, OnAccept } from "./listen.ts";
+import type { Acceptor, OnAccept } from "./connection.ts";
 
 /**
  * Listens on AF_VSOCK, which Node does not know: through libc, and then handed to a server of Node's.

@@ -2,7 +2,8 @@ import type { Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../core/endpoint.ts";
 import { IdleConnections } from "./idle_connections.ts";
-import { listen, type Listener, type ListenOptions, type VsockPeer } from "./listen.ts";
+import { listen, type Listener, type ListenOptions } from "./listen.ts";
+import type { VsockPeer } from "./connection.ts";
 
 /** How often a closing server looks for connections that have become idle, in milliseconds. */
 const IDLE_CHECK_MS = 50;

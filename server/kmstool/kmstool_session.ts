@@ -13,7 +13,7 @@ import {
   plaintextMessage,
   readEncryptionContext,
 } from "../../lib/wire/kmstool_messages.ts";
-import { SERVED_DECRYPT } from "../operations.ts";
+import { SERVED_DECRYPT } from "../../enclave/operations.ts";
 import type { RequestRecord } from "../../enclave/telemetry/request_record.ts";
 import type { EnclaveService, Scope } from "../../enclave/service.ts";
 import { BadRequestError } from "../../enclave/service_errors.ts";

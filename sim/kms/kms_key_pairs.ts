@@ -1,11 +1,7 @@
 import { generateKeyPair, type KeyObject } from "node:crypto";
 import process from "node:process";
 import { promisify } from "node:util";
-import type { DataKeyPairSpec } from "../../lib/kms/data_key.ts";
 import { KmsRefusal } from "./kms_errors.ts";
-
-/** The kinds of key pairs that the simulator makes. KMS has SM2 as well, in the regions of China. */
-export type KeyPairSpec = Exclude<DataKeyPairSpec, "SM2">;
 
 /**
  * Both halves of a key pair.
@@ -25,7 +21,7 @@ type Recipe =
   | { readonly type: "ec"; readonly namedCurve: string }
   | { readonly type: "ed25519" };
 
-const RECIPES: Readonly<Record<KeyPairSpec, Recipe>> = {
+const RECIPES = {
   RSA_2048: { type: "rsa", modulusLength: 2048 },
   RSA_3072: { type: "rsa", modulusLength: 3072 },
   RSA_4096: { type: "rsa", modulusLength: 4096 },
@@ -34,7 +30,10 @@ const RECIPES: Readonly<Record<KeyPairSpec, Recipe>> = {
   ECC_NIST_P521: { type: "ec", namedCurve: "secp521r1" },
   ECC_SECG_P256K1: { type: "ec", namedCurve: "secp256k1" },
   ECC_NIST_EDWARDS25519: { type: "ed25519" },
-};
+} as const satisfies Readonly<Record<string, Recipe>>;
+
+/** The kinds of key pairs that the simulator makes. KMS has SM2 as well, in the regions of China. */
+export type KeyPairSpec = keyof typeof RECIPES;
 
 /** The kinds of key pairs, as a list. */
 export const KEY_PAIR_SPECS: readonly KeyPairSpec[] = Object.keys(RECIPES) as KeyPairSpec[];

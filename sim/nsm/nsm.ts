@@ -9,16 +9,10 @@ import { checkFault, FaultQueue, type FaultTimes } from "../fault_queue.ts";
 import type { Identity } from "../tls/certificates.ts";
 import { LEAF_LIFETIME_MS, NsmAuthority } from "./nsm_authority.ts";
 import { type AttestationRequest, PCR_LENGTH, PcrBank } from "./nsm_commands.ts";
-import { cbor, errorAnswer, makeDocument } from "./nsm_document.ts";
+import { cbor, type DocumentForm, errorAnswer, makeDocument } from "./nsm_document.ts";
 import { NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
 import { answerRequest } from "./nsm_protocol.ts";
 import { listenForNsm } from "./nsm_server.ts";
-
-/**
- * Form of the signed payload: a map of open length, as AWS has written since the middle of 2025, or one of nine
- * fields, as it wrote before.
- */
-export type DocumentForm = "indefinite" | "definite";
 
 /** How the simulated module is set up. */
 export interface SoftwareNsmOptions {

@@ -17,7 +17,7 @@ const CMS = "lib/kms/recipient/cms_envelope.ts";
 const ENCODING = "lib/core/encoding.ts";
 const NSM_ANSWER = "lib/nsm/nsm_answer.ts";
 const CHAIN = "lib/attestation/chain.ts";
-const ENDPOINT_TEXT = "lib/core/endpoint_text.ts";
+const ENDPOINT_TEXT = "lib/core/endpoint.ts";
 const METER = "lib/policy/wasm/meter.ts";
 const KMS_CONNECTION = "lib/kms/https/kms_connection.ts";
 const TLS_AGENT = "lib/kms/https/tls_agent.ts";
@@ -434,7 +434,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "a signal aborts once",
   })),
   ...['"/sys/class/misc/hw_random/rng_current"', '"nsm-hwrng"'].map((text) => ({
-    file: "lib/nsm/hardware_source.ts",
+    file: "lib/nsm/seed_kernel_entropy.ts",
     text,
     kind: "elsewhere" as const,
     why: "is looked at by seed_kernel_entropy.test.ts",

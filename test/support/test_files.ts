@@ -7,9 +7,8 @@ const FOLDER = "test";
 /** All that load the double of the C SDK. */
 const OWN_PROCESS: readonly RegExp[] = [
   /^test\/(?:faults|hostile|soak)\//,
-  /^test\/lib\/engine\/[^/]+$/,
+  /^test\/lib\/kms\/(?!https\/|operations\/).+$/,
   /^test\/lib\/native\//,
-  /^test\/lib\/(?:exit|memory|permissions)\.test\.ts$/,
   /^test\/cli\/surroundings\.test\.ts$/,
 ];
 
@@ -18,8 +17,9 @@ const LOADS_NOTHING: readonly RegExp[] = [
   /^test\/faults\/matrix\.test\.ts$/,
   /^test\/hostile\/caller\.test\.ts$/,
   /^test\/soak\/growth\.test\.ts$/,
-  /^test\/lib\/engine\/(?:cms_envelope|document_cache|https_engine|nsm_recipient)\.test\.ts$/,
-  /^test\/lib\/engine\/recipient_rotation\.test\.ts$/,
+  /^test\/lib\/kms\/(?:data_key|kms_client|kms_client_calls|kms_operations|kms_options|kms_request)\.test\.ts$/,
+  /^test\/lib\/kms\/(?:missing_parts|safeguards)\.test\.ts$/,
+  /^test\/lib\/kms\/recipient\/(?:cms_envelope|document_cache|nsm_recipient|recipient_rotation)\.test\.ts$/,
 ];
 
 /** Test files by what they may share. */

@@ -4,21 +4,9 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { checkInteger, checkRecord, checkText, checkWellFormed } from "../../core/checks.ts";
-import { MAX_TIMEOUT_MS } from "../../core/deadline.ts";
+import { checkRecord, checkText, checkWellFormed } from "../../core/checks.ts";
 import { decodeBase64 } from "../../core/encoding.ts";
 import { allocateOffHeap } from "../../core/secret_bytes.ts";
-
-/** What every call may be given besides its request. */
-export interface CallOptions {
-  /** Ends the call early; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for the call, retries included; 1 to 2147483647. Default: the client's. */
-  readonly timeoutMs?: number | undefined;
-}
-
-/** The fields that say how long to wait. */
-export const CALL_FIELDS: readonly string[] = ["signal", "timeoutMs"];
 
 const MAX_GRANT_TOKENS = 10;
 const MAX_GRANT_TOKEN_LENGTH = 8192;
@@ -40,31 +28,6 @@ export const MAX_ENCRYPTION_CONTEXT_BYTES = 8192;
 export const MAX_ENCRYPTION_CONTEXT_PAIRS = 128;
 
 const PAIR_OVERHEAD_BYTES = 2;
-
-/**
- * @param call How the caller wants to wait
- * @param defaultTimeoutMs In milliseconds
- * @throws {TypeError} When the signal is no AbortSignal, or the time-out no number
- * @throws {RangeError} When the time-out is out of range
- */
-export function checkCall(
-  call: CallOptions,
-  defaultTimeoutMs: number,
-): { signal: AbortSignal | undefined; timeoutMs: number } {
-  const { signal } = call;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError("signal must be an AbortSignal");
-  }
-  return { signal, timeoutMs: checkTimeout(call.timeoutMs, defaultTimeoutMs) };
-}
-
-/**
- * @param timeoutMs In milliseconds, or undefined for the default
- * @param defaultTimeoutMs In milliseconds
- */
-export function checkTimeout(timeoutMs: unknown, defaultTimeoutMs: number): number {
-  return checkInteger("timeoutMs", timeoutMs, { min: 1, max: MAX_TIMEOUT_MS, default: defaultTimeoutMs });
-}
 
 /**
  * @param field Its name

@@ -22,12 +22,12 @@ import {
   decodeNonce,
   decryptBody,
   encryptBody,
-  MAX_BODY_BYTES,
   parse,
   parseCredentials,
   randomBody,
   sharedSecretBody,
 } from "../../../server/schemas.ts";
+import { MAX_BODY_BYTES } from "../../../enclave/http/read_body.ts";
 import { BadRequestError } from "../../../enclave/service_errors.ts";
 import { isSampled } from "../sampling.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";

@@ -9,7 +9,7 @@ import {
   checkRandomRequest,
   checkSharedSecretRequest,
 } from "../../../lib/kms/kms_request.ts";
-import { checkCall } from "../../../lib/kms/operations/request_fields.ts";
+import { checkCall } from "../../../lib/core/call_options.ts";
 import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 
 const BYTES = new Uint8Array([1, 2, 3]);

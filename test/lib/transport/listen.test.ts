@@ -10,7 +10,8 @@ import { Deadline } from "../../../lib/core/deadline.ts";
 import type { Endpoint } from "../../../lib/core/endpoint.ts";
 import { ConnectionError } from "../../../lib/core/errors.ts";
 import { openTransport } from "../../../lib/transport/open_transport.ts";
-import { type Connection, listen, type ListenOptions } from "../../../lib/transport/listen.ts";
+import { listen, type ListenOptions } from "../../../lib/transport/listen.ts";
+import type { Connection } from "../../../lib/transport/connection.ts";
 import { until } from "../../support/until.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-"));

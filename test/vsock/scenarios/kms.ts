@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "node:net";
-import { listen, type VsockPeer } from "../../../lib/transport/listen.ts";
+import { listen } from "../../../lib/transport/listen.ts";
+import type { VsockPeer } from "../../../lib/transport/connection.ts";
 import { ConnectionError, KmsClient, kmsDecrypt } from "../../../mod.ts";
 import { attestedKeyPolicy, type TcpEndpoint } from "../../../sim/mod.ts";
 import { ENGINE_CASES, startEnclave } from "../../support/engines.ts";

@@ -6,13 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import { ConnectionError } from "../../../lib/core/errors.ts";
 import { connectVsock } from "../../../lib/transport/connect_vsock.ts";
-import {
-  ANY_CID,
-  ANY_VSOCK_PORT,
-  type Connection,
-  listen,
-  type Listener,
-} from "../../../lib/transport/listen.ts";
+import { ANY_CID, ANY_VSOCK_PORT, listen, type Listener } from "../../../lib/transport/listen.ts";
+import type { Connection } from "../../../lib/transport/connection.ts";
 import { until } from "../../support/until.ts";
 import { check } from "../check.ts";
 import { GUEST_CID, LOOPBACK_CID, PARENT } from "../guest_addresses.ts";

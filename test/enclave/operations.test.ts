@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync } from "node:crypto";
 import { afterAll, beforeAll, describe, test } from "#test";
 import type { PolicyAction } from "../../lib/policy/facts.ts";
-import { ENCRYPTION_CONTEXT, Fixture, RecordingPolicy, STRANGER, TENANT } from "./fixture.ts";
+import { ENCRYPTION_CONTEXT, Fixture, RecordingPolicy, STRANGER, TENANT } from "../server/fixture.ts";
 
 type Answer = Record<string, string>;
 

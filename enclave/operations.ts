@@ -4,19 +4,18 @@
  *
  * @module
  */
+import type { SecretBytes } from "../lib/core/secret_bytes.ts";
+import type { Encrypted } from "../lib/kms/checked_request.ts";
+import type { DataKey, DataKeyPair } from "../lib/kms/data_key.ts";
+import type { KmsClient } from "../lib/kms/kms_client.ts";
 import type {
-  DataKey,
-  DataKeyPair,
   DecryptRequest,
   DeriveSharedSecretRequest,
-  Encrypted,
   EncryptRequest,
   GenerateDataKeyPairRequest,
   GenerateDataKeyRequest,
   GenerateRandomRequest,
-  KmsClient,
-  SecretBytes,
-} from "../mod.ts";
+} from "../lib/kms/kms_request.ts";
 import type {
   CheckedDataKeyPairRequest,
   CheckedDataKeyRequest,
@@ -34,8 +33,8 @@ import {
   GENERATE_DATA_KEY_PAIR,
   GENERATE_RANDOM,
 } from "../lib/kms/kms_operations.ts";
-import type { CallOptions } from "../lib/kms/operations/request_fields.ts";
-import type { RequestFacts } from "../enclave/gate.ts";
+import type { CallOptions } from "../lib/core/call_options.ts";
+import type { RequestFacts } from "./gate.ts";
 
 /** What the request itself tells the policy; the region is the server's. */
 type OwnFacts = Omit<RequestFacts, "region">;

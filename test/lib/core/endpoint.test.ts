@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import type { Endpoint } from "../../../lib/core/endpoint.ts";
-import { parseEndpoint } from "../../../lib/core/endpoint_text.ts";
+import { parseEndpoint } from "../../../lib/core/endpoint.ts";
 
 const LONGEST_PATH = `/${"p".repeat(106)}`;
 
