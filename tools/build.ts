@@ -1,6 +1,6 @@
 /**
- * `npm run build`: makes the npm package in `dist/npm` (or in a new folder), one set of files for Node.js
- * and one for Deno, and the one-file servers in `dist/server`, and prints what is inside. The same sources
+ * `npm run build`: makes the npm package in `build/npm` (or in a new folder), one set of files for Node.js
+ * and one for Deno, and the one-file servers in `build/server`, and prints what is inside. The same sources
  * give the same bytes.
  *
  * @module
@@ -13,7 +13,7 @@ import { emitDeclarations } from "./declarations.ts";
 
 const RUNTIMES: readonly Runtime[] = ["node", "deno"];
 
-const OUT = "dist/npm";
+const OUT = "build/npm";
 
 /** What npm links as `enclave-kms`: the command line of the runtime that runs it. */
 const LAUNCHER = `#!/usr/bin/env node
@@ -38,7 +38,7 @@ for (const runtime of RUNTIMES) {
   }
 }
 console.log(`types: ${emitDeclarations(`${out}/types`)} files`);
-await bundleServers(out === OUT ? "dist/server" : `${out}-server`);
+await bundleServers(out === OUT ? "build/server" : `${out}-server`);
 
 /** What of package.json users need, with the paths of the built files. */
 function manifest(): Record<string, unknown> {

@@ -75,7 +75,7 @@ function mutate(name: string, { mutate, tests, processes }: Area): Promise<Mutan
     coverageAnalysis: "perTest",
     concurrency: 1,
     tempDirName: join(FOLDER, name),
-    ignorePatterns: ["bench", "build", "dist"],
+    ignorePatterns: ["bench", "build"],
     reporters: ["json", "progress-append-only"],
     jsonReporter: { fileName: join(FOLDER, `${name}.json`) },
     incremental: values.incremental,

@@ -60,7 +60,7 @@ describe("package.json and deno.json", () => {
     }
   });
 
-  test("npm refuses to publish the repository itself: the package is made in dist/npm", () => {
+  test("npm refuses to publish the repository itself: the package is made in build/npm", () => {
     assert.equal(npm.private, true);
   });
 

@@ -26,7 +26,7 @@ import { surviveClosedOutput } from "../support/closed_output.ts";
 
 surviveClosedOutput();
 
-const DIST = "dist/npm";
+const DIST = "build/npm";
 const CONSUMER = "test/package/consumer";
 const OLDEST_NODE = "test/package/node22";
 const PLAINTEXT = "attack at dawn";
