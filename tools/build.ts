@@ -27,7 +27,7 @@ mkdirSync(out, { recursive: true });
 for (const file of ["README.md", "SECURITY.md", "LICENSE", "CHANGELOG.md"]) {
   copyFileSync(file, `${out}/${file}`);
 }
-cpSync("policies", `${out}/policies`, { recursive: true });
+cpSync("examples/policies", `${out}/examples/policies`, { recursive: true });
 writeFileSync(`${out}/package.json`, `${JSON.stringify(manifest(), null, 2)}\n`);
 writeFileSync(`${out}/cli.js`, LAUNCHER, { mode: 0o755 });
 for (const runtime of RUNTIMES) {

@@ -73,9 +73,9 @@ describe.skipIf(!hasFull)(`output that cannot be written${REASON}`, () => {
   const verdicts: readonly (readonly [string, number, () => readonly string[]])[] = [
     ["verify", 0, () => ["verify", document, ...root()]],
     ["verify", 23, () => ["verify", document]],
-    ["policy check", 0, () => ["policy", "check", "policies/example.cedar"]],
+    ["policy check", 0, () => ["policy", "check", "examples/policies/tenants.cedar"]],
     ["policy check", 2, () => ["policy", "check", laptop.file("bad.cedar", "permit")]],
-    ["policy try", 3, () => ["policy", "try", "policies/example.cedar", "--request", "{}"]],
+    ["policy try", 3, () => ["policy", "try", "examples/policies/tenants.cedar", "--request", "{}"]],
     ["doctor", 0, () => ["doctor", ...connection(), ...root()]],
     ["doctor", 4, () => ["doctor", "--nsm", "/none", "--endpoint", "tcp:127.0.0.1:9", "--timeout-ms", "500"]],
     ["verify", 0, () => ["verify", "--help"]],

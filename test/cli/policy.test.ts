@@ -59,7 +59,7 @@ describe("policy", () => {
     test("says ok of Cedar's policies and of plug-ins", async () => {
       assert.deepEqual(await check("good.cedar"), { code: 0, stdout: "ok good.cedar\n", stderr: "" });
       assert.deepEqual(await check("yes.wasm"), { code: 0, stdout: "ok yes.wasm\n", stderr: "" });
-      assert.equal((await runHere(["policy", "check", "policies/example.cedar"])).code, 0);
+      assert.equal((await runHere(["policy", "check", "examples/policies/tenants.cedar"])).code, 0);
     });
 
     test("says where a policy is wrong, as compilers do", async () => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, test } from "#test";
 import { colour, wantsColour } from "../../cli/terminal.ts";
 
-const SAMPLE = ["policy", "check", "policies/example.cedar"];
+const SAMPLE = ["policy", "check", "examples/policies/tenants.cedar"];
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 const RUNTIME = "Deno" in globalThis ? "deno run --quiet --no-check --allow-all" : "node";
 
@@ -28,11 +28,11 @@ describe("colour", () => {
     // A child of Deno's inherits what its own environment leaves out.
     const command = `unset NO_COLOR; ${RUNTIME} ${MAIN} ${SAMPLE.join(" ")}`;
     const terminal = spawnSync("script", ["-qec", command, "/dev/null"], { env, encoding: "utf8" });
-    assert.equal(terminal.stdout.trim(), "\x1b[32mok\x1b[0m example.cedar");
+    assert.equal(terminal.stdout.trim(), "\x1b[32mok\x1b[0m tenants.cedar");
     const quietly = command.replace("unset NO_COLOR", "export NO_COLOR=1");
     const quiet = spawnSync("script", ["-qec", quietly, "/dev/null"], { env, encoding: "utf8" });
-    assert.equal(quiet.stdout.trim(), "ok example.cedar");
+    assert.equal(quiet.stdout.trim(), "ok tenants.cedar");
     const pipe = spawnSync("sh", ["-c", command], { env, encoding: "utf8" });
-    assert.equal(pipe.stdout, "ok example.cedar\n");
+    assert.equal(pipe.stdout, "ok tenants.cedar\n");
   });
 });

@@ -246,7 +246,7 @@ describe("what a document is expected to say", () => {
     await assert.rejects(nsm.attest(new Map([["nonce", BYTES]]) as never), /must be a plain object/);
     // The limits of the kind that a file is not, too: the next file may be of that kind.
     for (const options of [{ cedar: { feul: 1 } }, { plugin: { feul: 1 } }, { cedar: { name: "a" } }]) {
-      for (const path of ["policies/example.cedar", "a.wasm"]) {
+      for (const path of ["examples/policies/tenants.cedar", "a.wasm"]) {
         assert.throws(() => loadPolicyFile(path, options as never), /options have no field `(?:feul|name)`/);
       }
     }

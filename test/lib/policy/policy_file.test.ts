@@ -16,7 +16,7 @@ import {
 import { lookingFor, plugin } from "../../support/wasm_module.ts";
 import { facts, once, TENANT_POLICY } from "./cedar/requests.ts";
 
-const EXAMPLE = fileURLToPath(new URL("../../../policies/example.cedar", import.meta.url));
+const EXAMPLE = fileURLToPath(new URL("../../../examples/policies/tenants.cedar", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-policy-"));
 
 function write(name: string, contents: string | Uint8Array): string {
@@ -74,7 +74,7 @@ describe("loadPolicyFile()", () => {
   });
 });
 
-describe("policies/example.cedar", () => {
+describe("examples/policies/tenants.cedar", () => {
   const keyId = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
   const caller = { cid: 16, attributes: { tenant: "red" } };
   const policy = once(() => loadPolicyFile(EXAMPLE));

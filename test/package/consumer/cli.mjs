@@ -42,7 +42,7 @@ try {
   const printed = await run(["decrypt", ...flags, "--ciphertext", base64], env);
   const plaintext = /^PLAINTEXT: (\S+)\n$/.exec(printed)?.[1] ?? "";
 
-  const policy = "node_modules/enclave-kms/policies/example.cedar";
+  const policy = "node_modules/enclave-kms/examples/policies/tenants.cedar";
   assert.equal(await run(["policy", "check", policy]), "ok example.cedar\n");
   const diagnosis = await run([
     ...["doctor", "--json", "--timeout-ms", "30000", ...flags],

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { loadPolicyFile, makeFacts } from "enclave-kms/policy";
 
 const policy = loadPolicyFile(
-  new URL("./node_modules/enclave-kms/policies/example.cedar", import.meta.url).pathname,
+  new URL("./node_modules/enclave-kms/examples/policies/tenants.cedar", import.meta.url).pathname,
 );
 
 const decide = (cid, encryptionContext) =>

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { CEDAR_WASM_FILE, CedarInstance } from "../../../../lib/policy/cedar/ced
 import { cedarSchema } from "../../../../lib/policy/mod.ts";
 
 const LIB = fileURLToPath(new URL("../../../../lib", import.meta.url));
-const BUILD = fileURLToPath(new URL("../../../build", import.meta.url));
+const BUILD = fileURLToPath(new URL("../../../../build", import.meta.url));
 const CEDAR = createRequire(import.meta.url).resolve("@cedar-policy/cedar-wasm/nodejs")
   .replace("cedar_wasm.js", CEDAR_WASM_FILE);
 
@@ -19,20 +19,18 @@ const SUCCESS = '{"type":"success"}';
 mkdirSync(BUILD, { recursive: true });
 const folder = mkdtempSync(join(BUILD, "cedar-"));
 
-/** A copy of the room, with a file beside it as a bundle has, or none. */
+/** Copies the room, with a file beside it as a bundle has, or none. */
 async function roomWith(
   name: string,
   wasm: Uint8Array | undefined,
   parent = folder,
 ): Promise<typeof import("../../../../lib/policy/cedar/cedar_module.ts")> {
   const room = join(parent, name);
-  cpSync(join(LIB, "policy"), join(room, "policy"), { recursive: true });
-  const leaves = ["error_base.ts", "attestation_error.ts", "errors.ts", "checks.ts", "own_url.ts"];
-  for (const leaf of leaves) copyFileSync(join(LIB, leaf), join(room, leaf));
+  for (const folder of ["core", "policy"]) cpSync(join(LIB, folder), join(room, folder), { recursive: true });
   // Away from the repository nothing else says that these are modules.
   writeFileSync(join(room, "package.json"), '{"type":"module"}');
-  if (wasm !== undefined) writeFileSync(join(room, "policy", CEDAR_WASM_FILE), wasm);
-  return await import(pathToFileURL(join(room, "policy/cedar_module.ts")).href);
+  if (wasm !== undefined) writeFileSync(join(room, "policy/cedar", CEDAR_WASM_FILE), wasm);
+  return await import(pathToFileURL(join(room, "policy/cedar/cedar_module.ts")).href);
 }
 
 /** How many modules WebAssembly compiles meanwhile. */
