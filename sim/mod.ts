@@ -42,7 +42,7 @@ export type { ReleaseOptions } from "./kms/kms_release.ts";
 export type { LoggedRequest, Tampering } from "./kms/kms_service.ts";
 export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm/nsm_faults.ts";
 export { SoftwareNsm, type SoftwareNsmOptions } from "./nsm/nsm.ts";
-export type { DocumentForm } from "./nsm/nsm_document.ts";
+export type { DocumentForm } from "./nsm/document_form.ts";
 export type { AttestationRequest, NsmErrorName } from "./nsm/nsm_commands.ts";
 export {
   type SimulatedEncryptRequest,

@@ -30,12 +30,11 @@ const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
 /** The command line, over the library and policies, without the servers. */
 const COMMAND_LINE = /^(mod\.ts$|cli\/|ffi\/|lib\/)/;
 
-/** Policies, over the leaves of the library. */
-const POLICY = /^lib\/(policy\/|attestation\/bytes\.ts$|[^/]+\.ts$)/;
+/** Policies, over what everybody uses. */
+const POLICY = /^lib\/(policy|core)\//;
 
-/** What verifies documents and seals secrets, without what asks the NSM. */
-const ATTESTATION =
-  /^lib\/(attestation\/(?!nsm_)|(?:attestation_error|checks|error_base|errors|pcrs|secret_bytes)\.ts$)/;
+/** Verifying documents and sealing secrets, over what everybody uses, as far as browsers have it. */
+const ATTESTATION = /^lib\/(attestation|core)\//;
 
 /** koffi is found at run time, and not imported. */
 const LIBRARY_PACKAGES: readonly string[] = ["cbor2", "hpke"];

@@ -33,7 +33,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
 const CEDAR = "node_modules/@cedar-policy/cedar-wasm/nodejs/cedar_wasm_bg.wasm";
 
 /** Sources that may be inside: never the simulator. */
-const ALLOWED = /^(mod\.ts$|(ffi|lib|server)\/|node_modules\/)/;
+const ALLOWED = /^((ffi|lib|enclave|server)\/|node_modules\/)/;
 
 /** Packages that may be inside. */
 const PACKAGES: readonly string[] = [

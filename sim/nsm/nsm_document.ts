@@ -1,12 +1,7 @@
 import { encode } from "cbor2";
 import { type Identity, sign } from "../tls/certificates.ts";
+import type { DocumentForm } from "./document_form.ts";
 import type { NsmErrorName } from "./nsm_commands.ts";
-
-/**
- * Form of the signed payload: a map of open length, as AWS has written since the middle of 2025, or one of nine
- * fields, as it wrote before.
- */
-export type DocumentForm = "indefinite" | "definite";
 
 /** What a module states. */
 export interface DocumentFields {
