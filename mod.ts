@@ -23,14 +23,14 @@
 export {
   type AttestationDocument,
   decodeAttestationDocument,
-  MAX_DOCUMENT_LENGTH,
+  MAX_ATTESTATION_DOCUMENT_BYTES,
 } from "./lib/attestation/document.ts";
 export {
   type AttestationRequest,
-  MAX_EXTENSION_LENGTH,
-  MAX_NONCE_LENGTH,
-  MAX_PUBLIC_KEY_LENGTH,
-  MAX_USER_DATA_LENGTH,
+  MAX_ATTESTED_NONCE_BYTES,
+  MAX_ATTESTED_PUBLIC_KEY_BYTES,
+  MAX_ATTESTED_USER_DATA_BYTES,
+  MAX_PCR_EXTENSION_BYTES,
   NsmClient,
   type NsmDescription,
   PCR_COUNT,
@@ -40,9 +40,9 @@ export type { AttestationOptions } from "./lib/nsm/nsm_queue.ts";
 export type { NsmTransport } from "./lib/nsm/nsm_transport.ts";
 export {
   type Attester,
-  MAX_CONTEXT_LENGTH,
-  MAX_SECRET_LENGTH,
-  SEAL_OVERHEAD,
+  MAX_SEAL_CONTEXT_BYTES,
+  MAX_SEALED_SECRET_BYTES,
+  SEAL_OVERHEAD_BYTES,
   type SealContext,
   type SealOptions,
   sealTo,
@@ -50,7 +50,7 @@ export {
   type SessionKeyOptions,
 } from "./lib/attestation/session_key.ts";
 export {
-  AWS_ROOT_SHA256,
+  AWS_NITRO_ROOT_SHA256,
   CLOCK_TOLERANCE_MS,
   type PcrsByIndex,
   type PcrValue,
@@ -67,7 +67,7 @@ export type { CredentialPart } from "./lib/aws/credentials_shape.ts";
 export { DataKey, DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "./lib/kms/data_key.ts";
 export { decodeBase64, decodeHex, type DecodeOptions, encodeBase64, encodeHex } from "./lib/core/encoding.ts";
 export {
-  DEFAULT_ENDPOINT,
+  DEFAULT_KMS_ENDPOINT,
   type Endpoint,
   KMS_PROXY_PORT,
   PARENT_CID,

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { constants } from "node:os";
 import { decodeBase64, decodeHex } from "../lib/core/encoding.ts";
-import { DEFAULT_ENDPOINT, type Endpoint } from "../lib/core/endpoint.ts";
+import { DEFAULT_KMS_ENDPOINT, type Endpoint } from "../lib/core/endpoint.ts";
 import { parseEndpoint } from "../lib/core/endpoint.ts";
 import type { Arguments } from "./arguments.ts";
 import { MalformedValueError, UsageError } from "./command.ts";
@@ -155,7 +155,7 @@ export async function json(
 export function endpoint(args: Arguments): Endpoint {
   const address = args.get("endpoint");
   const port = integer(args, "proxy-port", { min: 0, max: 0xffff_ffff });
-  if (address === undefined) return { ...DEFAULT_ENDPOINT, port: port ?? DEFAULT_ENDPOINT.port };
+  if (address === undefined) return { ...DEFAULT_KMS_ENDPOINT, port: port ?? DEFAULT_KMS_ENDPOINT.port };
   if (port !== undefined) throw new UsageError("--endpoint and --proxy-port exclude each other");
   const parsed = parseEndpoint(address);
   if (parsed !== undefined) return parsed;

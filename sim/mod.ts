@@ -26,13 +26,13 @@ export { SimulatedClock } from "./clock.ts";
 export { SimulatedKms, type SimulatedKmsOptions } from "./kms/kms.ts";
 export type { SimulatedCredentials } from "./kms/kms_credentials.ts";
 export { type KmsExceptionName, KmsRefusal } from "./kms/kms_errors.ts";
-export { FAULTS, type KmsFault, type KmsFaultKind, type NamedFault } from "./kms/kms_faults.ts";
+export { KMS_FAULTS, type KmsFault, type KmsFaultKind, type NamedFault } from "./kms/kms_faults.ts";
 export type { CreateGrantOptions, GrantOperation, SimulatedGrant } from "./kms/kms_grants.ts";
 export type { KeyAlgorithm, KeyOrigin, KeySpec, KeyState, KeyUsage } from "./kms/kms_key_specs.ts";
 export type { KmsOutput } from "./kms/kms_key_use.ts";
 export type { CreateKeyOptions, SimulatedKey } from "./kms/kms_keys.ts";
 export {
-  ALLOW_ALL_POLICY,
+  ALLOW_ALL_KEY_POLICY,
   attestedKeyPolicy,
   type KeyPolicy,
   type KeyPolicyConditions,

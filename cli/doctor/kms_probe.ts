@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { Deadline } from "../../lib/core/deadline.ts";
-import { DEFAULT_ENDPOINT } from "../../lib/core/endpoint.ts";
+import { DEFAULT_KMS_ENDPOINT } from "../../lib/core/endpoint.ts";
 import { ConnectionError } from "../../lib/core/errors.ts";
 import { kmsHostName } from "../../lib/aws/region.ts";
 import type { ClientOptions } from "../client.ts";
@@ -82,7 +82,7 @@ export class KmsProbe implements Disposable {
     for (const stream of this.#streams) stream.destroy();
   }
 
-  async #connect({ endpoint = DEFAULT_ENDPOINT }: ClientOptions): Promise<Duplex> {
+  async #connect({ endpoint = DEFAULT_KMS_ENDPOINT }: ClientOptions): Promise<Duplex> {
     const { openTransport } = await import("../../lib/transport/open_transport.ts");
     const raw = await openTransport(endpoint, this.#deadline);
     raw.on("error", () => {});

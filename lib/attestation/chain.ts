@@ -3,7 +3,7 @@ import { type Certificate, KEY_USAGE } from "./certificate.ts";
 import { failed } from "./failures.ts";
 
 /** SHA-256 of AWS's root certificate for Nitro Enclaves (G1), as hex. */
-export const AWS_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b";
+export const AWS_NITRO_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b";
 
 /**
  * Whether a chain starts where it has to. The root's own signature proves nothing and is not looked at.
@@ -74,7 +74,7 @@ const ES384 = { name: "ECDSA", hash: "SHA-384" } as const;
 
 async function isTrusted(first: Uint8Array<ArrayBuffer>, root: Uint8Array | undefined): Promise<boolean> {
   if (root !== undefined) return equalBytes(first, root);
-  return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", first))) === AWS_ROOT_SHA256;
+  return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", first))) === AWS_NITRO_ROOT_SHA256;
 }
 
 function checkExtensions(chain: readonly Certificate[]): void {

@@ -17,7 +17,7 @@ import {
 } from "./document_items.ts";
 
 /** The largest attestation document that is read, in bytes. */
-export const MAX_DOCUMENT_LENGTH = 16_384;
+export const MAX_ATTESTATION_DOCUMENT_BYTES = 16_384;
 
 /**
  * What a Nitro Secure Module says of its enclave, and the signed parts to check it by.
@@ -67,7 +67,7 @@ export interface AttestationDocument {
  *
  * Not guaranteed: that anything in it is true. {@link verifyAttestation} checks that.
  *
- * @param bytes The document, at most {@link MAX_DOCUMENT_LENGTH} bytes
+ * @param bytes The document, at most {@link MAX_ATTESTATION_DOCUMENT_BYTES} bytes
  * @returns Its fields and signed parts
  * @throws {AttestationError} When it is not such a document: `ERR_ATTESTATION_` and `TOO_LARGE`, `CBOR`,
  *   `DUPLICATE_KEY`, `NOT_CANONICAL`, `TOO_DEEP`, `COSE`, `ALGORITHM`, `FIELD_MISSING` or `FIELD`, explained at
@@ -85,8 +85,8 @@ export interface AttestationDocument {
  */
 export function decodeAttestationDocument(bytes: Uint8Array): AttestationDocument {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("Cannot read document: expected a Uint8Array");
-  if (bytes.length > MAX_DOCUMENT_LENGTH) {
-    throw malformed("TOO_LARGE", `longer than ${MAX_DOCUMENT_LENGTH} bytes`);
+  if (bytes.length > MAX_ATTESTATION_DOCUMENT_BYTES) {
+    throw malformed("TOO_LARGE", `longer than ${MAX_ATTESTATION_DOCUMENT_BYTES} bytes`);
   }
   const { protectedHeader, payload, signature, unprotected } = readCoseSign1(new Uint8Array(bytes));
   const { unknownFields, ...fields } = readPayload(payload);
@@ -140,7 +140,7 @@ function readCoseSign1(bytes: Bytes) {
   return {
     protectedHeader: ES384_HEADER.slice(),
     unprotected: unprotectedNames(unprotected),
-    payload: byteString("COSE", payload, "payload", 1, MAX_DOCUMENT_LENGTH),
+    payload: byteString("COSE", payload, "payload", 1, MAX_ATTESTATION_DOCUMENT_BYTES),
     signature: byteString("COSE", signature, "signature", ES384_SIGNATURE_LENGTH, ES384_SIGNATURE_LENGTH),
   };
 }

@@ -6,12 +6,16 @@
  *
  * @module
  */
-export { type AttestationDocument, decodeAttestationDocument, MAX_DOCUMENT_LENGTH } from "./document.ts";
+export {
+  type AttestationDocument,
+  decodeAttestationDocument,
+  MAX_ATTESTATION_DOCUMENT_BYTES,
+} from "./document.ts";
 export {
   type Attester,
-  MAX_CONTEXT_LENGTH,
-  MAX_SECRET_LENGTH,
-  SEAL_OVERHEAD,
+  MAX_SEAL_CONTEXT_BYTES,
+  MAX_SEALED_SECRET_BYTES,
+  SEAL_OVERHEAD_BYTES,
   type SealContext,
   type SealOptions,
   sealTo,
@@ -19,7 +23,7 @@ export {
   type SessionKeyOptions,
 } from "./session_key.ts";
 export {
-  AWS_ROOT_SHA256,
+  AWS_NITRO_ROOT_SHA256,
   CLOCK_TOLERANCE_MS,
   type PcrsByIndex,
   type PcrValue,

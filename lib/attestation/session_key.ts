@@ -7,11 +7,11 @@ import { failed } from "./failures.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "./verify.ts";
 
 /** The longest secret that is sealed, in bytes: 1 MiB. */
-export const MAX_SECRET_LENGTH = 1_048_576;
+export const MAX_SEALED_SECRET_BYTES = 1_048_576;
 /** The longest context of a sealed message, in bytes. */
-export const MAX_CONTEXT_LENGTH = 4096;
+export const MAX_SEAL_CONTEXT_BYTES = 4096;
 /** By how many bytes a sealed message is longer than its secret: version 1, encapsulated key 65, tag 16. */
-export const SEAL_OVERHEAD = 82;
+export const SEAL_OVERHEAD_BYTES = 82;
 
 /** What can have a document signed: NsmClient in an enclave, SoftwareNsm on a laptop. */
 export interface Attester {
@@ -144,8 +144,8 @@ export class SessionKey implements Disposable {
     if (keys === undefined) throw new DisposedError("SessionKey");
     if (!(sealed instanceof Uint8Array)) throw new TypeError("The sealed message must be a Uint8Array");
     const aad = checkContext(checkFields("options of SessionKey.open", options, ["context"]).context);
-    if (sealed[0] !== VERSION || sealed.length < SEAL_OVERHEAD) throw notForUs();
-    if (sealed.length > MAX_SECRET_LENGTH + SEAL_OVERHEAD) throw notForUs();
+    if (sealed[0] !== VERSION || sealed.length < SEAL_OVERHEAD_BYTES) throw notForUs();
+    if (sealed.length > MAX_SEALED_SECRET_BYTES + SEAL_OVERHEAD_BYTES) throw notForUs();
     const key = sealed.subarray(1, 1 + POINT_LENGTH);
     try {
       const opened = await SUITE.Open(keys, key, sealed.subarray(1 + POINT_LENGTH), {
@@ -171,7 +171,7 @@ export class SessionKey implements Disposable {
  * @param secret At most 1 MiB; the caller keeps it, and the duty to wipe it
  * @param options What to expect of the document, as for {@link verifyAttestation}, and the context. Without a
  *   `nonce` the document may be an old one: then the secret is safe, but nobody may be there to open it
- * @returns The sealed message: as long as the secret and {@link SEAL_OVERHEAD} bytes more
+ * @returns The sealed message: as long as the secret and {@link SEAL_OVERHEAD_BYTES} bytes more
  * @throws {AttestationError} When the document does not verify; `ERR_ATTESTATION_PUBLIC_KEY` when it holds no
  *   session key
  * @throws {TypeError} When an argument is of a wrong type, or `pcrs` names no register
@@ -189,8 +189,8 @@ export async function sealTo(
   const aad = checkContext(context);
   const bytes = secret instanceof SecretBytes ? secret.bytes : secret;
   if (!(bytes instanceof Uint8Array)) throw new TypeError("The secret must be a Uint8Array or SecretBytes");
-  if (bytes.length > MAX_SECRET_LENGTH) {
-    throw new RangeError(`The secret must have at most ${MAX_SECRET_LENGTH} bytes`);
+  if (bytes.length > MAX_SEALED_SECRET_BYTES) {
+    throw new RangeError(`The secret must have at most ${MAX_SEALED_SECRET_BYTES} bytes`);
   }
   if (expected.pcrs === undefined) {
     throw new TypeError("pcrs must name a register: the secret could go to any enclave of anyone");
@@ -251,8 +251,8 @@ function notOfSession(): AttestationError {
 function checkContext(context: Uint8Array | undefined): Uint8Array {
   if (context === undefined) return new Uint8Array();
   if (!(context instanceof Uint8Array)) throw new TypeError("context must be a Uint8Array");
-  if (context.length > 0 && context.length <= MAX_CONTEXT_LENGTH) return context;
-  throw new RangeError(`context must have 1 to ${MAX_CONTEXT_LENGTH} bytes`);
+  if (context.length > 0 && context.length <= MAX_SEAL_CONTEXT_BYTES) return context;
+  throw new RangeError(`context must have 1 to ${MAX_SEAL_CONTEXT_BYTES} bytes`);
 }
 
 /** Without a copy where the bytes have a buffer of their own. */

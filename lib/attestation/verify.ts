@@ -7,7 +7,7 @@ import { type AttestationDocument, decodeAttestationDocument } from "./document.
 import { failed } from "./failures.ts";
 import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.ts";
 
-export { AWS_ROOT_SHA256 } from "./chain.ts";
+export { AWS_NITRO_ROOT_SHA256 } from "./chain.ts";
 export type { PcrsByIndex, PcrValue } from "../core/pcrs.ts";
 
 /** How far a document's timestamp may lie ahead of the time to verify at, in milliseconds: five minutes. */

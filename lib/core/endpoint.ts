@@ -36,7 +36,11 @@ export interface UnixEndpoint {
 export type Endpoint = VsockEndpoint | TcpEndpoint | UnixEndpoint;
 
 /** KMS through the proxy on the parent: vsock CID 3, port 8000. */
-export const DEFAULT_ENDPOINT: VsockEndpoint = { transport: "vsock", cid: PARENT_CID, port: KMS_PROXY_PORT };
+export const DEFAULT_KMS_ENDPOINT: VsockEndpoint = {
+  transport: "vsock",
+  cid: PARENT_CID,
+  port: KMS_PROXY_PORT,
+};
 
 /**
  * Reads an endpoint as it is written in settings and flags: `vsock:CID:PORT`, `tcp:HOST:PORT` (an IPv6

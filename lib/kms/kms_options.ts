@@ -5,7 +5,7 @@ import type { ExpiredCredentials } from "../aws/credentials_source.ts";
 import type { EngineName } from "./engine.ts";
 import { checkTrustedCertificates } from "./https/trusted_certificates.ts";
 import type { NsmTransport } from "../nsm/nsm_transport.ts";
-import { DEFAULT_ENDPOINT, type Endpoint } from "../core/endpoint.ts";
+import { DEFAULT_KMS_ENDPOINT, type Endpoint } from "../core/endpoint.ts";
 import { checkHostName, checkRegion, kmsHostName } from "../aws/region.ts";
 import { checkTimeout } from "../core/call_options.ts";
 
@@ -154,7 +154,7 @@ export function checkOptions(given: KmsClientOptions): CheckedOptions {
     expiredCredentials: checkOneOf("expiredCredentials", options.expiredCredentials, EXPIRED_CREDENTIALS) ??
       "use",
     engine: checkOneOf("engine", options.engine, ENGINES) ?? "auto",
-    endpoint: options.endpoint === undefined ? DEFAULT_ENDPOINT : checkEndpoint(options.endpoint),
+    endpoint: options.endpoint === undefined ? DEFAULT_KMS_ENDPOINT : checkEndpoint(options.endpoint),
     hostName: options.hostName === undefined ? kmsHostName(region) : checkHostName(options.hostName),
     hostNameGiven: options.hostName !== undefined,
     trustedCertificates: checkCertificates(options.trustedCertificates),

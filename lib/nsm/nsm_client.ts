@@ -7,15 +7,15 @@ import { type AttestationOptions, MAX_WAITING_QUESTIONS, nsmQueueOf } from "./ns
 import type { NsmTransport } from "./nsm_transport.ts";
 
 /** The longest public key in an attestation document, in bytes. */
-export const MAX_PUBLIC_KEY_LENGTH = 1024;
+export const MAX_ATTESTED_PUBLIC_KEY_BYTES = 1024;
 /** The longest user data in an attestation document, in bytes. */
-export const MAX_USER_DATA_LENGTH = 512;
+export const MAX_ATTESTED_USER_DATA_BYTES = 512;
 /** The longest nonce in an attestation document, in bytes. */
-export const MAX_NONCE_LENGTH = 512;
+export const MAX_ATTESTED_NONCE_BYTES = 512;
 /** How many platform configuration registers a module has. */
 export const PCR_COUNT = 32;
 /** The most that a register can be extended with at once, in bytes: what a request of 4096 bytes holds. */
-export const MAX_EXTENSION_LENGTH = 4068;
+export const MAX_PCR_EXTENSION_BYTES = 4068;
 
 /** What goes into an attestation document besides the measurements; absent parts are null there. */
 export interface AttestationRequest {
@@ -156,7 +156,7 @@ export class NsmClient implements Disposable {
    * @throws {RangeError} When the index is not a whole number from 0 to 31, or the data are empty or too long
    */
   async extendPcr(index: number, data: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
-    const request = { index: pcrIndex(index), data: ownBytes("data", data, MAX_EXTENSION_LENGTH) };
+    const request = { index: pcrIndex(index), data: ownBytes("data", data, MAX_PCR_EXTENSION_BYTES) };
     if (data.length === 0) throw new RangeError("data must not be empty");
     return (await this.#ask("ExtendPCR", request)).bytes("data");
   }
@@ -261,9 +261,9 @@ async function ask<Operation extends NsmOperation>(
 function attestationArguments(request: AttestationRequest): Readonly<Record<string, Uint8Array | null>> {
   const { userData, nonce, publicKey } = checkFields("attestation request", request, REQUEST_FIELDS);
   return {
-    user_data: bytesOrNull("userData", userData, MAX_USER_DATA_LENGTH),
-    nonce: bytesOrNull("nonce", nonce, MAX_NONCE_LENGTH),
-    public_key: bytesOrNull("publicKey", publicKey, MAX_PUBLIC_KEY_LENGTH),
+    user_data: bytesOrNull("userData", userData, MAX_ATTESTED_USER_DATA_BYTES),
+    nonce: bytesOrNull("nonce", nonce, MAX_ATTESTED_NONCE_BYTES),
+    public_key: bytesOrNull("publicKey", publicKey, MAX_ATTESTED_PUBLIC_KEY_BYTES),
   };
 }
 

@@ -2,7 +2,7 @@ import { checkFields } from "../../lib/core/checks.ts";
 import { SimulatedClock } from "../clock.ts";
 import { checkFault, type FaultTimes } from "../fault_queue.ts";
 import type { SimulatedCredentials } from "./kms_credentials.ts";
-import { FAULTS, faultScope, type KmsFault } from "./kms_faults.ts";
+import { faultScope, KMS_FAULTS, type KmsFault } from "./kms_faults.ts";
 import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
 import { KmsInput } from "./kms_input.ts";
 import type { KmsOutput } from "./kms_key_use.ts";
@@ -213,11 +213,11 @@ export class SimulatedKms implements AsyncDisposable {
    *
    * @param fault What to do
    * @param options For how many requests (or connections). Default: until {@link clearFaults}
-   * @throws {TypeError} When the fault has no kind of {@link FAULTS}, or not that kind's fields
+   * @throws {TypeError} When the fault has no kind of {@link KMS_FAULTS}, or not that kind's fields
    * @throws {RangeError} When `times` is not a whole number above 0
    */
   async injectFault(fault: KmsFault, options: FaultTimes = {}): Promise<void> {
-    const checked = checkFault(fault, FAULTS, { name: "FAULTS", optional: ["afterMs"] });
+    const checked = checkFault(fault, KMS_FAULTS, { name: "KMS_FAULTS", optional: ["afterMs"] });
     if (faultScope(checked) === "listener") return await this.#closeServers();
     this.#service.faults.add(checked, options);
   }

@@ -72,17 +72,17 @@ const CERTIFICATE_KINDS = ["expired", "notYetValid", "wrongName", "unknownCa"] a
  *
  * @example
  * ```ts
- * import { FAULTS, startSimulator } from "enclave-kms/sim";
+ * import { KMS_FAULTS, startSimulator } from "enclave-kms/sim";
  *
  * await using enclave = await startSimulator();
- * for (const { name, fault } of FAULTS) {
+ * for (const { name, fault } of KMS_FAULTS) {
  *   await enclave.kms.injectFault(fault);
  *   // … the code under test has to fail in good order, and says `name` when it does not
  *   await enclave.kms.clearFaults();
  * }
  * ```
  */
-export const FAULTS: readonly NamedFault[] = [
+export const KMS_FAULTS: readonly NamedFault[] = [
   { name: "answers after 50 ms", fault: { kind: "latency", ms: 50 } },
   { name: "never answers", fault: { kind: "hang" } },
   { name: "never speaks TLS", fault: { kind: "tlsSilence" } },

@@ -4,7 +4,7 @@ import { admit, endDryRun, type KmsOutput, type OperationContext, readKeyInput }
 /** DeriveSharedSecret: the raw secret of ECDH, in clear or for the recipient. */
 export async function deriveSharedSecret(context: OperationContext, input: KmsInput): Promise<KmsOutput> {
   const algorithm = input.requiredChoice("KeyAgreementAlgorithm", ["ECDH"]);
-  const peer = input.bytes("PublicKey", MAX_PUBLIC_KEY_LENGTH);
+  const peer = input.bytes("PublicKey", MAX_ATTESTED_PUBLIC_KEY_BYTES);
   const common = await readKeyInput(context, input.without("EncryptionContext"));
   const key = context.keys.find(input.requiredText("KeyId"));
   const conditions = { "kms:KeyAgreementAlgorithm": algorithm };
@@ -20,4 +20,4 @@ export async function deriveSharedSecret(context: OperationContext, input: KmsIn
   };
 }
 
-const MAX_PUBLIC_KEY_LENGTH = 8192;
+const MAX_ATTESTED_PUBLIC_KEY_BYTES = 8192;

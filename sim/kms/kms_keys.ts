@@ -23,7 +23,7 @@ import {
   type KeyUsage,
   usualUsage,
 } from "./kms_key_specs.ts";
-import { ALLOW_ALL_POLICY, type KeyPolicy } from "./kms_policy.ts";
+import { ALLOW_ALL_KEY_POLICY, type KeyPolicy } from "./kms_policy.ts";
 import { checkPolicy } from "./kms_policy_check.ts";
 
 /** What kind of key to make. */
@@ -72,7 +72,7 @@ export class SimulatedKey {
     this.origin = options.origin ?? "AWS_KMS";
     this.state = options.state ?? "Enabled";
     this.#material = material;
-    this.#policy = checkPolicy(options.policy ?? ALLOW_ALL_POLICY);
+    this.#policy = checkPolicy(options.policy ?? ALLOW_ALL_KEY_POLICY);
   }
 
   /** Who may use it; may be replaced at any time. */

@@ -49,7 +49,7 @@ export type KeyPolicyConditions = Readonly<
 >;
 
 /** Allows everything: a key's policy unless another is given. */
-export const ALLOW_ALL_POLICY: KeyPolicy = {
+export const ALLOW_ALL_KEY_POLICY: KeyPolicy = {
   Statement: [{ Effect: "Allow", Principal: { AWS: "*" }, Action: "kms:*", Resource: "*" }],
 };
 

@@ -38,7 +38,7 @@ export class RecipientReader {
     if (input.requiredText("KeyEncryptionAlgorithm") !== "RSAES_OAEP_SHA_256") {
       throw new KmsRefusal("ValidationException", "KeyEncryptionAlgorithm has to be RSAES_OAEP_SHA_256.");
     }
-    const document = await this.#verify(input.bytes("AttestationDocument", MAX_DOCUMENT_LENGTH));
+    const document = await this.#verify(input.bytes("AttestationDocument", MAX_ATTESTATION_DOCUMENT_BYTES));
     const age = this.#now() - document.timestamp;
     if (age > MAX_AGE_MS || age < -MAX_AGE_MS) throw refused("is not from the last five minutes");
     return { document, publicKey: rsaKey(document.publicKey) };
@@ -63,7 +63,7 @@ export class RecipientReader {
   }
 }
 
-const MAX_DOCUMENT_LENGTH = 262_144;
+const MAX_ATTESTATION_DOCUMENT_BYTES = 262_144;
 const MAX_AGE_MS = 5 * 60_000;
 const MAX_REMEMBERED = 64;
 

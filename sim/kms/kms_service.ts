@@ -13,7 +13,7 @@ import { KeyStore } from "./kms_key_store.ts";
 import type { KmsOutput } from "./kms_key_use.ts";
 import type { SimulatedKey } from "./kms_keys.ts";
 import { OPERATIONS } from "./kms_operations.ts";
-import { ALLOW_ALL_POLICY, type KeyPolicy } from "./kms_policy.ts";
+import { ALLOW_ALL_KEY_POLICY, type KeyPolicy } from "./kms_policy.ts";
 import { RecipientReader } from "./kms_recipient.ts";
 import { type ReleaseOptions, Releaser } from "./kms_release.ts";
 import type { Delivery } from "../tls/tls_server.ts";
@@ -62,7 +62,7 @@ export class KmsService {
   /** The changes in force. */
   readonly tamperings = new FaultQueue<Tampering>();
   /** The permissions of the callers. */
-  identityPolicy: KeyPolicy = ALLOW_ALL_POLICY;
+  identityPolicy: KeyPolicy = ALLOW_ALL_KEY_POLICY;
   /** The last requests, in order. */
   readonly requests: LoggedRequest[] = [];
   /** How many requests there were. */

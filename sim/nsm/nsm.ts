@@ -8,7 +8,7 @@ import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../../lib/cor
 import { checkFault, FaultQueue, type FaultTimes } from "../fault_queue.ts";
 import type { Identity } from "../tls/certificates.ts";
 import { LEAF_LIFETIME_MS, NsmAuthority } from "./nsm_authority.ts";
-import { type AttestationRequest, PCR_LENGTH, PcrBank } from "./nsm_commands.ts";
+import { type AttestationRequest, PCR_BYTES, PcrBank } from "./nsm_commands.ts";
 import type { DocumentForm } from "./document_form.ts";
 import { cbor, errorAnswer, makeDocument } from "./nsm_document.ts";
 import { NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
@@ -221,7 +221,7 @@ export class SoftwareNsm implements NsmTransport {
   #lockedPcrs(debug: boolean): ReadonlyMap<number, Uint8Array> {
     return new Map(this.#pcrs.locked.map((index) => {
       const zero = debug && index < IMAGE_PCRS;
-      return [index, zero ? new Uint8Array(PCR_LENGTH) : this.#pcrs.describe(index).data];
+      return [index, zero ? new Uint8Array(PCR_BYTES) : this.#pcrs.describe(index).data];
     }));
   }
 }
@@ -249,7 +249,7 @@ function initialPcrs(
   instanceId: string,
 ): ReadonlyMap<number, Uint8Array> {
   const pcrs = new Map<number, Uint8Array>(
-    [0, 1, 2, 3].map((i) => [i, new Uint8Array(randomBytes(PCR_LENGTH))]),
+    [0, 1, 2, 3].map((i) => [i, new Uint8Array(randomBytes(PCR_BYTES))]),
   );
   pcrs.set(4, extendedOnce(instanceId));
   for (const [index, value] of readPcrs("pcrs", given)) pcrs.set(index, pcrValue(index, value));
@@ -259,13 +259,13 @@ function initialPcrs(
 
 /** What PCR4 holds: the instance's id, extended into zeros. */
 function extendedOnce(text: string): Uint8Array {
-  return new Uint8Array(createHash("sha384").update(new Uint8Array(PCR_LENGTH)).update(text).digest());
+  return new Uint8Array(createHash("sha384").update(new Uint8Array(PCR_BYTES)).update(text).digest());
 }
 
 function pcrValue(index: number, value: unknown): Uint8Array {
   const bytes = decodeHex(pcrHex(`pcrs[${index}]`, value));
-  if (bytes.length === PCR_LENGTH) return bytes;
-  throw new TypeError(`pcrs has a register that is not ${PCR_LENGTH} bytes long`);
+  if (bytes.length === PCR_BYTES) return bytes;
+  throw new TypeError(`pcrs has a register that is not ${PCR_BYTES} bytes long`);
 }
 
 function randomHex(length: number): string {

@@ -51,7 +51,7 @@ export class PcrBank {
    * @param initial Values by index, 48 bytes each; the others start as zeros
    */
   constructor(initial: ReadonlyMap<number, Uint8Array>) {
-    this.#values = Array.from({ length: MAX_PCRS }, (_, i) => initial.get(i) ?? new Uint8Array(PCR_LENGTH));
+    this.#values = Array.from({ length: MAX_PCRS }, (_, i) => initial.get(i) ?? new Uint8Array(PCR_BYTES));
     this.#locked = Array.from({ length: MAX_PCRS }, (_, i) => i < BOOT_LOCKED_PCRS);
   }
 
@@ -97,9 +97,9 @@ export const MAX_PCRS = 32;
 /** Registers that are locked when the enclave starts, and so stand in every document. */
 export const BOOT_LOCKED_PCRS = 16;
 /** Bytes of a register: SHA-384. */
-export const PCR_LENGTH = 48;
+export const PCR_BYTES = 48;
 const RANDOM_LENGTH = 256;
-const MAX_PUBLIC_KEY_LENGTH = 1024;
+const MAX_ATTESTED_PUBLIC_KEY_BYTES = 1024;
 const MAX_DATA_LENGTH = 512;
 
 /** The commands that are sent as a bare name. */
@@ -124,7 +124,7 @@ export const COMMANDS: Readonly<Record<string, NsmCommand>> = {
   LockPCRs: ({ pcrs }, args) => pcrs.lockBelow(number(args, "range")),
   Attestation: async (state, args) => ({
     document: await state.attest({
-      publicKey: optional(args, "public_key", MAX_PUBLIC_KEY_LENGTH),
+      publicKey: optional(args, "public_key", MAX_ATTESTED_PUBLIC_KEY_BYTES),
       userData: optional(args, "user_data", MAX_DATA_LENGTH),
       nonce: optional(args, "nonce", MAX_DATA_LENGTH),
     }),

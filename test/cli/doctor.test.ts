@@ -14,7 +14,7 @@ import { NsmSocket } from "../../lib/nsm/nsm_socket.ts";
 import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
 import type { Endpoint } from "../../mod.ts";
 import {
-  FAULTS,
+  KMS_FAULTS,
   type KmsExceptionName,
   type KmsFault,
   NSM_FAULTS,
@@ -84,7 +84,7 @@ describe("doctor", () => {
   });
 
   describe("names the link that is broken when the simulated KMS", () => {
-    for (const { name, fault } of FAULTS.filter(({ fault }, index) => isOfThisRun(fault, index))) {
+    for (const { name, fault } of KMS_FAULTS.filter(({ fault }, index) => isOfThisRun(fault, index))) {
       test(name, async () => {
         await enclave.kms.injectFault(fault);
         try {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "#test";
 import * as api from "../../mod.ts";
-import { FAULTS, type KmsFaultKind, NSM_FAULTS, type NsmFault } from "../../sim/mod.ts";
+import { KMS_FAULTS, type KmsFaultKind, NSM_FAULTS, type NsmFault } from "../../sim/mod.ts";
 import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
 import { assertOutcome, describeError, nameOutcome, type Outcome } from "./outcome.ts";
 import { readRealResults } from "./real_results.ts";
@@ -36,7 +36,7 @@ describe("the fault matrix", () => {
       if (made.by === "kms") kinds.kms.add(made.fault.kind);
       if (made.by === "nsm") kinds.nsm.add(made.fault.kind);
     }
-    assert.deepEqual([...kinds.kms].sort(), [...new Set(FAULTS.map(({ fault }) => fault.kind))].sort());
+    assert.deepEqual([...kinds.kms].sort(), [...new Set(KMS_FAULTS.map(({ fault }) => fault.kind))].sort());
     assert.deepEqual([...kinds.nsm].sort(), [...new Set(NSM_FAULTS.map(({ fault }) => fault.kind))].sort());
   });
 

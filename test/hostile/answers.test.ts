@@ -13,7 +13,7 @@ for (const engineCase of WIRE_CASES) {
   describe.skipIf(engineCase.skip)(`a ciphertext that was swapped, engine ${engineCase.label}`, () => {
     swapped(engineCase);
   });
-  // The C client crashes its host on most of these, or looks at none of them: FAULTS in sim/ are not for it.
+  // The C client crashes its host on most of these, or looks at none of them: KMS_FAULTS in sim/ are not for it.
   if (!engineCase.speaksHttps) continue;
   describe.skipIf(engineCase.skip)(`answers for something else, engine ${engineCase.label}`, () => {
     elsewhere(engineCase);

@@ -6,7 +6,7 @@ import { type Certificate, parseCertificate } from "../../../lib/attestation/cer
 import {
   type AttestationDocument,
   decodeAttestationDocument,
-  MAX_DOCUMENT_LENGTH,
+  MAX_ATTESTATION_DOCUMENT_BYTES,
 } from "../../../lib/attestation/document.ts";
 import { NsmAnswer, type NsmOperation } from "../../../lib/nsm/nsm_answer.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
@@ -51,7 +51,7 @@ const CBOR_WORDS = [
  */
 export const cose: FuzzTarget = {
   name: "cose",
-  maxLength: MAX_DOCUMENT_LENGTH + 64,
+  maxLength: MAX_ATTESTATION_DOCUMENT_BYTES + 64,
   covers: [
     "lib/attestation/document.ts",
     "lib/attestation/document_items.ts",
@@ -157,7 +157,7 @@ function formsOf(fields: ReadonlyMap<unknown, unknown>): string[] {
 /** A whole verification. Nothing passes but what a module has signed, whatever else is around it. */
 export const verification: FuzzTarget = {
   name: "verification",
-  maxLength: MAX_DOCUMENT_LENGTH,
+  maxLength: MAX_ATTESTATION_DOCUMENT_BYTES,
   batch: 256,
   covers: [
     "lib/attestation/verify.ts",

@@ -7,7 +7,7 @@ import {
 } from "../../../lib/attestation/certificate.ts";
 import {
   areSigned,
-  AWS_ROOT_SHA256,
+  AWS_NITRO_ROOT_SHA256,
   checkChain,
   checkRoot,
   isSigned,
@@ -153,7 +153,7 @@ describe("checkRoot()", () => {
   });
 
   test("knows the fingerprint that AWS publishes", () => {
-    assert.equal(AWS_ROOT_SHA256, "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b");
+    assert.equal(AWS_NITRO_ROOT_SHA256, "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b");
   });
 });
 

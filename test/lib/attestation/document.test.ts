@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { decode, encode, Tag } from "cbor2";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { decodeAttestationDocument, MAX_DOCUMENT_LENGTH } from "../../../lib/attestation/document.ts";
+import {
+  decodeAttestationDocument,
+  MAX_ATTESTATION_DOCUMENT_BYTES,
+} from "../../../lib/attestation/document.ts";
 import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
 import { type AttestationCheck, AttestationError } from "../../../lib/core/errors.ts";
 import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
@@ -50,7 +53,7 @@ const MALFORMED: Readonly<Record<string, readonly [check: AttestationCheck, make
   "no bytes": ["CBOR", () => new Uint8Array()],
   "one byte too many": ["CBOR", () => Uint8Array.of(...document(), 0)],
   "the last byte missing": ["CBOR", () => document().slice(0, -1)],
-  "longer than the limit": ["TOO_LARGE", () => new Uint8Array(MAX_DOCUMENT_LENGTH + 1)],
+  "longer than the limit": ["TOO_LARGE", () => new Uint8Array(MAX_ATTESTATION_DOCUMENT_BYTES + 1)],
   "tagged as COSE_Sign1": ["COSE", () => encode(new Tag(18, decode(document())))],
   "a map instead of an array": ["COSE", () => encode({})],
   "three parts": ["COSE", () => encode((decode(document()) as unknown[]).slice(0, 3))],
@@ -287,9 +290,9 @@ describe("decodeAttestationDocument()", () => {
       const cabundle = [part(4096), part(4096), part(length)];
       return document({ certificate: part(4096), cabundle });
     };
-    const room = MAX_DOCUMENT_LENGTH - padded(1000).length;
+    const room = MAX_ATTESTATION_DOCUMENT_BYTES - padded(1000).length;
     assert.ok(room > 0);
-    assert.equal(padded(1000 + room).length, MAX_DOCUMENT_LENGTH);
+    assert.equal(padded(1000 + room).length, MAX_ATTESTATION_DOCUMENT_BYTES);
     assert.equal(decodeAttestationDocument(padded(1000 + room)).cabundle[2]?.length, 1000 + room);
     assert.throws(() => decodeAttestationDocument(padded(1001 + room)), isOfCheck("TOO_LARGE"));
   });

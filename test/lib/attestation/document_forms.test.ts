@@ -4,7 +4,7 @@ import { describe, test } from "#test";
 import {
   type AttestationDocument,
   decodeAttestationDocument,
-  MAX_DOCUMENT_LENGTH,
+  MAX_ATTESTATION_DOCUMENT_BYTES,
 } from "../../../lib/attestation/document.ts";
 import { MAX_UNKNOWN_HEIGHT } from "../../../lib/attestation/document_items.ts";
 import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
@@ -292,7 +292,10 @@ describe("fields that are not known", () => {
 
 describe("documents of 16 KiB that give a reader much to do", () => {
   const fill = (...bytes: number[]) => {
-    return Uint8Array.from({ length: MAX_DOCUMENT_LENGTH }, (_, i) => bytes[i % bytes.length] ?? 0);
+    return Uint8Array.from(
+      { length: MAX_ATTESTATION_DOCUMENT_BYTES },
+      (_, i) => bytes[i % bytes.length] ?? 0,
+    );
   };
   const names = Array.from({ length: 3900 }, (_, i): Entry => [hex(256 + i), "f6"]);
   const worst: Readonly<Record<string, readonly [AttestationCheck, Uint8Array]>> = {

@@ -6,9 +6,9 @@ import { beforeAll, describe, test } from "#test";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
 import { NsmClient } from "../../../lib/nsm/nsm_client.ts";
 import {
-  MAX_CONTEXT_LENGTH,
-  MAX_SECRET_LENGTH,
-  SEAL_OVERHEAD,
+  MAX_SEAL_CONTEXT_BYTES,
+  MAX_SEALED_SECRET_BYTES,
+  SEAL_OVERHEAD_BYTES,
   type SealOptions,
   sealTo,
   SessionKey,
@@ -41,7 +41,7 @@ describe("SessionKey", () => {
   test("opens what was sealed to its document, as SecretBytes", async () => {
     using session = await SessionKey.create(nsm, { nonce: NONCE, userData: SECRET });
     const sealed = await sealTo(session.document, SECRET, { ...expected, nonce: NONCE, userData: SECRET });
-    assert.equal(sealed.length, SECRET.length + SEAL_OVERHEAD);
+    assert.equal(sealed.length, SECRET.length + SEAL_OVERHEAD_BYTES);
     using opened = await session.open(sealed);
     assert.ok(opened instanceof SecretBytes);
     assert.deepEqual(opened.bytes, SECRET);
@@ -50,18 +50,18 @@ describe("SessionKey", () => {
   test("takes a client of the module as well, and secrets of any length up to the limit", async () => {
     using client = new NsmClient(nsm);
     using session = await SessionKey.create(client);
-    for (const length of [0, 1, 4096, MAX_SECRET_LENGTH]) {
+    for (const length of [0, 1, 4096, MAX_SEALED_SECRET_BYTES]) {
       using secret = new SecretBytes(new Uint8Array(length).fill(length & 0xff));
       using opened = await session.open(await sealTo(session.document, secret, expected));
       assert.ok(Buffer.from(opened.bytes).equals(secret.bytes));
     }
-    const tooLong = new Uint8Array(MAX_SECRET_LENGTH + 1);
+    const tooLong = new Uint8Array(MAX_SEALED_SECRET_BYTES + 1);
     await assert.rejects(
       sealTo(session.document, tooLong, expected),
       /^RangeError: The secret must have at most 1048576 bytes$/,
     );
     await assert.rejects(
-      session.open(new Uint8Array(MAX_SECRET_LENGTH + SEAL_OVERHEAD + 1).fill(1)),
+      session.open(new Uint8Array(MAX_SEALED_SECRET_BYTES + SEAL_OVERHEAD_BYTES + 1).fill(1)),
       ProtocolError,
     );
   });
@@ -101,7 +101,7 @@ describe("SessionKey", () => {
         recipientPublicKey: await ORACLE.kem.deserializePublicKey(publicKey!.slice(POINT_START)),
         info: infoOf(session.document),
       });
-      const ciphertext = new Uint8Array(await sender.seal(new Uint8Array(MAX_SECRET_LENGTH + more)));
+      const ciphertext = new Uint8Array(await sender.seal(new Uint8Array(MAX_SEALED_SECRET_BYTES + more)));
       const sealed = Buffer.concat([Buffer.of(1), new Uint8Array(sender.enc), ciphertext]);
       if (opens) (await session.open(sealed))[Symbol.dispose]();
       else await assertNotForIt(session.open(sealed));
@@ -152,7 +152,7 @@ describe("SessionKey", () => {
     }
     (await session.open(sealed, { context }))[Symbol.dispose]();
     const message = /^RangeError: context must have 1 to 4096 bytes$/;
-    for (const wrong of [new Uint8Array(), new Uint8Array(MAX_CONTEXT_LENGTH + 1)]) {
+    for (const wrong of [new Uint8Array(), new Uint8Array(MAX_SEAL_CONTEXT_BYTES + 1)]) {
       await assert.rejects(session.open(sealed, { context: wrong }), message);
       await assert.rejects(sealTo(session.document, SECRET, { ...expected, context: wrong }), message);
     }
@@ -160,7 +160,7 @@ describe("SessionKey", () => {
 
   test("takes the longest context", async () => {
     using session = await SessionKey.create(nsm);
-    const context = new Uint8Array(MAX_CONTEXT_LENGTH).fill(3);
+    const context = new Uint8Array(MAX_SEAL_CONTEXT_BYTES).fill(3);
     const sealed = await sealTo(session.document, SECRET, { ...expected, context });
     (await session.open(sealed, { context }))[Symbol.dispose]();
   });
@@ -173,7 +173,7 @@ describe("SessionKey", () => {
       (_, bit) => sealed.with(bit >> 3, (sealed[bit >> 3] ?? 0) ^ (1 << (bit & 7))),
     );
     for (let length = 0; length < sealed.length; length += 9) wrong.push(sealed.slice(0, length));
-    wrong.push(Uint8Array.of(...sealed, 0), new Uint8Array(SEAL_OVERHEAD), new Uint8Array(200).fill(1));
+    wrong.push(Uint8Array.of(...sealed, 0), new Uint8Array(SEAL_OVERHEAD_BYTES), new Uint8Array(200).fill(1));
     for (const message of wrong) await assertNotForIt(session.open(message));
     await assert.rejects(
       session.open("x" as unknown as Uint8Array),

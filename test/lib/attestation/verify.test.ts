@@ -5,7 +5,7 @@ import { beforeAll, describe, test } from "#test";
 import { parseCertificate } from "../../../lib/attestation/certificate.ts";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
 import {
-  AWS_ROOT_SHA256,
+  AWS_NITRO_ROOT_SHA256,
   CLOCK_TOLERANCE_MS,
   verifyAttestation,
   type VerifyAttestationOptions,
@@ -46,7 +46,7 @@ describe.skipIf(!HAS_VECTORS)(`verifyAttestation() of genuine documents${SKIPPED
 
   test("accepts AWS's root given as DER, and pins its fingerprint", async () => {
     const root = readVector("aws-nitro-enclaves-root-g1.der");
-    assert.equal(createHash("sha256").update(root).digest("hex"), AWS_ROOT_SHA256);
+    assert.equal(createHash("sha256").update(root).digest("hex"), AWS_NITRO_ROOT_SHA256);
     const document = production();
     await verifyAttestation(document, { at: itsTime(document), root });
   });

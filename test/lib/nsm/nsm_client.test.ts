@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { encode, Tag } from "cbor2";
 import fc from "fast-check";
 import { beforeEach, describe, test } from "#test";
-import { MAX_EXTENSION_LENGTH, NsmClient } from "../../../lib/nsm/nsm_client.ts";
+import { MAX_PCR_EXTENSION_BYTES, NsmClient } from "../../../lib/nsm/nsm_client.ts";
 import type { NsmTransport } from "../../../lib/nsm/nsm_transport.ts";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
 import { decodeHex, encodeHex } from "../../../lib/core/encoding.ts";
@@ -305,7 +305,7 @@ describe("NsmClient", () => {
     }
     await assert.rejects(client.lockPcr("1" as unknown as number), TypeError);
     await assert.rejects(client.extendPcr(16, new Uint8Array()), /^RangeError: data must not be empty$/);
-    const tooLong = new Uint8Array(MAX_EXTENSION_LENGTH + 1);
+    const tooLong = new Uint8Array(MAX_PCR_EXTENSION_BYTES + 1);
     await assert.rejects(client.extendPcr(16, tooLong), /^RangeError: data must have at most 4068 bytes$/);
     await assert.rejects(client.extendPcr(16, "x" as unknown as Uint8Array), /^TypeError: data must be/);
     assert.deepEqual(nsm.requests, []);
@@ -313,7 +313,7 @@ describe("NsmClient", () => {
 
   test("sends no request that is longer than a module takes", async () => {
     const nsm = new FakeNsm(OPERATIONS.extendPcr.answer);
-    await new NsmClient(nsm).extendPcr(31, new Uint8Array(MAX_EXTENSION_LENGTH));
+    await new NsmClient(nsm).extendPcr(31, new Uint8Array(MAX_PCR_EXTENSION_BYTES));
     assert.equal(nsm.requests[0]?.length, 2 * 4096);
   });
 

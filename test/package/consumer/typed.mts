@@ -20,7 +20,7 @@ import {
   verifyAttestation,
   type VerifyAttestationOptions,
 } from "enclave-kms/attestation";
-import { attestedKeyPolicy, FAULTS, type KmsFault, SimulatedKms, startSimulator } from "enclave-kms/sim";
+import { attestedKeyPolicy, KMS_FAULTS, type KmsFault, SimulatedKms, startSimulator } from "enclave-kms/sim";
 
 const engine: EngineName = "direct";
 const endpoint: Endpoint = { transport: "vsock", cid: 3, port: 8000 };
@@ -35,7 +35,7 @@ using plaintext: SecretBytes = await kmsDecrypt({ ...enclave.clientOptions, ciph
 console.log(new TextDecoder().decode(plaintext.bytes));
 
 const request: DecryptRequest = { ciphertext, signal: new AbortController().signal, timeoutMs: 2000 };
-const fault: KmsFault = FAULTS[0] ? { kind: "throttled" } : { kind: "hang" };
+const fault: KmsFault = KMS_FAULTS[0] ? { kind: "throttled" } : { kind: "hang" };
 await using client = await KmsClient.open(enclave.clientOptions);
 using again = await client.decrypt(request);
 console.log(again.bytes.length, fault.kind, enclave.kms instanceof SimulatedKms);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Agent } from "node:https";
 import { afterAll, afterEach, beforeAll, describe, test } from "#test";
 import { decodeBase64, encodeBase64 } from "../../../lib/core/encoding.ts";
-import { FAULTS, type KmsFault, type KmsFaultKind } from "../../../sim/kms/kms_faults.ts";
+import { KMS_FAULTS, type KmsFault, type KmsFaultKind } from "../../../sim/kms/kms_faults.ts";
 import { type Simulator, startSimulator } from "../../../sim/simulator.ts";
 import { agentFor, call, type Reply } from "./caller.ts";
 import { recipient, recipientKeys, SECRET } from "./kms_fixture.ts";
@@ -121,16 +121,16 @@ const CERTIFICATE_ERRORS = {
   unknownCa: /SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO|UnknownIssuer|BadSignature|CERT_SIGNATURE_FAILURE/i,
 } as const;
 
-describe("FAULTS", () => {
+describe("KMS_FAULTS", () => {
   test("holds every kind, under different names", () => {
     assert.deepEqual(
-      [...new Set(FAULTS.map(({ fault }) => fault.kind))].sort(),
+      [...new Set(KMS_FAULTS.map(({ fault }) => fault.kind))].sort(),
       Object.keys(SYMPTOMS).sort(),
     );
-    assert.equal(new Set(FAULTS.map(({ name }) => name)).size, FAULTS.length);
+    assert.equal(new Set(KMS_FAULTS.map(({ name }) => name)).size, KMS_FAULTS.length);
   });
 
-  for (const { name, fault } of FAULTS) {
+  for (const { name, fault } of KMS_FAULTS) {
     test(`KMS ${name}; afterwards it works again`, async () => {
       await enclave.kms.injectFault(fault);
       await SYMPTOMS[fault.kind](decrypt, fault);
@@ -230,7 +230,7 @@ describe("injectFault()", () => {
   test("refuses a fault that is misspelt: it would do something else", async () => {
     for (
       const [fault, message] of [
-        [{ kind: "hangs" }, /^A fault must have a kind: FAULTS has one of each$/],
+        [{ kind: "hangs" }, /^A fault must have a kind: KMS_FAULTS has one of each$/],
         [{ kind: "refusal" }, /^kmsCode of the refusal fault must be a string$/],
         [{ kind: "refusal", code: "a" }, /^The refusal fault has no field `code`: expected kind, kmsCode/],
       ] as const

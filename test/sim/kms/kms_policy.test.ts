@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { encodeBase64 } from "../../../lib/core/encoding.ts";
 import type { SimulatedKey } from "../../../sim/kms/kms_keys.ts";
-import { ALLOW_ALL_POLICY, attestedKeyPolicy, type KeyPolicy } from "../../../sim/kms/kms_policy.ts";
+import { ALLOW_ALL_KEY_POLICY, attestedKeyPolicy, type KeyPolicy } from "../../../sim/kms/kms_policy.ts";
 import { matchesAction, matchesResource } from "../../../sim/kms/kms_policy_match.ts";
 import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 import { startSimulator } from "../../../sim/simulator.ts";
@@ -104,7 +104,7 @@ describe("key policies", () => {
     const decrypt = async (policy: KeyPolicy) => {
       kms.key.policy = policy;
       const reply = await kms.call("Decrypt", { CiphertextBlob, ...twice });
-      kms.key.policy = ALLOW_ALL_POLICY;
+      kms.key.policy = ALLOW_ALL_KEY_POLICY;
       return reply;
     };
     const about = (Effect: "Allow" | "Deny", name: string, value: string) =>
@@ -157,7 +157,7 @@ describe("key policies", () => {
         key.policy = { Statement: [{ ...statement, Condition: equals(`${value} or other`) }] };
         assertRefused(await call(), "AccessDeniedException", new RegExp(`to perform: kms:${operation} on`));
       }
-      key.policy = ALLOW_ALL_POLICY;
+      key.policy = ALLOW_ALL_KEY_POLICY;
     }
   });
 
@@ -177,7 +177,7 @@ describe("key policies", () => {
       key.policy = attestedKeyPolicy({ 0: kms.enclave.nsm.pcr(0) });
       assert.equal((await call({ Recipient })).status, 200, operation);
       assertRefused(await call(), "AccessDeniedException");
-      key.policy = ALLOW_ALL_POLICY;
+      key.policy = ALLOW_ALL_KEY_POLICY;
     }
   });
 
@@ -201,7 +201,7 @@ describe("key policies", () => {
     assert.throws(() => {
       service.identityPolicy = { Statement: [{ ...statement, Condition: { StringLike: {} } }] };
     }, TypeError);
-    service.identityPolicy = ALLOW_ALL_POLICY;
+    service.identityPolicy = ALLOW_ALL_KEY_POLICY;
     assert.equal((await call()).status, 200);
   });
 
@@ -211,7 +211,7 @@ describe("key policies", () => {
 
   /** Everything is allowed, but for what the statement denies. */
   const deny = (statement: object): KeyPolicy => ({
-    Statement: [...ALLOW_ALL_POLICY.Statement, { Effect: "Deny", Action: "*", ...statement }],
+    Statement: [...ALLOW_ALL_KEY_POLICY.Statement, { Effect: "Deny", Action: "*", ...statement }],
   });
 
   test("mean the simulated role, its session, its account and everybody, and nobody else", async () => {
@@ -257,7 +257,7 @@ describe("key policies", () => {
       service.identityPolicy = allow({ Resource: `${kms.key.arn}x` });
       assertRefused(await attempt(allow(root)), "AccessDeniedException");
     } finally {
-      service.identityPolicy = ALLOW_ALL_POLICY;
+      service.identityPolicy = ALLOW_ALL_KEY_POLICY;
     }
   });
 
