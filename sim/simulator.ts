@@ -1,6 +1,6 @@
 import { decodeBase64, encodeBase64 } from "../lib/core/encoding.ts";
 import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
-import { checkFields } from "../lib/core/checks.ts";
+import { checkFields, checkRecord } from "../lib/core/checks.ts";
 import { kmsHostName } from "../lib/aws/region.ts";
 import { SimulatedClock } from "./clock.ts";
 import { SimulatedKms } from "./kms/kms.ts";
@@ -150,7 +150,9 @@ export class Simulator implements AsyncDisposable {
     const { CiphertextBlob } = await this.kms.call("Encrypt", {
       KeyId: keyId,
       Plaintext: encodeBase64(bytes),
-      EncryptionContext: encryptionContext,
+      EncryptionContext: encryptionContext === undefined
+        ? undefined
+        : Object.fromEntries(checkRecord("encryptionContext", encryptionContext)),
       EncryptionAlgorithm: encryptionAlgorithm,
     });
     return decodeBase64(String(CiphertextBlob));

@@ -11,7 +11,7 @@ import { describe, test } from "#test";
 import { missingRight } from "../../../lib/core/missing_right.ts";
 
 const onDeno = "Deno" in globalThis;
-const fileOf = (name: string) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
+const fileOf = (name: string) => fileURLToPath(new URL(`../../support/${name}`, import.meta.url));
 
 async function run(args: readonly string[]): Promise<string[]> {
   // By its name: with its own path, Deno would hand its permissions on.
