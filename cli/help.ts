@@ -1,5 +1,5 @@
 import { type Command, type Flag, HELP_FLAG } from "./command.ts";
-import { COMMANDS } from "./commands.ts";
+import { COMMANDS } from "./command_table.ts";
 
 /**
  * @param command One of the table

@@ -1,7 +1,7 @@
 import { didYouMean } from "../lib/core/did_you_mean.ts";
 import { type Arguments, parseArguments } from "./arguments.ts";
 import { type Command, HELP_FLAG, OutputLostError, UsageError, VERSION_FLAG } from "./command.ts";
-import { COMMANDS } from "./commands.ts";
+import { COMMANDS } from "./command_table.ts";
 import { EXIT } from "./exit_codes.ts";
 import { describeFailure, exitCodeOf } from "./failure.ts";
 import { helpOf, overview } from "./help.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { parseArguments } from "../../cli/arguments.ts";
-import { COMMANDS } from "../../cli/commands.ts";
+import { COMMANDS } from "../../cli/command_table.ts";
 import { ATTESTATION_EXIT, EXIT } from "../../cli/exit_codes.ts";
 import { helpOf, overview } from "../../cli/help.ts";
 import { describe, test } from "#test";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { COMMANDS } from "../../cli/commands.ts";
+import { COMMANDS } from "../../../cli/command_table.ts";
 import { describe, test } from "#test";
-import { runHere } from "./terminal_double.ts";
+import { runHere } from "../terminal_double.ts";
 
 const hasBash = spawnSync("bash", ["--version"]).status === 0;
 const REASON = hasBash ? "" : " (skipped: there is no bash)";

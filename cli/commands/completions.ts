@@ -1,8 +1,8 @@
-import type { Arguments } from "./arguments.ts";
-import { type Command, type Flag, HELP_FLAG, VERSION_FLAG } from "./command.ts";
-import { COMMANDS } from "./commands.ts";
-import { EXIT } from "./exit_codes.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Arguments } from "../arguments.ts";
+import { type Command, type Flag, HELP_FLAG, VERSION_FLAG } from "../command.ts";
+import { COMMANDS } from "../command_table.ts";
+import { EXIT } from "../exit_codes.ts";
+import type { Terminal } from "../terminal.ts";
 
 /** `completions`: a script that completes commands, flags and their values, made of the command table. */
 export async function completions(args: Arguments, terminal: Terminal): Promise<number> {

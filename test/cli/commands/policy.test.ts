@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { decodeBase64 } from "../../mod.ts";
-import { cedarSchema, DEFAULT_ATTRIBUTES } from "../../lib/policy/mod.ts";
-import { runChild } from "./child.ts";
-import { runHere } from "./terminal_double.ts";
+import { decodeBase64 } from "../../../mod.ts";
+import { cedarSchema, DEFAULT_ATTRIBUTES } from "../../../lib/policy/mod.ts";
+import { runChild } from "../child.ts";
+import { runHere } from "../terminal_double.ts";
 
 const POLICY = `@id("tenants")
 permit(principal, action == Action::"Decrypt", resource)

@@ -1,13 +1,13 @@
-import { NsmClient } from "../lib/nsm/nsm_client.ts";
-import { Deadline } from "../lib/core/deadline.ts";
-import { encodeBase64 } from "../lib/core/encoding.ts";
+import { NsmClient } from "../../lib/nsm/nsm_client.ts";
+import { Deadline } from "../../lib/core/deadline.ts";
+import { encodeBase64 } from "../../lib/core/encoding.ts";
 import { writeFileSync } from "node:fs";
-import type { Arguments } from "./arguments.ts";
-import { simulatedNsm } from "./client.ts";
-import { OutputLostError, UsageError } from "./command.ts";
-import { EXIT } from "./exit_codes.ts";
-import type { Terminal } from "./terminal.ts";
-import { bytes, derOf, integer, optionalBytes, reasonOf } from "./values.ts";
+import type { Arguments } from "../arguments.ts";
+import { simulatedNsm } from "../client.ts";
+import { OutputLostError, UsageError } from "../command.ts";
+import { EXIT } from "../exit_codes.ts";
+import type { Terminal } from "../terminal.ts";
+import { bytes, derOf, integer, optionalBytes, reasonOf } from "../values.ts";
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
@@ -25,7 +25,7 @@ export async function attest(args: Arguments, terminal: Terminal): Promise<numbe
       : derOf("public-key", bytes("public-key", publicKey), "PUBLIC KEY"),
   };
   const timeoutMs = integer(args, "timeout-ms", { min: 1, max: 2_147_483_647 }) ?? DEFAULT_TIMEOUT_MS;
-  using nsm = simulatedNsm(args) ?? (await import("../lib/nsm/open_nsm.ts")).openNsm();
+  using nsm = simulatedNsm(args) ?? (await import("../../lib/nsm/open_nsm.ts")).openNsm();
   using deadline = new Deadline("get an attestation document", timeoutMs, undefined, "nsm");
   using _progress = terminal.progress("enclave-kms: waiting for the NSM");
   const document = await deadline.race(new NsmClient(nsm).attest(request));

@@ -1,13 +1,13 @@
-import type { Credentials } from "../lib/aws/credentials.ts";
-import type { Arguments } from "./arguments.ts";
-import { clientOptions, simulatedNsm } from "./client.ts";
-import { GivenCredentials } from "./credentials.ts";
-import { examine } from "./doctor/examine.ts";
-import { thisMachine } from "./doctor/machine.ts";
-import { findingsJson, isBroken, report } from "./doctor/report.ts";
-import { EXIT } from "./exit_codes.ts";
-import type { Terminal } from "./terminal.ts";
-import { derOf, integer, readFile } from "./values.ts";
+import type { Credentials } from "../../lib/aws/credentials.ts";
+import type { Arguments } from "../arguments.ts";
+import { clientOptions, simulatedNsm } from "../client.ts";
+import { GivenCredentials } from "../credentials.ts";
+import { examine } from "../doctor/examine.ts";
+import { thisMachine } from "../doctor/machine.ts";
+import { findingsJson, isBroken, report } from "../doctor/report.ts";
+import { EXIT } from "../exit_codes.ts";
+import type { Terminal } from "../terminal.ts";
+import { derOf, integer, readFile } from "../values.ts";
 
 /** For all links but the policy, in milliseconds: with start-up and the policy it stays below five seconds. */
 const EXAMINATION_MS = 4000;

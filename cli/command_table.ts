@@ -25,7 +25,7 @@ export const COMMANDS: readonly Command[] = [
       CONTEXT_FLAG,
       ...CONNECTION_FLAGS,
     ],
-    load: async () => (await import("./kms_commands.ts")).decrypt,
+    load: async () => (await import("./kms_call.ts")).decrypt,
   },
   {
     name: "genkey",
@@ -39,7 +39,7 @@ export const COMMANDS: readonly Command[] = [
       CONTEXT_FLAG,
       ...CONNECTION_FLAGS,
     ],
-    load: async () => (await import("./kms_commands.ts")).genkey,
+    load: async () => (await import("./kms_call.ts")).genkey,
   },
   {
     name: "genrandom",
@@ -51,7 +51,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "length", short: "l", value: "BYTES", help: "How many, 1 to 1024" },
       ...CONNECTION_FLAGS,
     ],
-    load: async () => (await import("./kms_commands.ts")).genrandom,
+    load: async () => (await import("./kms_call.ts")).genrandom,
   },
   {
     name: "attest",
@@ -66,7 +66,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "timeout-ms", value: "MS", help: "Default: 10000" },
     ],
     notes: ["", BYTES_NOTE],
-    load: async () => (await import("./attest.ts")).attest,
+    load: async () => (await import("./commands/attest.ts")).attest,
   },
   {
     name: "verify",
@@ -84,7 +84,7 @@ export const COMMANDS: readonly Command[] = [
       JSON_FLAG,
     ],
     notes: ["Exit: 0 verified, 1 usage; by check:", ...describeAttestationExits()],
-    load: async () => (await import("./verify.ts")).verify,
+    load: async () => (await import("./commands/verify.ts")).verify,
   },
   {
     name: "policy check",
@@ -102,7 +102,7 @@ export const COMMANDS: readonly Command[] = [
       JSON_FLAG,
     ],
     notes: ["", "Exit: 0 it loads, 1 usage, 2 it does not: file:line:column and the reason"],
-    load: async () => (await import("./policy.ts")).check,
+    load: async () => (await import("./commands/policy.ts")).check,
   },
   {
     name: "policy try",
@@ -127,7 +127,7 @@ export const COMMANDS: readonly Command[] = [
       "",
       "Exit: 0 allowed, 1 usage, 2 the policy does not load, 3 denied",
     ],
-    load: async () => (await import("./policy.ts")).tryPolicy,
+    load: async () => (await import("./commands/policy.ts")).tryPolicy,
   },
   {
     name: "policy schema",
@@ -141,7 +141,7 @@ export const COMMANDS: readonly Command[] = [
       },
     ],
     example: "policy schema --attribute tier=Long",
-    load: async () => (await import("./policy.ts")).printSchema,
+    load: async () => (await import("./commands/policy.ts")).printSchema,
   },
   {
     name: "doctor",
@@ -157,7 +157,7 @@ export const COMMANDS: readonly Command[] = [
       JSON_FLAG,
     ],
     notes: ["Exit: 0 nothing broken, 1 usage, 4 broken"],
-    load: async () => (await import("./doctor.ts")).doctor,
+    load: async () => (await import("./commands/doctor.ts")).doctor,
   },
   {
     name: "completions",
@@ -171,6 +171,6 @@ export const COMMANDS: readonly Command[] = [
       "zsh:  source <(enclave-kms completions zsh)",
       "fish: enclave-kms completions fish | source",
     ],
-    load: async () => (await import("./completions.ts")).completions,
+    load: async () => (await import("./commands/completions.ts")).completions,
   },
 ];

@@ -4,11 +4,11 @@ import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decode, encode } from "cbor2";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { ATTESTATION_EXIT } from "../../cli/exit_codes.ts";
-import { type AttestationCheck, decodeAttestationDocument, encodeBase64 } from "../../mod.ts";
-import { HAS_VECTORS, readVector, SKIPPED } from "../lib/attestation/vectors.ts";
-import { Laptop, runChild } from "./child.ts";
-import { runHere } from "./terminal_double.ts";
+import { ATTESTATION_EXIT } from "../../../cli/exit_codes.ts";
+import { type AttestationCheck, decodeAttestationDocument, encodeBase64 } from "../../../mod.ts";
+import { HAS_VECTORS, readVector, SKIPPED } from "../../lib/attestation/vectors.ts";
+import { Laptop, runChild } from "../child.ts";
+import { runHere } from "../terminal_double.ts";
 
 describe("attest and verify", () => {
   let laptop: Laptop;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { decodeBase64, encodeBase64 } from "../../mod.ts";
-import { Laptop, runChild, withoutProgress } from "./child.ts";
-import { type Outcome, runHere } from "./terminal_double.ts";
+import { decodeBase64, encodeBase64 } from "../../../mod.ts";
+import { Laptop, runChild, withoutProgress } from "../child.ts";
+import { type Outcome, runHere } from "../terminal_double.ts";
 
 const PLAINTEXT = "attack at dawn";
 const PLAINTEXT_LINE = `PLAINTEXT: ${encodeBase64(new TextEncoder().encode(PLAINTEXT))}\n`;

@@ -1,4 +1,4 @@
-import { PolicyLoadError } from "../lib/core/errors.ts";
+import { PolicyLoadError } from "../../lib/core/errors.ts";
 import {
   type AttributeTypes,
   type CedarOptions,
@@ -9,15 +9,15 @@ import {
   loadPolicyFile,
   makeFacts,
   type Policy,
-} from "../lib/policy/mod.ts";
-import { FACT_PARTS } from "../lib/policy/facts.ts";
-import { decodeBase64 } from "../lib/core/encoding.ts";
-import type { Arguments } from "./arguments.ts";
-import { UsageError } from "./command.ts";
-import { EXIT } from "./exit_codes.ts";
-import { codeOf } from "./failure.ts";
-import { oneLine, type Terminal } from "./terminal.ts";
-import { json } from "./values.ts";
+} from "../../lib/policy/mod.ts";
+import { FACT_PARTS } from "../../lib/policy/facts.ts";
+import { decodeBase64 } from "../../lib/core/encoding.ts";
+import type { Arguments } from "../arguments.ts";
+import { UsageError } from "../command.ts";
+import { EXIT } from "../exit_codes.ts";
+import { codeOf } from "../failure.ts";
+import { oneLine, type Terminal } from "../terminal.ts";
+import { json } from "../values.ts";
 
 /** `policy check`: loads a policy as the server does, and says where it is wrong. */
 export async function check(args: Arguments, terminal: Terminal): Promise<number> {

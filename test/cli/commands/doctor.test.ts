@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { UsageError } from "../../cli/command.ts";
-import { examine, firstBroken, LINKS } from "../../cli/doctor/examine.ts";
-import type { Finding, LinkName } from "../../cli/doctor/link.ts";
-import { type Machine, thisMachine } from "../../cli/doctor/machine.ts";
-import type { DoctorOptions } from "../../cli/doctor/patient.ts";
-import { NsmSocket } from "../../lib/nsm/nsm_socket.ts";
-import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
-import type { Endpoint } from "../../mod.ts";
+import { UsageError } from "../../../cli/command.ts";
+import { examine, firstBroken, LINKS } from "../../../cli/doctor/examine.ts";
+import type { Finding, LinkName } from "../../../cli/doctor/link.ts";
+import { type Machine, thisMachine } from "../../../cli/doctor/machine.ts";
+import type { DoctorOptions } from "../../../cli/doctor/patient.ts";
+import { NsmSocket } from "../../../lib/nsm/nsm_socket.ts";
+import type { NsmTransport } from "../../../lib/nsm/nsm_transport.ts";
+import type { Endpoint } from "../../../mod.ts";
 import {
   KMS_FAULTS,
   type KmsExceptionName,
@@ -22,7 +22,7 @@ import {
   type Simulator,
   startSimulator,
   TlsAuthority,
-} from "../../sim/mod.ts";
+} from "../../../sim/mod.ts";
 
 /** Far more than the command gives itself: a busy machine must not look like a broken link. */
 const PATIENT_MS = 60_000;
