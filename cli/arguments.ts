@@ -1,10 +1,21 @@
 import { parseArgs } from "node:util";
 import { didYouMean } from "../lib/core/did_you_mean.ts";
-import { type Command, type Flag, HELP_FLAG, UsageError } from "./command.ts";
+import { type Flag, HELP_FLAG } from "./flags.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Words that a command takes. */
+export interface CommandSyntax {
+  /** One or two words: `decrypt`, `policy check`. */
+  readonly name: string;
+  /** Argument after the flags, named in capitals. Undefined when the command takes none. */
+  readonly argument?: { readonly name: string; readonly choices?: readonly string[] };
+  /** Flags in the order of the help. */
+  readonly flags: readonly Flag[];
+}
 
 /** What was given to a command, by the names in its table. */
 export class Arguments {
-  readonly #command: Command;
+  readonly #command: CommandSyntax;
   readonly #values: ReadonlyMap<string, readonly string[]>;
   /** What follows the flags. */
   readonly argument: string | undefined;
@@ -14,7 +25,7 @@ export class Arguments {
    * @param values By flag
    * @param argument What follows the flags
    */
-  constructor(command: Command, values: ReadonlyMap<string, readonly string[]>, argument?: string) {
+  constructor(command: CommandSyntax, values: ReadonlyMap<string, readonly string[]>, argument?: string) {
     this.#command = command;
     this.#values = values;
     this.argument = argument;
@@ -59,7 +70,7 @@ export class Arguments {
  * @param words As the shell gave them
  * @throws {UsageError} Naming the flag and what was expected; never a value, which may be a secret
  */
-export function parseArguments(command: Command, words: readonly string[]): Arguments {
+export function parseArguments(command: CommandSyntax, words: readonly string[]): Arguments {
   const flags = [...command.flags, HELP_FLAG];
   const { tokens } = parseArgs({
     args: [...words],
@@ -101,7 +112,11 @@ function checkValue({ name, value: expected, choices }: Flag, value: string | un
   throw new UsageError(`--${name} must be one of ${choices.join(", ")}`);
 }
 
-function checkArgument(command: Command, loose: readonly string[], isHelp: boolean): string | undefined {
+function checkArgument(
+  command: CommandSyntax,
+  loose: readonly string[],
+  isHelp: boolean,
+): string | undefined {
   const { argument } = command;
   if (argument === undefined) {
     if (loose.length === 0) return undefined;
@@ -115,7 +130,7 @@ function checkArgument(command: Command, loose: readonly string[], isHelp: boole
 }
 
 /** A flag that is not known may be a value that went astray: only what looks like a flag is repeated. */
-function unknownFlag(command: Command, rawName: string): UsageError {
+function unknownFlag(command: CommandSyntax, rawName: string): UsageError {
   const shown = /^-(?:[a-zA-Z]|-[a-z][a-z-]{0,30})$/.test(rawName) ? ` ${rawName}` : " of that name";
   const close = didYouMean(rawName.replace(/^-+/, ""), [...command.flags, HELP_FLAG].map(({ name }) => name));
   const meant = close === undefined ? "" : `; is --${close} meant?`;

@@ -1,7 +1,7 @@
 import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import type { KmsClientOptions } from "../lib/kms/kms_options.ts";
 import type { Arguments } from "./arguments.ts";
-import { MalformedValueError, UsageError } from "./command.ts";
+import { MalformedValueError, UsageError } from "./usage_error.ts";
 import { NsmSocket } from "../lib/nsm/nsm_socket.ts";
 import type { Terminal } from "./terminal.ts";
 import { endpoint, readText } from "./values.ts";

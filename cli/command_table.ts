@@ -25,7 +25,7 @@ export const COMMANDS: readonly Command[] = [
       CONTEXT_FLAG,
       ...CONNECTION_FLAGS,
     ],
-    load: async () => (await import("./kms_call.ts")).decrypt,
+    load: async () => (await import("./commands/decrypt.ts")).decrypt,
   },
   {
     name: "genkey",
@@ -39,7 +39,7 @@ export const COMMANDS: readonly Command[] = [
       CONTEXT_FLAG,
       ...CONNECTION_FLAGS,
     ],
-    load: async () => (await import("./kms_call.ts")).genkey,
+    load: async () => (await import("./commands/genkey.ts")).genkey,
   },
   {
     name: "genrandom",
@@ -51,7 +51,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "length", short: "l", value: "BYTES", help: "How many, 1 to 1024" },
       ...CONNECTION_FLAGS,
     ],
-    load: async () => (await import("./kms_call.ts")).genrandom,
+    load: async () => (await import("./commands/genrandom.ts")).genrandom,
   },
   {
     name: "attest",
@@ -171,6 +171,6 @@ export const COMMANDS: readonly Command[] = [
       "zsh:  source <(enclave-kms completions zsh)",
       "fish: enclave-kms completions fish | source",
     ],
-    load: async () => (await import("./commands/completions.ts")).completions,
+    load: async () => (await import("./commands/completions.ts")).completionsOf(COMMANDS),
   },
 ];

@@ -2,7 +2,7 @@ import type { Credentials } from "../lib/aws/credentials.ts";
 import { readCredentials } from "../lib/aws/credentials_shape.ts";
 import { SecretBytes } from "../lib/core/secret_bytes.ts";
 import type { Arguments } from "./arguments.ts";
-import { UsageError } from "./command.ts";
+import { UsageError } from "./usage_error.ts";
 import type { Terminal } from "./terminal.ts";
 import { CREDENTIAL_FLAGS } from "./flags.ts";
 import { readFile } from "./values.ts";

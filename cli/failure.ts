@@ -1,5 +1,6 @@
 import { AttestationError, EnclaveKmsError, KmsError, PolicyLoadError } from "../lib/core/errors.ts";
-import { type Command, MalformedValueError, OutputLostError, UsageError } from "./command.ts";
+import type { Command } from "./command.ts";
+import { MalformedValueError, OutputLostError, UsageError } from "./usage_error.ts";
 import { attestationExit, EXIT } from "./exit_codes.ts";
 
 /** Commands that end as kmstool_enclave_cli does. */

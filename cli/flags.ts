@@ -1,4 +1,28 @@
-import type { Flag } from "./command.ts";
+/** One flag of a command. Help, parsing and completion read it. */
+export interface Flag {
+  /** Name without the dashes. */
+  readonly name: string;
+  /** One letter, for use after a single dash. */
+  readonly short?: string;
+  /** Name of the value in the help, in capitals. A flag without one is a switch. */
+  readonly value?: string;
+  /** All values that the flag takes, where they are few. */
+  readonly choices?: readonly string[];
+  /** Whether the value is the path of a file, for completion. */
+  readonly isFile?: boolean;
+  /** Whether the flag may be given several times. */
+  readonly isMany?: boolean;
+  /** Whether the value is a secret: other processes can read the command line. */
+  readonly isSecret?: boolean;
+  /** A few words for the help. */
+  readonly help: string;
+}
+
+/** Flag that every command has. */
+export const HELP_FLAG: Flag = { name: "help", short: "h", help: "Show this text" };
+
+/** Flag that stands in place of a command. */
+export const VERSION_FLAG: Flag = { name: "version", short: "V", help: "Print the version" };
 
 /** kmstool_enclave_cli's flags that all its commands have, and the files that spare the command line. */
 export const CREDENTIAL_FLAGS: readonly Flag[] = [

@@ -1,4 +1,5 @@
-import { type Command, type Flag, HELP_FLAG } from "./command.ts";
+import type { Command } from "./command.ts";
+import { type Flag, HELP_FLAG } from "./flags.ts";
 import { COMMANDS } from "./command_table.ts";
 
 /**

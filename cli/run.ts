@@ -1,6 +1,8 @@
 import { didYouMean } from "../lib/core/did_you_mean.ts";
 import { type Arguments, parseArguments } from "./arguments.ts";
-import { type Command, HELP_FLAG, OutputLostError, UsageError, VERSION_FLAG } from "./command.ts";
+import type { Command } from "./command.ts";
+import { HELP_FLAG, VERSION_FLAG } from "./flags.ts";
+import { OutputLostError, UsageError } from "./usage_error.ts";
 import { COMMANDS } from "./command_table.ts";
 import { EXIT } from "./exit_codes.ts";
 import { describeFailure, exitCodeOf } from "./failure.ts";

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { isatty } from "node:tty";
 import { STDERR, STDOUT, tryWriteAll, writeAll } from "../lib/core/write_all.ts";
-import { reasonOf } from "./values.ts";
+import { reasonOf } from "./reason.ts";
 
 /** How text may look. */
 export type Style = "good" | "bad" | "odd" | "dim" | "strong";

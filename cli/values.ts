@@ -1,10 +1,9 @@
 import { closeSync, openSync, readSync } from "node:fs";
-import { constants } from "node:os";
 import { decodeBase64, decodeHex } from "../lib/core/encoding.ts";
-import { DEFAULT_KMS_ENDPOINT, type Endpoint } from "../lib/core/endpoint.ts";
-import { parseEndpoint } from "../lib/core/endpoint.ts";
+import { DEFAULT_KMS_ENDPOINT, type Endpoint, parseEndpoint } from "../lib/core/endpoint.ts";
 import type { Arguments } from "./arguments.ts";
-import { MalformedValueError, UsageError } from "./command.ts";
+import { reasonOf } from "./reason.ts";
+import { MalformedValueError, UsageError } from "./usage_error.ts";
 
 /** The longest file that a flag may name, in bytes. */
 const MAX_FILE_BYTES = 1 << 20;
@@ -176,22 +175,4 @@ export function time(args: Arguments, flag: string): number | "document" | undef
   throw new MalformedValueError(
     `--${flag} must be a time such as 2026-01-31T12:00:00Z, or the word document`,
   );
-}
-
-/** @returns Such as `ENOENT`, what Deno calls it, or the right that is missing */
-export function reasonOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "ERR_ACCESS_DENIED") return "Node.js wants --allow-fs-read, or --allow-fs-write";
-  if (typeof code === "string") return code;
-  if (error instanceof Error && error.name === "NotCapable") {
-    return "Deno wants --allow-read, or --allow-write";
-  }
-  if (!(error instanceof Error)) return "unknown reason";
-  return systemErrorName(error) ?? (/^\w{1,40}$/.test(error.name) ? error.name : "unknown reason");
-}
-
-/** Deno tells a few of the system's errors apart, and of the rest the number, in its message. */
-function systemErrorName({ message }: Error): string | undefined {
-  const number = Number(/\(os error (\d{1,5})\)/.exec(message)?.[1]);
-  return Object.entries(constants.errno).find(([, value]) => value === number)?.[0];
 }

@@ -4,10 +4,11 @@ import { encodeBase64 } from "../../lib/core/encoding.ts";
 import { writeFileSync } from "node:fs";
 import type { Arguments } from "../arguments.ts";
 import { simulatedNsm } from "../client.ts";
-import { OutputLostError, UsageError } from "../command.ts";
+import { OutputLostError, UsageError } from "../usage_error.ts";
 import { EXIT } from "../exit_codes.ts";
 import type { Terminal } from "../terminal.ts";
-import { bytes, derOf, integer, optionalBytes, reasonOf } from "../values.ts";
+import { bytes, derOf, integer, optionalBytes } from "../values.ts";
+import { reasonOf } from "../reason.ts";
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 

@@ -1,38 +1,42 @@
-import type { Arguments } from "../arguments.ts";
-import { type Command, type Flag, HELP_FLAG, VERSION_FLAG } from "../command.ts";
-import { COMMANDS } from "../command_table.ts";
+import type { Command, Run } from "../command.ts";
+import { type Flag, HELP_FLAG, VERSION_FLAG } from "../flags.ts";
 import { EXIT } from "../exit_codes.ts";
-import type { Terminal } from "../terminal.ts";
 
-/** `completions`: a script that completes commands, flags and their values, made of the command table. */
-export async function completions(args: Arguments, terminal: Terminal): Promise<number> {
-  const script = SCRIPTS[args.argument ?? ""];
-  if (script !== undefined) await terminal.write(script());
-  return EXIT.ok;
+/**
+ * Makes the command `completions`: it prints a script that completes commands, flags and their values.
+ *
+ * @param commands Every command, in the order of the overview
+ */
+export function completionsOf(commands: readonly Command[]): Run {
+  return async (args, terminal) => {
+    const script = SCRIPTS[args.argument ?? ""];
+    if (script !== undefined) await terminal.write(script(commands));
+    return EXIT.ok;
+  };
 }
 
-/** In place of a command. */
+/** Flags that stand in place of a command. */
 const GLOBAL_FLAGS: readonly Flag[] = [HELP_FLAG, VERSION_FLAG];
 
-const SCRIPTS: Readonly<Record<string, () => string>> = { bash, zsh, fish };
+const SCRIPTS: Readonly<Record<string, (commands: readonly Command[]) => string>> = { bash, zsh, fish };
 
-function bash(): string {
+function bash(commands: readonly Command[]): string {
   return `# bash completion of enclave-kms
 _enclave_kms() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="" command="\${COMP_WORDS[1]}" first=2
   ((COMP_CWORD > 0)) && previous="\${COMP_WORDS[COMP_CWORD-1]}"
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    local first_words="${words(firstWords())}"
+    local first_words="${words(firstWords(commands))}"
     [[ "$current" == -* ]] && first_words="${words(GLOBAL_FLAGS.map(longOf))}"
     mapfile -t COMPREPLY < <(compgen -W "$first_words" -- "$current")
     return
   fi
   case "$command" in
-${families().map(bashFamily).join("")}  esac
+${families(commands).map(bashFamily).join("")}  esac
   local flags="" arguments="" values=""
   case "$command" in
-${COMMANDS.map(bashCommand).join("")}  esac
+${commands.map(bashCommand).join("")}  esac
   case "$values" in
     "") ;;
     FILE) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
@@ -74,11 +78,11 @@ ${valued.join("")}        *) ;;
 `;
 }
 
-function zsh(): string {
+function zsh(commands: readonly Command[]): string {
   return `#compdef enclave-kms
 _enclave_kms() {
   if (( CURRENT == 2 )); then
-    compadd -- ${words(firstWords())}
+    compadd -- ${words(firstWords(commands))}
     [[ "$words[2]" == -* ]] && compadd -- ${words(GLOBAL_FLAGS.map(longOf))}
     return
   fi
@@ -86,9 +90,9 @@ _enclave_kms() {
   shift words
   (( CURRENT -= 1 ))
   case "$command" in
-${families().map(zshFamily).join("")}  esac
+${families(commands).map(zshFamily).join("")}  esac
   case "$command" in
-${COMMANDS.map(zshCommand).join("")}  esac
+${commands.map(zshCommand).join("")}  esac
 }
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
 compdef _enclave_kms enclave-kms
@@ -123,16 +127,16 @@ function zshFlag({ help, value, choices, isFile, isMany }: Flag, spelling: strin
   return `${described}:${value}:${action}`;
 }
 
-function fish(): string {
+function fish(commands: readonly Command[]): string {
   const lines = ["# fish completion of enclave-kms", "complete -c enclave-kms -f"];
-  for (const { name, summary } of COMMANDS) {
+  for (const { name, summary } of commands) {
     const [first = "", second] = name.split(" ");
     const condition = second === undefined
       ? "__fish_use_subcommand"
       : `__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${second}`;
     lines.push(`complete -c enclave-kms -n ${quote(condition)} -a ${second ?? first} -d ${quote(summary)}`);
   }
-  for (const [family] of families()) {
+  for (const [family] of families(commands)) {
     lines.push(`complete -c enclave-kms -n __fish_use_subcommand -a ${family}`);
   }
   for (const { name, short, help } of GLOBAL_FLAGS) {
@@ -140,7 +144,7 @@ function fish(): string {
       `complete -c enclave-kms -n __fish_use_subcommand -l ${name} -s ${short} -d ${quote(help)}`,
     );
   }
-  for (const command of COMMANDS) lines.push(...fishFlags(command));
+  for (const command of commands) lines.push(...fishFlags(command));
   return `${lines.join("\n")}\n`;
 }
 
@@ -163,18 +167,18 @@ function fishFlags({ name, flags, argument }: Command): readonly string[] {
   ];
 }
 
-/** Commands of two words, by the first. */
-function families(): readonly (readonly [string, readonly string[]])[] {
+/** Groups the commands of two words by the first word. */
+function families(commands: readonly Command[]): readonly (readonly [string, readonly string[]])[] {
   const found = new Map<string, string[]>();
-  for (const { name } of COMMANDS) {
+  for (const { name } of commands) {
     const [first = "", second] = name.split(" ");
     if (second !== undefined) found.set(first, [...found.get(first) ?? [], second]);
   }
   return [...found];
 }
 
-function firstWords(): readonly string[] {
-  return [...new Set(COMMANDS.map(({ name }) => name.split(" ")[0] ?? ""))];
+function firstWords(commands: readonly Command[]): readonly string[] {
+  return [...new Set(commands.map(({ name }) => name.split(" ")[0] ?? ""))];
 }
 
 function longOf({ name }: Flag): string {
@@ -198,7 +202,7 @@ function words(list: readonly string[]): string {
   return list.join(" ");
 }
 
-/** For fish and zsh: in single quotes, which both let be closed for one of their own. */
+/** Quotes text for fish and zsh. Both let a single quote end the quoting, stand between double quotes, and begin it again. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'"'"'`)}'`;
 }

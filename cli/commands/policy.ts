@@ -13,7 +13,7 @@ import {
 import { FACT_PARTS } from "../../lib/policy/facts.ts";
 import { decodeBase64 } from "../../lib/core/encoding.ts";
 import type { Arguments } from "../arguments.ts";
-import { UsageError } from "../command.ts";
+import { UsageError } from "../usage_error.ts";
 import { EXIT } from "../exit_codes.ts";
 import { codeOf } from "../failure.ts";
 import { oneLine, type Terminal } from "../terminal.ts";

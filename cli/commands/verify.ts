@@ -3,12 +3,13 @@ import { verifyAttestation, type VerifyAttestationOptions } from "../../lib/atte
 import { decodeBase64 } from "../../lib/core/encoding.ts";
 import { AttestationError } from "../../lib/core/errors.ts";
 import type { Arguments } from "../arguments.ts";
-import { UsageError } from "../command.ts";
+import { UsageError } from "../usage_error.ts";
 import { describeDocument, documentJson } from "../document_report.ts";
 import { attestationExit, EXIT } from "../exit_codes.ts";
 import { describeFailure } from "../failure.ts";
 import type { Terminal } from "../terminal.ts";
-import { bytes, derOf, integer, optionalBytes, readFile, readStart, reasonOf, time } from "../values.ts";
+import { bytes, derOf, integer, optionalBytes, readFile, readStart, time } from "../values.ts";
+import { reasonOf } from "../reason.ts";
 
 /** `verify`: checks an attestation document, and prints what it says. */
 export async function verify(args: Arguments, terminal: Terminal): Promise<number> {

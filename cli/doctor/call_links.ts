@@ -1,7 +1,8 @@
 import { CredentialsError, EnclaveKmsError, KmsError, ProtocolError } from "../../lib/core/errors.ts";
-import { UsageError } from "../command.ts";
+import { UsageError } from "../usage_error.ts";
 import { codeOf } from "../failure.ts";
-import { broken, type Link, ok, untried, type Verdict, warning } from "./link.ts";
+import { broken, ok, untried, type Verdict, warning } from "./finding.ts";
+import type { Link } from "./link.ts";
 import type { Patient } from "./patient.ts";
 
 /** KMS's names for a signature that it does not take. */

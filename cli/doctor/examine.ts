@@ -1,8 +1,9 @@
 import { Deadline } from "../../lib/core/deadline.ts";
 import { TimeoutError } from "../../lib/core/errors.ts";
 import { credentialsLink, roundTripLink } from "./call_links.ts";
-import type { Finding, Link, LinkName, Verdict } from "./link.ts";
-import { broken, untried } from "./link.ts";
+import type { Finding, LinkName, Verdict } from "./finding.ts";
+import type { Link } from "./link.ts";
+import { broken, untried } from "./finding.ts";
 import {
   brokenBy,
   entropyLink,

@@ -1,7 +1,8 @@
 import { type EnclaveKmsError, LibraryLoadError } from "../../lib/core/errors.ts";
 import { HARDWARE_SOURCE_PATH, NSM_HARDWARE_SOURCE } from "../../lib/nsm/seed_kernel_entropy.ts";
 import { codeOf } from "../failure.ts";
-import { broken, type Link, ok, unneeded, untried, type Verdict, warning } from "./link.ts";
+import { broken, ok, unneeded, untried, type Verdict, warning } from "./finding.ts";
+import type { Link } from "./link.ts";
 import type { Machine } from "./machine.ts";
 import type { Patient } from "./patient.ts";
 

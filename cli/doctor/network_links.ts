@@ -1,6 +1,7 @@
 import { ConnectionError, TimeoutError } from "../../lib/core/errors.ts";
 import { HandshakeFailure } from "./kms_probe.ts";
-import { broken, type Link, ok, unneeded, untried, type Verdict, warning } from "./link.ts";
+import { broken, ok, unneeded, untried, type Verdict, warning } from "./finding.ts";
+import type { Link } from "./link.ts";
 import { MAX_SKEW_MS, seconds, skewOf } from "./nsm_link.ts";
 import type { Patient } from "./patient.ts";
 

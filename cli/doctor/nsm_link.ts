@@ -1,5 +1,6 @@
 import { AttestationError } from "../../lib/core/errors.ts";
-import { broken, type Link, ok, type Verdict, warning } from "./link.ts";
+import { broken, ok, type Verdict, warning } from "./finding.ts";
+import type { Link } from "./link.ts";
 import type { Patient, TimedDocument } from "./patient.ts";
 
 /** A document is made while it is waited for: whose time differs by more, its maker or this clock is wrong. */

@@ -4,7 +4,7 @@ import type { Credentials } from "../../lib/aws/credentials.ts";
 import type { KmsClient } from "../../lib/kms/kms_client.ts";
 import type { ClientOptions } from "../client.ts";
 import { KmsProbe } from "./kms_probe.ts";
-import type { Finding, LinkName } from "./link.ts";
+import type { Finding, LinkName } from "./finding.ts";
 import type { Machine } from "./machine.ts";
 
 /** What is examined. */

@@ -1,6 +1,6 @@
 import type { Style, Terminal } from "../terminal.ts";
 import { firstBroken } from "./examine.ts";
-import type { Finding, LinkState } from "./link.ts";
+import type { Finding, LinkState } from "./finding.ts";
 
 const STYLES: Readonly<Record<LinkState, Style>> = {
   ok: "good",

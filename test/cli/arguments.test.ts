@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { parseArguments } from "../../cli/arguments.ts";
-import { type Command, UsageError } from "../../cli/command.ts";
+import type { Command } from "../../cli/command.ts";
+import { UsageError } from "../../cli/usage_error.ts";
 import { describe, test } from "#test";
 import { runHere } from "./terminal_double.ts";
 

@@ -11,7 +11,7 @@ const REASON = hasFull ? "" : " (skipped: there is no /dev/full)";
 
 const OUTPUT_LOST = 74;
 const LOST = (command: string, reason: string) =>
-  `enclave-kms${command}: Cannot write the output: ${reason}; what there is of it may be incomplete\n`;
+  `enclave-kms${command}: Cannot write the output: ${reason}; the part that was written may be incomplete\n`;
 
 /** Where a stream leads, in the words of a shell. A broken pipe is a FIFO whose only reader has closed it. */
 const STREAMS = {

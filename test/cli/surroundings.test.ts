@@ -75,7 +75,7 @@ describe("doctor in a process with too few rights", () => {
   test.skipIf(!onDeno)("a file that Deno may not read is named, with the flag", async () => {
     const { code, stderr } = await runChild(["verify", "package.json"], { command: DENO });
     assert.equal(code, 1);
-    assert.match(stderr, /FILE must be a file that can be read: Deno wants --allow-read/);
+    assert.match(stderr, /FILE must be a file that can be read: Deno needs --allow-read/);
   });
 
   test.skipIf(!onDeno)(

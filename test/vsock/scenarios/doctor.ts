@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { examine, firstBroken } from "../../../cli/doctor/examine.ts";
-import type { Finding, LinkName } from "../../../cli/doctor/link.ts";
+import type { Finding, LinkName } from "../../../cli/doctor/finding.ts";
 import { thisMachine } from "../../../cli/doctor/machine.ts";
 import type { DoctorOptions } from "../../../cli/doctor/patient.ts";
 import { EXIT } from "../../../cli/exit_codes.ts";
