@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { pathKind, type PathName } from "./paths/path.ts";
+import { pathKind, type PathName } from "./paths/paths.ts";
 import type { Parts, Setting } from "./setting.ts";
 
 /** For each decrypt. */

@@ -7,7 +7,7 @@
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { pathKind, type PathName } from "./paths/path.ts";
+import { pathKind, type PathName } from "./paths/paths.ts";
 import type { Parts, Setting } from "./setting.ts";
 
 /** The memory of a process. */

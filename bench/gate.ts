@@ -1,6 +1,6 @@
 import type { CallCounts } from "./call_counts.ts";
 import type { Lab } from "./lab.ts";
-import { pathKind, type PathName } from "./paths/path.ts";
+import { pathKind, type PathName } from "./paths/paths.ts";
 import type { Cell, RoundPlan } from "./plan.ts";
 import { cpuPerCall, ratioOf } from "./results.ts";
 import { runRounds } from "./rounds.ts";

@@ -1,4 +1,4 @@
-import type { PathName } from "./paths/path.ts";
+import type { PathName } from "./paths/paths.ts";
 import type { Cell } from "./plan.ts";
 import { addedMs, cpuPerCall, ratioOf, type Result } from "./results.ts";
 import type { Measured } from "./rounds.ts";

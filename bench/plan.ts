@@ -1,6 +1,6 @@
 import type { MicroPart } from "./micro.ts";
 import type { Turns } from "./micro/turns.ts";
-import { pathKind, type PathName, PATHS } from "./paths/path.ts";
+import { pathKind, type PathName, PATHS } from "./paths/paths.ts";
 import type { Runtime } from "./runtimes.ts";
 import { ROUND_TRIPS_MS, type RoundTripMs } from "./setting.ts";
 

@@ -1,4 +1,4 @@
-import { pathKind, type PathName } from "./paths/path.ts";
+import { pathKind, type PathName } from "./paths/paths.ts";
 import type { Cell } from "./plan.ts";
 import type { Measured } from "./rounds.ts";
 import type { Parts } from "./setting.ts";

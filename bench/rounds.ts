@@ -1,6 +1,6 @@
 import { type Child, ChildDied } from "./child.ts";
 import type { Lab } from "./lab.ts";
-import { pathKind, type PathName } from "./paths/path.ts";
+import { pathKind, type PathName } from "./paths/paths.ts";
 import type { Cell, RoundPlan } from "./plan.ts";
 import type { Runtime } from "./runtimes.ts";
 import type { Slice, SliceOrder } from "./slice.ts";

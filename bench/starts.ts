@@ -3,7 +3,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import type { Footprint } from "./fresh.ts";
 import type { Lab } from "./lab.ts";
-import { pathKind, type PathName } from "./paths/path.ts";
+import { pathKind, type PathName } from "./paths/paths.ts";
 import { commandLine } from "./paths/subprocess.ts";
 import type { Plan } from "./plan.ts";
 import type { Runtime } from "./runtimes.ts";

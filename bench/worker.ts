@@ -7,7 +7,8 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import type { Complaint } from "./child.ts";
-import { type Path, pathKind, type PathName } from "./paths/path.ts";
+import type { Path } from "./paths/path.ts";
+import { pathKind, type PathName } from "./paths/paths.ts";
 import type { Parts, RoundTripMs, Setting } from "./setting.ts";
 import { measureSlice, type Slice, type SliceOrder } from "./slice.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { formatGoals, judge } from "../../bench/goals.ts";
-import type { PathName } from "../../bench/paths/path.ts";
+import type { PathName } from "../../bench/paths/paths.ts";
 import type { Cell } from "../../bench/plan.ts";
 import { makeResults } from "../../bench/results.ts";
 import type { Measured } from "../../bench/rounds.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { formatGate, isHeld } from "../../bench/gate.ts";
 import { judge } from "../../bench/goals.ts";
 import { readOptions } from "../../bench/options.ts";
-import { type PathName, PATHS } from "../../bench/paths/path.ts";
+import { type PathName, PATHS } from "../../bench/paths/paths.ts";
 import { makePlan } from "../../bench/plan.ts";
 import { makeResults } from "../../bench/results.ts";
 import { RUNTIMES } from "../../bench/runtimes.ts";
