@@ -64,6 +64,15 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   valibot: ["enclave", "server"],
 };
 
+/** Files that still import each other's types in a circle. */
+const IN_CIRCLE: readonly string[] = [
+  "enclave/gate.ts",
+  "enclave/operations.ts",
+  "enclave/telemetry/metrics.ts",
+  "enclave/telemetry/refusal_log.ts",
+  "enclave/telemetry/request_record.ts",
+];
+
 interface Import {
   readonly from: string;
   readonly to: string;
@@ -142,8 +151,8 @@ describe("structure", () => {
     assert.deepEqual(circlesOf(planted).map((circle) => circle.toSorted()), [["a", "b", "c"]]);
   });
 
-  test("types of the library do not either", () => {
-    assert.deepEqual(circlesOf(imports.filter(({ from }) => /^(ffi|lib)\//.test(from))), []);
+  test("nor do types, and files that start one another", () => {
+    assert.deepEqual(circlesOf(imports.filter(({ from }) => !IN_CIRCLE.includes(from))), []);
   });
 
   test("lib/ has rooms only", () => {

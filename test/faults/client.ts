@@ -14,7 +14,7 @@ import {
   type TcpEndpoint,
 } from "../../mod.ts";
 import { garbageCollector } from "../support/garbage.ts";
-import { disguiseBytes, revealBytes } from "../support/memory_scan.ts";
+import { disguiseBytes, revealBytes } from "../support/disguise.ts";
 import type { OptionsFault, ProcessFault } from "./matrix.ts";
 import { describeError, type Seen } from "./outcome.ts";
 
@@ -100,18 +100,21 @@ const C_UNDER_WAY_MS = 1500;
 export class FaultyClient implements FaultySubject {
   readonly #setup: ClientSetup;
   readonly #nsm: KmsClientOptions["nsm"];
+  readonly #worker: URL | undefined;
   readonly #given: Uint8Array[] = [];
   #provide: () => Credentials | Promise<Credentials> = () => Promise.reject(new Error("no credentials yet"));
   #noteAsked: () => void = () => {};
   #client: Promise<KmsClient> | undefined;
 
   /**
-   * @param setup What it is opened with
-   * @param nsm An NSM in this process, in place of the device
+   * @param setup Options of the client
+   * @param parts `nsm`: an NSM in this process, in place of the device. `worker`: the script of the thread that the
+   *   fault "ends a worker" starts and ends
    */
-  constructor(setup: ClientSetup, nsm?: KmsClientOptions["nsm"]) {
+  constructor(setup: ClientSetup, { nsm, worker }: { nsm?: KmsClientOptions["nsm"]; worker?: URL } = {}) {
     this.#setup = setup;
     this.#nsm = nsm;
+    this.#worker = worker;
   }
 
   useCredentials(feed: CredentialsFeed): Promise<void> {
@@ -185,9 +188,10 @@ export class FaultyClient implements FaultySubject {
   }
 
   async #endWorker(ask: Ask): Promise<void> {
+    if (this.#worker === undefined) throw new Error("This client has no worker to end");
     const credentials = await this.#provide();
     const workerData: WorkerTask = { setup: this.#setup, ask, credentials: disguise(credentials) };
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
+    const worker = new Worker(this.#worker, { workerData });
     await new Promise((resolve, reject) => {
       worker.once("message", resolve);
       worker.once("error", reject);

@@ -33,7 +33,7 @@ async function obey(command: ChildCommand): Promise<void> {
       if (command.setup.library === doublePath && doublePath !== undefined) {
         new SdkDouble(doublePath).shareKey();
       }
-      client = new FaultyClient(command.setup);
+      client = new FaultyClient(command.setup, { worker: new URL("./worker.ts", import.meta.url) });
       return answer("done");
     case "useCredentials":
       await client?.useCredentials(command.feed);

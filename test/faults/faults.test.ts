@@ -51,7 +51,10 @@ function suite(engineCase: EngineCase): void {
       endpoint: world.relay.endpoint,
       trustedCertificates,
     };
-    subject = new FaultyClient(setup, label.includes("software") ? world.nsm : undefined);
+    subject = new FaultyClient(setup, {
+      nsm: label.includes("software") ? world.nsm : undefined,
+      worker: new URL("./worker.ts", import.meta.url),
+    });
     await world.giveCredentials(subject);
     await assertServed(world, subject);
   });

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import * as api from "../../mod.ts";
-import { revealBytes } from "../support/memory_scan.ts";
+import { revealBytes } from "../support/disguise.ts";
 
 /** An error of the library: its class, its code, and what else of it is asserted. */
 export interface Failure {

@@ -17,7 +17,7 @@ import { runSupervised } from "../support/supervised_run.ts";
 import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
 import type { Seen } from "./outcome.ts";
 import { addTo, describeTally, REAL_RESULTS, type RealResults, type RealRow } from "./real_results.ts";
-import { revealBytes } from "../support/memory_scan.ts";
+import { revealBytes } from "../support/disguise.ts";
 import { RemoteClient } from "./remote_client.ts";
 import { meetFault } from "./siege.ts";
 import { World } from "./world.ts";

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { RUNTIME_COMMANDS } from "../support/memory_scan.ts";
+import { RUNTIME_COMMANDS } from "../support/runtime_commands.ts";
 import type { Ask, ClientSetup, CredentialsFeed, FaultySubject, Running } from "./client.ts";
 import type { ChildAnswer, ChildCommand } from "./client_child.ts";
 import type { Seen } from "./outcome.ts";

@@ -13,7 +13,7 @@ import { FaultyClient, type WorkerTask } from "./client.ts";
 
 const { setup, ask, credentials } = workerData as WorkerTask;
 const hasDevice = process.env[SUPERVISED_VARIABLE] !== undefined || existsSync("/dev/nsm");
-const client = new FaultyClient(setup, hasDevice ? undefined : await SoftwareNsm.create());
+const client = new FaultyClient(setup, hasDevice ? {} : { nsm: await SoftwareNsm.create() });
 await client.useCredentials(credentials);
 const { meanwhile: _, ...plain } = ask;
 const { asked, seen } = client.decrypt(plain);

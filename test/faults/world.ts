@@ -16,7 +16,7 @@ import {
   type Simulator,
   startSimulator,
 } from "../../sim/mod.ts";
-import { disguiseBytes } from "../support/memory_scan.ts";
+import { disguiseBytes } from "../support/disguise.ts";
 import { corruptRecord, Relay, type RelayPlan, splitRecords } from "../support/relay.ts";
 import type { Ask, CredentialsFeed, FaultySubject } from "./client.ts";
 import { isTimeout } from "./outcome.ts";

@@ -6,7 +6,7 @@
  */
 import process from "node:process";
 import { KmsClient } from "../../mod.ts";
-import type { End, ExitTask } from "./exit_process.ts";
+import type { End, ExitTask } from "./exit_task.ts";
 import { doublePath, SdkDouble } from "./sdk_double.ts";
 
 const CODE = 7;

@@ -1,32 +1,8 @@
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import type { KmsClientOptions } from "../../mod.ts";
-import { RUNTIME_COMMANDS } from "./memory_scan.ts";
-
-/** How a process ends. The exit code that it asks for is 7. */
-export type End =
-  | "natural"
-  | "process.exit"
-  | "Deno.exit"
-  | "uncaught error"
-  | "unhandled rejection"
-  | "caught error"
-  | "throwing exit handler";
-
-/** What a process is told to do. */
-export interface ExitTask {
-  readonly options: KmsClientOptions;
-  /** Base64. */
-  readonly ciphertext: string;
-  /** Whether the double stalls it. */
-  readonly stalls: boolean;
-  /** Whether it aborts a stalled decrypt before it ends itself. */
-  readonly givesUp: boolean;
-  /** Whether it closes its client first. */
-  readonly closes: boolean;
-  readonly end: End;
-}
+import type { ExitTask } from "./exit_task.ts";
+import { RUNTIME_COMMANDS } from "./runtime_commands.ts";
 
 /** How a process ended. */
 export interface Exit {

@@ -14,14 +14,8 @@ import {
   KmsClient,
   type SecretBytes,
 } from "../../mod.ts";
-import {
-  disguiseBytes,
-  type MemoryAnswer,
-  type MemoryCommand,
-  type MemorySetup,
-  type MemoryTask,
-  revealBytes,
-} from "./memory_scan.ts";
+import { disguiseBytes, revealBytes } from "./disguise.ts";
+import type { MemoryAnswer, MemoryCommand, MemorySetup, MemoryTask } from "./memory_messages.ts";
 
 const FRAME_BYTES = 4096;
 

@@ -2,88 +2,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { TcpEndpoint } from "../../mod.ts";
-
-/** What a process can ask KMS for. */
-export type MemoryOperation =
-  | "decrypt"
-  | "encrypt"
-  | "generateDataKey"
-  | "generateDataKeyPair"
-  | "generateRandom"
-  | "deriveSharedSecret"
-  | "streams";
-
-/** What a process opens its client with. */
-export interface MemorySetup {
-  readonly engine: string;
-  readonly library: string | undefined;
-  readonly region: string;
-  readonly endpoint: TcpEndpoint;
-  readonly trustedCertificates: string;
-}
-
-/** What a process is told to ask for; secrets in disguise. */
-export interface MemoryTask {
-  readonly operation: MemoryOperation;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: readonly number[];
-  readonly sessionToken: readonly number[];
-  /** An ARN; not for decrypt, whose ciphertext knows it. */
-  readonly keyId: string;
-  /** Base64. */
-  readonly ciphertext: string;
-  /** What to encrypt. */
-  readonly plaintext?: readonly number[];
-  /** Whose secret is derived: base64. */
-  readonly publicKey?: string;
-  readonly encryptionContext: Readonly<Record<string, string>>;
-  /** How often. */
-  readonly rounds: number;
-  /** Keeps what is secret, and the secret key, on purpose: to prove that a search would find them. */
-  readonly keep: boolean;
-}
-
-/** What the process is told, one line of JSON each. */
-export type MemoryCommand =
-  | { readonly does: "open"; readonly setup: MemorySetup }
-  | { readonly does: "ask"; readonly task: MemoryTask }
-  | { readonly does: "close" };
-
-/** What it answers, one line of JSON each. */
-export interface MemoryAnswer {
-  /** What it did and how many bytes it got, `decrypted 32`, or an error's code. */
-  readonly outcome: string;
-  /** What it had and must not have any more, in disguise. */
-  readonly secrets: readonly (readonly number[])[];
-}
+import type { MemoryAnswer, MemoryCommand, MemorySetup, MemoryTask } from "./memory_messages.ts";
+import { RUNTIME_COMMANDS } from "./runtime_commands.ts";
 
 const CHILD = fileURLToPath(new URL("./memory_child.ts", import.meta.url));
-const DISGUISE = 0x5a;
 const CHUNK_BYTES = 1 << 22;
 const PAGE_BYTES = 4096;
 const PAGES_AT_ONCE = 1 << 16;
 
 /** The top two bits of an entry of /proc/<pid>/pagemap. */
 const PRESENT_OR_SWAPPED = 0xc0;
-
-/** Command lines that run a TypeScript file, by runtime. */
-export const RUNTIME_COMMANDS: Readonly<Record<string, readonly string[]>> = {
-  Node: ["node"],
-  Deno: ["deno", "run", "--quiet", "--no-prompt", "--allow-all"],
-};
-
-/** Bytes that a search for the original does not find. */
-export function disguiseBytes(bytes: Uint8Array): number[] {
-  return [...bytes].map((byte) => byte ^ DISGUISE);
-}
-
-/** The original, in memory that V8 does not move. */
-export function revealBytes(disguised: readonly number[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(new ArrayBuffer(disguised.length));
-  for (const [index, byte] of disguised.entries()) bytes[index] = byte ^ DISGUISE;
-  return bytes;
-}
 
 /** A process that holds a client and asks KMS with it for what it is told, and waits in between. */
 export class AskingProcess implements Disposable {

@@ -8,7 +8,8 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { KmsClient } from "../../mod.ts";
-import { type MemorySetup, type MemoryTask, revealBytes } from "./memory_scan.ts";
+import type { MemorySetup, MemoryTask } from "./memory_messages.ts";
+import { revealBytes } from "./disguise.ts";
 import { doublePath, SdkDouble } from "./sdk_double.ts";
 
 /** What the process is told: what to decrypt, and where C stalls. */

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "#test";
-import { RUNTIME_COMMANDS } from "./memory_scan.ts";
+import { RUNTIME_COMMANDS } from "./runtime_commands.ts";
 import { until } from "./until.ts";
 import { WatchedRuns } from "./watched_run.ts";
 

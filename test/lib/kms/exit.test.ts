@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
-import { type End, type Exit, type ExitTask, runToExit } from "../../support/exit_process.ts";
+import type { End, ExitTask } from "../../support/exit_task.ts";
+import { type Exit, runToExit } from "../../support/exit_process.ts";
 
 const runtime = "Deno" in globalThis ? "Deno" : "Node";
 

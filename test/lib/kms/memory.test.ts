@@ -4,13 +4,9 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import type { TcpEndpoint } from "../../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
-import {
-  AskingProcess,
-  countInMemory,
-  disguiseBytes,
-  type MemoryOperation,
-  revealBytes,
-} from "../../support/memory_scan.ts";
+import { AskingProcess, countInMemory } from "../../support/memory_scan.ts";
+import { disguiseBytes, revealBytes } from "../../support/disguise.ts";
+import type { MemoryOperation } from "../../support/memory_messages.ts";
 
 const runtime = "Deno" in globalThis ? "Deno" : "Node";
 

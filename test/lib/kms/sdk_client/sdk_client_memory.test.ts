@@ -6,7 +6,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, test } from "#test";
 import type { TcpEndpoint } from "../../../../mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../../support/engines.ts";
-import { countInMemory, disguiseBytes, RUNTIME_COMMANDS } from "../../../support/memory_scan.ts";
+import { countInMemory } from "../../../support/memory_scan.ts";
+import { disguiseBytes } from "../../../support/disguise.ts";
+import { RUNTIME_COMMANDS } from "../../../support/runtime_commands.ts";
 import type { StallTask } from "../../../support/stall_child.ts";
 
 const CHILD = fileURLToPath(new URL("../../../support/stall_child.ts", import.meta.url));

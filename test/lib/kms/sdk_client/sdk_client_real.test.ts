@@ -4,7 +4,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "#test";
 import { SUPERVISED_VARIABLE } from "../../../../sim/instruments.ts";
-import { RUNTIME_COMMANDS } from "../../../support/memory_scan.ts";
+import { RUNTIME_COMMANDS } from "../../../support/runtime_commands.ts";
 
 const CHILD = fileURLToPath(new URL("../../../support/sdk_client_child.ts", import.meta.url));
 const PROCESSES = 4;
