@@ -28,16 +28,16 @@ export type { SimulatedCredentials } from "./kms/kms_credentials.ts";
 export { type KmsExceptionName, KmsRefusal } from "./kms/kms_errors.ts";
 export { KMS_FAULTS, type KmsFault, type KmsFaultKind, type NamedFault } from "./kms/kms_faults.ts";
 export type { CreateGrantOptions, GrantOperation, SimulatedGrant } from "./kms/kms_grants.ts";
-export type { KeyAlgorithm, KeyOrigin, KeySpec, KeyState, KeyUsage } from "./kms/kms_key_specs.ts";
-export type { KmsOutput } from "./kms/kms_key_use.ts";
-export type { CreateKeyOptions, SimulatedKey } from "./kms/kms_keys.ts";
+export type { KeyAlgorithm, KeyOrigin, KeySpec, KeyState, KeyUsage } from "./kms/keys/key_specs.ts";
+export type { KmsOutput } from "./kms/keys/key_use.ts";
+export type { CreateKeyOptions, SimulatedKey } from "./kms/keys/simulated_key.ts";
 export {
   ALLOW_ALL_KEY_POLICY,
   attestedKeyPolicy,
   type KeyPolicy,
   type KeyPolicyConditions,
   type KeyPolicyStatement,
-} from "./kms/kms_policy.ts";
+} from "./kms/policy/key_policy.ts";
 export type { ReleaseOptions } from "./kms/kms_release.ts";
 export type { LoggedRequest, Tampering } from "./kms/kms_service.ts";
 export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm/nsm_faults.ts";

@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { checkFields, checkRecord } from "../../lib/core/checks.ts";
 import { encodeBase64, encodeHex } from "../../lib/core/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
-import type { SimulatedKey } from "./kms_keys.ts";
-import { SIMULATED_PRINCIPAL } from "./kms_policy.ts";
+import type { SimulatedKey } from "./keys/simulated_key.ts";
+import { SIMULATED_PRINCIPAL } from "./policy/key_policy.ts";
 
 /** The operations that a grant can permit, of those that the simulator has. */
 export type GrantOperation =

@@ -1,10 +1,10 @@
 import { encodeBase64 } from "../../lib/core/encoding.ts";
-import { generateDataKey, generateDataKeyPair, generateRandom } from "./kms_data_keys.ts";
+import { generateDataKey, generateDataKeyPair, generateRandom } from "./keys/data_keys.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsInput } from "./kms_input.ts";
-import { deriveSharedSecret } from "./kms_key_agreement.ts";
-import { maxPlaintextLength } from "./kms_key_specs.ts";
-import type { KeyStore } from "./kms_key_store.ts";
+import { deriveSharedSecret } from "./keys/key_agreement.ts";
+import { maxPlaintextLength } from "./keys/key_specs.ts";
+import type { KeyStore } from "./keys/key_store.ts";
 import {
   admit,
   associatedData,
@@ -14,8 +14,8 @@ import {
   materialMember,
   type OperationContext,
   readKeyInput,
-} from "./kms_key_use.ts";
-import type { SimulatedKey } from "./kms_keys.ts";
+} from "./keys/key_use.ts";
+import type { SimulatedKey } from "./keys/simulated_key.ts";
 
 /** The operations by name. A new one is one more entry here. */
 export const OPERATIONS: Readonly<Record<string, KmsOperation>> = {

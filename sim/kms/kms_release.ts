@@ -1,7 +1,7 @@
 import { encodeBase64 } from "../../lib/core/encoding.ts";
 import { type EnvelopeShape, sealEnvelope } from "./cms_envelope.ts";
 import type { KmsFault } from "./kms_faults.ts";
-import type { KmsOutput } from "./kms_key_use.ts";
+import type { KmsOutput } from "./keys/key_use.ts";
 import type { Recipient } from "./kms_recipient.ts";
 
 /** In what form secrets are handed out. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { afterAll, beforeAll } from "#test";
 import { decodeBase64, encodeBase64 } from "../../../lib/core/encoding.ts";
-import type { SimulatedKey } from "../../../sim/kms/kms_keys.ts";
+import type { SimulatedKey } from "../../../sim/kms/keys/simulated_key.ts";
 import type { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 import { type Simulator, startSimulator } from "../../../sim/simulator.ts";
 import { call, type CallOptions, type Reply } from "./caller.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeAll, describe, test } from "#test";
 import { decodeBase64, encodeBase64 } from "../../../lib/core/encoding.ts";
 import type { KmsRefusal } from "../../../sim/kms/kms_errors.ts";
-import type { SimulatedKey } from "../../../sim/kms/kms_keys.ts";
+import type { SimulatedKey } from "../../../sim/kms/keys/simulated_key.ts";
 import { assertRefused, KmsFixture, plaintextOf, SECRET } from "./kms_fixture.ts";
 
 const kms = KmsFixture.use();

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { describe, test } from "#test";
-import { encodeBase64 } from "../../../lib/core/encoding.ts";
-import type { SimulatedKey } from "../../../sim/kms/kms_keys.ts";
-import type { Reply } from "./caller.ts";
+import { encodeBase64 } from "../../../../lib/core/encoding.ts";
+import type { SimulatedKey } from "../../../../sim/kms/keys/simulated_key.ts";
+import type { Reply } from "../caller.ts";
 import {
   assertRefused,
   bytesOf,
@@ -12,8 +12,8 @@ import {
   openedByOpenssl,
   recipient,
   recipientKeys,
-} from "./kms_fixture.ts";
-import { HAS_OPENSSL, NO_OPENSSL, openssl } from "../tls/openssl.ts";
+} from "../kms_fixture.ts";
+import { HAS_OPENSSL, NO_OPENSSL, openssl } from "../../tls/openssl.ts";
 
 const kms = KmsFixture.use();
 

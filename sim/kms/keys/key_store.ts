@@ -1,7 +1,7 @@
-import { checkFields } from "../../lib/core/checks.ts";
-import { KmsRefusal } from "./kms_errors.ts";
-import { type CreateKeyOptions, makeMaterial, SimulatedKey } from "./kms_keys.ts";
-import { SIMULATED_ACCOUNT } from "./kms_policy.ts";
+import { checkFields } from "../../../lib/core/checks.ts";
+import { KmsRefusal } from "../kms_errors.ts";
+import { type CreateKeyOptions, makeMaterial, SimulatedKey } from "./simulated_key.ts";
+import { SIMULATED_ACCOUNT } from "../policy/key_policy.ts";
 
 const OPTIONS = ["spec", "usage", "origin", "alias", "policy", "state"];
 

@@ -1,7 +1,7 @@
 import { generateKeyPair, type KeyObject } from "node:crypto";
 import process from "node:process";
 import { promisify } from "node:util";
-import { KmsRefusal } from "./kms_errors.ts";
+import { KmsRefusal } from "../kms_errors.ts";
 
 /**
  * Both halves of a key pair.

@@ -1,14 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { encodeBase64 } from "../../lib/core/encoding.ts";
-import { KmsRefusal } from "./kms_errors.ts";
-import type { KmsInput } from "./kms_input.ts";
-import {
-  KEY_PAIR_SPECS,
-  type KeyPairSpec,
-  makeKeyPair,
-  privateKeyDer,
-  publicKeyDer,
-} from "./kms_key_pairs.ts";
+import { encodeBase64 } from "../../../lib/core/encoding.ts";
+import { KmsRefusal } from "../kms_errors.ts";
+import type { KmsInput } from "../kms_input.ts";
+import { KEY_PAIR_SPECS, type KeyPairSpec, makeKeyPair, privateKeyDer, publicKeyDer } from "./key_pairs.ts";
 import {
   admit,
   associatedData,
@@ -18,9 +12,9 @@ import {
   materialMember,
   type OperationContext,
   readKeyInput,
-} from "./kms_key_use.ts";
-import type { SimulatedKey } from "./kms_keys.ts";
-import { authorize, requestAttributes } from "./kms_policy.ts";
+} from "./key_use.ts";
+import type { SimulatedKey } from "./simulated_key.ts";
+import { authorize, requestAttributes } from "../policy/key_policy.ts";
 
 /** GenerateDataKey: random bytes in clear or for the recipient, and the same under a symmetric key. */
 export async function generateDataKey(context: OperationContext, input: KmsInput): Promise<KmsOutput> {

@@ -1,8 +1,8 @@
-import type { AttestationDocument } from "../../lib/attestation/document.ts";
-import { encodeHex } from "../../lib/core/encoding.ts";
-import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../../lib/core/pcrs.ts";
-import { KmsRefusal } from "./kms_errors.ts";
-import { matchesAction, matchesResource, OPERATORS } from "./kms_policy_match.ts";
+import type { AttestationDocument } from "../../../lib/attestation/document.ts";
+import { encodeHex } from "../../../lib/core/encoding.ts";
+import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../../../lib/core/pcrs.ts";
+import { KmsRefusal } from "../kms_errors.ts";
+import { matchesAction, matchesResource, OPERATORS } from "./match.ts";
 
 /**
  * A key policy as KMS takes it, with the parts that the simulator judges. Everything else in it, such as `NotAction`,

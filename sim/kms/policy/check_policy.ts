@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { checkFields, checkRecord } from "../../lib/core/checks.ts";
-import { OPERATORS } from "./kms_policy_match.ts";
-import type { KeyPolicy, KeyPolicyStatement } from "./kms_policy.ts";
+import { checkFields, checkRecord } from "../../../lib/core/checks.ts";
+import { OPERATORS } from "./match.ts";
+import type { KeyPolicy, KeyPolicyStatement } from "./key_policy.ts";
 
 /**
  * Checks a policy, and copies it: what is changed in the caller's object afterwards has not been checked.

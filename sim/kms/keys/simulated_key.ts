@@ -11,9 +11,9 @@ import {
   randomBytes,
   randomUUID,
 } from "node:crypto";
-import { encodeHex } from "../../lib/core/encoding.ts";
-import { KmsRefusal } from "./kms_errors.ts";
-import { type KeyPair, makeKeyPair, publicKeyDer } from "./kms_key_pairs.ts";
+import { encodeHex } from "../../../lib/core/encoding.ts";
+import { KmsRefusal } from "../kms_errors.ts";
+import { type KeyPair, makeKeyPair, publicKeyDer } from "./key_pairs.ts";
 import {
   checkUsage,
   type KeyAlgorithm,
@@ -22,9 +22,9 @@ import {
   type KeyState,
   type KeyUsage,
   usualUsage,
-} from "./kms_key_specs.ts";
-import { ALLOW_ALL_KEY_POLICY, type KeyPolicy } from "./kms_policy.ts";
-import { checkPolicy } from "./kms_policy_check.ts";
+} from "./key_specs.ts";
+import { ALLOW_ALL_KEY_POLICY, type KeyPolicy } from "../policy/key_policy.ts";
+import { checkPolicy } from "../policy/check_policy.ts";
 
 /** What kind of key to make. */
 export interface CreateKeyOptions {

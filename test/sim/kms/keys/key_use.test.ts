@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeAll, describe, test } from "#test";
-import { decodeBase64, encodeBase64 } from "../../../lib/core/encoding.ts";
-import type { CreateGrantOptions } from "../../../sim/kms/kms_grants.ts";
-import type { SimulatedKey } from "../../../sim/kms/kms_keys.ts";
+import { decodeBase64, encodeBase64 } from "../../../../lib/core/encoding.ts";
+import type { CreateGrantOptions } from "../../../../sim/kms/kms_grants.ts";
+import type { SimulatedKey } from "../../../../sim/kms/keys/simulated_key.ts";
 import {
   assertRefused,
   CONTEXT,
@@ -11,7 +11,7 @@ import {
   recipient,
   recipientKeys,
   SECRET,
-} from "./kms_fixture.ts";
+} from "../kms_fixture.ts";
 
 const kms = KmsFixture.use();
 let agreementKey: SimulatedKey;

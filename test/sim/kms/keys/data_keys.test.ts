@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
 import { describe, test } from "#test";
-import { encodeBase64 } from "../../../lib/core/encoding.ts";
-import { KEY_PAIR_SPECS, type KeyPairSpec, makeKeyPair } from "../../../sim/kms/kms_key_pairs.ts";
-import type { Reply } from "./caller.ts";
+import { encodeBase64 } from "../../../../lib/core/encoding.ts";
+import { KEY_PAIR_SPECS, type KeyPairSpec, makeKeyPair } from "../../../../sim/kms/keys/key_pairs.ts";
+import type { Reply } from "../caller.ts";
 import {
   assertRefused,
   bytesOf,
@@ -13,8 +13,8 @@ import {
   openedByOpenssl,
   recipient,
   recipientKeys,
-} from "./kms_fixture.ts";
-import { HAS_OPENSSL, NO_OPENSSL, openssl } from "../tls/openssl.ts";
+} from "../kms_fixture.ts";
+import { HAS_OPENSSL, NO_OPENSSL, openssl } from "../../tls/openssl.ts";
 
 const kms = KmsFixture.use();
 const { privateKey, publicKey } = recipientKeys();

@@ -1,10 +1,10 @@
-import { KmsRefusal } from "./kms_errors.ts";
-import type { GrantStore } from "./kms_grants.ts";
-import type { KmsInput } from "./kms_input.ts";
-import type { KeyStore } from "./kms_key_store.ts";
-import type { SimulatedKey } from "./kms_keys.ts";
-import { authorize, type KeyPolicy, requestAttributes } from "./kms_policy.ts";
-import type { Recipient, RecipientReader } from "./kms_recipient.ts";
+import { KmsRefusal } from "../kms_errors.ts";
+import type { GrantStore } from "../kms_grants.ts";
+import type { KmsInput } from "../kms_input.ts";
+import type { KeyStore } from "./key_store.ts";
+import type { SimulatedKey } from "./simulated_key.ts";
+import { authorize, type KeyPolicy, requestAttributes } from "../policy/key_policy.ts";
+import type { Recipient, RecipientReader } from "../kms_recipient.ts";
 
 /** What an operation works with. */
 export interface OperationContext {

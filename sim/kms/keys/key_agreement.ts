@@ -1,5 +1,5 @@
-import type { KmsInput } from "./kms_input.ts";
-import { admit, endDryRun, type KmsOutput, type OperationContext, readKeyInput } from "./kms_key_use.ts";
+import type { KmsInput } from "../kms_input.ts";
+import { admit, endDryRun, type KmsOutput, type OperationContext, readKeyInput } from "./key_use.ts";
 
 /** DeriveSharedSecret: the raw secret of ECDH, in clear or for the recipient. */
 export async function deriveSharedSecret(context: OperationContext, input: KmsInput): Promise<KmsOutput> {

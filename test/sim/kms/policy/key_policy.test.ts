@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { encodeBase64 } from "../../../lib/core/encoding.ts";
-import type { SimulatedKey } from "../../../sim/kms/kms_keys.ts";
-import { ALLOW_ALL_KEY_POLICY, attestedKeyPolicy, type KeyPolicy } from "../../../sim/kms/kms_policy.ts";
-import { matchesAction, matchesResource } from "../../../sim/kms/kms_policy_match.ts";
-import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
-import { startSimulator } from "../../../sim/simulator.ts";
-import type { Reply } from "./caller.ts";
-import { assertRefused, KmsFixture, recipient, recipientKeys } from "./kms_fixture.ts";
+import { encodeBase64 } from "../../../../lib/core/encoding.ts";
+import type { SimulatedKey } from "../../../../sim/kms/keys/simulated_key.ts";
+import {
+  ALLOW_ALL_KEY_POLICY,
+  attestedKeyPolicy,
+  type KeyPolicy,
+} from "../../../../sim/kms/policy/key_policy.ts";
+import { matchesAction, matchesResource } from "../../../../sim/kms/policy/match.ts";
+import { SoftwareNsm } from "../../../../sim/nsm/nsm.ts";
+import { startSimulator } from "../../../../sim/simulator.ts";
+import type { Reply } from "../caller.ts";
+import { assertRefused, KmsFixture, recipient, recipientKeys } from "../kms_fixture.ts";
 
 const kms = KmsFixture.use();
 
