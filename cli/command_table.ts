@@ -4,6 +4,15 @@ import { BYTES_NOTE, CONNECTION_FLAGS, CREDENTIAL_FLAGS, JSON_FLAG, NSM_FLAG, RE
 
 const CONTEXT_FLAG = { name: "encryption-context", value: "JSON", help: 'Such as {"tenant":"a"}' };
 const FILE_ARGUMENT = { name: "FILE" };
+const SCHEMA_FLAGS = [
+  {
+    name: "attribute",
+    value: "NAME=TYPE",
+    isMany: true,
+    help: "Of callers: String, Long, Boolean, Set<String>",
+  },
+  { name: "action", value: "NAME", isMany: true, help: "Of an application, beside the server's" },
+];
 
 /** Every command, in the order of the overview. */
 export const COMMANDS: readonly Command[] = [
@@ -92,12 +101,7 @@ export const COMMANDS: readonly Command[] = [
     example: "policy check policy.cedar --attribute team=String",
     argument: FILE_ARGUMENT,
     flags: [
-      {
-        name: "attribute",
-        value: "NAME=TYPE",
-        isMany: true,
-        help: "Of callers: String, Long, Boolean, Set<String>",
-      },
+      ...SCHEMA_FLAGS,
       { name: "allow-warnings", help: "Only print what Cedar warns of" },
       JSON_FLAG,
     ],
@@ -111,12 +115,7 @@ export const COMMANDS: readonly Command[] = [
     argument: FILE_ARGUMENT,
     flags: [
       { name: "request", value: "JSON", help: "The facts, @FILE, or - for standard input" },
-      {
-        name: "attribute",
-        value: "NAME=TYPE",
-        isMany: true,
-        help: "Of callers: String, Long, Boolean, Set<String>",
-      },
+      ...SCHEMA_FLAGS,
       { name: "allow-warnings", help: "Load it though Cedar warns" },
       JSON_FLAG,
     ],
@@ -133,12 +132,7 @@ export const COMMANDS: readonly Command[] = [
     name: "policy schema",
     summary: "prints the schema of Cedar policies",
     flags: [
-      {
-        name: "attribute",
-        value: "NAME=TYPE",
-        isMany: true,
-        help: "Of callers: String, Long, Boolean, Set<String>",
-      },
+      ...SCHEMA_FLAGS,
     ],
     example: "policy schema --attribute tier=Long",
     load: async () => (await import("./commands/policy.ts")).printSchema,

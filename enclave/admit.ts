@@ -1,7 +1,6 @@
 import type { Deadline } from "../lib/core/deadline.ts";
-import type { PolicyAction } from "../lib/policy/facts.ts";
 import type { Admission } from "./admission.ts";
-import type { Gate, Permission, RequestFacts } from "./gate.ts";
+import type { Gate, Judged, Permission } from "./gate.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
 import { OverloadedError } from "./service_errors.ts";
 
@@ -13,21 +12,13 @@ export interface AdmitParts {
   readonly admission: Admission;
 }
 
-/** What is judged. */
-export interface Judged {
-  /** What is asked for. */
-  readonly action: PolicyAction;
-  /** What the request adds; the very bytes that go to KMS. */
-  readonly facts: RequestFacts;
-}
-
 /**
  * Asks the policy, and then waits for the request's turn: a refused caller takes no place in the line. Where the
  * policy is replaced meanwhile, the new one is asked as well.
  *
  * @param parts What has to be passed
- * @param judged What the policy is asked about
- * @param record Of the request
+ * @param judged The request as the policy judges it
+ * @param record Record of the request
  * @param deadline Ends the wait
  * @returns What to dispose when the request is over
  * @throws {PolicyDeniedError} When the policy did not say yes
@@ -35,12 +26,12 @@ export interface Judged {
  */
 export async function admit(
   { gate, admission }: AdmitParts,
-  { action, facts }: Judged,
+  judged: Judged,
   record: RequestRecord,
   deadline: Deadline,
 ): Promise<Disposable> {
   deadline.throwIfPassed();
-  const permission = gate.check(action, facts, record);
+  const permission = gate.check(judged, record);
   deadline.stage = "admission";
   const turn = await enter(admission, permission, record, deadline);
   try {

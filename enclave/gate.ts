@@ -1,16 +1,11 @@
 import { PARENT_CID } from "../lib/core/endpoint.ts";
 import { PolicyDeniedError } from "../lib/core/errors.ts";
-import {
-  type AttributeValue,
-  type FactParts,
-  makeFacts,
-  type PolicyAction,
-  type PolicyFacts,
-} from "../lib/policy/facts.ts";
+import type { RequestFacts } from "../lib/core/request_facts.ts";
+import { type AttributeValue, makeFacts, type PolicyFacts } from "../lib/policy/facts.ts";
 import { decideSafely, denied, messageOf, type Policy, type PolicyDecision } from "../lib/policy/policy.ts";
 import type { Reservation } from "../lib/policy/rate.ts";
-import type { RefusalLog } from "./telemetry/refusal_log.ts";
-import type { RequestRecord } from "./telemetry/request_record.ts";
+import { type CredentialAction, SERVER_ACTIONS } from "./actions.ts";
+import type { Refusals, RequestRecord } from "./telemetry/request_record.ts";
 
 /** Counts each caller's requests in a window of time. */
 export interface RateCounter {
@@ -27,7 +22,9 @@ export interface GateParts {
   /** Counts requests. */
   readonly rate: RateCounter;
   /** Counts what was refused, by connection. */
-  readonly refusals: RefusalLog;
+  readonly refusals: Refusals;
+  /** Actions that may be asked about, from `joinActions()`; any other is refused. Default: the decrypt server's. */
+  readonly actions?: readonly string[] | undefined;
   /** What the operator assigned, by CID. */
   readonly attributes: Readonly<Record<string, Readonly<Record<string, AttributeValue>>>>;
   /** The enclave's PCRs in hex. */
@@ -38,13 +35,20 @@ export interface GateParts {
   readonly now?: (() => number) | undefined;
 }
 
-/** What the request itself adds to the facts. */
-export type RequestFacts = Pick<FactParts, "region" | "keyId" | "encryptionContext" | "ciphertext">;
+/** One request as the policy judges it. */
+export interface Judged {
+  /** Name of the action. */
+  readonly action: string;
+  /** Region that the request goes to. */
+  readonly region: string;
+  /** Facts that the request itself gives; made of the very bytes that go to KMS. Default: none. */
+  readonly facts?: RequestFacts | undefined;
+}
 
-/** Whose credentials are set: those of everybody who comes over HTTP, or those of the caller's own connection. */
-export type CredentialAction = "SetCredentials" | "SetOwnCredentials";
-
-const CREDENTIAL_ACTIONS: readonly PolicyAction[] = ["SetCredentials", "SetOwnCredentials"];
+const CREDENTIAL_ACTIONS: readonly string[] = [
+  "SetCredentials",
+  "SetOwnCredentials",
+] satisfies CredentialAction[];
 
 /** The rate of what is not counted. */
 const UNCOUNTED: Reservation = { count: 0, giveBack: () => {} };
@@ -82,22 +86,23 @@ export class Gate {
 
   /**
    * Asks the policy, and notes its answer in the record. The caller's request is counted before the policy
-   * sees the count. When the policy refuses, it counts on its connection instead: see {@link RefusalLog}. What
+   * sees the count. When the policy refuses, it counts on its connection instead: see {@link Refusals}. What
    * another policy judges does not count: with one CID for all, whoever may set credentials of their own and
    * nothing else would use up everybody's rate.
    *
-   * @param action What is asked for
-   * @param request What the request adds; the very bytes that go to KMS
-   * @param record Of the request
+   * @param judged The request
+   * @param record Record of the request
    * @returns The permission, for a request that waits before it runs
    * @throws {PolicyDeniedError} Unless the policy clearly says yes
    */
-  check(action: PolicyAction, request: RequestFacts, record: RequestRecord): Permission {
+  check(judged: Judged, record: RequestRecord): Permission {
     const { revision = () => 0 } = this.#parts;
-    const policy = CREDENTIAL_ACTIONS.includes(action) ? this.#parts.credentialPolicy : this.#parts.policy;
+    const policy = CREDENTIAL_ACTIONS.includes(judged.action)
+      ? this.#parts.credentialPolicy
+      : this.#parts.policy;
     const reserved = policy === this.#parts.policy ? this.#parts.rate.reserve(record.cid) : UNCOUNTED;
     const judgedBy = revision();
-    const ask = () => this.#ask(policy, action, request, record, reserved);
+    const ask = () => this.#ask(policy, judged, record, reserved);
     ask();
     return {
       giveBack: () => reserved.giveBack(),
@@ -107,35 +112,30 @@ export class Gate {
     };
   }
 
-  #ask(
-    policy: Policy,
-    action: PolicyAction,
-    request: RequestFacts,
-    record: RequestRecord,
-    reserved: Reservation,
-  ): void {
+  #ask(policy: Policy, judged: Judged, record: RequestRecord, reserved: Reservation): void {
     const recentCount = reserved.count + this.#parts.refusals.recentCount(record.connection);
     const startedAt = performance.now();
-    const decision = decide(policy, () => this.#facts(action, request, record.cid, recentCount));
+    const decision = decide(policy, () => this.#facts(judged, record.cid, recentCount));
     record.policyMs = performance.now() - startedAt;
     const { allowed, reason, determining } = decision;
     record.decision = { policy: policy.name, allowed, reason, determining };
     if (allowed) return;
     reserved.giveBack();
-    throw new PolicyDeniedError(`Cannot ${action}: the policy ${policy.name} did not say yes`, {
+    throw new PolicyDeniedError(`Cannot ${judged.action}: the policy ${policy.name} did not say yes`, {
       hint: "The log has the reason; the caller gets none",
     });
   }
 
-  #facts(action: PolicyAction, request: RequestFacts, cid: number, recentCount: number): PolicyFacts {
-    const { attributes, pcrs, now = Date.now } = this.#parts;
+  #facts({ action, region, facts }: Judged, cid: number, recentCount: number): PolicyFacts {
+    const { actions = SERVER_ACTIONS, attributes, pcrs, now = Date.now } = this.#parts;
+    if (!actions.includes(action)) throw new TypeError("the action is none of the gate's");
     const caller = { cid, attributes: attributes[String(cid)] ?? {} };
     const time = Math.floor(now() / 1000);
-    return makeFacts({ ...request, action, caller, pcrs: pcrs(), time, recentCount });
+    return makeFacts({ ...facts, action, region, caller, pcrs: pcrs(), time, recentCount });
   }
 }
 
-/** Facts that cannot be made, such as of 64 KiB, cannot be judged either. */
+/** Denies when the facts cannot be built (for example, when they exceed 64 KiB). */
 function decide(policy: Policy, make: () => PolicyFacts): PolicyDecision {
   let facts: PolicyFacts;
   try {

@@ -34,10 +34,7 @@ import {
   GENERATE_RANDOM,
 } from "../lib/kms/kms_operations.ts";
 import type { CallOptions } from "../lib/core/call_options.ts";
-import type { RequestFacts } from "./gate.ts";
-
-/** What the request itself tells the policy; the region is the server's. */
-type OwnFacts = Omit<RequestFacts, "region">;
+import { digestCiphertext, type RequestFacts } from "../lib/core/request_facts.ts";
 
 /** The operations by the name of their policy action. */
 export type KmsAction =
@@ -57,7 +54,7 @@ export interface ServedOperation<Request extends CallOptions, Checked, Result> {
   /** Its dry run, where KMS has one. */
   dryRun?(client: KmsClient, request: Request): Promise<void>;
   /** What the policy sees: the very values that go to KMS. */
-  facts(checked: Checked): OwnFacts;
+  facts(checked: Checked): RequestFacts;
   /** The request for the client, made of the checked copy alone. */
   request(checked: Checked): Request;
   /** Has the client do it. */
@@ -69,7 +66,11 @@ export const SERVED_DECRYPT: ServedOperation<DecryptRequest, CheckedDecryptReque
   action: "Decrypt",
   operation: DECRYPT,
   dryRun: (client, request) => client.dryRun("decrypt", request),
-  facts: ({ ciphertext, keyId, encryptionContext }) => ({ ciphertext, keyId, encryptionContext }),
+  facts: ({ ciphertext, keyId, encryptionContext }) => ({
+    ciphertext: digestCiphertext(ciphertext),
+    keyId,
+    encryptionContext,
+  }),
   request: ({ dryRun: _, ...request }) => request,
   call: (client, request) => client.decrypt(request),
 };
@@ -133,3 +134,13 @@ export const SERVED_SHARED_SECRET: ServedOperation<
   request: ({ dryRun: _, ...request }) => request,
   call: (client, request) => client.deriveSharedSecret(request),
 };
+
+/** Actions of KMS's operations. */
+export const KMS_ACTIONS: readonly KmsAction[] = [
+  SERVED_DECRYPT,
+  SERVED_DATA_KEY,
+  SERVED_DATA_KEY_PAIR,
+  SERVED_RANDOM,
+  SERVED_SHARED_SECRET,
+  SERVED_ENCRYPT,
+].map(({ action }) => action);

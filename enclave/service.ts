@@ -7,11 +7,11 @@ import { encodeHex } from "../lib/core/encoding.ts";
 import { AttestationError } from "../lib/core/errors.ts";
 import type { CallOptions } from "../lib/core/call_options.ts";
 import type { KmsClient } from "../lib/kms/kms_client.ts";
-import { hash } from "node:crypto";
+import type { RequestFacts } from "../lib/core/request_facts.ts";
+import type { CredentialAction } from "./actions.ts";
 import { admit, type AdmitParts } from "./admit.ts";
 import type { ClientPool } from "./client_pool.ts";
 import { CredentialStore } from "./credential_store.ts";
-import type { CredentialAction, RequestFacts } from "./gate.ts";
 import type { ServedOperation } from "./operations.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
 import { BadRequestError } from "./service_errors.ts";
@@ -145,7 +145,7 @@ export class EnclaveService implements AsyncDisposable {
     region: string,
     record: RequestRecord,
   ): OwnedCredentials {
-    this.#parts.gate.check(action, { region }, record);
+    this.#parts.gate.check({ action, region }, record);
     return check(() => OwnedCredentials.copyOf(credentials));
   }
 
@@ -158,7 +158,7 @@ export class EnclaveService implements AsyncDisposable {
    */
   async attest(nonce: Uint8Array, record: RequestRecord): Promise<Uint8Array> {
     using deadline = new Deadline("attest", this.#parts.timeoutMs, record.gone);
-    const judged = { action: "GetAttestation", facts: { region: this.scope.region } } as const;
+    const judged = { action: "GetAttestation", region: this.scope.region };
     using _turn = await admit(this.#parts, judged, record, deadline);
     if (this.#nsm === undefined) throw noNsm();
     deadline.stage = "nsm";
@@ -220,7 +220,7 @@ export class EnclaveService implements AsyncDisposable {
       const own = facts(checked);
       note(own, record);
       using deadline = new Deadline(operation.what, timeoutMs, record.gone);
-      const judged = { action, facts: { ...own, region: scope.region } };
+      const judged = { action, region: scope.region, facts: own };
       using _turn = await admit(this.#parts, judged, record, deadline);
       scope.credentials.admit();
       deadline.stage = "key-pair";
@@ -269,10 +269,9 @@ function check<T>(body: () => T): T {
   }
 }
 
-function note({ keyId, ciphertext }: Omit<RequestFacts, "region">, record: RequestRecord): void {
+function note({ keyId, ciphertext }: RequestFacts, record: RequestRecord): void {
   record.keyId = keyId;
-  if (ciphertext === undefined) return;
-  record.ciphertextSha256 = hash("sha256", ciphertext);
+  record.ciphertextSha256 = ciphertext?.sha256;
 }
 
 async function succeeds(work: Promise<unknown>, report?: (error: unknown) => void): Promise<boolean> {

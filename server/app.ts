@@ -8,7 +8,7 @@ import type { GenerateRandomRequest } from "../lib/kms/kms_request.ts";
 import { SecretBytes } from "../lib/core/secret_bytes.ts";
 import { joinBase64 } from "../lib/core/secret_json.ts";
 import { findMediaProblem } from "../enclave/http/media.ts";
-import type { Operation } from "../enclave/telemetry/metrics.ts";
+import type { Operation } from "../enclave/actions.ts";
 import { oneChunk } from "../enclave/http/one_chunk.ts";
 import { OPENAPI_DOCUMENT, type OpenApiDocument } from "./openapi.ts";
 import {

@@ -8,6 +8,7 @@ import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";
 import { RateCounter } from "../lib/policy/rate.ts";
 import { listen, type Listener } from "../lib/transport/listen.ts";
 import type { Connection } from "../lib/transport/connection.ts";
+import { SERVER_ACTIONS } from "../enclave/actions.ts";
 import { Admission } from "../enclave/admission.ts";
 import { createApp } from "./app.ts";
 import { ClientPool } from "../enclave/client_pool.ts";
@@ -69,7 +70,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
 }
 
 function loadPolicy(path: string, { policyFuel: fuel }: Config): Policy {
-  return loadPolicyFile(path, { cedar: { fuel }, plugin: { fuel } });
+  return loadPolicyFile(path, { actions: SERVER_ACTIONS, cedar: { fuel }, plugin: { fuel } });
 }
 
 /** A running server. */
@@ -189,6 +190,7 @@ export class Server implements AsyncDisposable {
       credentialPolicy: credentialSetters === "parent" ? parentOnly : this.#policy,
       rate: new RateCounter({ windowSeconds: rateWindowSeconds }),
       refusals: this.#journal.refusals,
+      actions: SERVER_ACTIONS,
       attributes: callers,
       pcrs: () => this.#service.pcrs,
       revision: () => this.#policy.revision,

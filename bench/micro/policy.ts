@@ -1,10 +1,11 @@
 import * as unmetered from "@cedar-policy/cedar-wasm/nodejs";
-import { cedarPolicy, cedarSchema, makeFacts, type PolicyFacts, wasmPolicy } from "../../lib/policy/mod.ts";
+import { makeFacts, type PolicyFacts } from "../../lib/policy/mod.ts";
 import { facts, manyPolicies } from "../../test/lib/policy/cedar/requests.ts";
 import { lookingFor, plugin } from "../../test/support/wasm_module.ts";
 import { OWN_RUNTIME } from "../runtimes.ts";
 import type { Row } from "../table.ts";
 import { measureTurns, type Turns } from "./turns.ts";
+import { cedarPolicy, cedarSchema, wasmPolicy } from "../../test/support/policies.ts";
 
 const SECTION = "Policies: one decision";
 const COUNTS = [10, 100, 1000];

@@ -11,7 +11,10 @@ import {
   type Policy,
 } from "../../lib/policy/mod.ts";
 import { FACT_PARTS } from "../../lib/policy/facts.ts";
+import { messageOf } from "../../lib/policy/policy.ts";
+import { didYouMean } from "../../lib/core/did_you_mean.ts";
 import { decodeBase64 } from "../../lib/core/encoding.ts";
+import { joinActions } from "../../enclave/actions.ts";
 import type { Arguments } from "../arguments.ts";
 import { UsageError } from "../usage_error.ts";
 import { EXIT } from "../exit_codes.ts";
@@ -39,7 +42,9 @@ export async function check(args: Arguments, terminal: Terminal): Promise<number
 /** `policy try`: what a policy says to one request. */
 export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<number> {
   const request = await json("request", args.require("request"), () => terminal.readInput());
-  const facts = makeFacts(partsOf(request));
+  const parts = partsOf(request);
+  checkAction(parts.action, actionsOf(args));
+  const facts = makeFacts(parts);
   const policy = load(args, args.argument ?? "", () => {});
   const { allowed, reason, determining, fuelUsed } = decideSafely(policy, facts);
   if (args.has("json")) await printJson(terminal, { allowed, reason, determining, fuelUsed });
@@ -57,14 +62,15 @@ export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<nu
 
 /** `policy schema`: prints what policies are checked against, in Cedar's notation. */
 export async function printSchema(args: Arguments, terminal: Terminal): Promise<number> {
-  await terminal.write(cedarSchema(attributesOf(args)));
+  await terminal.write(cedarSchema({ actions: actionsOf(args), attributes: attributesOf(args) }));
   return EXIT.ok;
 }
 
 function load(args: Arguments, path: string, onWarning: CedarOptions["onWarning"]): Policy {
   // As the server: it refuses a policy that Cedar warns of.
   const strict = args.has("allow-warnings") ? { onWarning } : {};
-  return loadPolicyFile(path, { cedar: { attributes: attributesOf(args), ...strict } });
+  const cedar = { attributes: attributesOf(args), ...strict };
+  return loadPolicyFile(path, { actions: actionsOf(args), cedar });
 }
 
 /** Place first, as compilers write it, for editors to find. */
@@ -84,7 +90,17 @@ async function reportBroken(
   terminal.note(`code: ${codeOf(error)}`);
 }
 
-/** The attributes that callers may have, beyond the server's own. */
+/** Joins the server's actions with those of an application. */
+function actionsOf(args: Arguments): readonly string[] {
+  try {
+    return joinActions(args.all("action"));
+  } catch (error) {
+    const [, problem = "must be a word"] = /^actions(?:\[\d+\])? (.*)$/.exec(messageOf(error)) ?? [];
+    throw new UsageError(`--action ${problem}`);
+  }
+}
+
+/** Reads the attributes that callers may have, beyond the default ones. */
 function attributesOf(args: Arguments): AttributeTypes {
   const attributes: Record<string, string> = { ...DEFAULT_ATTRIBUTES };
   for (const text of args.all("attribute")) {
@@ -97,7 +113,7 @@ function attributesOf(args: Arguments): AttributeTypes {
   return attributes as AttributeTypes;
 }
 
-/** What is left out is a plain request of the parent's, now. makeFacts checks the rest. */
+/** Fills in a plain request of the parent's, made now, for what is left out. makeFacts checks the rest. */
 function partsOf(request: unknown): FactParts {
   if (typeof request !== "object" || request === null || Array.isArray(request)) {
     throw new UsageError("--request must be a JSON object");
@@ -114,6 +130,15 @@ function partsOf(request: unknown): FactParts {
     caller: caller === undefined ? PARENT : checkCaller(caller),
     ciphertext: ciphertext === undefined ? undefined : decodeCiphertext(ciphertext),
   };
+}
+
+function checkAction(action: string, known: readonly string[]): void {
+  if (known.includes(action)) return;
+  const meant = didYouMean(String(action), known);
+  throw new UsageError(
+    `--request: action must be one of ${known.join(", ")}, or declared by --action` +
+      (meant === undefined ? "" : `: is ${meant} meant?`),
+  );
 }
 
 const PARENT = { cid: 3, attributes: {} };

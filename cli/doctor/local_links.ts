@@ -173,8 +173,9 @@ export const policyLink: Link = {
     if (policyFile === undefined) return unneeded("no --policy is given");
     await patient.finding("round-trip");
     const { loadPolicyFile } = await import("../../lib/policy/policy_file.ts");
+    const { SERVER_ACTIONS } = await import("../../enclave/actions.ts");
     try {
-      return ok(`${loadPolicyFile(policyFile).name} loads`);
+      return ok(`${loadPolicyFile(policyFile, { actions: SERVER_ACTIONS }).name} loads`);
     } catch (error) {
       const { message, hint } = error as EnclaveKmsError;
       return broken(message, hint, codeOf(error as EnclaveKmsError));

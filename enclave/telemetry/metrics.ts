@@ -1,23 +1,11 @@
 /**
- * Counters in Prometheus's text format. Every label's value comes from the fixed lists below, so that nothing
+ * Counters in Prometheus's text format. Every label's value comes from a fixed list, so that nothing
  * a caller sends can appear there, or make the text grow.
  *
  * @module
  */
 import type { CredentialsState } from "../credential_store.ts";
-import type { KmsAction } from "../operations.ts";
-
-/** What was asked for. `Other` is what no route or message of ours asks for. */
-export type Operation =
-  | KmsAction
-  | "SetCredentials"
-  | "SetOwnCredentials"
-  | "GetAttestation"
-  | "Health"
-  | "Ready"
-  | "Metrics"
-  | "OpenApi"
-  | "Other";
+import { joinOperations } from "../actions.ts";
 
 /** Over which protocol. */
 export type Protocol = "http" | "kmstool";
@@ -72,14 +60,22 @@ export class Metrics {
   #count = 0;
   #sources: MetricsSources = { running: () => 0, credentials: () => ({ isSet: false, areRefused: false }) };
 
+  readonly #operations: ReadonlySet<string>;
+
+  /** @param operations Names of what is counted apart, from `joinOperations()`. Default: the decrypt server's */
+  constructor(operations: readonly string[] = joinOperations()) {
+    this.#operations = new Set(operations);
+  }
+
   /** Says where to read what is not counted but looked up. */
   observe(sources: MetricsSources): void {
     this.#sources = sources;
   }
 
-  /** Counts one answered request. */
-  countRequest(protocol: Protocol, operation: Operation, outcome: Outcome, seconds: number): void {
-    add(this.#requests, `protocol="${protocol}",operation="${operation}",outcome="${outcome}"`);
+  /** Counts one answered request; `Other` stands for an operation without a name in the list. */
+  countRequest(protocol: Protocol, operation: string, outcome: Outcome, seconds: number): void {
+    const name = this.#operations.has(operation) ? operation : "Other";
+    add(this.#requests, `protocol="${protocol}",operation="${name}",outcome="${outcome}"`);
     this.#seconds += seconds;
     this.#count++;
     for (const [index, bound] of BUCKETS.entries()) {

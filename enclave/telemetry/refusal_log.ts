@@ -1,14 +1,18 @@
 import { CredentialsError } from "../../lib/core/errors.ts";
 import { RateCounter } from "../../lib/policy/rate.ts";
+import type { CredentialAction } from "../actions.ts";
 import type { Logger } from "./log.ts";
-import type { Operation, Outcome } from "./metrics.ts";
-import type { RequestRecord } from "./request_record.ts";
+import type { Outcome } from "./metrics.ts";
+import type { Refusals, RequestRecord } from "./request_record.ts";
 
 /** How requests end that a caller can have by the thousand at next to no cost. */
 const CHEAP: readonly Outcome[] = ["refused", "denied", "busy"];
 
 /** What costs a caller as little, and succeeds. */
-const CHEAP_OPERATIONS: readonly Operation[] = ["SetCredentials", "SetOwnCredentials"];
+const CHEAP_OPERATIONS: readonly string[] = [
+  "SetCredentials",
+  "SetOwnCredentials",
+] satisfies CredentialAction[];
 
 /**
  * How many lines of cheap requests the log has in a second, of all connections together: whoever connects again after
@@ -57,7 +61,7 @@ interface Refused {
  * - All connections together have {@link MAX_LINES} such lines in a second. The rest has one line with its number, once
  *   the second is over and another request ends.
  */
-export class RefusalLog {
+export class RefusalLog implements Refusals {
   readonly #logger: Logger;
   readonly #rateWindowSeconds: number | undefined;
   readonly #now: () => number;

@@ -1,8 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { EnclaveKmsError, KmsError, TimeoutError } from "../../lib/core/errors.ts";
 import type { Logger } from "./log.ts";
-import type { Metrics, Operation, Outcome, Protocol } from "./metrics.ts";
-import type { RefusalLog } from "./refusal_log.ts";
+import type { Metrics, Outcome, Protocol } from "./metrics.ts";
+
+/** Counter of what is refused on each connection, as `RefusalLog` is. */
+export interface Refusals {
+  /** Counts requests refused on a connection within the rate's window. */
+  recentCount(connection: object): number;
+  /** Counts a request that is over, if it was refused; returns whether it gets a line of its own. */
+  add(record: RequestRecord, outcome: Outcome, answer: number | string): boolean;
+  /** Logs how many refusals were repeated on a connection that ends, if there were any. */
+  end(connection: object, origin: Pick<RequestRecord, "protocol" | "cid">): void;
+}
 
 /** Where records go. */
 export interface Journal {
@@ -11,7 +20,7 @@ export interface Journal {
   /** Counts each request. */
   readonly metrics: Metrics;
   /** Counts what is refused, and keeps repeated refusals out of the log. */
-  readonly refusals: RefusalLog;
+  readonly refusals: Refusals;
 }
 
 /** The connection that a request came over. */
@@ -54,7 +63,7 @@ export class RequestRecord {
   /** Identifies the connection that it came over. */
   readonly connection: CallerConnection;
   /** What was asked for. */
-  operation: Operation = "Other";
+  operation = "Other";
   /** The key that was named, if one was. */
   keyId: string | undefined;
   /** Of the ciphertext, hex. */

@@ -1,34 +1,7 @@
-import { hash } from "node:crypto";
-import { checkFields, checkInteger, checkOneOf, checkRecord, checkWellFormed } from "../core/checks.ts";
+import { checkFields, checkInteger, checkRecord, checkWellFormed } from "../core/checks.ts";
 import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.ts";
-
-/**
- * What a policy is asked about. `SetCredentials` sets those of everybody who comes over HTTP; `SetOwnCredentials` those
- * of the caller's own connection, over kmstool.
- */
-export type PolicyAction =
-  | "Decrypt"
-  | "GenerateDataKey"
-  | "GenerateDataKeyPair"
-  | "GenerateRandom"
-  | "DeriveSharedSecret"
-  | "Encrypt"
-  | "GetAttestation"
-  | "SetCredentials"
-  | "SetOwnCredentials";
-
-/** All of them. */
-export const POLICY_ACTIONS: readonly PolicyAction[] = [
-  "Decrypt",
-  "GenerateDataKey",
-  "GenerateDataKeyPair",
-  "GenerateRandom",
-  "DeriveSharedSecret",
-  "Encrypt",
-  "GetAttestation",
-  "SetCredentials",
-  "SetOwnCredentials",
-];
+import { type CiphertextDigest, digestCiphertext } from "../core/request_facts.ts";
+import { checkAction } from "./actions.ts";
 
 /** What the operator may assign to a caller; numbers are whole. */
 export type AttributeValue = string | number | boolean | readonly string[];
@@ -56,8 +29,8 @@ export const FACT_PARTS: readonly string[] = [
 
 /** The parts that facts are made of. */
 export interface FactParts {
-  /** What is asked for. */
-  readonly action: PolicyAction;
+  /** Name of the action, a word such as `Decrypt`. The policy must have been loaded for it, or it denies. */
+  readonly action: string;
   /** Who asks. */
   readonly caller: Caller;
   /** Key id, ARN or alias that goes to KMS; undefined when none does. */
@@ -66,8 +39,11 @@ export interface FactParts {
   readonly region: string;
   /** What goes to KMS as encryption context. */
   readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
-  /** The very bytes that go to KMS; undefined when the operation has none. */
-  readonly ciphertext?: Uint8Array | undefined;
+  /**
+   * The very bytes that go to KMS, or their digest where they were hashed before; undefined when the operation has
+   * none.
+   */
+  readonly ciphertext?: Uint8Array | CiphertextDigest | undefined;
   /** The enclave's PCRs by index 0 to 15, as a document's `pcrs` has them. A frozen object is looked at once. */
   readonly pcrs?: PcrsByIndex<PcrValue> | undefined;
   /** Seconds since 1970. */
@@ -86,8 +62,8 @@ export interface FactParts {
 export interface PolicyFacts {
   /** Who asks. */
   readonly principal: Caller;
-  /** What for. */
-  readonly action: PolicyAction;
+  /** Name of the action. */
+  readonly action: string;
   /** With which key. */
   readonly resource: {
     /** As it goes to KMS: key id, ARN or alias; empty when none does. */
@@ -148,7 +124,7 @@ export function makeFacts(parts: FactParts): PolicyFacts {
   const { keyId = "", encryptionContext = {}, pcrs = {} } = given;
   const facts: PolicyFacts = deepFreeze({
     principal: checkCaller(given.caller),
-    action: checkAction(given.action),
+    action: checkAction("action", given.action),
     resource: { key: checkString("keyId", keyId), region: checkString("region", given.region) },
     context: {
       encryptionContext: mapRecord(
@@ -172,34 +148,6 @@ export function makeFacts(parts: FactParts): PolicyFacts {
   return facts;
 }
 
-/** What of a checked decrypt request the facts are made of. */
-export interface DecryptParts {
-  /** Not copied and not kept: measured and hashed. */
-  readonly ciphertext: Uint8Array;
-  /** Key id, ARN or alias. */
-  readonly keyId: string | undefined;
-  /** Strings only. */
-  readonly encryptionContext: Readonly<Record<string, string>> | undefined;
-}
-
-/**
- * The facts of a decrypt.
- *
- * @param request The checked request, the one that goes to KMS if it is permitted
- * @param circumstances What the host knows
- * @returns The facts
- * @throws {TypeError} When a part is of a wrong type
- * @throws {RangeError} When a number is out of range, or all together are over 64 KiB
- */
-export function decryptFacts(
-  request: DecryptParts,
-  circumstances: Pick<FactParts, "caller" | "region" | "pcrs" | "time" | "recentCount">,
-): PolicyFacts {
-  if (typeof request !== "object" || request === null) throw new TypeError("The request must be an object");
-  const { ciphertext, keyId, encryptionContext } = request;
-  return makeFacts({ ...circumstances, action: "Decrypt", ciphertext, keyId, encryptionContext });
-}
-
 /**
  * The facts as plug-ins read them.
  *
@@ -214,11 +162,13 @@ export function serialisedFacts(facts: PolicyFacts): Uint8Array {
 }
 
 /**
- * @param action What for
- * @param cid The caller's. Default: the parent's
- * @returns A plain request: every policy must be able to decide it, one way or the other
+ * Makes the facts of a plain request, which every policy must be able to decide, one way or the other.
+ *
+ * @param action Name of the action
+ * @param cid CID of the caller. Default: the parent's
+ * @returns The facts
  */
-export function canaryFacts(action: PolicyAction, cid = 3): PolicyFacts {
+export function canaryFacts(action: string, cid = 3): PolicyFacts {
   return makeFacts({
     action,
     caller: { cid, attributes: {} },
@@ -228,12 +178,6 @@ export function canaryFacts(action: PolicyAction, cid = 3): PolicyFacts {
     time: 1_800_000_000,
     recentCount: 1,
   });
-}
-
-function checkAction(given: unknown): PolicyAction {
-  const action = checkOneOf("action", given, POLICY_ACTIONS);
-  if (action === undefined) throw new TypeError(`action must be one of ${POLICY_ACTIONS.join(", ")}`);
-  return action;
 }
 
 function checkCaller(given: unknown): Caller {
@@ -268,11 +212,26 @@ function checkPcr([index, value]: readonly [number, unknown]): [name: string, he
   return [`pcr${number}`, pcrHex(`pcrs[${number}]`, value)];
 }
 
-function describeCiphertext(ciphertext: Uint8Array | undefined) {
+function describeCiphertext(ciphertext: Uint8Array | CiphertextDigest | undefined) {
   if (ciphertext === undefined) return { ciphertextLength: 0, ciphertextSha256: "" };
-  if (!(ciphertext instanceof Uint8Array)) throw new TypeError("ciphertext must be a Uint8Array");
-  const ciphertextSha256 = hash("sha256", ciphertext);
-  return { ciphertextLength: ciphertext.length, ciphertextSha256 };
+  const { sha256, length } = ciphertext instanceof Uint8Array
+    ? digestCiphertext(ciphertext)
+    : checkDigest(ciphertext);
+  return { ciphertextLength: length, ciphertextSha256: sha256 };
+}
+
+function checkDigest(given: CiphertextDigest): CiphertextDigest {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw new TypeError("ciphertext must be a Uint8Array, or its digest");
+  }
+  const { sha256, length } = checkFields("ciphertext digest", given, ["sha256", "length"]);
+  if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) {
+    throw new TypeError("ciphertext.sha256 must be 64 lowercase hex digits");
+  }
+  return {
+    sha256,
+    length: checkInteger("ciphertext.length", length, { min: 0, max: Number.MAX_SAFE_INTEGER }),
+  };
 }
 
 function checkString(field: string, value: unknown): string {

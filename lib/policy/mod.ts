@@ -10,17 +10,23 @@ export { type CedarOptions, cedarPolicy } from "./cedar/cedar_policy.ts";
 export {
   type AttributeValue,
   type Caller,
-  decryptFacts,
-  type DecryptParts,
   type FactParts,
   makeFacts,
   MAX_FACTS_BYTES,
-  POLICY_ACTIONS,
-  type PolicyAction,
   type PolicyFacts,
   serialisedFacts,
 } from "./facts.ts";
+export { MAX_ACTIONS } from "./actions.ts";
+export {
+  EnclaveKmsError,
+  type ErrorDetails,
+  LibraryLoadError,
+  PolicyDeniedError,
+  type PolicyErrorDetails,
+  PolicyLoadError,
+} from "../core/errors.ts";
 export type { PcrsByIndex, PcrValue } from "../core/pcrs.ts";
+export type { CiphertextDigest } from "../core/request_facts.ts";
 export {
   allOf,
   anyOf,
@@ -31,7 +37,13 @@ export {
   type Policy,
   type PolicyDecision,
 } from "./policy.ts";
-export { type AttributeType, type AttributeTypes, cedarSchema, DEFAULT_ATTRIBUTES } from "./cedar/schema.ts";
+export {
+  type AttributeType,
+  type AttributeTypes,
+  cedarSchema,
+  DEFAULT_ATTRIBUTES,
+  type SchemaParts,
+} from "./cedar/schema.ts";
 export { MAX_MODULE_BYTES, POLICY_ABI, type WasmOptions, wasmPolicy } from "./plugin/wasm_policy.ts";
 export { loadPolicyFile, type PolicyFileOptions, PolicyHolder, type Replacement } from "./policy_file.ts";
 export { RateCounter, type RateOptions, type Reservation } from "./rate.ts";

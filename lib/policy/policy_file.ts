@@ -1,6 +1,7 @@
 import { readFileSync, type Stats, statSync } from "node:fs";
 import { checkFields } from "../core/checks.ts";
 import { PolicyLoadError } from "../core/errors.ts";
+import { checkActions } from "./actions.ts";
 import { CEDAR_LIMITS, type CedarOptions, cedarPolicy } from "./cedar/cedar_policy.ts";
 import type { PolicyFacts } from "./facts.ts";
 import { decideSafely, denyAll, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
@@ -8,35 +9,43 @@ import { MAX_MODULE_BYTES, PLUGIN_LIMITS, type WasmOptions, wasmPolicy } from ".
 
 /** How to load a policy from a file. */
 export interface PolicyFileOptions {
+  /** Actions that the host asks about. */
+  readonly actions: readonly string[];
   /** For Cedar's; the name is the file's. */
-  readonly cedar?: Omit<CedarOptions, "name"> | undefined;
+  readonly cedar?: Omit<CedarOptions, "name" | "actions"> | undefined;
   /** For a plug-in; the name is the file's. */
-  readonly plugin?: Omit<WasmOptions, "name"> | undefined;
+  readonly plugin?: Omit<WasmOptions, "name" | "actions"> | undefined;
 }
 
 /**
  * Loads a policy from a file: Cedar's from `.cedar`, a plug-in from `.wasm`.
  *
  * @param path The file's path
- * @param options The limits
+ * @param options The actions and the limits
  * @returns The policy, under the file's name
- * @throws {TypeError} When an option is unknown or of a wrong type
+ * @throws {TypeError} When an option is missing, unknown or of a wrong type
+ * @throws {RangeError} When a limit or the number of actions is out of range
  * @throws {PolicyLoadError} When the file cannot be read, is of another kind, or holds no usable policy
  */
-export function loadPolicyFile(path: string, options: PolicyFileOptions = {}): Policy {
+export function loadPolicyFile(path: string, options: PolicyFileOptions): Policy {
   if (typeof path !== "string") throw new TypeError("The path of a policy must be a string");
-  const { cedar = {}, plugin = {} } = checkFields("policy file options", options, ["cedar", "plugin"]);
+  const { cedar = {}, plugin = {}, ...given } = checkFields("policy file options", options, [
+    "actions",
+    "cedar",
+    "plugin",
+  ]);
   // Both, whichever the file needs, and before they are spread: of a Map there would be nothing left.
   const cedarOptions = checkFields("Cedar options", cedar, CEDAR_LIMITS);
   const pluginOptions = checkFields("plug-in options", plugin, PLUGIN_LIMITS);
+  const actions = checkActions(given.actions);
   const name = path.replace(/^.*[/\\]/, "");
   if (name.endsWith(".cedar")) {
     const text = readText(path);
-    return naming(name, () => cedarPolicy(text, { ...cedarOptions, name }));
+    return naming(name, () => cedarPolicy(text, { ...cedarOptions, actions, name }));
   }
   if (name.endsWith(".wasm")) {
     const bytes = readBytes(path);
-    return naming(name, () => wasmPolicy(bytes, { ...pluginOptions, name }));
+    return naming(name, () => wasmPolicy(bytes, { ...pluginOptions, actions, name }));
   }
   throw fileError(path, "its name ends neither in .cedar nor in .wasm", "Is it the policy's path?");
 }
@@ -67,8 +76,9 @@ export type Replacement =
  *
  * const holder = new PolicyHolder();
  * holder.name; // "deny-all"
- * holder.replace(() => cedarPolicy("permit(principal, action, resource);")).replaced; // true
- * holder.replace(() => cedarPolicy("pemit(principal, action, resource);")).replaced; // false
+ * const load = (text: string) => () => cedarPolicy(text, { actions: ["Decrypt"] });
+ * holder.replace(load("permit(principal, action, resource);")).replaced; // true
+ * holder.replace(load("pemit(principal, action, resource);")).replaced; // false
  * holder.name; // "cedar"
  * ```
  */

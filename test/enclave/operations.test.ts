@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync } from "node:crypto";
 import { afterAll, beforeAll, describe, test } from "#test";
-import type { PolicyAction } from "../../lib/policy/facts.ts";
 import { ENCRYPTION_CONTEXT, Fixture, RecordingPolicy, STRANGER, TENANT } from "../server/fixture.ts";
 
 type Answer = Record<string, string>;
@@ -91,7 +90,7 @@ describe("the HTTP app's other operations", () => {
     assert.equal((await fixture.call("/v1/generate-data-key", missing)).status, 404);
   });
 
-  const requests = (): readonly (readonly [PolicyAction, string, Record<string, unknown>])[] => [
+  const requests = (): readonly (readonly [string, string, Record<string, unknown>])[] => [
     ["Encrypt", "/v1/encrypt", { keyId, plaintext: "AAAA", encryptionContext: ENCRYPTION_CONTEXT }],
     ["GenerateDataKey", "/v1/generate-data-key", { keyId, encryptionContext: ENCRYPTION_CONTEXT }],
     ["GenerateDataKeyPair", "/v1/generate-data-key-pair", {

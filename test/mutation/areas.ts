@@ -17,7 +17,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     // All that is not of another area, so that a new file is in one.
     mutate: [
       "lib/core/*.ts",
-      "!lib/core/{cbor,bytes,pcrs,attestation_error,encoding,hmac,endpoint,secret_*}.ts",
+      "!lib/core/{cbor,bytes,pcrs,attestation_error,encoding,hmac,endpoint,request_facts,secret_*}.ts",
     ],
     tests: [
       "test/lib/core/{checks,deadline,did_you_mean,errors,json_place,own_url,pauses}.test.ts",
@@ -73,8 +73,8 @@ export const AREAS: Readonly<Record<string, Area>> = {
     tests: ["test/lib/envelope/*.test.ts"],
   },
   facts: {
-    mutate: ["lib/policy/{facts,policy,rate}.ts"],
-    tests: ["test/lib/policy/{facts,policy,policy_words,rate}.test.ts"],
+    mutate: ["lib/policy/{actions,facts,policy,rate}.ts", "lib/core/request_facts.ts"],
+    tests: ["test/lib/policy/{actions,facts,policy,policy_words,rate}.test.ts"],
   },
   plugin: {
     mutate: ["lib/policy/{plugin,wasm}/*.ts"],

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { cedarPolicy, type Policy } from "../../lib/policy/mod.ts";
+import type { Policy } from "../../lib/policy/mod.ts";
 import { KmstoolSession } from "../../server/kmstool/kmstool_session.ts";
 import { RequestRecord } from "../../enclave/telemetry/request_record.ts";
 import { Fixture, PARENT, RecordingPolicy, TENANT } from "./fixture.ts";
+import { cedarPolicy } from "../support/policies.ts";
 
 const permit = (...actions: readonly string[]) =>
   cedarPolicy(

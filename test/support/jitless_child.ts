@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cedarPolicy, wasmPolicy } from "../../lib/policy/mod.ts";
+import { cedarPolicy, wasmPolicy } from "./policies.ts";
 
 const EMPTY_MODULE = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
 

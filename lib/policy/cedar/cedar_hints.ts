@@ -64,5 +64,8 @@ function nameAction(name: string, { schema }: HintParts): string {
   const [, actions = ""] = /action ([^{]*) appliesTo/.exec(schema) ?? [];
   const known = [...actions.matchAll(/"(\w+)"/g)].map(([, action = ""]) => action);
   const meant = didYouMean(name, known);
-  return meant === undefined ? `The actions are ${known.join(", ")}` : `Is Action::"${meant}" meant?`;
+  if (meant !== undefined) return `Is Action::"${meant}" meant?`;
+  return `The actions are ${
+    known.join(", ")
+  }; others are declared by \`actions\` (on the command line --action)`;
 }

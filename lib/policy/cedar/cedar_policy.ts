@@ -12,6 +12,7 @@ import {
   readTexts,
 } from "./cedar_answers.ts";
 import { decisionKey, DecisionMemory } from "./decision_memory.ts";
+import { checkActions } from "../actions.ts";
 import { canaryFacts, MAX_FACTS_BYTES, type PolicyFacts, serialisedFacts } from "../facts.ts";
 import { CedarSpare } from "./cedar_spare.ts";
 import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "../policy.ts";
@@ -22,6 +23,9 @@ import { checkWasmEngine } from "../wasm/wasm_engine.ts";
 
 /** How a Cedar policy is loaded and run. */
 export interface CedarOptions {
+  /** Actions that the host asks about. A policy that names another one does not load; a request for another one is
+   * denied. */
+  readonly actions: readonly string[];
   /** For the log. Default: `cedar`. */
   readonly name?: string | undefined;
   /**
@@ -57,47 +61,56 @@ export interface CedarOptions {
  * is refused then, and the reason says so.
  *
  * @param text At most 512 KiB; brackets nest 64 deep at most, and no policy has more than 200 operators
- * @param options The limits, and the callers' attributes
+ * @param options The actions, the callers' attributes and the limits
  * @returns The policy
  * @throws {PolicyLoadError} When the text is no policy, does not fit the schema, or cannot decide a request
- * @throws {TypeError} When an option is of a wrong type
- * @throws {RangeError} When the fuel is out of range
+ * @throws {TypeError} When an option is missing, unknown or of a wrong type
+ * @throws {RangeError} When a limit or the number of actions is out of range
  * @throws {LibraryLoadError} When Cedar's module is not there, or not the expected one
  * @example
  * ```ts
  * import { cedarPolicy, makeFacts } from "enclave-kms/policy";
  *
- * const policy = cedarPolicy('permit(principal == Caller::"7", action == Action::"Decrypt", resource);');
+ * const text = 'permit(principal == Caller::"7", action == Action::"Decrypt", resource);';
+ * const policy = cedarPolicy(text, { actions: ["Decrypt"] });
  * const facts = (cid: number) =>
  *   makeFacts({ action: "Decrypt", caller: { cid, attributes: {} }, region: "eu-west-1", time: 0, recentCount: 1 });
  * policy.decide(facts(7)).allowed; // true
  * policy.decide(facts(8)).allowed; // false
  * ```
  */
-export function cedarPolicy(text: string, options: CedarOptions = {}): Policy {
+export function cedarPolicy(text: string, options: CedarOptions): Policy {
   const { name = "cedar", attributes, onWarning, ...limits } = checkFields("Cedar options", options, [
     "name",
+    "actions",
     ...CEDAR_LIMITS,
   ]);
+  const actions = checkActions(limits.actions);
   const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: DEFAULT_FUEL });
   const remembered = checkInteger("remembered", limits.remembered, {
     min: 0,
     max: MAX_REMEMBERED,
     default: DEFAULT_REMEMBERED,
   });
-  const source: Source = { text, ...scanPolicyText(text), schema: cedarSchema(attributes) };
+  const source: Source = {
+    text,
+    ...scanPolicyText(text),
+    actions,
+    schema: cedarSchema({ actions, attributes }),
+  };
   checkWasmEngine();
   validate(source, onWarning);
   const policy = new CedarPolicy({ ...source, slices: slice(source) }, fuel, remembered);
   return Object.freeze({ name, decide: (facts: PolicyFacts) => policy.decide(facts) });
 }
 
-/** The options of Cedar's policies, but for their name. */
+/** Options of Cedar's policies, except their name and actions. */
 export const CEDAR_LIMITS: readonly string[] = ["fuel", "remembered", "attributes", "onWarning"];
 
 /** What a policy is loaded from. */
 interface Source extends ScannedText {
   readonly text: string;
+  readonly actions: readonly string[];
   readonly schema: string;
 }
 
@@ -222,14 +235,14 @@ function validate(source: Source, onWarning: ((warning: string) => void) | undef
  * Each policy is read from its own part of the text. That the parts are those that Cedar finds in the whole is
  * proved here, so that none can get lost, or come to be, between them.
  */
-function slice({ text, parts }: Source): PolicySlices {
+function slice({ text, parts, actions }: Source): PolicySlices {
   const cedar = new CedarInstance();
   const call = (name: "policySetTextToParts" | "policyToJson", json: string) =>
     cedar.call(name, { json }, LOAD_FUEL).json;
   const found = readTexts(call("policySetTextToParts", text));
   const policies = parts.map((part) => readPolicy(call("policyToJson", JSON.stringify(part))));
   if (areSamePolicies(parts, found) && !policies.includes(undefined)) {
-    return new PolicySlices(policies.map(readScope));
+    return new PolicySlices(policies.map(readScope), actions);
   }
   throw loadError("it cannot be told where each policy ends", {
     hint: "Are there unusual characters in comments or strings?",

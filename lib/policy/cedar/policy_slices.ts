@@ -1,6 +1,5 @@
 import { asRecord } from "./cedar_answers.ts";
 import { readContextUse } from "./context_use.ts";
-import { POLICY_ACTIONS, type PolicyAction } from "../facts.ts";
 
 /** Which requests a policy may apply to, as far as its head says so, and what of the context it reads. */
 export interface PolicyScope {
@@ -27,7 +26,7 @@ export interface SliceUse {
   readonly slice: PolicySlice;
   /** A CID in digits; none for all callers that no policy names. */
   readonly caller: string | undefined;
-  readonly action: PolicyAction;
+  readonly action: string;
 }
 
 /** Together the slices may have so many times the policies that there are: they take memory and load time. */
@@ -43,10 +42,15 @@ const MAX_COPIES = 4;
 export class PolicySlices {
   /** Each once, however many uses it has. */
   readonly all: readonly PolicySlice[];
-  readonly #byAction: ReadonlyMap<PolicyAction, CallerSlices>;
+  readonly #byAction: ReadonlyMap<string, CallerSlices>;
 
-  /** @param scopes Of every policy in its order */
-  constructor(scopes: readonly PolicyScope[]) {
+  /**
+   * Sorts the policies.
+   *
+   * @param scopes Scope of every policy, in the order of the text
+   * @param actions Actions that the host asks about
+   */
+  constructor(scopes: readonly PolicyScope[], actions: readonly string[]) {
     const kept = new Map<string, PolicySlice>();
     const keep = (policies: readonly number[]): PolicySlice => {
       const key = policies.join();
@@ -56,7 +60,7 @@ export class PolicySlices {
       return slice;
     };
     this.#byAction = new Map(
-      POLICY_ACTIONS.map((action) => [action, makeSlices(sortByCaller(scopes, action), keep)]),
+      actions.map((action) => [action, makeSlices(sortByCaller(scopes, action), keep)]),
     );
     this.all = [...kept.values()];
   }
@@ -70,13 +74,16 @@ export class PolicySlices {
   }
 
   /**
-   * @param caller A CID in digits
-   * @param action What is asked for
-   * @returns All policies that may apply
+   * Finds the policies that may apply to a request.
+   *
+   * @param caller CID of the caller, in digits
+   * @param action Name of the action
+   * @returns The policies
+   * @throws {TypeError} When the policy was not loaded for the action
    */
-  of(caller: string, action: PolicyAction): PolicySlice {
+  of(caller: string, action: string): PolicySlice {
     const slices = this.#byAction.get(action);
-    if (slices === undefined) throw new TypeError("There are no policies for such an action");
+    if (slices === undefined) throw new TypeError(`the policy was loaded without the action ${action}`);
     return slices.named.get(caller) ?? slices.others;
   }
 }
@@ -95,7 +102,7 @@ interface SortedPolicies {
   readonly forOne: ReadonlyMap<string, readonly number[]>;
 }
 
-function sortByCaller(scopes: readonly PolicyScope[], action: PolicyAction): SortedPolicies {
+function sortByCaller(scopes: readonly PolicyScope[], action: string): SortedPolicies {
   const forAll: number[] = [];
   const forOne = new Map<string, number[]>();
   for (const [place, { caller, actions }] of scopes.entries()) {

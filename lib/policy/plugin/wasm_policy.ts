@@ -1,6 +1,7 @@
 import { checkFields, checkInteger } from "../../core/checks.ts";
 import { PolicyLoadError } from "../../core/errors.ts";
-import { canaryFacts, POLICY_ACTIONS, type PolicyFacts, serialisedFacts } from "../facts.ts";
+import { checkActions } from "../actions.ts";
+import { canaryFacts, type PolicyFacts, serialisedFacts } from "../facts.ts";
 import { FUEL_EXPORT, meter, type MeterRules } from "../wasm/meter.ts";
 import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "../policy.ts";
 import {
@@ -49,6 +50,9 @@ export const PLUGIN_RULES: MeterRules = {
 
 /** How a plug-in is run. */
 export interface WasmOptions {
+  /** Actions that the host asks about. The module must decide each one when it loads; a request for another one is
+   * denied. */
+  readonly actions: readonly string[];
   /** For the log. Default: `plug-in`. */
   readonly name?: string | undefined;
   /**
@@ -85,11 +89,11 @@ export interface WasmOptions {
  * together 16,384 entries; `PLUGIN_RULES` in the source has every limit.
  *
  * @param bytes The module, at most 1 MiB
- * @param options The limits
+ * @param options The actions and the limits
  * @returns The policy
  * @throws {PolicyLoadError} When it is no module, not one of this interface, or cannot decide a plain request
- * @throws {TypeError} When an option is of a wrong type
- * @throws {RangeError} When a limit is out of range
+ * @throws {TypeError} When an option is missing, unknown or of a wrong type
+ * @throws {RangeError} When a limit or the number of actions is out of range
  * @example
  * ```ts
  * import { decodeBase64 } from "enclave-kms";
@@ -100,29 +104,35 @@ export interface WasmOptions {
  *   "AGFzbQEAAAABEANgAAF/YAF/AX9gAn9/AX8DBAMAAQIFAwEAAgc2BApwb2xpY3lfYWJpAAAMcG9s" +
  *   "aWN5X2FsbG9jAAENcG9saWN5X2RlY2lkZQACBm1lbW9yeQIAChEDBABBAQsFAEGACAsEAEEBCw==",
  * );
- * const policy = wasmPolicy(module, { name: "yes", fuel: 1000 });
+ * const policy = wasmPolicy(module, { actions: ["GenerateRandom"], name: "yes", fuel: 1000 });
  * const caller = { cid: 3, attributes: {} };
  * const facts = makeFacts({ action: "GenerateRandom", caller, region: "eu-west-1", time: 0, recentCount: 1 });
  * policy.decide(facts).reason; // "Permitted by yes"
  * ```
  */
-export function wasmPolicy(bytes: Uint8Array, options: WasmOptions = {}): Policy {
-  const { name = "plug-in", ...limits } = checkFields("plug-in options", options, ["name", ...PLUGIN_LIMITS]);
+export function wasmPolicy(bytes: Uint8Array, options: WasmOptions): Policy {
+  const { name = "plug-in", ...limits } = checkFields("plug-in options", options, [
+    "name",
+    "actions",
+    ...PLUGIN_LIMITS,
+  ]);
+  const actions = checkActions(limits.actions);
   const fuel = checkInteger("fuel", limits.fuel, { min: 1, max: MAX_FUEL, default: DEFAULT_FUEL });
   const pages = { min: 1, max: MAX_MEMORY_PAGES, default: 256 };
   const module = compile(bytes, checkInteger("memoryPages", limits.memoryPages, pages));
-  const plugin: Plugin = { module, name, fuel };
+  const plugin: Plugin = { module, name, fuel, actions };
   tryCanaries(plugin);
   return Object.freeze({ name, decide: (facts: PolicyFacts) => decide(plugin, facts) });
 }
 
-/** The options of plug-ins, but for their name. */
+/** Options of plug-ins, except their name and actions. */
 export const PLUGIN_LIMITS: readonly string[] = ["fuel", "memoryPages"];
 
 interface Plugin {
   readonly module: WasmModule;
   readonly name: string;
   readonly fuel: number;
+  readonly actions: readonly string[];
 }
 
 interface PluginExports extends WasmExports {
@@ -161,7 +171,7 @@ function meterPlugin(module: Uint8Array, maxMemoryPages: number): Uint8Array<Arr
 }
 
 function tryCanaries(plugin: Plugin): void {
-  for (const action of POLICY_ACTIONS) {
+  for (const action of plugin.actions) {
     try {
       run(plugin, canaryFacts(action));
     } catch (cause) {
@@ -180,8 +190,12 @@ function decide(plugin: Plugin, facts: PolicyFacts): PolicyDecision {
   }
 }
 
-function run({ module, fuel }: Plugin, facts: PolicyFacts): { answer: unknown; fuelUsed: number } {
-  const bytes = serialisedFacts(facts);
+function run(plugin: Plugin, facts: PolicyFacts): { answer: unknown; fuelUsed: number } {
+  const { module, fuel, actions } = plugin;
+  const bytes = serialisedFacts(facts); // proves that the host made them
+  if (!actions.includes(facts.action)) {
+    throw new TypeError(`it was loaded without the action ${facts.action}`);
+  }
   const wasm = new wasmEngine.Instance(module).exports as PluginExports;
   const left = wasm[FUEL_EXPORT];
   left.value = fuel;

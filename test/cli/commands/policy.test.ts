@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { decodeBase64 } from "../../../mod.ts";
-import { cedarSchema, DEFAULT_ATTRIBUTES } from "../../../lib/policy/mod.ts";
+import { DEFAULT_ATTRIBUTES } from "../../../lib/policy/mod.ts";
 import { runChild } from "../child.ts";
 import { runHere } from "../terminal_double.ts";
+import { cedarSchema } from "../../support/policies.ts";
 
 const POLICY = `@id("tenants")
 permit(principal, action == Action::"Decrypt", resource)
@@ -35,6 +36,7 @@ describe("policy", () => {
         "permit(principal, action, resource) when { principal has tier && principal.tier > 2 };\n",
       "never.cedar":
         `permit(principal, action, resource);\npermit(principal, action, resource) when { false };\n`,
+      "sign.cedar": 'permit(principal, action == Action::"Sign", resource);\n',
       "yes.wasm": decodeBase64(YES_MODULE),
       "not.wasm": "no module",
       "request.json": JSON.stringify({ action: "Decrypt" }),
@@ -53,6 +55,8 @@ describe("policy", () => {
     assert.deepEqual([code, stdout], [0, cedarSchema()]);
     const { stdout: declared } = await runHere(["policy", "schema", "--attribute", "tier=Long"]);
     assert.equal(declared, cedarSchema({ ...DEFAULT_ATTRIBUTES, tier: "Long" }));
+    const { stdout: more } = await runHere(["policy", "schema", "--action", "Sign"]);
+    assert.ok(more.includes('"SetOwnCredentials", "Sign" appliesTo'), more);
   });
 
   describe("check", () => {
@@ -88,6 +92,26 @@ describe("policy", () => {
       const { code, stderr } = await check("tier.cedar", "--attribute", "tier=Number");
       assert.equal(code, 1);
       assert.match(stderr, /--attribute must be NAME=TYPE, of type String, Long, Boolean or Set<String>/);
+    });
+
+    test("knows the actions of the server, and those of an application that it is told of", async () => {
+      const unknown = await check("sign.cedar");
+      assert.equal(unknown.code, 2);
+      assert.match(
+        unknown.stderr,
+        /^hint: The actions are Decrypt, .*SetOwnCredentials; others are declared by/,
+      );
+      assert.equal((await check("sign.cedar", "--action", "Sign")).code, 0);
+      for (
+        const [action, problem] of [["Si gn", "must be a word"], [
+          "Decrypt",
+          "must have no name twice",
+        ]] as const
+      ) {
+        const { code, stderr } = await check("sign.cedar", "--action", action);
+        assert.equal(code, 1, stderr);
+        assert.ok(stderr.includes(`--action ${problem}`), stderr);
+      }
     });
 
     test("a file's name cannot write lines of its own, nor to the terminal", async () => {
@@ -152,6 +176,7 @@ describe("policy", () => {
           [[], /--request must be a JSON object/],
           [{ acton: "Decrypt" }, /--request may have the fields action, caller/],
           [{ action: "Burn" }, /action must be one of/],
+          [{ action: "decrypt" }, /action must be one of .*: is Decrypt meant\?/],
           [{ caller: { cid: -1 } }, /cid must be an integer/],
           [{ caller: null }, /--request: caller must be an object/],
           [{ caller: ["tenant"] }, /--request: caller must be an object/],

@@ -26,7 +26,8 @@ async function main() {
   const ciphertext = await enclave.encrypt({ keyId, plaintext: "attack at dawn" });
   const client = await KmsClient.open({ ...enclave.clientOptions, engine: "direct" });
   const plaintext = await client.decrypt({ ciphertext });
-  console.log(new TextDecoder().decode(plaintext.bytes), cedarPolicy("permit (principal, action, resource);").name);
+  const policy = cedarPolicy("permit (principal, action, resource);", { actions: ["Decrypt"] });
+  console.log(new TextDecoder().decode(plaintext.bytes), policy.name);
   plaintext[Symbol.dispose]();
   try {
     NsmClient.open("/no/such/device");

@@ -77,15 +77,28 @@ const RECORD_TAKERS: readonly (readonly [name: string, field: RegExp, take: (rec
   ["makeFacts: attributes", /^attributes /, (attributes) => facts({ caller: { cid: 7, attributes } })],
   ["makeFacts: caller", /^The caller /, (caller) => facts({ caller })],
   ["makeFacts", /^The parts of the facts /, (parts) => makeFacts(parts)],
-  ["cedarSchema", /^attributes /, (attributes) => cedarSchema(attributes)],
+  ["cedarSchema", /^The schema parts /, (parts) => cedarSchema(parts)],
+  [
+    "cedarSchema: attributes",
+    /^attributes /,
+    (attributes) => cedarSchema({ actions: ["Decrypt"], attributes }),
+  ],
   [
     "cedarPolicy",
     /^The Cedar options /,
     (options) => cedarPolicy("permit(principal, action, resource);", options),
   ],
   ["loadPolicyFile", /^The policy file options /, (options) => loadPolicyFile("a.cedar", options)],
-  ["loadPolicyFile: cedar", /^The Cedar options /, (cedar) => loadPolicyFile("a.cedar", { cedar })],
-  ["loadPolicyFile: plugin", /^The plug-in options /, (plugin) => loadPolicyFile("a.wasm", { plugin })],
+  [
+    "loadPolicyFile: cedar",
+    /^The Cedar options /,
+    (cedar) => loadPolicyFile("a.cedar", { actions: ["Decrypt"], cedar }),
+  ],
+  [
+    "loadPolicyFile: plugin",
+    /^The plug-in options /,
+    (plugin) => loadPolicyFile("a.wasm", { actions: ["Decrypt"], plugin }),
+  ],
   ["RateCounter", /^The rate options /, (options) => new RateCounter(options)],
 ];
 
@@ -116,8 +129,9 @@ describe("a record of texts", () => {
   });
 
   test("that a policy is to see is never lost on the way", () => {
-    const policy = cedarPolicy(`permit(principal, action, resource)
-      unless { context.encryptionContext.hasTag("tenant") };`);
+    const text = `permit(principal, action, resource)
+      unless { context.encryptionContext.hasTag("tenant") };`;
+    const policy = cedarPolicy(text, { actions: ["Decrypt"] });
     assert.equal(policy.decide(facts({ encryptionContext: {} })).allowed, true);
     assert.equal(policy.decide(facts({ encryptionContext: { tenant: "a" } })).allowed, false);
     for (const encryptionContext of [new Map([["tenant", "a"]]), new Headers({ tenant: "a" })]) {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "#test";
-import { decryptFacts, type FactParts, makeFacts, serialisedFacts } from "../../../lib/policy/mod.ts";
+import { type FactParts, makeFacts, serialisedFacts } from "../../../lib/policy/mod.ts";
+import { digestCiphertext } from "../../../lib/core/request_facts.ts";
 import { facts } from "./cedar/requests.ts";
 
 describe("makeFacts()", () => {
@@ -13,6 +14,27 @@ describe("makeFacts()", () => {
     const bytes = serialisedFacts(made);
     assert.equal(serialisedFacts(made), bytes);
     assert.deepEqual(JSON.parse(new TextDecoder().decode(bytes)), JSON.parse(JSON.stringify(made)));
+  });
+
+  test("takes a digest in the place of the ciphertext, and makes the same facts", () => {
+    const ciphertext = new Uint8Array([1, 2, 3]);
+    const digest = digestCiphertext(ciphertext);
+    assert.equal(digest.sha256, createHash("sha256").update(ciphertext).digest("hex"));
+    assert.deepEqual(facts({ ciphertext: digest }), facts({ ciphertext }));
+  });
+
+  test("takes the action of any application", () => {
+    for (const action of ["Sign", "x", "Sign_2", "A".repeat(64)]) {
+      assert.equal(facts({ action }).action, action);
+    }
+    for (
+      const action of ["", "_Sign", "2Sign", "Si gn", 'Sign"', "Sig\n", "Ségn", "A".repeat(65), 7, ["Sign"]]
+    ) {
+      assert.throws(() => facts({ action: action as string }), {
+        name: "TypeError",
+        message: "action must be a word of at most 64 letters, digits and _, such as Decrypt",
+      });
+    }
   });
 
   test("keeps nothing of what it was given", () => {
@@ -96,7 +118,7 @@ describe("makeFacts()", () => {
     const wrong = (parts: Record<string, unknown>, error: typeof TypeError | typeof RangeError) => {
       assert.throws(() => facts(parts as Partial<FactParts>), error, JSON.stringify(parts));
     };
-    for (const action of ["decrypt", "", undefined, 7]) wrong({ action }, TypeError);
+    for (const action of ["de crypt", "", undefined, 7]) wrong({ action }, TypeError);
     for (const cid of [-1, 2 ** 32, 1.5, NaN]) wrong({ caller: { cid, attributes: {} } }, RangeError);
     wrong({ caller: { cid: "7", attributes: {} } }, TypeError);
     wrong({ caller: { cid: 7, attributes: { level: 1.5 } } }, RangeError);
@@ -117,24 +139,5 @@ describe("makeFacts()", () => {
     const small = serialisedFacts(facts({ keyId: "" })).length;
     assert.equal(serialisedFacts(facts({ keyId: "k".repeat(65_536 - small) })).length, 65_536);
     assert.throws(() => facts({ keyId: "k".repeat(65_537 - small) }), /65537 bytes, and may have 65536/);
-  });
-});
-
-describe("decryptFacts()", () => {
-  test("describes the request that goes to KMS", () => {
-    const { caller, region, time, recentCount, pcrs } = {
-      caller: { cid: 7, attributes: { tenant: "red" } },
-      region: "eu-central-1",
-      time: 1_800_000_000,
-      recentCount: 1,
-      pcrs: { 0: "ab".repeat(48) },
-    };
-    const request = {
-      ciphertext: new Uint8Array(184),
-      keyId: "alias/tenants",
-      encryptionContext: { tenant: "red" },
-      encryptionAlgorithm: "SYMMETRIC_DEFAULT",
-    };
-    assert.deepEqual(decryptFacts(request, { caller, region, time, recentCount, pcrs }), facts());
   });
 });

@@ -6,15 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, test } from "#test";
 import { PolicyLoadError } from "../../../lib/core/errors.ts";
-import {
-  cedarPolicy,
-  type FactParts,
-  loadPolicyFile,
-  type Policy,
-  PolicyHolder,
-} from "../../../lib/policy/mod.ts";
+import { type FactParts, type Policy, PolicyHolder } from "../../../lib/policy/mod.ts";
 import { lookingFor, plugin } from "../../support/wasm_module.ts";
 import { facts, once, TENANT_POLICY } from "./cedar/requests.ts";
+import { cedarPolicy, loadPolicyFile } from "../../support/policies.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../../examples/policies/tenants.cedar", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-policy-"));

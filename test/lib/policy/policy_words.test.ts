@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { canaryFacts, type FactParts, POLICY_ACTIONS, serialisedFacts } from "../../../lib/policy/facts.ts";
+import { canaryFacts, type FactParts, serialisedFacts } from "../../../lib/policy/facts.ts";
 import {
   allOf,
   anyOf,
@@ -13,6 +13,7 @@ import {
 } from "../../../lib/policy/policy.ts";
 import { RateCounter } from "../../../lib/policy/rate.ts";
 import { facts } from "./cedar/requests.ts";
+import { ACTIONS } from "../../support/policies.ts";
 
 const answering = (answer: unknown): Policy => ({ name: "odd", decide: () => answer as PolicyDecision });
 
@@ -21,15 +22,24 @@ describe("facts", () => {
 
   /** What is wrong with a part, in the library's words. */
   const WRONG: readonly (readonly [parts: object, name: string, message: RegExp])[] = [
-    [{ action: "decrypt" }, "TypeError", /^action must be one of Decrypt, GenerateDataKey, /],
-    [{ action: undefined }, "TypeError", /^action must be one of Decrypt, GenerateDataKey, /],
+    [{ action: "De crypt" }, "TypeError", /^action must be a word of at most 64 letters, digits and _/],
+    [{ action: undefined }, "TypeError", /^action must be a word of at most 64 letters, digits and _/],
     [{ keyId: 7 }, "TypeError", /^keyId must be a string$/],
     [{ region: undefined }, "TypeError", /^region must be a string$/],
     [{ encryptionContext: { a: 1 } }, "TypeError", /^encryptionContext must be a string$/],
     [{ encryptionContext: { "a\0": "b" } }, "TypeError", /^names must not contain a NUL$/],
     [{ time: 1.5 }, "RangeError", /^time must be an integer/],
     [{ recentCount: -1 }, "RangeError", /^recentCount must be an integer/],
-    [{ ciphertext: "AQID" }, "TypeError", /^ciphertext must be a Uint8Array$/],
+    [{ ciphertext: "AQID" }, "TypeError", /^ciphertext must be a Uint8Array, or its digest$/],
+    [{ ciphertext: { sha256: hex(32) } }, "TypeError", /^ciphertext.length must be a number$/],
+    [{ ciphertext: { sha256: hex(32), length: -1 } }, "RangeError", /^ciphertext.length must be an integer/],
+    [
+      { ciphertext: { sha256: hex(31), length: 1 } },
+      "TypeError",
+      /^ciphertext.sha256 must be 64 lowercase hex/,
+    ],
+    [{ ciphertext: { sha256: `${hex(31)}AB`, length: 1 } }, "TypeError", /^ciphertext.sha256 must be 64 low/],
+    [{ ciphertext: { sha: hex(32), length: 1 } }, "TypeError", /^The ciphertext digest has no field `sha`/],
     [{ caller: { cid: -1, attributes: {} } }, "RangeError", /^cid must be an integer/],
     [{ caller: { cid: 3, attributes: { a: null } } }, "TypeError", /^attributes must be a number$/],
     [{ caller: { cid: 3, attributes: { a: [1] } } }, "TypeError", /^attributes must be a string$/],
@@ -90,7 +100,7 @@ describe("facts", () => {
   });
 
   test("for a trial are of every action, and the same each time", () => {
-    for (const action of POLICY_ACTIONS) {
+    for (const action of ACTIONS) {
       const { principal, resource, context, ...rest } = canaryFacts(action);
       assert.deepEqual(rest, { action });
       assert.deepEqual(principal, { cid: 3, attributes: {} });

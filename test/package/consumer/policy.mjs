@@ -4,6 +4,7 @@ import { loadPolicyFile, makeFacts } from "enclave-kms/policy";
 
 const policy = loadPolicyFile(
   new URL("./node_modules/enclave-kms/examples/policies/tenants.cedar", import.meta.url).pathname,
+  { actions: ["Decrypt", "GetAttestation", "SetCredentials", "SetOwnCredentials"] },
 );
 
 const decide = (cid, encryptionContext) =>

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { PolicyLoadError } from "../../../../lib/core/errors.ts";
-import { cedarPolicy } from "../../../../lib/policy/mod.ts";
+import { cedarPolicy } from "../../../support/policies.ts";
 
 const when = (condition: string) => `permit(principal, action, resource) when { ${condition} };`;
 const useTag = (tag: string) =>

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, describe, test } from "#test";
 import { CEDAR_WASM_FILE, CedarInstance } from "../../../../lib/policy/cedar/cedar_module.ts";
-import { cedarSchema } from "../../../../lib/policy/mod.ts";
+import { cedarSchema } from "../../../support/policies.ts";
 
 const LIB = fileURLToPath(new URL("../../../../lib", import.meta.url));
 const BUILD = fileURLToPath(new URL("../../../../build", import.meta.url));

@@ -3,9 +3,10 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, test } from "#test";
 import { CedarInstance } from "../../../../lib/policy/cedar/cedar_module.ts";
 import { CedarSpare } from "../../../../lib/policy/cedar/cedar_spare.ts";
-import { cedarPolicy, cedarSchema, DEFAULT_FUEL } from "../../../../lib/policy/mod.ts";
+import { DEFAULT_FUEL } from "../../../../lib/policy/mod.ts";
 import { wasmEngine } from "../../../../lib/policy/wasm/wasm_engine.ts";
 import { facts, manyPolicies, once } from "./requests.ts";
+import { cedarPolicy, cedarSchema } from "../../../support/policies.ts";
 
 /** Used up by Cedar while it reads the request. */
 const BURNING = facts({

@@ -2,17 +2,16 @@ import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { EnclaveKmsError, PolicyLoadError } from "../../../../lib/core/errors.ts";
 import {
-  cedarPolicy,
   decideSafely,
   type FactParts,
   type Policy,
   type PolicyDecision,
   type PolicyFacts,
-  wasmPolicy,
 } from "../../../../lib/policy/mod.ts";
 import { lookingFor, plugin } from "../../../support/wasm_module.ts";
 import { BAD_AT_LOAD, BAD_AT_RUN_TIME } from "../wasm/hostile_modules.ts";
 import { facts, manyPolicies, once, TENANT_POLICY } from "./requests.ts";
+import { cedarPolicy, wasmPolicy } from "../../../support/policies.ts";
 
 /** Longer than a canary, with nothing hostile in it. */
 const LONG = facts({

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { describe, test } from "#test";
-import { cedarPolicy, makeFacts } from "../../../../lib/policy/mod.ts";
+import { makeFacts } from "../../../../lib/policy/mod.ts";
 import { judge, randomRequest, randomRules, seeded, writeRules } from "./oracle.ts";
+import { cedarPolicy } from "../../../support/policies.ts";
 
 const [SETS, REQUESTS] = process.env["SLOW"] === "1" ? [400, 250] : [50, 100];
 

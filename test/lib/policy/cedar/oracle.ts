@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { FactParts, PolicyAction } from "../../../../lib/policy/mod.ts";
+import type { FactParts } from "../../../../lib/policy/mod.ts";
 
 /** Chooses from 0 to below the limit. */
 export type Random = (limit: number) => number;
@@ -38,7 +38,7 @@ type Condition =
 export interface Rule {
   readonly effect: "permit" | "forbid";
   readonly cid: number | undefined;
-  readonly actions: readonly PolicyAction[];
+  readonly actions: readonly string[];
   readonly key: string | undefined;
   readonly clauses: readonly { readonly kind: "when" | "unless"; readonly condition: Condition }[];
 }
@@ -46,7 +46,7 @@ export interface Rule {
 const TENANTS = ["red", "blue", "Red", ""];
 const TAGS = ["tenant", "purpose", "a b"];
 const KEYS = ["alias/a", "alias/b", "arn:aws:kms:eu-west-1:1:key/k", ""];
-const ACTIONS: readonly PolicyAction[] = ["Decrypt", "Encrypt", "GetAttestation"];
+const ACTIONS: readonly string[] = ["Decrypt", "Encrypt", "GetAttestation"];
 const ROLES = ["dev", "ops"];
 const LARGEST = 9_223_372_036_854_775_000n;
 

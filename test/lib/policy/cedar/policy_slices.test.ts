@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { POLICY_ACTIONS } from "../../../../lib/policy/mod.ts";
-import { PolicySlices, readScope } from "../../../../lib/policy/cedar/policy_slices.ts";
+import { ACTIONS, policySlices } from "../../../support/policies.ts";
+import { readScope } from "../../../../lib/policy/cedar/policy_slices.ts";
 
 describe("readScope()", () => {
   const caller = { type: "Caller", id: "7" };
@@ -51,31 +51,30 @@ const ANY = { caller: undefined, actions: undefined, reads: new Set<string>() };
 
 describe("PolicySlices", () => {
   test("leaves out what names another caller or action, and keeps the order", () => {
-    const slices = new PolicySlices([
+    const slices = policySlices([
       { ...ANY, caller: "7" },
       { ...ANY, actions: ["Encrypt"] },
       { ...ANY, caller: "8", actions: ["Decrypt"] },
       ANY,
       { ...ANY, caller: "7", actions: ["Decrypt", "Encrypt"] },
     ]);
-    const places = (caller: string, action: (typeof POLICY_ACTIONS)[number]) =>
-      slices.of(caller, action).policies;
+    const places = (caller: string, action: string) => slices.of(caller, action).policies;
     assert.deepEqual(places("7", "Decrypt"), [0, 3, 4]);
     assert.deepEqual(places("7", "Encrypt"), [0, 1, 3, 4]);
     assert.deepEqual(places("7", "GenerateRandom"), [0, 3]);
     assert.deepEqual(places("8", "Decrypt"), [2, 3]);
     assert.deepEqual(places("8", "Encrypt"), [1, 3]);
     assert.deepEqual(places("9", "Decrypt"), [3]);
-    assert.throws(() => slices.of("7", "Sign" as never), {
+    assert.throws(() => slices.of("7", "Sign"), {
       name: "TypeError",
-      message: "There are no policies for such an action",
+      message: "the policy was loaded without the action Sign",
     });
   });
 
   test("are each there once, with every use", () => {
-    const { all, uses } = new PolicySlices([{ ...ANY, caller: "7" }]);
+    const { all, uses } = policySlices([{ ...ANY, caller: "7" }]);
     assert.deepEqual(all.map(({ policies }) => policies), [[], [0]].reverse());
-    assert.equal(uses.length, 2 * POLICY_ACTIONS.length);
+    assert.equal(uses.length, 2 * ACTIONS.length);
     assert.equal(new Set(all.map(({ name }) => name)).size, all.length);
   });
 
@@ -84,12 +83,12 @@ describe("PolicySlices", () => {
       ...ANY,
       caller: index % 2 === 0 ? String(index) : undefined,
     }));
-    const { all } = new PolicySlices(scopes);
+    const { all } = policySlices(scopes);
     assert.deepEqual(all.map(({ policies }) => policies.length), [1000]);
   });
 
   test("read what one of their policies reads, and no more", () => {
-    const slices = new PolicySlices([
+    const slices = policySlices([
       { ...ANY, caller: "7", reads: new Set(["time", "pcrs"]) },
       { ...ANY, caller: "8", reads: undefined },
       { ...ANY, reads: new Set(["recentCount", "time"]) },

@@ -4,8 +4,9 @@ import fc from "fast-check";
 import { describe, test } from "#test";
 import { readDecision } from "../../../../lib/policy/cedar/cedar_answers.ts";
 import { CedarInstance } from "../../../../lib/policy/cedar/cedar_module.ts";
-import { cedarPolicy, cedarSchema, POLICY_ACTIONS, type PolicyFacts } from "../../../../lib/policy/mod.ts";
+import type { PolicyFacts } from "../../../../lib/policy/mod.ts";
 import { facts, manyPolicies } from "./requests.ts";
+import { ACTIONS, cedarPolicy, cedarSchema } from "../../../support/policies.ts";
 
 const FUEL = 500_000_000;
 
@@ -24,8 +25,8 @@ describe("a policy in slices", () => {
     );
     const action = fc.oneof(
       fc.constant("action"),
-      fc.constantFrom(...POLICY_ACTIONS).map((name) => `action == Action::"${name}"`),
-      fc.subarray([...POLICY_ACTIONS], { minLength: 1 }).map((names) =>
+      fc.constantFrom(...ACTIONS).map((name) => `action == Action::"${name}"`),
+      fc.subarray([...ACTIONS], { minLength: 1 }).map((names) =>
         `action in [${names.map((name) => `Action::"${name}"`).join(", ")}]`
       ),
     );
@@ -45,7 +46,7 @@ describe("a policy in slices", () => {
     const policy = fc.record({ effect: fc.constantFrom("permit", "forbid"), head, action, condition });
     const request = fc.record({
       cid: fc.constantFrom(3, 7, 8, 9),
-      action: fc.constantFrom(...POLICY_ACTIONS),
+      action: fc.constantFrom(...ACTIONS),
       attributes: fc.constantFrom({}, { tenant: "red" }, { tenant: "blue" }),
       encryptionContext: fc.constantFrom({}, { tenant: "red" }),
       keyId: fc.constantFrom("alias/tenants", "alias/other"),

@@ -8,7 +8,7 @@ import {
   placeOfByte,
   scanPolicyText,
 } from "../../../../lib/policy/cedar/policy_text.ts";
-import { cedarSchema } from "../../../../lib/policy/cedar/schema.ts";
+import { cedarSchema } from "../../../support/policies.ts";
 
 const PERMIT = "permit(principal, action, resource)";
 const when = (condition: string) => `${PERMIT} when { ${condition} };`;

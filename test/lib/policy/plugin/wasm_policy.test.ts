@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import { PolicyLoadError } from "../../../../lib/core/errors.ts";
-import { serialisedFacts, wasmPolicy } from "../../../../lib/policy/mod.ts";
+import { serialisedFacts } from "../../../../lib/policy/mod.ts";
 import { lookingFor, op, plugin, s32, text, vector, wasmModule } from "../../../support/wasm_module.ts";
 import { facts } from "../cedar/requests.ts";
+import { wasmPolicy } from "../../../support/policies.ts";
 
 function loadFails(bytes: Uint8Array, message: RegExp): void {
   assert.throws(() => wasmPolicy(bytes), (error: unknown) => {

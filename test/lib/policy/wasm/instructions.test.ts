@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { wasmPolicy } from "../../../../lib/policy/mod.ts";
+import { wasmPolicy } from "../../../support/policies.ts";
 import { plugin } from "../../../support/wasm_module.ts";
 import { facts } from "../cedar/requests.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "#test";
 import { PolicyLoadError } from "../../../../lib/core/errors.ts";
-import { wasmPolicy } from "../../../../lib/policy/mod.ts";
+import { wasmPolicy } from "../../../support/policies.ts";
 import { wasmEngine } from "../../../../lib/policy/wasm/wasm_engine.ts";
 import { op, plugin, s32, text, u32, vector, type WasmParts } from "../../../support/wasm_module.ts";
 
