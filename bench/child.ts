@@ -31,6 +31,11 @@ export class Child implements AsyncDisposable {
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
+  /** Process id; 0 when the program could not be started. */
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
   /**
    * @returns What the next line of its output says
    * @throws {ChildDied} When it ended instead

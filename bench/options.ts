@@ -9,6 +9,8 @@ export interface Options {
   readonly isGate: boolean;
   /** Attacks beside a good caller and nothing else: those with one of these in their names, or all of none. */
   readonly attacks: readonly string[] | undefined;
+  /** Folder of another checkout to compare this one with, and nothing else. */
+  readonly against: string | undefined;
   /** Where JSON and chart go. */
   readonly out: string;
   readonly runtimes: readonly Runtime[];
@@ -19,9 +21,11 @@ export interface Options {
 /** What `--help` prints. */
 export const USAGE = `npm run bench -- [--quick | --gate] [--out FOLDER] [--runtime Node|Deno] [--seed NUMBER]
 npm run bench -- attack [PART OF A NAME…] [--quick] [--runtime Node|Deno]
+npm run bench -- against FOLDER [--quick] [--runtime Node|Deno] [--seed NUMBER]
 
   --quick    within a minute: fewer rounds, no concurrency of 64, no round trip of 20 ms
   attack     a good caller by itself and beside each attack; fails when one slows it down too much
+  against    the server's share of a decrypt in this checkout and in another one, in turns
   --gate     only the checks for CI, which do not depend on the machine's speed
   --out      where results.json and chart.svg go; default: build/bench
   --runtime  one runtime only
@@ -49,8 +53,11 @@ export function readOptions(args: readonly string[]): Options | "help" {
   });
   if (values.help) return "help";
   const [command, ...parts] = positionals;
-  if (command !== undefined && command !== "attack") {
-    throw new TypeError("The only command is attack; see --help");
+  if (command !== undefined && command !== "attack" && command !== "against") {
+    throw new TypeError("The commands are attack and against; see --help");
+  }
+  if (command === "against" && parts.length !== 1) {
+    throw new TypeError("against needs one FOLDER; see --help");
   }
   const { quick, gate, out, runtime } = values;
   const seed = Number(values.seed);
@@ -61,6 +68,7 @@ export function readOptions(args: readonly string[]): Options | "help" {
     isQuick: quick,
     isGate: gate,
     attacks: command === "attack" ? parts : undefined,
+    against: command === "against" ? parts[0] : undefined,
     out,
     runtimes,
     seed,

@@ -5,6 +5,7 @@
  * @module
  */
 import process from "node:process";
+import { runAgainst } from "./against/run.ts";
 import { attacksNamed } from "./attack/attacks.ts";
 import { runAttacks } from "./attack/run.ts";
 import { formatVerdicts, isWithin } from "./attack/verdict.ts";
@@ -29,6 +30,7 @@ import { formatTable, type Row } from "./table.ts";
 const options = readOptions(process.argv.slice(2));
 if (options === "help") console.log(USAGE);
 else if (options.attacks !== undefined) await attack(options, options.attacks);
+else if (options.against !== undefined) await against(options, options.against);
 else if (options.isGate) await gate();
 else await bench(options);
 
@@ -47,6 +49,13 @@ async function attack(options: Options, parts: readonly string[]): Promise<void>
   const verdicts = await runAttacks(lab, { ...options, attacks }, progress);
   console.log(`${formatMachine(machine)}\n\n${formatVerdicts(verdicts)}`);
   if (!verdicts.every(isWithin)) process.exitCode = 1;
+}
+
+async function against(options: Options, folder: string): Promise<void> {
+  await using lab = await Lab.open();
+  const machine = await describeMachine(lab.parts);
+  const rows = await runAgainst(lab, { ...options, folder }, seededRandom(options.seed), progress);
+  console.log(`${formatMachine(machine)}\n\n${formatTable(rows)}`);
 }
 
 async function bench(options: Options): Promise<void> {

@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Length of a tick of the kernel's clock, in milliseconds: 100 a second on every Linux. */
+const TICK_MS = 10;
+
+/** One process as /proc shows it. */
+interface ProcessStat {
+  readonly pid: number;
+  readonly parent: number;
+  readonly cpuMs: number;
+}
+
+/**
+ * Adds up the processor time of a process and of its descendants that run a script.
+ *
+ * @param root Process id of the ancestor
+ * @param script End of the script's path, such as `/worker.ts`
+ * @returns Milliseconds, all threads, in steps of 10; 0 when no such process runs
+ */
+export function processorTimeMs(root: number, script: string): number {
+  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap(readStat);
+  const found = [...familyOf(root, all)].filter(({ pid }) => runs(pid, script));
+  return found.reduce((sum, { cpuMs }) => sum + cpuMs, 0);
+}
+
+function* familyOf(root: number, all: readonly ProcessStat[]): Generator<ProcessStat> {
+  for (const one of all) {
+    if (one.pid === root) yield one;
+    if (one.parent === root) yield* familyOf(one.pid, all);
+  }
+}
+
+function readStat(name: string): ProcessStat[] {
+  const stat = read(`/proc/${name}/stat`);
+  if (stat === undefined) return [];
+  const fields = stat.replace(/^.*\) /s, "").split(" ").map(Number);
+  return [{
+    pid: Number(name),
+    parent: fields[1] ?? 0,
+    cpuMs: ((fields[11] ?? 0) + (fields[12] ?? 0)) * TICK_MS,
+  }];
+}
+
+/** A supervisor names the script as well, but its program is none of the runtimes. */
+function runs(pid: number, script: string): boolean {
+  const [program = "", ...args] = (read(`/proc/${pid}/cmdline`) ?? "").split("\0");
+  return /\b(node|deno)$/.test(program) && args.some((arg) => arg.endsWith(script));
+}
+
+/** @returns undefined when the process has ended meanwhile */
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}

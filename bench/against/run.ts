@@ -1,0 +1,150 @@
+/**
+ * Two checkouts in one run: what the server adds to a decrypt in this one and in another, say one of last week. Both
+ * decrypt with the same simulated KMS, in turns, so that whatever else the machine does falls out of the ratios.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Child } from "../child.ts";
+import type { Lab } from "../lab.ts";
+import type { Runtime } from "../runtimes.ts";
+import type { Slice, SliceOrder } from "../slice.ts";
+import { median, shuffle } from "../statistics.ts";
+import type { Row } from "../table.ts";
+import { COMPARED, type ComparedPath, comparisonOf, type Cost, type Round, type Side } from "./compare.ts";
+import { processorTimeMs } from "./processor_time.ts";
+
+const SIDES: readonly Side[] = ["this", "other"];
+
+/** Script of the process that decrypts, by path. */
+const SCRIPTS: Readonly<Record<ComparedPath, string>> = {
+  server: "/server_process.ts",
+  direct: "/worker.ts",
+};
+
+interface Lengths {
+  readonly rounds: number;
+  readonly forMs: number;
+  readonly firstWarmUpMs: number;
+  readonly warmUpMs: number;
+}
+
+const FULL: Lengths = { rounds: 15, forMs: 2000, firstWarmUpMs: 5000, warmUpMs: 500 };
+const QUICK: Lengths = { rounds: 5, forMs: 1000, firstWarmUpMs: 2000, warmUpMs: 250 };
+
+/** Options of the comparison. */
+export interface AgainstOptions {
+  /** Folder of the other checkout, with its packages installed. */
+  readonly folder: string;
+  /** Fewer and shorter rounds. */
+  readonly isQuick: boolean;
+  readonly runtimes: readonly Runtime[];
+}
+
+/**
+ * Compares this checkout with another one.
+ *
+ * @param lab The running KMS
+ * @param options The other checkout, the runtimes and the length
+ * @param random Numbers from 0 to 1 for the order within a round
+ * @param progress Gets a line for each step
+ * @throws {TypeError} When the folder has no benchmark
+ */
+export async function runAgainst(
+  lab: Lab,
+  { folder, isQuick, runtimes }: AgainstOptions,
+  random: () => number,
+  progress: (text: string) => void,
+): Promise<Row[]> {
+  const lengths = isQuick ? QUICK : FULL;
+  const workers = { this: fileURLToPath(new URL("../worker.ts", import.meta.url)), other: workerOf(folder) };
+  const rows: Row[] = [];
+  for (const runtime of runtimes) {
+    progress(`starting both checkouts on ${runtime}`);
+    await using measured = await Subjects.start(lab, runtime, workers);
+    for (const subject of measured.all) await subject.measure(lengths.firstWarmUpMs, 0);
+    const rounds: Round[] = [];
+    while (rounds.length < lengths.rounds) {
+      progress(`round ${rounds.length + 1} of ${lengths.rounds} on ${runtime}`);
+      rounds.push(await measured.round(lengths, random));
+    }
+    rows.push(...comparisonOf(runtime, rounds));
+  }
+  return rows;
+}
+
+function workerOf(folder: string): string {
+  const worker = join(resolve(folder), "bench", "worker.ts");
+  if (existsSync(worker)) return worker;
+  throw new TypeError("against needs the folder of another checkout: there is no bench/worker.ts in it");
+}
+
+/** One path of one checkout, in processes of its own. */
+class Subject implements AsyncDisposable {
+  readonly side: Side;
+  readonly path: ComparedPath;
+  readonly #worker: Child;
+
+  constructor(side: Side, path: ComparedPath, worker: Child) {
+    this.side = side;
+    this.path = path;
+    this.#worker = worker;
+  }
+
+  /** Warms up, then decrypts one after the other. */
+  async measure(forMs: number, warmUpMs: number): Promise<Cost> {
+    const order: SliceOrder = { roundTripMs: 0, atOnce: 1, forMs };
+    if (warmUpMs > 0) await this.#worker.ask<Slice>({ ...order, forMs: warmUpMs });
+    const before = this.#processorTimeMs();
+    const { latenciesMs, failures } = await this.#worker.ask<Slice>(order);
+    const cpuMs = (this.#processorTimeMs() - before) / latenciesMs.length;
+    const [failure] = Object.keys(failures);
+    if (failure !== undefined) throw new Error(`${this.path} of ${this.side} checkout fails: ${failure}`);
+    return { p50Ms: median(latenciesMs), cpuMs };
+  }
+
+  /** Ends the processes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker[Symbol.asyncDispose]();
+  }
+
+  #processorTimeMs(): number {
+    return processorTimeMs(this.#worker.pid, SCRIPTS[this.path]);
+  }
+}
+
+/** Both paths of both checkouts. */
+class Subjects implements AsyncDisposable {
+  readonly all: Subject[] = [];
+
+  static async start(lab: Lab, runtime: Runtime, workers: Record<Side, string>): Promise<Subjects> {
+    const subjects = new Subjects();
+    try {
+      for (const side of SIDES) {
+        for (const path of COMPARED) {
+          subjects.all.push(new Subject(side, path, await lab.start(runtime, workers[side], [path])));
+        }
+      }
+      return subjects;
+    } catch (error) {
+      await subjects[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Measures each once, in random order. */
+  async round({ forMs, warmUpMs }: Lengths, random: () => number): Promise<Round> {
+    const costs = { this: {}, other: {} } as Record<Side, Record<ComparedPath, Cost>>;
+    for (const subject of shuffle(this.all, random)) {
+      costs[subject.side][subject.path] = await subject.measure(forMs, warmUpMs);
+    }
+    return costs;
+  }
+
+  /** Ends all processes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.all.map((subject) => subject[Symbol.asyncDispose]()));
+  }
+}
