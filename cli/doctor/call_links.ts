@@ -3,7 +3,7 @@ import { UsageError } from "../usage_error.ts";
 import { codeOf } from "../failure.ts";
 import { broken, ok, untried, type Verdict, warning } from "./finding.ts";
 import type { Link } from "./link.ts";
-import type { Patient } from "./patient.ts";
+import type { Examination } from "./examination.ts";
 
 /** KMS's names for a signature that it does not take. */
 const CREDENTIAL_CODES: readonly string[] = [
@@ -33,8 +33,8 @@ export const credentialsLink: Link = {
     what: "the signed request is not answered",
     hint: "Is KMS, or this machine, overloaded? Try again",
   },
-  async examine(patient): Promise<Verdict> {
-    const failure = await signedCall(patient);
+  async examine(examination): Promise<Verdict> {
+    const failure = await signedCall(examination);
     if (
       failure instanceof UsageError || failure instanceof CredentialsError || failure instanceof TypeError
     ) {
@@ -62,9 +62,9 @@ export const roundTripLink: Link = {
     what: "the signed request is not answered",
     hint: "Is KMS, or this machine, overloaded? Try again",
   },
-  async examine(patient): Promise<Verdict> {
-    if ((await patient.finding("credentials")).state === "broken") return untried("needs credentials");
-    const failure = await signedCall(patient);
+  async examine(examination): Promise<Verdict> {
+    if ((await examination.finding("credentials")).state === "broken") return untried("needs credentials");
+    const failure = await signedCall(examination);
     if (failure === undefined) return ok("KMS sealed random bytes for this enclave, and they were opened");
     if (failure instanceof KmsError && failure.kmsCode === "AccessDeniedException") {
       return warning(
@@ -78,9 +78,9 @@ export const roundTripLink: Link = {
 };
 
 /** @returns What failed; undefined when nothing did */
-async function signedCall(patient: Patient): Promise<unknown> {
+async function signedCall(examination: Examination): Promise<unknown> {
   try {
-    await patient.randomBytes(RANDOM_BYTES);
+    await examination.randomBytes(RANDOM_BYTES);
     return undefined;
   } catch (error) {
     return error;

@@ -15,7 +15,7 @@ import {
 } from "./local_links.ts";
 import { clockLink, kmsLink, proxyLink, tlsLink, vsockLink } from "./network_links.ts";
 import { nsmLink } from "./nsm_link.ts";
-import { type DoctorOptions, Patient } from "./patient.ts";
+import { type DoctorOptions, Examination } from "./examination.ts";
 
 /** Every link, in order. */
 export const LINKS: readonly Link[] = [
@@ -46,10 +46,10 @@ const SHARES: Readonly<Partial<Record<LinkName, number>>> = { nsm: 0.4, vsock: 0
 export async function examine(options: DoctorOptions): Promise<readonly Finding[]> {
   const begun = performance.now();
   const findings = new Map<LinkName, Promise<Finding>>();
-  await using patient = new Patient(options, findings);
+  await using examination = new Examination(options, findings);
   for (const link of LINKS) {
     // Not before all are in the map: a link may wait for one behind it.
-    const verdict = Promise.resolve().then(() => examineLink(link, patient));
+    const verdict = Promise.resolve().then(() => examineLink(link, examination));
     findings.set(
       link.name,
       verdict.then((found) => ({ link: link.name, ...found, ms: Math.round(performance.now() - begun) })),
@@ -63,16 +63,19 @@ export function firstBroken(findings: readonly Finding[]): Finding | undefined {
   return findings.find(({ state }) => state === "broken");
 }
 
-async function examineLink(link: Link, patient: Patient): Promise<Verdict> {
+async function examineLink(link: Link, examination: Examination): Promise<Verdict> {
   for (const needed of link.needs) {
-    const { state } = await patient.finding(needed);
+    const { state } = await examination.finding(needed);
     if (state === "broken" || state === "untried") return untriedFor(needed);
   }
-  const timeoutMs = Math.min((SHARES[link.name] ?? 1) * patient.options.timeoutMs, patient.remainingMs);
+  const timeoutMs = Math.min(
+    (SHARES[link.name] ?? 1) * examination.options.timeoutMs,
+    examination.remainingMs,
+  );
   // Loading a policy does not wait for anything, and comes when the rest of the time may be used up.
   using deadline = new Deadline(`examine ${link.name}`, link.name === "policy" ? POLICY_MS : timeoutMs);
   try {
-    return await deadline.race(Promise.resolve(link.examine(patient)));
+    return await deadline.race(Promise.resolve(link.examine(examination)));
   } catch (error) {
     const { what, hint = "", state } = link.silence;
     if (!(error instanceof TimeoutError)) return brokenBy(error, hint);

@@ -1,5 +1,5 @@
 import type { LinkName, Verdict } from "./finding.ts";
-import type { Patient } from "./patient.ts";
+import type { Examination } from "./examination.ts";
 
 /** How one link is examined. */
 export interface Link {
@@ -12,7 +12,7 @@ export interface Link {
   /**
    * Examines it. What it throws is a verdict, too: broken.
    *
-   * @param patient What is examined, and what other links found
+   * @param examination What is examined, and what other links found
    */
-  examine(patient: Patient): Verdict | Promise<Verdict>;
+  examine(examination: Examination): Verdict | Promise<Verdict>;
 }

@@ -4,7 +4,7 @@ import { codeOf } from "../failure.ts";
 import { broken, ok, unneeded, untried, type Verdict, warning } from "./finding.ts";
 import type { Link } from "./link.ts";
 import type { Machine } from "./machine.ts";
-import type { Patient } from "./patient.ts";
+import type { Examination } from "./examination.ts";
 
 /** The oldest that are tested. */
 const OLDEST: Readonly<Record<string, readonly [major: number, minor: number]>> = {
@@ -41,9 +41,9 @@ export const permissionsLink: Link = {
   name: "permissions",
   needs: ["runtime"],
   silence: SILENCE,
-  async examine(patient): Promise<Verdict> {
-    const { machine } = patient.options;
-    return machine.runtime.name === "node" ? nodePermissions(machine) : await denoPermissions(patient);
+  async examine(examination): Promise<Verdict> {
+    const { machine } = examination.options;
+    return machine.runtime.name === "node" ? nodePermissions(machine) : await denoPermissions(examination);
   },
 };
 
@@ -60,8 +60,8 @@ function nodePermissions(machine: Machine): Verdict {
   return ok("native code and the network are allowed");
 }
 
-async function denoPermissions(patient: Patient): Promise<Verdict> {
-  const { client: { endpoint }, machine } = patient.options;
+async function denoPermissions(examination: Examination): Promise<Verdict> {
+  const { client: { endpoint }, machine } = examination.options;
   if (endpoint?.transport === "tcp") {
     const address = `${endpoint.host}:${endpoint.port}`;
     if (machine.allows("net", address) === false) {
@@ -74,17 +74,17 @@ async function denoPermissions(patient: Patient): Promise<Verdict> {
       return broken("Deno's vsock is switched off", "Run deno with --unstable-vsock");
     }
   }
-  if (machine.allows("env", "AWS_SECRET_ACCESS_KEY") === false && !hasCredentials(patient)) {
+  if (machine.allows("env", "AWS_SECRET_ACCESS_KEY") === false && !hasCredentials(examination)) {
     return broken(
       "Deno may not read the credentials' variables, and no flag has them",
       "Run deno with --allow-env=AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY,AWS_SESSION_TOKEN",
     );
   }
-  const ffi = machine.allows("ffi") === false ? await ffiRefusal(patient) : undefined;
+  const ffi = machine.allows("ffi") === false ? await ffiRefusal(examination) : undefined;
   return ffi ?? ok("FFI and the network are allowed");
 }
 
-function hasCredentials({ options }: Patient): boolean {
+function hasCredentials({ options }: Examination): boolean {
   try {
     return options.credentials() !== undefined;
   } catch {
@@ -93,10 +93,10 @@ function hasCredentials({ options }: Patient): boolean {
 }
 
 /** Deno cannot be asked about all libraries of a list, but tried with the one that is needed. */
-async function ffiRefusal(patient: Patient): Promise<Verdict | undefined> {
-  if (patient.options.client.nsm !== undefined) return undefined;
+async function ffiRefusal(examination: Examination): Promise<Verdict | undefined> {
+  if (examination.options.client.nsm !== undefined) return undefined;
   try {
-    await patient.nsm();
+    await examination.nsm();
     return undefined;
   } catch (error) {
     if (!(error instanceof LibraryLoadError)) return undefined;
@@ -141,8 +141,8 @@ export const entropyLink: Link = {
   name: "entropy",
   needs: [],
   silence: SILENCE,
-  async examine(patient): Promise<Verdict> {
-    const { machine, client } = patient.options;
+  async examine(examination): Promise<Verdict> {
+    const { machine, client } = examination.options;
     const available = machine.readKernel(ENTROPY_AVAILABLE);
     if (available === undefined) return unneeded("the kernel's entropy cannot be read here");
     if (!(Number(available) >= ENOUGH_ENTROPY)) {
@@ -152,7 +152,7 @@ export const entropyLink: Link = {
       );
     }
     const source = machine.readKernel(HARDWARE_SOURCE_PATH);
-    const inEnclave = client.nsm === undefined && (await patient.finding("nsm")).state !== "broken";
+    const inEnclave = client.nsm === undefined && (await examination.finding("nsm")).state !== "broken";
     if (inEnclave && source !== NSM_HARDWARE_SOURCE) {
       return warning(
         `${available} bits, and the kernel does not draw from the NSM by itself`,
@@ -168,10 +168,10 @@ export const policyLink: Link = {
   name: "policy",
   needs: [],
   silence: SILENCE,
-  async examine(patient): Promise<Verdict> {
-    const { policyFile } = patient.options;
+  async examine(examination): Promise<Verdict> {
+    const { policyFile } = examination.options;
     if (policyFile === undefined) return unneeded("no --policy is given");
-    await patient.finding("round-trip");
+    await examination.finding("round-trip");
     const { loadPolicyFile } = await import("../../lib/policy/policy_file.ts");
     const { SERVER_ACTIONS } = await import("../../enclave/actions.ts");
     try {

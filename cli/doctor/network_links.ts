@@ -3,7 +3,7 @@ import { HandshakeFailure } from "./kms_probe.ts";
 import { broken, ok, unneeded, untried, type Verdict, warning } from "./finding.ts";
 import type { Link } from "./link.ts";
 import { MAX_SKEW_MS, seconds, skewOf } from "./nsm_link.ts";
-import type { Patient } from "./patient.ts";
+import type { Examination } from "./examination.ts";
 
 const PROXY_HINT =
   "On the parent: is vsock-proxy running, with KMS's host name for this region and in its allowlist?";
@@ -32,8 +32,8 @@ export const proxyLink: Link = {
   name: "proxy",
   needs: ["vsock"],
   silence: { what: "nothing accepts the connection to KMS", hint: PROXY_HINT },
-  async examine(patient): Promise<Verdict> {
-    const probe = await patient.probe();
+  async examine(examination): Promise<Verdict> {
+    const probe = await examination.probe();
     try {
       await probe.connected;
     } catch (error) {
@@ -56,8 +56,8 @@ export const tlsLink: Link = {
   name: "tls",
   needs: ["proxy"],
   silence: { what: "the TLS handshake does not end", hint: PROXY_HINT },
-  async examine(patient): Promise<Verdict> {
-    const probe = await patient.probe();
+  async examine(examination): Promise<Verdict> {
+    const probe = await examination.probe();
     const failure = await failureOf(probe.secured);
     if (failure === undefined) {
       const protocol = (await probe.secured).getProtocol();
@@ -78,11 +78,13 @@ export const tlsLink: Link = {
         "ERR_CONNECTION",
       );
     }
-    return await isClockWrong(patient) ? untried("the certificate cannot be judged by this clock") : broken(
-      `the certificate is not trusted (${failure.code})`,
-      "Is its authority in --trusted-certificates, or without them in the image's CA bundle? Has it expired?",
-      "ERR_CERTIFICATE",
-    );
+    return await isClockWrong(examination)
+      ? untried("the certificate cannot be judged by this clock")
+      : broken(
+        `the certificate is not trusted (${failure.code})`,
+        "Is its authority in --trusted-certificates, or without them in the image's CA bundle? Has it expired?",
+        "ERR_CERTIFICATE",
+      );
   },
 };
 
@@ -93,8 +95,8 @@ export const kmsLink: Link = {
   name: "kms",
   needs: ["tls"],
   silence: { what: "KMS does not answer", hint: "Is KMS, or what lies before it, overloaded? Try again" },
-  async examine(patient): Promise<Verdict> {
-    const { status, kmsCode } = await (await patient.probe()).answer;
+  async examine(examination): Promise<Verdict> {
+    const { status, kmsCode } = await (await examination.probe()).answer;
     if (status >= 400 && status < 500 && kmsCode !== undefined) return ok("it answers, as KMS does");
     return broken(
       `it answers status ${status}${kmsCode === undefined ? " and not as KMS does" : ` and ${kmsCode}`}`,
@@ -112,14 +114,14 @@ export const clockLink: Link = {
   needs: [],
   // Those that have another clock were silent.
   silence: { state: "untried", what: "needs kms" },
-  async examine(patient): Promise<Verdict> {
-    const kms = await patient.finding("kms");
+  async examine(examination): Promise<Verdict> {
+    const kms = await examination.finding("kms");
     if (kms.state === "ok") {
-      const { date, receivedAt } = await (await patient.probe()).answer;
+      const { date, receivedAt } = await (await examination.probe()).answer;
       // The header has whole seconds: on average half a second is cut off.
       if (date !== undefined) return judge(date + 500 - receivedAt, "KMS's");
     }
-    if (await isClockWrong(patient)) return judge(skewOf(await patient.document()), "the NSM's");
+    if (await isClockWrong(examination)) return judge(skewOf(await examination.document()), "the NSM's");
     return untried("needs kms");
   },
 };
@@ -133,9 +135,9 @@ function judge(skewMs: number, whose: string): Verdict {
 }
 
 /** By the NSM's time, which is the hypervisor's; false when there is none. */
-async function isClockWrong(patient: Patient): Promise<boolean> {
+async function isClockWrong(examination: Examination): Promise<boolean> {
   try {
-    return Math.abs(skewOf(await patient.document())) > MAX_SKEW_MS;
+    return Math.abs(skewOf(await examination.document())) > MAX_SKEW_MS;
   } catch {
     return false;
   }

@@ -1,7 +1,7 @@
 import { AttestationError } from "../../lib/core/errors.ts";
 import { broken, ok, type Verdict, warning } from "./finding.ts";
 import type { Link } from "./link.ts";
-import type { Patient, TimedDocument } from "./patient.ts";
+import type { Examination, TimedDocument } from "./examination.ts";
 
 /** A document is made while it is waited for: whose time differs by more, its maker or this clock is wrong. */
 export const MAX_SKEW_MS = 300_000;
@@ -14,14 +14,14 @@ export const nsmLink: Link = {
     what: "the NSM does not answer",
     hint: "Restart the enclave; its console and the parent's nitro_enclaves log may say why",
   },
-  async examine(patient): Promise<Verdict> {
-    const timed = await patient.document();
-    patient.client().catch(() => {}); // its key pair takes a while: begun early, and used by others
-    const refusal = await refusalOf(timed, patient);
+  async examine(examination): Promise<Verdict> {
+    const timed = await examination.document();
+    examination.client().catch(() => {}); // its key pair takes a while: begun early, and used by others
+    const refusal = await refusalOf(timed, examination);
     if (refusal !== undefined) return refusal;
     const { document } = timed;
     const skew = skewOf(timed);
-    if (Math.abs(skew) > MAX_SKEW_MS && (await patient.finding("clock")).state !== "broken") {
+    if (Math.abs(skew) > MAX_SKEW_MS && (await examination.finding("clock")).state !== "broken") {
       return broken(
         `the NSM's documents are ${seconds(skew)} off, and this clock is right`,
         "Restart the enclave: KMS takes no document that is older than five minutes",
@@ -50,9 +50,12 @@ export function seconds(milliseconds: number): string {
 }
 
 /** At the document's own time: whether the clock is right is another link. */
-async function refusalOf({ document, bytes }: TimedDocument, patient: Patient): Promise<Verdict | undefined> {
+async function refusalOf(
+  { document, bytes }: TimedDocument,
+  examination: Examination,
+): Promise<Verdict | undefined> {
   const { verifyAttestation } = await import("../../lib/attestation/verify.ts");
-  const { root } = patient.options;
+  const { root } = examination.options;
   try {
     await verifyAttestation(bytes, { root, at: document.timestamp, allowDebug: true });
     return undefined;

@@ -4,7 +4,7 @@ import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { vsockLink } from "../../cli/doctor/network_links.ts";
 import { thisMachine } from "../../cli/doctor/machine.ts";
-import { Patient } from "../../cli/doctor/patient.ts";
+import { Examination } from "../../cli/doctor/examination.ts";
 import { ConnectionError, encodeBase64 } from "../../mod.ts";
 import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import { doublePath } from "../support/sdk_double.ts";
@@ -101,9 +101,9 @@ describe("doctor in a process with too few rights", () => {
 test("doctor looks for vsock by listening, which disturbs nobody", async () => {
   const client = { region: "us-east-1" };
   const options = { client, credentials: () => assert.fail(), machine: thisMachine, timeoutMs: 5000 };
-  await using patient = new Patient(options, new Map());
+  await using examination = new Examination(options, new Map());
   try {
-    assert.equal((await vsockLink.examine(patient)).what, "the kernel has vsock");
+    assert.equal((await vsockLink.examine(examination)).what, "the kernel has vsock");
   } catch (error) {
     // A kernel without: the runner makes of it what the message says.
     assert.ok(error instanceof ConnectionError, String(error));

@@ -9,7 +9,7 @@ import { UsageError } from "../../../cli/usage_error.ts";
 import { examine, firstBroken, LINKS } from "../../../cli/doctor/examine.ts";
 import type { Finding, LinkName } from "../../../cli/doctor/finding.ts";
 import { type Machine, thisMachine } from "../../../cli/doctor/machine.ts";
-import type { DoctorOptions } from "../../../cli/doctor/patient.ts";
+import type { DoctorOptions } from "../../../cli/doctor/examination.ts";
 import { NsmSocket } from "../../../lib/nsm/nsm_socket.ts";
 import type { NsmTransport } from "../../../lib/nsm/nsm_transport.ts";
 import type { Endpoint } from "../../../mod.ts";

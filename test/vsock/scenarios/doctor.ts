@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { examine, firstBroken } from "../../../cli/doctor/examine.ts";
 import type { Finding, LinkName } from "../../../cli/doctor/finding.ts";
 import { thisMachine } from "../../../cli/doctor/machine.ts";
-import type { DoctorOptions } from "../../../cli/doctor/patient.ts";
+import type { DoctorOptions } from "../../../cli/doctor/examination.ts";
 import { EXIT } from "../../../cli/exit_codes.ts";
 import { listen } from "../../../lib/transport/listen.ts";
 import type { Connection } from "../../../lib/transport/connection.ts";

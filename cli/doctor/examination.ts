@@ -33,7 +33,7 @@ export interface TimedDocument {
 }
 
 /** What links share: each step is taken once, by the first link that needs it. */
-export class Patient implements AsyncDisposable {
+export class Examination implements AsyncDisposable {
   /** What was asked for. */
   readonly options: DoctorOptions;
   /** When the examination ends. */
