@@ -75,7 +75,8 @@ export {
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./lib/core/endpoint.ts";
-export type { DataKeySpec, Encrypted, EncryptionAlgorithm } from "./lib/kms/checked_request.ts";
+export type { DataKeySpec, GenerateDataKeyRequest } from "./lib/kms/operations/generate_data_key.ts";
+export type { Encrypted, EncryptRequest } from "./lib/kms/operations/encrypt.ts";
 export type { EngineName } from "./lib/kms/engine.ts";
 export { decryptStream, type DecryptStreamOptions } from "./lib/envelope/decrypt_stream.ts";
 export { decryptFile, encryptFile, type FilePaths } from "./lib/envelope/encrypt_file.ts";
@@ -89,17 +90,14 @@ export { KmsClient } from "./lib/kms/kms_client.ts";
 export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms/kms_decrypt.ts";
 export type { ExpiredCredentials } from "./lib/aws/credentials_source.ts";
 export type { KmsClientOptions } from "./lib/kms/kms_options.ts";
-export type { DryRunRequests } from "./lib/kms/kms_operations.ts";
-export type {
-  DecryptRequest,
-  DeriveSharedSecretRequest,
-  EncryptRequest,
-  GenerateDataKeyPairRequest,
-  GenerateDataKeyRequest,
-  GenerateRandomRequest,
-  KeyRequest,
-} from "./lib/kms/kms_request.ts";
+export type { DryRunRequests } from "./lib/kms/operations/dry_run.ts";
+export type { DecryptRequest } from "./lib/kms/operations/decrypt.ts";
+export type { DeriveSharedSecretRequest } from "./lib/kms/operations/derive_shared_secret.ts";
+export type { GenerateDataKeyPairRequest } from "./lib/kms/operations/generate_data_key_pair.ts";
+export type { GenerateRandomRequest } from "./lib/kms/operations/generate_random.ts";
+export type { KeyRequest } from "./lib/kms/operations/key_request.ts";
 export {
+  type EncryptionAlgorithm,
   MAX_ENCRYPTION_CONTEXT_BYTES,
   MAX_ENCRYPTION_CONTEXT_PAIRS,
 } from "./lib/kms/operations/request_fields.ts";

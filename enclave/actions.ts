@@ -5,7 +5,7 @@
  * @module
  */
 import { checkActions } from "../lib/policy/actions.ts";
-import { KMS_ACTIONS, type KmsAction } from "./operations.ts";
+import { KMS_ACTIONS, type KmsAction } from "../lib/kms/operations/operations.ts";
 
 /**
  * Actions of the built-in routes. `SetCredentials` sets the credentials of everybody who comes over HTTP,

@@ -5,52 +5,46 @@
  * @module
  */
 import type { SecretBytes } from "../lib/core/secret_bytes.ts";
-import type { Encrypted } from "../lib/kms/checked_request.ts";
 import type { DataKey, DataKeyPair } from "../lib/kms/data_key.ts";
 import type { KmsClient } from "../lib/kms/kms_client.ts";
-import type {
-  DecryptRequest,
-  DeriveSharedSecretRequest,
-  EncryptRequest,
-  GenerateDataKeyPairRequest,
-  GenerateDataKeyRequest,
-  GenerateRandomRequest,
-} from "../lib/kms/kms_request.ts";
-import type {
-  CheckedDataKeyPairRequest,
-  CheckedDataKeyRequest,
-  CheckedDecryptRequest,
-  CheckedEncryptRequest,
-  CheckedRandomRequest,
-  CheckedSharedSecretRequest,
-} from "../lib/kms/checked_request.ts";
+import { type CheckedDecryptRequest, DECRYPT, type DecryptRequest } from "../lib/kms/operations/decrypt.ts";
 import {
-  type ClientOperation,
-  DECRYPT,
+  type CheckedSharedSecretRequest,
   DERIVE_SHARED_SECRET,
+  type DeriveSharedSecretRequest,
+} from "../lib/kms/operations/derive_shared_secret.ts";
+import {
+  type CheckedEncryptRequest,
   ENCRYPT,
+  type Encrypted,
+  type EncryptRequest,
+} from "../lib/kms/operations/encrypt.ts";
+import {
+  type CheckedDataKeyRequest,
   GENERATE_DATA_KEY,
+  type GenerateDataKeyRequest,
+} from "../lib/kms/operations/generate_data_key.ts";
+import {
+  type CheckedDataKeyPairRequest,
   GENERATE_DATA_KEY_PAIR,
+  type GenerateDataKeyPairRequest,
+} from "../lib/kms/operations/generate_data_key_pair.ts";
+import {
+  type CheckedRandomRequest,
   GENERATE_RANDOM,
-} from "../lib/kms/kms_operations.ts";
+  type GenerateRandomRequest,
+} from "../lib/kms/operations/generate_random.ts";
+import type { Operation } from "../lib/kms/operations/operation.ts";
+import type { KmsAction } from "../lib/kms/operations/operations.ts";
 import type { CallOptions } from "../lib/core/call_options.ts";
 import { digestCiphertext, type RequestFacts } from "../lib/core/request_facts.ts";
-
-/** The operations by the name of their policy action. */
-export type KmsAction =
-  | "Decrypt"
-  | "Encrypt"
-  | "GenerateDataKey"
-  | "GenerateDataKeyPair"
-  | "GenerateRandom"
-  | "DeriveSharedSecret";
 
 /** One operation of KMS on its way through the server. */
 export interface ServedOperation<Request extends CallOptions, Checked, Result> {
   /** What the policy is asked about. */
   readonly action: KmsAction;
   /** Checks and copies the caller's request. */
-  readonly operation: ClientOperation<Request, Checked, Result>;
+  readonly operation: Operation<Request, Checked, Result>;
   /** Its dry run, where KMS has one. */
   dryRun?(client: KmsClient, request: Request): Promise<void>;
   /** What the policy sees: the very values that go to KMS. */
@@ -134,13 +128,3 @@ export const SERVED_SHARED_SECRET: ServedOperation<
   request: ({ dryRun: _, ...request }) => request,
   call: (client, request) => client.deriveSharedSecret(request),
 };
-
-/** Actions of KMS's operations. */
-export const KMS_ACTIONS: readonly KmsAction[] = [
-  SERVED_DECRYPT,
-  SERVED_DATA_KEY,
-  SERVED_DATA_KEY_PAIR,
-  SERVED_RANDOM,
-  SERVED_SHARED_SECRET,
-  SERVED_ENCRYPT,
-].map(({ action }) => action);

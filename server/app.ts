@@ -4,7 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { validator } from "hono/validator";
 import { decodeBase64, encodeBase64 } from "../lib/core/encoding.ts";
-import type { GenerateRandomRequest } from "../lib/kms/kms_request.ts";
+import type { GenerateRandomRequest } from "../lib/kms/operations/generate_random.ts";
 import { SecretBytes } from "../lib/core/secret_bytes.ts";
 import { joinBase64 } from "../lib/core/secret_json.ts";
 import { findMediaProblem } from "../enclave/http/media.ts";

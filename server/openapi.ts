@@ -4,7 +4,6 @@
  * @module
  */
 import { KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
-import { MAX_GENERATED_BYTES } from "../lib/kms/kms_request.ts";
 import * as fields from "../lib/kms/operations/request_fields.ts";
 
 /** Any JSON object of the document. */
@@ -113,7 +112,7 @@ const ALGORITHM: JsonObject = {
   enum: ["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"],
 };
 
-const NUMBER_OF_BYTES: JsonObject = { type: "integer", minimum: 1, maximum: MAX_GENERATED_BYTES };
+const NUMBER_OF_BYTES: JsonObject = { type: "integer", minimum: 1, maximum: fields.MAX_GENERATED_BYTES };
 
 const TOKENS_AND_DRY_RUN: JsonObject = {
   grantTokens: { type: "array", maxItems: 10, items: { type: "string", minLength: 1, maxLength: 8192 } },

@@ -1,16 +1,14 @@
 import * as v from "valibot";
 import { KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
-import type { DataKeySpec, EncryptionAlgorithm } from "../lib/kms/checked_request.ts";
 import type { DataKeyPairSpec } from "../lib/kms/data_key.ts";
 import type { ProvidedCredentials } from "../lib/aws/credentials.ts";
 import { readCredentials } from "../lib/aws/credentials_shape.ts";
 import { decodeBase64, decodeHex } from "../lib/core/encoding.ts";
-import {
-  MAX_CIPHERTEXT_BYTES,
-  MAX_GENERATED_BYTES,
-  MAX_PLAINTEXT_BYTES,
-  MAX_PUBLIC_KEY_BYTES,
-} from "../lib/kms/kms_request.ts";
+import { MAX_CIPHERTEXT_BYTES } from "../lib/kms/operations/decrypt.ts";
+import { MAX_PUBLIC_KEY_BYTES } from "../lib/kms/operations/derive_shared_secret.ts";
+import { MAX_PLAINTEXT_BYTES } from "../lib/kms/operations/encrypt.ts";
+import type { DataKeySpec } from "../lib/kms/operations/generate_data_key.ts";
+import { type EncryptionAlgorithm, MAX_GENERATED_BYTES } from "../lib/kms/operations/request_fields.ts";
 import { BadRequestError } from "../enclave/service_errors.ts";
 
 /** The longest nonce that an NSM takes, in bytes. */

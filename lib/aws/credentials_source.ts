@@ -12,6 +12,14 @@ export interface Clock {
   name(): string;
 }
 
+/** Lender of the credentials that sign one call, and of others in the place of those that KMS refuses. */
+export interface CredentialsLender {
+  /** See {@link CredentialsSource.get}. */
+  get(deadline: Deadline, clock?: Clock, patienceMs?: number): Promise<OwnedCredentials>;
+  /** See {@link CredentialsSource.getOther}. */
+  getOther(used: OwnedCredentials, deadline: Deadline, clock?: Clock): Promise<OwnedCredentials | undefined>;
+}
+
 /** What becomes of credentials past their `expiration`: see {@link KmsClientOptions.expiredCredentials}. */
 export type ExpiredCredentials = "use" | "refuse";
 
@@ -34,7 +42,7 @@ const PAUSES = { firstMs: 1000, maxMs: 60_000 };
  * Where a client's credentials come from: a copy of those it was given, or a provider. Of a provider's answer a
  * copy is kept only if it says when it expires; otherwise the next request may have to use others.
  */
-export class CredentialsSource implements Disposable {
+export class CredentialsSource implements CredentialsLender, Disposable {
   readonly #expired: ExpiredCredentials;
   readonly #given: OwnedCredentials | undefined;
   readonly #provider: (() => ProvidedCredentials | Promise<ProvidedCredentials>) | undefined;

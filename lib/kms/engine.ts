@@ -1,35 +1,33 @@
-import type {
-  CheckedDataKeyPairRequest,
-  CheckedDataKeyRequest,
-  CheckedDecryptRequest,
-  CheckedEncryptRequest,
-  CheckedRandomRequest,
-  CheckedSharedSecretRequest,
-  Encrypted,
-} from "./checked_request.ts";
-import type { DataKey, DataKeyPair } from "./data_key.ts";
+import type { CredentialsLender } from "../aws/credentials_source.ts";
 import type { Deadline } from "../core/deadline.ts";
-import type { SecretBytes } from "../core/secret_bytes.ts";
+import type { Checked, OperationName, Result } from "./operations/operations.ts";
 
-/** The engines by name. */
+/** Name of an engine. */
 export type EngineName = "direct" | "sdk" | "sdk-client";
 
-/** One way to have KMS work for this enclave. What an engine returns is the caller's to dispose. */
+/** Circumstances of one call, beside its request. */
+export interface KmsCall {
+  /** Deadline of the whole call, retries included. */
+  readonly deadline: Deadline;
+  /** Credentials that sign the call's requests. Default: those that the engine was opened with. */
+  readonly credentials?: CredentialsLender | undefined;
+}
+
+/** Engine that has KMS work for this enclave. The caller disposes its results. */
 export interface KmsEngine extends AsyncDisposable {
-  /** Which of the three it is. */
+  /** Name of the engine. */
   readonly name: EngineName;
   /** See {@link KmsClient.clockOffsetMs}. */
   readonly clockOffsetMs: number;
-  /** KMS's Decrypt, attested. */
-  decrypt(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes>;
-  /** KMS's Encrypt; nothing about it is attested. */
-  encrypt(request: CheckedEncryptRequest, deadline: Deadline): Promise<Encrypted>;
-  /** KMS's GenerateDataKey, attested. */
-  generateDataKey(request: CheckedDataKeyRequest, deadline: Deadline): Promise<DataKey>;
-  /** KMS's GenerateDataKeyPair, attested. */
-  generateDataKeyPair(request: CheckedDataKeyPairRequest, deadline: Deadline): Promise<DataKeyPair>;
-  /** KMS's GenerateRandom, attested. */
-  generateRandom(request: CheckedRandomRequest, deadline: Deadline): Promise<SecretBytes>;
-  /** KMS's DeriveSharedSecret, attested. */
-  deriveSharedSecret(request: CheckedSharedSecretRequest, deadline: Deadline): Promise<SecretBytes>;
+  /**
+   * Has KMS do one operation.
+   *
+   * @param name Name of the operation
+   * @param checked The request after its check; not changed, and not kept
+   * @param call Deadline and credentials
+   * @returns KMS's answer, read and opened
+   * @throws {UnsupportedOperationError} When the engine cannot do it
+   * @throws What {@link KmsClient.decrypt} throws
+   */
+  run<K extends OperationName>(name: K, checked: Checked<K>, call: KmsCall): Promise<Result<K>>;
 }

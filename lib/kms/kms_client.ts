@@ -1,30 +1,24 @@
 import type { DataKey, DataKeyPair } from "./data_key.ts";
 import { Deadline } from "../core/deadline.ts";
-import type { Encrypted } from "./checked_request.ts";
 import type { EngineName, KmsEngine } from "./engine.ts";
 import { openEngine } from "./open_engine.ts";
-import { DisposedError, KmsError, ProtocolError, UnsupportedOperationError } from "../core/errors.ts";
-import {
-  type ClientOperation,
-  DECRYPT,
-  DERIVE_SHARED_SECRET,
-  dryRunOf,
-  type DryRunRequests,
-  ENCRYPT,
-  GENERATE_DATA_KEY,
-  GENERATE_DATA_KEY_PAIR,
-  GENERATE_RANDOM,
-} from "./kms_operations.ts";
+import { DisposedError } from "../core/errors.ts";
 import { checkOptions, type KmsClientOptions } from "./kms_options.ts";
-import type {
-  DecryptRequest,
-  DeriveSharedSecretRequest,
-  EncryptRequest,
-  GenerateDataKeyPairRequest,
-  GenerateDataKeyRequest,
-  GenerateRandomRequest,
-} from "./kms_request.ts";
-import { type CallOptions, checkCall } from "../core/call_options.ts";
+import type { DecryptRequest } from "./operations/decrypt.ts";
+import type { DeriveSharedSecretRequest } from "./operations/derive_shared_secret.ts";
+import { asDryRun, checkDryRunName, type DryRunRequests, expectWillingness } from "./operations/dry_run.ts";
+import type { Encrypted, EncryptRequest } from "./operations/encrypt.ts";
+import type { GenerateDataKeyRequest } from "./operations/generate_data_key.ts";
+import type { GenerateDataKeyPairRequest } from "./operations/generate_data_key_pair.ts";
+import type { GenerateRandomRequest } from "./operations/generate_random.ts";
+import {
+  type Checked,
+  type OperationName,
+  operationOf,
+  type Requested,
+  type Result,
+} from "./operations/operations.ts";
+import { checkCall } from "../core/call_options.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";
 
 /**
@@ -105,7 +99,7 @@ export class KmsClient implements AsyncDisposable {
    * @throws {TimeoutError} When the time is up; on an abort, the signal's reason
    */
   decrypt(request: DecryptRequest): Promise<SecretBytes> {
-    return this.#call(DECRYPT, request);
+    return this.#run("decrypt", request);
   }
 
   /**
@@ -130,7 +124,7 @@ export class KmsClient implements AsyncDisposable {
    * ```
    */
   encrypt(request: EncryptRequest): Promise<Encrypted> {
-    return this.#call(ENCRYPT, request);
+    return this.#run("encrypt", request);
   }
 
   /**
@@ -157,7 +151,7 @@ export class KmsClient implements AsyncDisposable {
    * ```
    */
   generateDataKey(request: GenerateDataKeyRequest): Promise<DataKey> {
-    return this.#call(GENERATE_DATA_KEY, request);
+    return this.#run("generateDataKey", request);
   }
 
   /**
@@ -169,7 +163,7 @@ export class KmsClient implements AsyncDisposable {
    * @throws {UnsupportedOperationError} On engine `sdk-client`
    */
   generateDataKeyPair(request: GenerateDataKeyPairRequest): Promise<DataKeyPair> {
-    return this.#call(GENERATE_DATA_KEY_PAIR, request);
+    return this.#run("generateDataKeyPair", request);
   }
 
   /**
@@ -180,7 +174,7 @@ export class KmsClient implements AsyncDisposable {
    * @throws What {@link KmsClient.decrypt} throws
    */
   generateRandom(request: GenerateRandomRequest): Promise<SecretBytes> {
-    return this.#call(GENERATE_RANDOM, request);
+    return this.#run("generateRandom", request);
   }
 
   /**
@@ -193,7 +187,7 @@ export class KmsClient implements AsyncDisposable {
    * @throws {UnsupportedOperationError} On engine `sdk-client`
    */
   deriveSharedSecret(request: DeriveSharedSecretRequest): Promise<SecretBytes> {
-    return this.#call(DERIVE_SHARED_SECRET, request);
+    return this.#run("deriveSharedSecret", request);
   }
 
   /**
@@ -220,17 +214,9 @@ export class KmsClient implements AsyncDisposable {
     operation: Name,
     request: DryRunRequests[Name],
   ): Promise<void> {
-    const dryRun = dryRunOf(operation);
-    if (this.engine === "sdk-client") throw noDryRun(dryRun.what);
-    try {
-      disposeOf(await this.#call(dryRun, request));
-    } catch (error) {
-      if (error instanceof KmsError && error.kmsCode === "DryRunOperationException") return;
-      throw error;
-    }
-    throw new ProtocolError(`Cannot trust the dry run: KMS went on to ${dryRun.what}`, {
-      hint: "Does the endpoint lead to KMS itself?",
-    });
+    const name = checkDryRunName(operation) as Name;
+    const { what } = operationOf(name);
+    await expectWillingness(what, this.#run(name, request as Requested<Name>, asDryRun));
   }
 
   /** Ends the connections, destroys the key pair and wipes the credentials. Closing twice is harmless. */
@@ -243,31 +229,21 @@ export class KmsClient implements AsyncDisposable {
     return this.close();
   }
 
-  async #call<Request extends CallOptions, Checked, Result>(
-    operation: ClientOperation<Request, Checked, Result>,
-    request: Request,
-  ): Promise<Result> {
+  async #run<K extends OperationName>(
+    name: K,
+    request: Requested<K>,
+    change: (checked: Checked<K>) => Checked<K> = (checked) => checked,
+  ): Promise<Result<K>> {
     if (this.#closing !== undefined) throw new DisposedError("KmsClient");
+    const operation = operationOf(name);
     const checked = operation.check(request);
     try {
       const { signal, timeoutMs } = checkCall(request, this.#timeoutMs);
       using deadline = new Deadline(operation.what, timeoutMs, signal);
       deadline.throwIfPassed();
-      return await operation.run(this.#engine, checked, deadline);
+      return await this.#engine.run(name, change(checked), { deadline });
     } finally {
       operation.release?.(checked);
     }
   }
-}
-
-function disposeOf(result: unknown): void {
-  if (typeof result === "object" && result !== null && Symbol.dispose in result) {
-    (result as Disposable)[Symbol.dispose]();
-  }
-}
-
-function noDryRun(what: string): UnsupportedOperationError {
-  return new UnsupportedOperationError(`Cannot try to ${what}: the C SDK's client has no dry run`, {
-    hint: "Use engine direct or sdk",
-  });
 }

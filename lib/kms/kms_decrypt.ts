@@ -2,7 +2,7 @@ import { checkRecord } from "../core/checks.ts";
 import { Deadline } from "../core/deadline.ts";
 import { openEngine } from "./open_engine.ts";
 import { checkOptions, type KmsClientOptions } from "./kms_options.ts";
-import { checkDecryptRequest, type DecryptRequest, REQUEST_FIELDS } from "./kms_request.ts";
+import { DECRYPT, DECRYPT_FIELDS, type DecryptRequest } from "./operations/decrypt.ts";
 import { CALL_FIELDS, checkCall } from "../core/call_options.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";
 
@@ -34,17 +34,17 @@ export type KmsDecryptOptions = KmsClientOptions & DecryptRequest;
  */
 export async function kmsDecrypt(options: KmsDecryptOptions): Promise<SecretBytes> {
   const [request, clientOptions] = splitOptions(options);
-  const checkedRequest = checkDecryptRequest(request);
+  const checkedRequest = DECRYPT.check(request);
   const checkedOptions = checkOptions(clientOptions);
   const { signal, timeoutMs } = checkCall(request, checkedOptions.timeoutMs);
   using deadline = new Deadline("decrypt", timeoutMs, signal);
   deadline.throwIfPassed();
   await using engine = await openEngine(checkedOptions, deadline);
-  return await engine.decrypt(checkedRequest, deadline);
+  return await engine.run("decrypt", checkedRequest, { deadline });
 }
 
 function splitOptions(options: KmsDecryptOptions): [request: DecryptRequest, options: KmsClientOptions] {
-  const ofRequest = (field: string) => REQUEST_FIELDS.includes(field) || CALL_FIELDS.includes(field);
+  const ofRequest = (field: string) => DECRYPT_FIELDS.includes(field) || CALL_FIELDS.includes(field);
   const entries = checkRecord("The options", options);
   const request = Object.fromEntries(entries.filter(([field]) => ofRequest(field)));
   const rest = entries.filter(([field]) => !ofRequest(field));

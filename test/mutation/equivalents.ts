@@ -401,16 +401,6 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "a closed engine says the same, only later",
   },
   ...[
-    'typeof result === "object" && result !== null',
-    'typeof result === "object"',
-    "result !== null",
-  ].map((text) => ({
-    file: "lib/kms/kms_client.ts",
-    text,
-    kind: "equivalent" as const,
-    why: "what KMS did is always an object; the type checker does not know",
-  })),
-  ...[
     ["lib/transport/open_transport.ts", 'error instanceof Error && "code" in error'],
     ["lib/transport/open_transport.ts", '""'],
   ].map(([file = "", text = ""]) => ({

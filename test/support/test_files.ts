@@ -17,7 +17,7 @@ const LOADS_NOTHING: readonly RegExp[] = [
   /^test\/faults\/matrix\.test\.ts$/,
   /^test\/hostile\/caller\.test\.ts$/,
   /^test\/soak\/growth\.test\.ts$/,
-  /^test\/lib\/kms\/(?:data_key|kms_client|kms_client_calls|kms_operations|kms_options|kms_request)\.test\.ts$/,
+  /^test\/lib\/kms\/(?:data_key|kms_client|kms_client_calls|kms_options)\.test\.ts$/,
   /^test\/lib\/kms\/(?:missing_parts|safeguards)\.test\.ts$/,
   /^test\/lib\/kms\/recipient\/(?:cms_envelope|document_cache|nsm_recipient|recipient_rotation)\.test\.ts$/,
 ];

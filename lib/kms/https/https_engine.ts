@@ -1,36 +1,24 @@
 import type { OwnedCredentials } from "../../aws/credentials.ts";
-import { type CredentialsSource, ExpiredCredentialsError } from "../../aws/credentials_source.ts";
-import type { DataKey, DataKeyPair } from "../data_key.ts";
+import {
+  type CredentialsLender,
+  type CredentialsSource,
+  ExpiredCredentialsError,
+} from "../../aws/credentials_source.ts";
 import { Deadline } from "../../core/deadline.ts";
 import { encodeBase64 } from "../../core/encoding.ts";
 import { CredentialsError, DisposedError, type KmsError } from "../../core/errors.ts";
 import { SecretBytes } from "../../core/secret_bytes.ts";
 import { joinBase64 } from "../../core/secret_json.ts";
 import { TurnLimiter } from "../../core/turn_limiter.ts";
-import type {
-  CheckedDataKeyPairRequest,
-  CheckedDataKeyRequest,
-  CheckedDecryptRequest,
-  CheckedEncryptRequest,
-  CheckedRandomRequest,
-  CheckedSharedSecretRequest,
-  Encrypted,
-} from "../checked_request.ts";
-import type { KmsEngine } from "../engine.ts";
+import type { KmsCall, KmsEngine } from "../engine.ts";
 import { KmsClock } from "../../aws/clock.ts";
 import { StaleConnectionError } from "./connection_errors.ts";
 import type { KmsAnswer, KmsConnection, RequestBody } from "./kms_connection.ts";
 import { isClockRefusal, isCredentialsRefusal, kmsError } from "./kms_errors.ts";
 import { KmsReply } from "../operations/kms_reply.ts";
-import {
-  DECRYPT,
-  DERIVE_SHARED_SECRET,
-  ENCRYPT,
-  GENERATE_DATA_KEY,
-  GENERATE_DATA_KEY_PAIR,
-  GENERATE_RANDOM,
-  type WireOperation,
-} from "./operations.ts";
+import { GENERATE_RANDOM } from "../operations/generate_random.ts";
+import type { Operation } from "../operations/operation.ts";
+import { type Checked, type OperationName, operationOf, type Result } from "../operations/operations.ts";
 import { withRetries } from "./retry.ts";
 import { SigV4Signer, unsignedHeaders } from "../../aws/sigv4.ts";
 import { RecipientRotation, type RecipientRotationOptions } from "../recipient/recipient_rotation.ts";
@@ -84,34 +72,11 @@ export class HttpsEngine implements KmsEngine {
     return this.#clock.offsetMs;
   }
 
-  /** See {@link KmsEngine.decrypt}. */
-  decrypt(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes> {
-    return this.#call(DECRYPT, request, deadline);
-  }
-
-  /** See {@link KmsEngine.encrypt}. */
-  encrypt(request: CheckedEncryptRequest, deadline: Deadline): Promise<Encrypted> {
-    return this.#call(ENCRYPT, request, deadline);
-  }
-
-  /** See {@link KmsEngine.generateDataKey}. */
-  generateDataKey(request: CheckedDataKeyRequest, deadline: Deadline): Promise<DataKey> {
-    return this.#call(GENERATE_DATA_KEY, request, deadline);
-  }
-
-  /** See {@link KmsEngine.generateDataKeyPair}. */
-  generateDataKeyPair(request: CheckedDataKeyPairRequest, deadline: Deadline): Promise<DataKeyPair> {
-    return this.#call(GENERATE_DATA_KEY_PAIR, request, deadline);
-  }
-
-  /** See {@link KmsEngine.generateRandom}. */
-  generateRandom(request: CheckedRandomRequest, deadline: Deadline): Promise<SecretBytes> {
-    return this.#call(GENERATE_RANDOM, request, deadline);
-  }
-
-  /** See {@link KmsEngine.deriveSharedSecret}. */
-  deriveSharedSecret(request: CheckedSharedSecretRequest, deadline: Deadline): Promise<SecretBytes> {
-    return this.#call(DERIVE_SHARED_SECRET, request, deadline);
+  /** See {@link KmsEngine.run}. */
+  run<K extends OperationName>(name: K, checked: Checked<K>, call: KmsCall): Promise<Result<K>> {
+    const operation = operationOf(name);
+    const attempt = () => this.#runOnce(operation, checked, call);
+    return withRetries(attempt, this.#options.maxAttempts, call.deadline);
   }
 
   /**
@@ -122,31 +87,23 @@ export class HttpsEngine implements KmsEngine {
     return new Promise((resolve) => resolve(this.#release()));
   }
 
-  #call<Request, Result>(
-    operation: WireOperation<Request, Result>,
-    request: Request,
-    deadline: Deadline,
-  ): Promise<Result> {
-    const attempt = () => this.#callOnce(operation, request, deadline);
-    return withRetries(attempt, this.#options.maxAttempts, deadline);
-  }
-
-  async #callOnce<Request, Result>(
-    operation: WireOperation<Request, Result>,
-    request: Request,
-    deadline: Deadline,
+  async #runOnce<Checked, Result>(
+    operation: Operation<never, Checked, Result>,
+    checked: Checked,
+    call: KmsCall,
   ): Promise<Result> {
     if (this.#disposed) throw new DisposedError("KmsClient");
+    const { deadline } = call;
     using recipient = this.#recipients.take();
     deadline.stage = "nsm";
     const document = operation.attested ? await recipient.document(deadline) : undefined;
-    using body = new SecretBytes(encodeBody(operation, request, document));
-    const answer = await this.#send(operation, body.bytes, deadline);
+    using body = new SecretBytes(encodeBody(operation, checked, document));
+    const answer = await this.#send(operation, body.bytes, call);
     deadline.stage = "process";
     if (operation.attested) await OPENINGS.take();
     if (this.#disposed) throw new DisposedError("KmsClient");
     const open = (envelope: Uint8Array) => recipient.open(envelope);
-    return operation.result(new KmsReply(operation.name, answer, open), request);
+    return operation.result(new KmsReply(operation.action, answer, open), checked);
   }
 
   #release(): void {
@@ -159,21 +116,21 @@ export class HttpsEngine implements KmsEngine {
   }
 
   async #send(
-    { name, secretMember }: Pick<WireOperation<never, unknown>, "name" | "secretMember">,
+    { action, secretMember }: Pick<Operation<never, never, unknown>, "action" | "secretMember">,
     bytes: Uint8Array<ArrayBuffer>,
-    deadline: Deadline,
+    { deadline, credentials = this.#options.credentials }: KmsCall,
   ): Promise<Uint8Array> {
     const body = { bytes, isSecret: secretMember !== undefined };
-    const send = (owned: OwnedCredentials) => this.#sendOnce(name, body, owned, deadline);
-    using owned = await this.#getCredentials(deadline);
+    const send = (owned: OwnedCredentials) => this.#sendOnce(action, body, owned, deadline);
+    using owned = await this.#getCredentials(credentials, deadline);
     let answer = await send(owned);
     if (isClockRefusal(answer) && this.#clock.correct(answer.dateMs)) answer = await send(owned);
     if (isCredentialsRefusal(answer)) {
       deadline.stage = "credentials";
-      using other = await this.#getOther(owned, kmsError(name, answer), deadline);
+      using other = await this.#getOther(credentials, owned, kmsError(action, answer), deadline);
       if (other !== undefined) answer = await send(other);
     }
-    if (answer.status !== 200) throw kmsError(name, answer);
+    if (answer.status !== 200) throw kmsError(action, answer);
     return answer.body;
   }
 
@@ -192,8 +149,7 @@ export class HttpsEngine implements KmsEngine {
 
   // By a clock that is far ahead, good credentials look expired, and KMS would never be asked anything that shows
   // its time. So it is asked, once: credentials that did expire fail at once from then on.
-  async #getCredentials(deadline: Deadline): Promise<OwnedCredentials> {
-    const { credentials } = this.#options;
+  async #getCredentials(credentials: CredentialsLender, deadline: Deadline): Promise<OwnedCredentials> {
     deadline.stage = "credentials";
     try {
       return await credentials.get(deadline, this.#clock.ofLastAnswer);
@@ -207,12 +163,13 @@ export class HttpsEngine implements KmsEngine {
   }
 
   async #getOther(
+    credentials: CredentialsLender,
     refused: OwnedCredentials,
     { kmsCode }: KmsError,
     deadline: Deadline,
   ): Promise<OwnedCredentials | undefined> {
     try {
-      return await this.#options.credentials.getOther(refused, deadline, this.#clock.ofLastAnswer);
+      return await credentials.getOther(refused, deadline, this.#clock.ofLastAnswer);
     } catch (error) {
       if (!(error instanceof CredentialsError)) throw error;
       const hint = `KMS refused the old ones with ${kmsCode}. ${error.hint}`;
@@ -225,7 +182,7 @@ export class HttpsEngine implements KmsEngine {
     const { connection, hostName } = this.#options;
     const timeoutMs = Math.max(1, Math.min(TIME_QUESTION_MS, deadline.remainingMs / 2));
     using limit = new Deadline("ask KMS for the time", timeoutMs, deadline.signal);
-    const headers = unsignedHeaders({ hostName, operation: GENERATE_RANDOM.name });
+    const headers = unsignedHeaders({ hostName, operation: GENERATE_RANDOM.action });
     try {
       const ask = () => connection.request(headers, TIME_QUESTION, limit);
       const { dateMs } = await ask().catch((error) => {
@@ -241,19 +198,19 @@ export class HttpsEngine implements KmsEngine {
 }
 
 /** The request's JSON, with what is secret in it never a JavaScript string. */
-function encodeBody<Request>(
-  operation: WireOperation<Request, unknown>,
-  request: Request,
+function encodeBody<Checked>(
+  operation: Operation<never, Checked, unknown>,
+  checked: Checked,
   document: Uint8Array | undefined,
 ): Uint8Array<ArrayBuffer> {
   const members = JSON.stringify({
-    ...operation.members(request),
+    ...operation.members(checked),
     Recipient: document && {
       AttestationDocument: encodeBase64(document),
       KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256",
     },
   });
-  const secret = operation.secretMember?.(request);
+  const secret = operation.secretMember?.(checked);
   if (secret === undefined) return new TextEncoder().encode(members);
   const [name, bytes] = secret;
   return joinBase64(`{"${name}":"`, bytes, `",${members.slice(1)}`);

@@ -1,10 +1,10 @@
 /**
- * The checks of the fields that KMS requests share. What they return shares no memory with the caller's.
+ * Checks of the fields that KMS requests share. Their results share no memory with the caller's.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
-import { checkRecord, checkText, checkWellFormed } from "../../core/checks.ts";
+import { checkInteger, checkOneOf, checkRecord, checkText, checkWellFormed } from "../../core/checks.ts";
 import { decodeBase64 } from "../../core/encoding.ts";
 import { allocateOffHeap } from "../../core/secret_bytes.ts";
 
@@ -29,26 +29,61 @@ export const MAX_ENCRYPTION_CONTEXT_PAIRS = 128;
 
 const PAIR_OVERHEAD_BYTES = 2;
 
+/** Most bytes that KMS makes at once, as a data key or as random bytes. */
+export const MAX_GENERATED_BYTES = 1024;
+
+/** Algorithm that KMS encrypts with. */
+export type EncryptionAlgorithm = "SYMMETRIC_DEFAULT" | "RSAES_OAEP_SHA_1" | "RSAES_OAEP_SHA_256";
+
+const ALGORITHMS: readonly EncryptionAlgorithm[] = [
+  "SYMMETRIC_DEFAULT",
+  "RSAES_OAEP_SHA_1",
+  "RSAES_OAEP_SHA_256",
+];
+
 /**
- * @param field Its name
+ * Checks bytes, and puts them into memory of their own that the collector does not move: a copy of bytes, or base64
+ * decoded into it.
+ *
+ * @param field Name of the field
  * @param value Bytes or their base64
- * @param maxBytes At least one byte is expected, and at most this many
- * @returns A copy, in memory that the collector does not move
- * @throws {TypeError} When it is neither
+ * @param maxBytes Most bytes that are allowed; the least is 1
+ * @returns The memory
+ * @throws {TypeError} When the value is neither
  * @throws {RangeError} When it is empty or too long
  */
 export function checkBytes(field: string, value: unknown, maxBytes: number): Uint8Array<ArrayBuffer> {
-  const bytes = typeof value === "string" ? decodeBase64(value, { field }) : value;
-  if (!(bytes instanceof Uint8Array)) throw new TypeError(`${field} must be a Uint8Array or base64`);
-  if (bytes.length === 0 || bytes.length > maxBytes) {
-    throw new RangeError(`${field} must have 1 to ${maxBytes} bytes, not ${bytes.length}`);
-  }
-  const copy = allocateOffHeap(bytes.length);
-  copy.set(bytes);
+  if (typeof value === "string") return checkLength(field, decodeBase64(value, { field }), maxBytes);
+  if (!(value instanceof Uint8Array)) throw new TypeError(`${field} must be a Uint8Array or base64`);
+  const copy = allocateOffHeap(checkLength(field, value, maxBytes).length);
+  copy.set(value);
   return copy;
 }
 
 /**
+ * Checks how many bytes KMS is to make.
+ *
+ * @param numberOfBytes 1 to 1024
+ * @throws {TypeError} When it is not a number
+ * @throws {RangeError} When it is out of range, or not an integer
+ */
+export function checkNumberOfBytes(numberOfBytes: unknown): number {
+  return checkInteger("numberOfBytes", numberOfBytes, { min: 1, max: MAX_GENERATED_BYTES });
+}
+
+/**
+ * Checks the name of an encryption algorithm.
+ *
+ * @param algorithm Name, or undefined
+ * @throws {TypeError} When there is no such algorithm
+ */
+export function checkEncryptionAlgorithm(algorithm: unknown): EncryptionAlgorithm | undefined {
+  return checkOneOf("encryptionAlgorithm", algorithm, ALGORITHMS);
+}
+
+/**
+ * Checks the name of a key.
+ *
  * @param keyId Key id, key ARN, alias name or alias ARN
  * @throws {TypeError} When it has a character that none of them has
  * @throws {RangeError} When it is empty or longer than KMS takes
@@ -82,8 +117,10 @@ export function checkEncryptionContext(context: unknown): Readonly<Record<string
 }
 
 /**
+ * Measures an encryption context.
+ *
  * @param entries Names and values
- * @returns What KMS would find too much, as "at most …, not …"; undefined when it takes the context
+ * @returns The limit that it exceeds, as "at most …, not …"; undefined when it exceeds none
  */
 export function contextExcess(
   entries: readonly (readonly [name: string, value: string])[],
@@ -101,6 +138,8 @@ export function contextExcess(
 }
 
 /**
+ * Checks grant tokens.
+ *
  * @param tokens Up to ten, of 1 to 8192 characters each
  * @returns A copy; undefined for none and for an empty list
  * @throws {TypeError} When it is no array of strings
@@ -114,4 +153,9 @@ export function checkGrantTokens(tokens: unknown): readonly string[] | undefined
   }
   const checked = tokens.map((token) => checkText("grantTokens' tokens", token, MAX_GRANT_TOKEN_LENGTH));
   return checked.length === 0 ? undefined : checked;
+}
+
+function checkLength<Bytes extends Uint8Array>(field: string, bytes: Bytes, maxBytes: number): Bytes {
+  if (bytes.length > 0 && bytes.length <= maxBytes) return bytes;
+  throw new RangeError(`${field} must have 1 to ${maxBytes} bytes, not ${bytes.length}`);
 }

@@ -1,33 +1,29 @@
 import { isIPv6 } from "node:net";
 import type { OwnedCredentials } from "../../aws/credentials.ts";
 import type { CredentialsSource } from "../../aws/credentials_source.ts";
-import { DataKey } from "../data_key.ts";
-import type { Deadline } from "../../core/deadline.ts";
 import type { Endpoint } from "../../core/endpoint.ts";
 import { DisposedError, UnsupportedOperationError } from "../../core/errors.ts";
 import type { SocketDomain } from "../../native/sdk_client.ts";
 import type { SdkLibrary } from "../../native/sdk_library.ts";
 import { TrustStore } from "../../native/trust_store.ts";
-import { allocateOffHeap, SecretBytes } from "../../core/secret_bytes.ts";
-import type {
-  CheckedDataKeyRequest,
-  CheckedDecryptRequest,
-  CheckedEncryptRequest,
-  CheckedOptionsOfRequest,
-  CheckedRandomRequest,
-  Encrypted,
-} from "../checked_request.ts";
-import type { KmsEngine } from "../engine.ts";
+import type { KmsCall, KmsEngine } from "../engine.ts";
+import type { CheckedKeyRequest } from "../operations/key_request.ts";
+import { type Checked, type OperationName, operationOf, type Result } from "../operations/operations.ts";
 import type { SdkClientSetup, SdkClientTask } from "./sdk_client_job.ts";
+import {
+  copy,
+  encode,
+  encodeOptional,
+  NOTHING,
+  SDK_CLIENT_TASKS,
+  type SdkClientTasks,
+  type TaskResults,
+  unsupported,
+} from "./sdk_client_tasks.ts";
 import { runOnClientThread } from "./sdk_client_thread.ts";
-
-/** What a task fills: every one fills something, the secret first. */
-type Results = readonly [Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]];
 
 /** C does not say that KMS refused expired credentials, so fresher ones are waited for, in milliseconds. */
 const FRESHER_CREDENTIALS_MS = 2000;
-
-const NOTHING = new Uint8Array(new ArrayBuffer(0));
 
 /** What the engine is made of; it owns the library and the credentials from then on. */
 export interface SdkClientEngineOptions {
@@ -62,65 +58,21 @@ export class SdkClientEngine implements KmsEngine {
     this.#options = options;
   }
 
-  /** See {@link KmsEngine.decrypt}. */
-  async decrypt(request: CheckedDecryptRequest, deadline: Deadline): Promise<SecretBytes> {
-    refuseGrantTokens("decrypt", request);
-    const { ciphertext, keyId, encryptionAlgorithm, encryptionContext } = request;
-    const [plaintext] = await this.#run(deadline, () => ({
-      operation: "decrypt",
-      ciphertext: copy(ciphertext),
-      keyId: encodeOptional(keyId),
-      encryptionAlgorithm: encodeOptional(encryptionAlgorithm),
-      encryptionContext: encodeContext(encryptionContext),
-    }));
-    return new SecretBytes(plaintext);
+  /** See {@link KmsEngine.run}. Grant tokens and dry runs are refused for all operations. */
+  async run<K extends OperationName>(name: K, checked: Checked<K>, call: KmsCall): Promise<Result<K>> {
+    const task: SdkClientTasks[K] = SDK_CLIENT_TASKS[name];
+    const { what } = operationOf(name);
+    const { dryRun, grantTokens } = checked as Partial<CheckedKeyRequest>;
+    if (dryRun === true) throw noDryRun(what);
+    if (task === undefined) throw unsupported(what);
+    if (grantTokens !== undefined) throw unsupported(`${what} with grant tokens`);
+    return await task(checked, (makeTask) => this.#runTask(call, makeTask));
   }
 
-  /** See {@link KmsEngine.encrypt}. C takes no algorithm: symmetric keys only. */
-  async encrypt(request: CheckedEncryptRequest, deadline: Deadline): Promise<Encrypted> {
-    refuseGrantTokens("encrypt", request);
-    const { plaintext, keyId, encryptionAlgorithm, encryptionContext } = request;
-    if (encryptionAlgorithm !== "SYMMETRIC_DEFAULT") throw unsupported("encrypt under an asymmetric key");
-    const [ciphertext] = await this.#run(deadline, () => ({
-      operation: "encrypt",
-      plaintext: copy(plaintext.bytes),
-      keyId: encode(keyId),
-      encryptionContext: encodeContext(encryptionContext),
-    }));
-    return { ciphertext, keyId };
-  }
-
-  /** See {@link KmsEngine.generateDataKey}. C takes no encryption context and no other length. */
-  async generateDataKey(request: CheckedDataKeyRequest, deadline: Deadline): Promise<DataKey> {
-    refuseGrantTokens("generate a data key", request);
-    const { keyId, length, encryptionContext } = request;
-    if (encryptionContext !== undefined) throw unsupported("generate a data key with an encryption context");
-    if (typeof length === "number") throw unsupported("generate a data key by numberOfBytes");
-    const [plaintext, ciphertext] = await this.#run(deadline, () => ({
-      operation: "generateDataKey",
-      keyId: encode(keyId),
-      keySpec: length,
-    }));
-    return new DataKey({ plaintext: new SecretBytes(plaintext), ciphertext: ciphertext ?? NOTHING, keyId });
-  }
-
-  /** See {@link KmsEngine.generateRandom}. */
-  async generateRandom({ numberOfBytes }: CheckedRandomRequest, deadline: Deadline): Promise<SecretBytes> {
-    const [random] = await this.#run(deadline, () => ({ operation: "generateRandom", numberOfBytes }));
-    return new SecretBytes(random);
-  }
-
-  /** Always refused. See {@link KmsEngine.generateDataKeyPair}. */
-  generateDataKeyPair(): Promise<never> {
-    return Promise.reject(unsupported("generate a data key pair"));
-  }
-
-  /** Always refused. See {@link KmsEngine.deriveSharedSecret}. */
-  deriveSharedSecret(): Promise<never> {
-    return Promise.reject(unsupported("derive a shared secret"));
-  }
-
-  async #run(deadline: Deadline, makeTask: () => SdkClientTask): Promise<Results> {
+  async #runTask(
+    { deadline, credentials: lender = this.#options.credentials }: KmsCall,
+    makeTask: () => SdkClientTask,
+  ): Promise<TaskResults> {
     if (this.#disposed) throw new DisposedError("KmsClient");
     const library = this.#options.library.share();
     let trustStore: TrustStore | undefined;
@@ -129,7 +81,7 @@ export class SdkClientEngine implements KmsEngine {
       using _trustStore = trustStore;
     };
     deadline.stage = "credentials";
-    const getting = this.#options.credentials.get(deadline, undefined, FRESHER_CREDENTIALS_MS);
+    const getting = lender.get(deadline, undefined, FRESHER_CREDENTIALS_MS);
     const credentials = await getting.catch((error) => {
       release();
       throw error;
@@ -140,7 +92,7 @@ export class SdkClientEngine implements KmsEngine {
       return { ...setup(this.#options, library, owned), ...makeTask() };
     };
     try {
-      return await runOnClientThread(makeJob, deadline, release) as Results;
+      return await runOnClientThread(makeJob, deadline, release) as TaskResults;
     } finally {
       credentials[Symbol.dispose]();
     }
@@ -157,17 +109,10 @@ export class SdkClientEngine implements KmsEngine {
   }
 }
 
-function refuseGrantTokens(what: string, { grantTokens }: CheckedOptionsOfRequest): void {
-  if (grantTokens !== undefined) throw unsupported(`${what} with grant tokens`);
-}
-
-function unsupported(what: string): UnsupportedOperationError {
-  return new UnsupportedOperationError(
-    `Cannot ${what} on engine sdk-client: the C client has no call for it`,
-    {
-      hint: "Use engine direct or sdk",
-    },
-  );
+function noDryRun(what: string): UnsupportedOperationError {
+  return new UnsupportedOperationError(`Cannot try to ${what}: the C SDK's client has no dry run`, {
+    hint: "Use engine direct or sdk",
+  });
 }
 
 function trust(pem: string | undefined): TrustStore | undefined {
@@ -199,22 +144,4 @@ function address(endpoint: Endpoint): { address: string; port: number; domain: S
     case "unix":
       return { address: endpoint.path, port: 0, domain: "LOCAL" };
   }
-}
-
-function copy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const own = allocateOffHeap(bytes.length);
-  own.set(bytes);
-  return own;
-}
-
-function encode(text: string): Uint8Array<ArrayBuffer> {
-  return copy(new TextEncoder().encode(text));
-}
-
-function encodeOptional(text: string | undefined): Uint8Array<ArrayBuffer> | undefined {
-  return text === undefined ? undefined : encode(text);
-}
-
-function encodeContext(context: Readonly<Record<string, string>> | undefined) {
-  return context === undefined ? undefined : encode(JSON.stringify(context));
 }

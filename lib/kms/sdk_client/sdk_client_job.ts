@@ -1,5 +1,5 @@
 import type { SocketDomain } from "../../native/sdk_client.ts";
-import type { DataKeySpec } from "../checked_request.ts";
+import type { DataKeySpec } from "../operations/generate_data_key.ts";
 
 /** One call for the C client, as it crosses to its thread. Bytes are transferred, not copied. */
 export type SdkClientJob = SdkClientSetup & SdkClientTask;

@@ -1,13 +1,11 @@
 import { isClockRefusal, isCredentialsRefusal, kmsError } from "../../../lib/kms/https/kms_errors.ts";
 import { KmsReply } from "../../../lib/kms/operations/kms_reply.ts";
-import {
-  DECRYPT,
-  DERIVE_SHARED_SECRET,
-  ENCRYPT,
-  GENERATE_DATA_KEY,
-  GENERATE_DATA_KEY_PAIR,
-  GENERATE_RANDOM,
-} from "../../../lib/kms/https/operations.ts";
+import { DECRYPT } from "../../../lib/kms/operations/decrypt.ts";
+import { DERIVE_SHARED_SECRET } from "../../../lib/kms/operations/derive_shared_secret.ts";
+import { ENCRYPT } from "../../../lib/kms/operations/encrypt.ts";
+import { GENERATE_DATA_KEY } from "../../../lib/kms/operations/generate_data_key.ts";
+import { GENERATE_DATA_KEY_PAIR } from "../../../lib/kms/operations/generate_data_key_pair.ts";
+import { GENERATE_RANDOM } from "../../../lib/kms/operations/generate_random.ts";
 import { KmsError, ProtocolError } from "../../../lib/core/errors.ts";
 import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";
@@ -38,7 +36,15 @@ const JSON_WORDS = [
 export const reply: FuzzTarget = {
   name: "reply",
   maxLength: 65_536,
-  covers: ["lib/kms/operations/kms_reply.ts", "lib/kms/https/operations.ts"],
+  covers: [
+    "lib/kms/operations/kms_reply.ts",
+    "lib/kms/operations/decrypt.ts",
+    "lib/kms/operations/derive_shared_secret.ts",
+    "lib/kms/operations/encrypt.ts",
+    "lib/kms/operations/generate_data_key.ts",
+    "lib/kms/operations/generate_data_key_pair.ts",
+    "lib/kms/operations/generate_random.ts",
+  ],
   dictionary: dictionary(
     ...JSON_WORDS,
     ARN,

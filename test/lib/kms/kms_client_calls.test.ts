@@ -10,6 +10,7 @@ import {
 } from "../../../lib/core/errors.ts";
 import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { type Simulator, startSimulator } from "../../../sim/mod.ts";
+import { SdkClientEngine } from "../../../lib/kms/sdk_client/sdk_client_engine.ts";
 
 describe("KmsClient", () => {
   let enclave: Simulator;
@@ -152,8 +153,8 @@ describe("KmsClient", () => {
 
 describe("KmsClient of engine sdk-client", () => {
   test("says that it has no dry run", async () => {
-    // A client's only part is its engine: here one that answers nothing.
-    const client = Reflect.construct(KmsClient, [{ name: "sdk-client" }, 1000]) as KmsClient;
+    // A client's only part is its engine: here one without a library, which a refusal does not need.
+    const client = Reflect.construct(KmsClient, [new SdkClientEngine({} as never), 1000]) as KmsClient;
     await assert.rejects(client.dryRun("decrypt", { ciphertext: Uint8Array.of(1) }), (error: unknown) => {
       assert.ok(error instanceof UnsupportedOperationError);
       assert.equal(error.message, "Cannot try to decrypt: the C SDK's client has no dry run");

@@ -20,12 +20,10 @@ import {
   type VerifyAttestationOptions,
 } from "../../../mod.ts";
 import { checkOptions } from "../../../lib/kms/kms_options.ts";
-import {
-  checkDataKeyPairRequest,
-  checkDataKeyRequest,
-  checkDecryptRequest,
-  checkEncryptRequest,
-} from "../../../lib/kms/kms_request.ts";
+import { DECRYPT } from "../../../lib/kms/operations/decrypt.ts";
+import { ENCRYPT } from "../../../lib/kms/operations/encrypt.ts";
+import { GENERATE_DATA_KEY } from "../../../lib/kms/operations/generate_data_key.ts";
+import { GENERATE_DATA_KEY_PAIR } from "../../../lib/kms/operations/generate_data_key_pair.ts";
 import { cedarPolicy, cedarSchema, loadPolicyFile, makeFacts, RateCounter } from "../../../lib/policy/mod.ts";
 import { SoftwareNsm } from "../../../sim/mod.ts";
 import { fromOtherRealm, NO_RECORDS } from "../../support/records.ts";
@@ -45,23 +43,23 @@ const RECORD_TAKERS: readonly (readonly [name: string, field: RegExp, take: (rec
   [
     "decrypt",
     /^encryptionContext /,
-    (encryptionContext) => checkDecryptRequest({ ciphertext: BYTES, encryptionContext }),
+    (encryptionContext) => DECRYPT.check({ ciphertext: BYTES, encryptionContext }),
   ],
   [
     "encrypt",
     /^encryptionContext /,
-    (encryptionContext) => checkEncryptRequest({ plaintext: BYTES, keyId: KEY_ARN, encryptionContext }),
+    (encryptionContext) => ENCRYPT.check({ plaintext: BYTES, keyId: KEY_ARN, encryptionContext }),
   ],
   [
     "generateDataKey",
     /^encryptionContext /,
-    (encryptionContext) => checkDataKeyRequest({ keyId: KEY_ARN, encryptionContext }),
+    (encryptionContext) => GENERATE_DATA_KEY.check({ keyId: KEY_ARN, encryptionContext }),
   ],
   [
     "generateDataKeyPair",
     /^encryptionContext /,
     (encryptionContext) =>
-      checkDataKeyPairRequest({ keyId: KEY_ARN, keyPairSpec: "ECC_NIST_P256", encryptionContext }),
+      GENERATE_DATA_KEY_PAIR.check({ keyId: KEY_ARN, keyPairSpec: "ECC_NIST_P256", encryptionContext }),
   ],
   [
     "encryptStream",
@@ -114,7 +112,7 @@ describe("a record of texts", () => {
   test("may come from another realm, and have no prototype", () => {
     for (const record of [{ __proto__: null, tenant: "a" }, fromOtherRealm('({ tenant: "a" })')]) {
       const encryptionContext = record as Record<string, string>;
-      const checked = checkDecryptRequest({ ciphertext: BYTES, encryptionContext });
+      const checked = DECRYPT.check({ ciphertext: BYTES, encryptionContext });
       assert.deepEqual(checked.encryptionContext, { tenant: "a" });
       assert.deepEqual(facts({ encryptionContext }).context.encryptionContext, { tenant: "a" });
     }
@@ -122,7 +120,7 @@ describe("a record of texts", () => {
 
   test("that is only sent to KMS may be empty, and means none", () => {
     assert.equal(
-      checkEncryptRequest({ plaintext: BYTES, keyId: KEY_ARN, encryptionContext: {} }).encryptionContext,
+      ENCRYPT.check({ plaintext: BYTES, keyId: KEY_ARN, encryptionContext: {} }).encryptionContext,
       undefined,
     );
     assert.ok(encryptStream(NO_CLIENT, { keyId: KEY_ARN, encryptionContext: {} }));
@@ -330,7 +328,7 @@ describe("what a client trusts", () => {
 
   test("is the key that was named, and no key for an empty name", () => {
     for (const keyId of ["", null, [KEY_ARN], {}]) {
-      assert.throws(() => checkDecryptRequest({ ciphertext: BYTES, keyId: keyId as string }), /keyId must /);
+      assert.throws(() => DECRYPT.check({ ciphertext: BYTES, keyId: keyId as string }), /keyId must /);
     }
   });
 });

@@ -6,7 +6,8 @@ import type { Credentials, CredentialsProvider } from "../../../../lib/aws/crede
 import { CredentialsSource } from "../../../../lib/aws/credentials_source.ts";
 import { Deadline } from "../../../../lib/core/deadline.ts";
 import { decodeBase64, encodeBase64 } from "../../../../lib/core/encoding.ts";
-import type { CheckedDecryptRequest, Encrypted } from "../../../../lib/kms/checked_request.ts";
+import type { CheckedDecryptRequest } from "../../../../lib/kms/operations/decrypt.ts";
+import type { Encrypted } from "../../../../lib/kms/operations/encrypt.ts";
 import { HttpsEngine, type HttpsEngineOptions } from "../../../../lib/kms/https/https_engine.ts";
 import type { KmsConnection } from "../../../../lib/kms/https/kms_connection.ts";
 import type { Recipient } from "../../../../lib/kms/recipient/recipient.ts";
@@ -118,7 +119,7 @@ describe("HttpsEngine", () => {
   ): Promise<Uint8Array> {
     await using engine = engineFor(connectionTo(server));
     using deadline = new Deadline("decrypt", 60_000);
-    using plaintext = await engine.decrypt({ ...REQUEST, ...request }, deadline);
+    using plaintext = await engine.run("decrypt", { ...REQUEST, ...request }, { deadline });
     return plaintext.bytes.slice();
   }
 
@@ -127,7 +128,7 @@ describe("HttpsEngine", () => {
     await using server = await serveTls(kms.answer);
     await using engine = engineFor(connectionTo(server), { now: () => new Date("2026-11-05T12:00:00Z") });
     using deadline = new Deadline("decrypt", 60_000);
-    using plaintext = await engine.decrypt(REQUEST, deadline);
+    using plaintext = await engine.run("decrypt", REQUEST, { deadline });
     assert.deepEqual(plaintext.bytes, ENVELOPE);
     const { headers, body } = kms.received[0]!;
     assert.equal(headers["x-amz-target"], "TrentService.Decrypt");
@@ -181,7 +182,9 @@ describe("HttpsEngine", () => {
       answer: { KeyId: ARN, CiphertextBlob: BLOB },
       call: (engine, deadline) => {
         const plaintext = new SecretBytes(new Uint8Array([1, 2, 3, 4]));
-        return engine.encrypt({ ...COMMON, plaintext, encryptionAlgorithm: "SYMMETRIC_DEFAULT" }, deadline);
+        return engine.run("encrypt", { ...COMMON, plaintext, encryptionAlgorithm: "SYMMETRIC_DEFAULT" }, {
+          deadline,
+        });
       },
     },
     {
@@ -189,7 +192,7 @@ describe("HttpsEngine", () => {
       isAttested: true,
       body: { ...SENT, NumberOfBytes: 3 },
       answer: { ...GOOD, CiphertextBlob: BLOB },
-      call: (engine, deadline) => engine.generateDataKey({ ...COMMON, length: 3 }, deadline),
+      call: (engine, deadline) => engine.run("generateDataKey", { ...COMMON, length: 3 }, { deadline }),
     },
     {
       name: "GenerateDataKeyPair",
@@ -197,14 +200,14 @@ describe("HttpsEngine", () => {
       body: { ...SENT, KeyPairSpec: "ECC_NIST_P256" },
       answer: { ...GOOD, KeyPairSpec: "ECC_NIST_P256", PrivateKeyCiphertextBlob: BLOB, PublicKey: BLOB },
       call: (engine, deadline) =>
-        engine.generateDataKeyPair({ ...COMMON, keyPairSpec: "ECC_NIST_P256" }, deadline),
+        engine.run("generateDataKeyPair", { ...COMMON, keyPairSpec: "ECC_NIST_P256" }, { deadline }),
     },
     {
       name: "GenerateRandom",
       isAttested: true,
       body: { NumberOfBytes: 3 },
       answer: { CiphertextForRecipient: GOOD.CiphertextForRecipient },
-      call: (engine, deadline) => engine.generateRandom({ numberOfBytes: 3 }, deadline),
+      call: (engine, deadline) => engine.run("generateRandom", { numberOfBytes: 3 }, { deadline }),
     },
     {
       name: "DeriveSharedSecret",
@@ -213,7 +216,9 @@ describe("HttpsEngine", () => {
       answer: { ...GOOD, KeyAgreementAlgorithm: "ECDH" },
       call: (engine, deadline) => {
         const publicKey = new Uint8Array([9, 9]);
-        return engine.deriveSharedSecret({ ...COMMON, keyAgreementAlgorithm: "ECDH", publicKey }, deadline);
+        return engine.run("deriveSharedSecret", { ...COMMON, keyAgreementAlgorithm: "ECDH", publicKey }, {
+          deadline,
+        });
       },
     },
   ];
@@ -289,7 +294,7 @@ describe("HttpsEngine", () => {
     const provider = () => ({ accessKeyId: `AKIA${++asked}`, secretAccessKey: "secret" });
     await using engine = engineFor(connectionTo(server), {}, provider);
     using deadline = new Deadline("decrypt", 60_000);
-    using plaintext = await engine.decrypt(REQUEST, deadline);
+    using plaintext = await engine.run("decrypt", REQUEST, { deadline });
     assert.deepEqual(plaintext.bytes, ENVELOPE);
     const ids = kms.received.map(({ headers }) => /Credential=(\w+)/.exec(headers.authorization ?? "")?.[1]);
     assert.deepEqual(ids, ["AKIA1", "AKIA2", "AKIA3"]);
@@ -304,7 +309,7 @@ describe("HttpsEngine", () => {
     let asked = 0;
     await using engine = engineFor(connectionTo(server), {}, () => Promise.reject(new Error(`${++asked}`)));
     using deadline = new Deadline("decrypt", 60_000);
-    await assert.rejects(engine.decrypt(REQUEST, deadline), CredentialsError);
+    await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), CredentialsError);
     assert.equal(asked, 1);
   });
 
@@ -322,7 +327,7 @@ describe("HttpsEngine", () => {
     using deadline = new Deadline("decrypt", 60_000);
     assert.equal(engine.clockOffsetMs, 0);
     for (let round = 0; round < 2; round++) {
-      using plaintext = await engine.decrypt(REQUEST, deadline);
+      using plaintext = await engine.run("decrypt", REQUEST, { deadline });
       assert.deepEqual(plaintext.bytes, ENVELOPE);
     }
     assert.equal(engine.clockOffsetMs, 600_000);
@@ -335,7 +340,10 @@ describe("HttpsEngine", () => {
     await using server = await serveTls(kms.answer);
     await using engine = engineFor(connectionTo(server), { now });
     using deadline = new Deadline("decrypt", 60_000);
-    await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError", hint: /clock right/ });
+    await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), {
+      name: "KmsError",
+      hint: /clock right/,
+    });
     assert.deepEqual(dates(kms), ["20261105T120000Z", "20261105T115000Z"]);
   });
 
@@ -352,7 +360,10 @@ describe("HttpsEngine", () => {
       await using server = await serveTls(kms.answer);
       await using engine = engineFor(connectionTo(server), { now });
       using deadline = new Deadline("decrypt", 60_000);
-      await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError", hint: /clock right/ });
+      await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), {
+        name: "KmsError",
+        hint: /clock right/,
+      });
       assert.deepEqual([kms.received.length, engine.clockOffsetMs], [1, 0]);
     });
   }
@@ -368,7 +379,7 @@ describe("HttpsEngine", () => {
       await using server = await serveTls(kms.answer);
       await using engine = engineFor(connectionTo(server), { now });
       using deadline = new Deadline("decrypt", 60_000);
-      await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "KmsError" });
+      await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), { name: "KmsError" });
       assert.deepEqual([kms.received.length, engine.clockOffsetMs], [1, 0]);
     }
   });
@@ -394,7 +405,9 @@ describe("HttpsEngine", () => {
       const provider = () => ({ accessKeyId: `AKIA${++asked}`, secretAccessKey: "secret", expiration });
       await using engine = engineFor(connectionTo(server), { now, maxAttempts: 1 }, provider);
       using deadline = new Deadline("decrypt", 5000);
-      for (let round = 0; round < 2; round++) (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+      for (let round = 0; round < 2; round++) {
+        (await engine.run("decrypt", REQUEST, { deadline }))[Symbol.dispose]();
+      }
       assert.deepEqual(ids(kms), ["AKIA1", "AKIA1", "AKIA2", "AKIA2"]);
     });
 
@@ -411,7 +424,7 @@ describe("HttpsEngine", () => {
         await using server = await serveTls(kms.answer);
         await using engine = engineFor(connectionTo(server), {}, provider);
         using deadline = new Deadline("decrypt", 5000);
-        await assert.rejects(engine.decrypt(REQUEST, deadline), {
+        await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), {
           kmsCode: __type,
           credentialsRefused: true,
         });
@@ -430,7 +443,7 @@ describe("HttpsEngine", () => {
     };
     await using engine = engineFor(connectionTo(server), { now }, provider);
     using deadline = new Deadline("decrypt", 60_000);
-    await assert.rejects(engine.decrypt(REQUEST, deadline), {
+    await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), {
       name: "CredentialsError",
       message: "Cannot get credentials: the provider failed with Error",
       hint: /^KMS refused the old ones with ExpiredTokenException\. The provider's own error is withheld/,
@@ -445,7 +458,9 @@ describe("HttpsEngine", () => {
     const credentials = { accessKeyId: "AKIA", secretAccessKey: "secret", expiration };
     await using engine = engineFor(connectionTo(server), { now }, credentials);
     using deadline = new Deadline("decrypt", 60_000);
-    for (let round = 0; round < 2; round++) (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+    for (let round = 0; round < 2; round++) {
+      (await engine.run("decrypt", REQUEST, { deadline }))[Symbol.dispose]();
+    }
     assert.deepEqual(ids(kms), ["AKIA", "AKIA"]);
   });
 
@@ -459,8 +474,8 @@ describe("HttpsEngine", () => {
     };
     await using engine = engineFor(connectionTo(server), { now, credentials: refusing(credentials) });
     using deadline = new Deadline("decrypt", 60_000);
-    (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
-    await assert.rejects(engine.decrypt(REQUEST, deadline), {
+    (await engine.run("decrypt", REQUEST, { deadline }))[Symbol.dispose]();
+    await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), {
       name: "CredentialsError",
       message: "Cannot sign the request: the credentials expired at 2026-11-05T12:05:00.000Z",
     });
@@ -481,7 +496,7 @@ describe("HttpsEngine", () => {
       await using server = await serveTls(kms.answer);
       await using engine = engineFor(connectionTo(server), { now, credentials: refusing(looksExpired()) });
       using deadline = new Deadline("decrypt", 60_000);
-      (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+      (await engine.run("decrypt", REQUEST, { deadline }))[Symbol.dispose]();
       const [question] = kms.received;
       assert.deepEqual(Object.keys(question?.headers ?? {}).filter((name) => /auth|token/.test(name)), []);
       assert.deepEqual(question?.body, {});
@@ -512,7 +527,7 @@ describe("HttpsEngine", () => {
           message: "Cannot sign the request: the credentials expired at 2026-11-05T11:00:00.000Z",
           hint,
         };
-        await assert.rejects(engine.decrypt(REQUEST, deadline), expected);
+        await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), expected);
         assert.equal(kms.received.length, 1);
       });
     }
@@ -521,7 +536,7 @@ describe("HttpsEngine", () => {
       await using server = await serveTls((request) => void request.socket.destroy());
       await using engine = engineFor(connectionTo(server), { now, credentials: refusing(looksExpired()) });
       using deadline = new Deadline("decrypt", 60_000);
-      await assert.rejects(engine.decrypt(REQUEST, deadline), { name: "CredentialsError" });
+      await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), { name: "CredentialsError" });
       assert.equal(server.sockets.length, 1);
 
       await using silent = await serveTls(() => controller.abort(reason));
@@ -529,7 +544,7 @@ describe("HttpsEngine", () => {
       const reason = new Error("enough");
       await using waiting = engineFor(connectionTo(silent), { now, credentials: refusing(looksExpired()) });
       using aborted = new Deadline("decrypt", 5000, controller.signal);
-      await assert.rejects(waiting.decrypt(REQUEST, aborted), reason);
+      await assert.rejects(waiting.run("decrypt", REQUEST, { deadline: aborted }), reason);
     });
 
     test("but not when an answer has shown it before", async () => {
@@ -540,8 +555,8 @@ describe("HttpsEngine", () => {
         credentials: refusing(looksExpired("2026-11-05T12:02:00Z")),
       });
       using deadline = new Deadline("decrypt", 60_000);
-      (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
-      await assert.rejects(engine.decrypt(REQUEST, deadline), {
+      (await engine.run("decrypt", REQUEST, { deadline }))[Symbol.dispose]();
+      await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), {
         name: "CredentialsError",
         hint: /By KMS's clock it is 2026-11-05T12:03/,
       });
@@ -553,7 +568,7 @@ describe("HttpsEngine", () => {
     await using server = await serveTls((request) => void request.socket.destroy());
     await using engine = engineFor(connectionTo(server), { maxAttempts: 2 });
     using deadline = new Deadline("decrypt", 60_000);
-    await assert.rejects(engine.decrypt(REQUEST, deadline), ConnectionError);
+    await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), ConnectionError);
     assert.equal(server.sockets.length, 2);
   });
 
@@ -576,7 +591,7 @@ describe("HttpsEngine", () => {
         await using engine = engineFor(connectionTo(server), { maxAttempts });
         const decrypt = async () => {
           using deadline = new Deadline("decrypt", 5000);
-          using plaintext = await engine.decrypt(REQUEST, deadline);
+          using plaintext = await engine.run("decrypt", REQUEST, { deadline });
           return plaintext.length > 0 ? "plaintext" : "nothing";
         };
         const came: string[] = [];
@@ -620,7 +635,7 @@ describe("HttpsEngine", () => {
       };
       tick();
       using deadline = new Deadline("decrypt", 60_000);
-      const all = Array.from({ length: BURST }, () => engine.decrypt(REQUEST, deadline));
+      const all = Array.from({ length: BURST }, () => engine.run("decrypt", REQUEST, { deadline }));
       for (const plaintext of await Promise.all(all)) plaintext[Symbol.dispose]();
       isOver = true;
       assert.equal(new Set(openedIn).size, BURST, `turns ${openedIn}`);
@@ -638,7 +653,7 @@ describe("HttpsEngine", () => {
         return SecretBytes.copyOf(envelope);
       };
       using deadline = new Deadline("decrypt", 60_000);
-      const all = Array.from({ length: BURST }, () => engine.decrypt(REQUEST, deadline));
+      const all = Array.from({ length: BURST }, () => engine.run("decrypt", REQUEST, { deadline }));
       const outcomes = await Promise.allSettled(all);
       const failed = outcomes.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
       assert.deepEqual([opened, failed.length], [2, BURST - 2]);
@@ -650,11 +665,11 @@ describe("HttpsEngine", () => {
     await using server = await serveTls(() => {});
     const engine = engineFor(connectionTo(server));
     using deadline = new Deadline("decrypt", 60_000);
-    const running = assert.rejects(engine.decrypt(REQUEST, deadline), isDisposed);
+    const running = assert.rejects(engine.run("decrypt", REQUEST, { deadline }), isDisposed);
     while (server.sockets.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     await engine[Symbol.asyncDispose]();
     await running;
-    await assert.rejects(engine.decrypt(REQUEST, deadline), isDisposed);
+    await assert.rejects(engine.run("decrypt", REQUEST, { deadline }), isDisposed);
     await engine[Symbol.asyncDispose]();
     assert.equal(recipient.disposed, true);
   });
@@ -669,7 +684,7 @@ describe("HttpsEngine", () => {
     };
     const engine = engineFor(connection, { credentials });
     using deadline = new Deadline("decrypt", 60_000);
-    (await engine.decrypt(REQUEST, deadline))[Symbol.dispose]();
+    (await engine.run("decrypt", REQUEST, { deadline }))[Symbol.dispose]();
     await assert.rejects(engine[Symbol.asyncDispose](), failure);
     await assert.rejects(credentials.get(deadline), DisposedError);
     await assert.rejects(

@@ -109,7 +109,7 @@ function suite(engineCase: EngineCase): void {
     assert.equal(library.path, doublePath);
     using deadline = new Deadline("generate random bytes", 1000);
     await assert.rejects(
-      engine.generateRandom({ numberOfBytes: 1, dryRun: false } as never, deadline),
+      engine.run("generateRandom", { numberOfBytes: 1 }, { deadline }),
       (error) => error instanceof DisposedError && /KmsClient/.test(error.message),
     );
     assert.equal(double.live(), 1);

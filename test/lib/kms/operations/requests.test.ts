@@ -1,16 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { DataKey, DataKeyPair, KEY_PAIR_SPECS } from "../../../lib/kms/data_key.ts";
-import {
-  checkDataKeyPairRequest,
-  checkDataKeyRequest,
-  checkDecryptRequest,
-  checkEncryptRequest,
-  checkRandomRequest,
-  checkSharedSecretRequest,
-} from "../../../lib/kms/kms_request.ts";
-import { checkCall } from "../../../lib/core/call_options.ts";
-import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
+import { DataKey, DataKeyPair, KEY_PAIR_SPECS } from "../../../../lib/kms/data_key.ts";
+import { DECRYPT } from "../../../../lib/kms/operations/decrypt.ts";
+import { DERIVE_SHARED_SECRET } from "../../../../lib/kms/operations/derive_shared_secret.ts";
+import { ENCRYPT } from "../../../../lib/kms/operations/encrypt.ts";
+import { GENERATE_DATA_KEY } from "../../../../lib/kms/operations/generate_data_key.ts";
+import { GENERATE_DATA_KEY_PAIR } from "../../../../lib/kms/operations/generate_data_key_pair.ts";
+import { GENERATE_RANDOM } from "../../../../lib/kms/operations/generate_random.ts";
+import { checkCall } from "../../../../lib/core/call_options.ts";
+import { SecretBytes } from "../../../../lib/core/secret_bytes.ts";
 
 const BYTES = new Uint8Array([1, 2, 3]);
 const CONTEXT = { tenant: "a", "grüße": "" };
@@ -25,16 +23,16 @@ function refuses(name: "TypeError" | "RangeError", message: string | RegExp, che
   assert.throws(check, { name, message });
 }
 
-describe("checkDecryptRequest()", () => {
+describe("DECRYPT.check()", () => {
   test("passes a request with everything, and one with the ciphertext only", () => {
     const encryptionAlgorithm = "SYMMETRIC_DEFAULT";
     const request = { ciphertext: BYTES, keyId: "alias/a", encryptionContext: CONTEXT, encryptionAlgorithm };
-    assert.deepEqual(checkDecryptRequest({ ...request, ...CALL, grantTokens: TOKENS } as never), {
+    assert.deepEqual(DECRYPT.check({ ...request, ...CALL, grantTokens: TOKENS } as never), {
       ...request,
       grantTokens: TOKENS,
       dryRun: false,
     });
-    assert.deepEqual(checkDecryptRequest({ ciphertext: "AQID" }), {
+    assert.deepEqual(DECRYPT.check({ ciphertext: "AQID" }), {
       ciphertext: BYTES,
       keyId: undefined,
       encryptionAlgorithm: undefined,
@@ -46,7 +44,7 @@ describe("checkDecryptRequest()", () => {
 
   test("names the usual algorithm for a key that is named, and for no other", () => {
     const algorithmOf = (request: object) =>
-      checkDecryptRequest({ ciphertext: BYTES, ...request }).encryptionAlgorithm;
+      DECRYPT.check({ ciphertext: BYTES, ...request }).encryptionAlgorithm;
     assert.equal(algorithmOf({ keyId: "a" }), "SYMMETRIC_DEFAULT");
     assert.equal(algorithmOf({}), undefined);
     assert.equal(algorithmOf({ encryptionAlgorithm: "SYMMETRIC_DEFAULT" }), "SYMMETRIC_DEFAULT");
@@ -61,8 +59,8 @@ describe("checkDecryptRequest()", () => {
   });
 
   test("refuses what is wrong by its name", () => {
-    const request = (fields: object) => give(checkDecryptRequest, { ciphertext: BYTES, ...fields });
-    refuses("TypeError", "The decrypt request must be a plain object", give(checkDecryptRequest, undefined));
+    const request = (fields: object) => give(DECRYPT.check, { ciphertext: BYTES, ...fields });
+    refuses("TypeError", "The decrypt request must be a plain object", give(DECRYPT.check, undefined));
     refuses(
       "TypeError",
       /^encryptionAlgorithm must be one of SYMMETRIC/,
@@ -75,7 +73,7 @@ describe("checkDecryptRequest()", () => {
 
   test("takes the longest ciphertext, in memory of its own", () => {
     const ciphertext = new Uint8Array(6144).fill(7);
-    const checked = checkDecryptRequest({ ciphertext });
+    const checked = DECRYPT.check({ ciphertext });
     assert.deepEqual(checked.ciphertext, ciphertext);
     assert.notEqual(checked.ciphertext.buffer, ciphertext.buffer);
     assert.equal(checked.ciphertext.buffer.byteLength, 6144);
@@ -83,12 +81,12 @@ describe("checkDecryptRequest()", () => {
 
   test("copies the context, and takes an empty one for none", () => {
     const encryptionContext: Record<string, string> = { ...CONTEXT };
-    const checked = checkDecryptRequest({ ciphertext: BYTES, encryptionContext });
+    const checked = DECRYPT.check({ ciphertext: BYTES, encryptionContext });
     encryptionContext["tenant"] = "b";
     assert.deepEqual(checked.encryptionContext, CONTEXT);
     assert.ok(Object.isFrozen(checked.encryptionContext));
     assert.equal(
-      checkDecryptRequest({ ciphertext: BYTES, encryptionContext: {} }).encryptionContext,
+      DECRYPT.check({ ciphertext: BYTES, encryptionContext: {} }).encryptionContext,
       undefined,
     );
   });
@@ -96,12 +94,12 @@ describe("checkDecryptRequest()", () => {
   test("refuses contexts that are none", () => {
     const message = "encryptionContext must be a plain object";
     for (const encryptionContext of [null, 7, "a", () => {}]) {
-      refuses("TypeError", message, give(checkDecryptRequest, { ciphertext: BYTES, encryptionContext }));
+      refuses("TypeError", message, give(DECRYPT.check, { ciphertext: BYTES, encryptionContext }));
     }
     refuses(
       "TypeError",
       "encryptionContext must have strings only as values",
-      give(checkDecryptRequest, { ciphertext: BYTES, encryptionContext: { a: 1 } }),
+      give(DECRYPT.check, { ciphertext: BYTES, encryptionContext: { a: 1 } }),
     );
   });
 
@@ -109,24 +107,24 @@ describe("checkDecryptRequest()", () => {
     const given = (encryptionContext: Record<string, string>) => ({ ciphertext: BYTES, encryptionContext });
     const pairs = (count: number) =>
       Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, ""]));
-    assert.equal(Object.keys(checkDecryptRequest(given(pairs(128))).encryptionContext ?? {}).length, 128);
+    assert.equal(Object.keys(DECRYPT.check(given(pairs(128))).encryptionContext ?? {}).length, 128);
     const tooMany = "encryptionContext must have at most 128 pairs, not 129";
-    refuses("RangeError", tooMany, give(checkDecryptRequest, given(pairs(129))));
+    refuses("RangeError", tooMany, give(DECRYPT.check, given(pairs(129))));
     // Two names of a letter, one value in letters of three bytes, and two bytes for each pair.
     const long = (letters: number) => ({ a: "€".repeat(2000), b: "x".repeat(letters) });
-    assert.deepEqual(checkDecryptRequest(given(long(2186))).encryptionContext, long(2186));
+    assert.deepEqual(DECRYPT.check(given(long(2186))).encryptionContext, long(2186));
     const tooLong = "encryptionContext must have at most 8192 bytes, not 8193";
-    refuses("RangeError", tooLong, give(checkDecryptRequest, given(long(2187))));
+    refuses("RangeError", tooLong, give(DECRYPT.check, given(long(2187))));
   });
 
   test("takes ten grant tokens of 8192 characters, and no token for none", () => {
     const grantTokens = Array.from({ length: 10 }, () => "x".repeat(8192));
-    assert.deepEqual(checkDecryptRequest({ ciphertext: BYTES, grantTokens }).grantTokens, grantTokens);
-    assert.equal(checkDecryptRequest({ ciphertext: BYTES, grantTokens: [] }).grantTokens, undefined);
+    assert.deepEqual(DECRYPT.check({ ciphertext: BYTES, grantTokens }).grantTokens, grantTokens);
+    assert.equal(DECRYPT.check({ ciphertext: BYTES, grantTokens: [] }).grantTokens, undefined);
   });
 
   test("refuses grant tokens that are none", () => {
-    const tokens = (grantTokens: unknown) => give(checkDecryptRequest, { ciphertext: BYTES, grantTokens });
+    const tokens = (grantTokens: unknown) => give(DECRYPT.check, { ciphertext: BYTES, grantTokens });
     refuses("TypeError", "grantTokens must be an array of strings", tokens("token"));
     refuses("TypeError", "grantTokens must be an array of strings", tokens(null));
     refuses("RangeError", "grantTokens must have at most 10 tokens, not 11", tokens(Array(11).fill("x")));
@@ -138,70 +136,70 @@ describe("checkDecryptRequest()", () => {
   test("takes every way to name a key, and nothing else", () => {
     const arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     for (const keyId of ["1234abcd-12ab", arn, "alias/my_Key", "x".repeat(2048)]) {
-      assert.equal(checkDecryptRequest({ ciphertext: BYTES, keyId }).keyId, keyId);
+      assert.equal(DECRYPT.check({ ciphertext: BYTES, keyId }).keyId, keyId);
     }
     for (const keyId of ["a b", " a", "a\n", "ä", "a?"]) {
       refuses(
         "TypeError",
         "keyId must be a key id, a key ARN, an alias name or an alias ARN",
-        () => checkDecryptRequest({ ciphertext: BYTES, keyId }),
+        () => DECRYPT.check({ ciphertext: BYTES, keyId }),
       );
     }
   });
 });
 
-describe("checkEncryptRequest()", () => {
+describe("ENCRYPT.check()", () => {
   const request = { plaintext: BYTES, keyId: "alias/a" };
 
   test("passes a request with everything, and one with what it needs", () => {
     const all = { keyId: "alias/a", encryptionContext: CONTEXT, grantTokens: TOKENS };
-    const { plaintext, ...rest } = checkEncryptRequest(
+    const { plaintext, ...rest } = ENCRYPT.check(
       { ...all, ...CALL, plaintext: BYTES, encryptionAlgorithm: "RSAES_OAEP_SHA_1" } as never,
     );
     assert.deepEqual(rest, { ...all, encryptionAlgorithm: "RSAES_OAEP_SHA_1", dryRun: false });
     assert.deepEqual(plaintext.bytes, BYTES);
-    const least = checkEncryptRequest(request);
+    const least = ENCRYPT.check(request);
     assert.equal(least.encryptionAlgorithm, "SYMMETRIC_DEFAULT");
     assert.deepEqual([least.encryptionContext, least.grantTokens], [undefined, undefined]);
   });
 
   test("copies the plaintext, also from SecretBytes, and leaves the original", () => {
     using secret = new SecretBytes(new Uint8Array(4096).fill(7));
-    const { plaintext } = checkEncryptRequest({ ...request, plaintext: secret });
+    const { plaintext } = ENCRYPT.check({ ...request, plaintext: secret });
     assert.deepEqual(plaintext.bytes, secret.bytes);
     plaintext[Symbol.dispose]();
     assert.equal(secret.bytes[0], 7);
   });
 
   test("refuses plaintexts that are none, and asks for a key", () => {
-    const plaintext = (value: unknown) => give(checkEncryptRequest, { ...request, plaintext: value });
+    const plaintext = (value: unknown) => give(ENCRYPT.check, { ...request, plaintext: value });
     for (const value of [undefined, "text", [1]]) {
       refuses("TypeError", "plaintext must be a Uint8Array or SecretBytes", plaintext(value));
     }
     refuses("RangeError", "plaintext must have 1 to 4096 bytes, not 0", plaintext(new Uint8Array()));
     refuses("RangeError", "plaintext must have 1 to 4096 bytes, not 4097", plaintext(new Uint8Array(4097)));
-    refuses("TypeError", "keyId must be a string", give(checkEncryptRequest, { plaintext: BYTES }));
+    refuses("TypeError", "keyId must be a string", give(ENCRYPT.check, { plaintext: BYTES }));
     const misnamed = { ...request, encryptionAlgorithm: "ROT13" };
     refuses(
       "TypeError",
       /^encryptionAlgorithm must be one of SYMMETRIC/,
-      give(checkEncryptRequest, misnamed),
+      give(ENCRYPT.check, misnamed),
     );
-    refuses("TypeError", /^The encrypt request has no field/, give(checkEncryptRequest, { x: 1 }));
+    refuses("TypeError", /^The encrypt request has no field/, give(ENCRYPT.check, { x: 1 }));
   });
 });
 
-describe("checkDataKeyRequest()", () => {
-  const lengthOf = (request: object) => checkDataKeyRequest({ keyId: "a", ...request }).length;
+describe("GENERATE_DATA_KEY.check()", () => {
+  const lengthOf = (request: object) => GENERATE_DATA_KEY.check({ keyId: "a", ...request }).length;
 
   test("passes a request with everything, and one with what it needs", () => {
     const request = { keyId: "a", encryptionContext: CONTEXT, grantTokens: TOKENS };
-    assert.deepEqual(checkDataKeyRequest({ ...request, ...CALL, keySpec: "AES_128" } as never), {
+    assert.deepEqual(GENERATE_DATA_KEY.check({ ...request, ...CALL, keySpec: "AES_128" } as never), {
       ...request,
       length: "AES_128",
       dryRun: false,
     });
-    assert.deepEqual(checkDataKeyRequest({ keyId: "a" }), {
+    assert.deepEqual(GENERATE_DATA_KEY.check({ keyId: "a" }), {
       keyId: "a",
       length: "AES_256",
       encryptionContext: undefined,
@@ -230,10 +228,10 @@ describe("checkDataKeyRequest()", () => {
   });
 });
 
-describe("checkDataKeyPairRequest()", () => {
+describe("GENERATE_DATA_KEY_PAIR.check()", () => {
   test("passes every kind, and a request with everything", () => {
     for (const keyPairSpec of KEY_PAIR_SPECS) {
-      assert.equal(checkDataKeyPairRequest({ keyId: "a", keyPairSpec }).keyPairSpec, keyPairSpec);
+      assert.equal(GENERATE_DATA_KEY_PAIR.check({ keyId: "a", keyPairSpec }).keyPairSpec, keyPairSpec);
     }
     const request = {
       keyId: "a",
@@ -241,7 +239,7 @@ describe("checkDataKeyPairRequest()", () => {
       encryptionContext: CONTEXT,
       grantTokens: TOKENS,
     } as const;
-    assert.deepEqual(checkDataKeyPairRequest({ ...request, ...CALL } as never), {
+    assert.deepEqual(GENERATE_DATA_KEY_PAIR.check({ ...request, ...CALL } as never), {
       ...request,
       dryRun: false,
     });
@@ -252,26 +250,30 @@ describe("checkDataKeyPairRequest()", () => {
     assert.equal(KEY_PAIR_SPECS.length, 9);
     for (const keyPairSpec of ["RSA_1024", undefined]) {
       const request = { keyId: "a", keyPairSpec };
-      refuses("TypeError", `keyPairSpec must be one of ${kinds}`, give(checkDataKeyPairRequest, request));
+      refuses(
+        "TypeError",
+        `keyPairSpec must be one of ${kinds}`,
+        give(GENERATE_DATA_KEY_PAIR.check, request),
+      );
     }
     const misspelt = { keyId: "a", keyPairSpecs: "RSA_2048" };
-    refuses("TypeError", /^The data key pair request has no/, give(checkDataKeyPairRequest, misspelt));
+    refuses("TypeError", /^The data key pair request has no/, give(GENERATE_DATA_KEY_PAIR.check, misspelt));
   });
 });
 
-describe("checkRandomRequest()", () => {
+describe("GENERATE_RANDOM.check()", () => {
   test("passes a number of bytes, and nothing else", () => {
-    assert.deepEqual(checkRandomRequest({ numberOfBytes: 32, ...CALL }), { numberOfBytes: 32 });
-    refuses("TypeError", "numberOfBytes must be a number", give(checkRandomRequest, {}));
+    assert.deepEqual(GENERATE_RANDOM.check({ numberOfBytes: 32, ...CALL }), { numberOfBytes: 32 });
+    refuses("TypeError", "numberOfBytes must be a number", give(GENERATE_RANDOM.check, {}));
     refuses(
       "TypeError",
       /^The random request has no field `keyId`/,
-      give(checkRandomRequest, { keyId: "a" }),
+      give(GENERATE_RANDOM.check, { keyId: "a" }),
     );
   });
 });
 
-describe("checkSharedSecretRequest()", () => {
+describe("DERIVE_SHARED_SECRET.check()", () => {
   const request = { keyId: "a", publicKey: "AQID" };
 
   test("passes a request with everything, and one with what it needs", () => {
@@ -283,16 +285,16 @@ describe("checkSharedSecretRequest()", () => {
       grantTokens: TOKENS,
       dryRun: false,
     };
-    assert.deepEqual(checkSharedSecretRequest(all as never), checked);
-    assert.deepEqual(checkSharedSecretRequest(request), { ...checked, grantTokens: undefined });
+    assert.deepEqual(DERIVE_SHARED_SECRET.check(all as never), checked);
+    assert.deepEqual(DERIVE_SHARED_SECRET.check(request), { ...checked, grantTokens: undefined });
     assert.equal(
-      checkSharedSecretRequest({ keyId: "a", publicKey: new Uint8Array(8192) }).publicKey.length,
+      DERIVE_SHARED_SECRET.check({ keyId: "a", publicKey: new Uint8Array(8192) }).publicKey.length,
       8192,
     );
   });
 
   test("refuses other algorithms, and keys that are none", () => {
-    const check = (fields: object) => give(checkSharedSecretRequest, { ...request, ...fields });
+    const check = (fields: object) => give(DERIVE_SHARED_SECRET.check, { ...request, ...fields });
     refuses("TypeError", "keyAgreementAlgorithm must be one of ECDH", check({ keyAgreementAlgorithm: "DH" }));
     refuses("TypeError", "publicKey must be a Uint8Array or base64", check({ publicKey: 7 }));
     refuses(

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "#test";
 import { KmsReply } from "../../../../lib/kms/operations/kms_reply.ts";
-import * as operations from "../../../../lib/kms/https/operations.ts";
-import type { WireOperation } from "../../../../lib/kms/https/operations.ts";
+import { type OperationName, operationOf, OPERATIONS } from "../../../../lib/kms/operations/operations.ts";
+import type { Operation } from "../../../../lib/kms/operations/operation.ts";
 import { ProtocolError } from "../../../../lib/core/errors.ts";
 import { SecretBytes } from "../../../../lib/core/secret_bytes.ts";
 
@@ -43,13 +43,13 @@ interface Expected {
 
 /** What goes over the wire. */
 const REQUESTS: Readonly<Record<string, Expected>> = {
-  DECRYPT: {
+  decrypt: {
     name: "Decrypt",
     attested: true,
     request: { ...COMMON, ciphertext: BYTES, encryptionContext: CONTEXT, encryptionAlgorithm: "X" },
     members: { ...SENT, CiphertextBlob: "AQID", EncryptionContext: CONTEXT, EncryptionAlgorithm: "X" },
   },
-  ENCRYPT: {
+  encrypt: {
     name: "Encrypt",
     attested: false,
     request: {
@@ -60,25 +60,25 @@ const REQUESTS: Readonly<Record<string, Expected>> = {
     },
     members: { ...SENT, EncryptionContext: CONTEXT, EncryptionAlgorithm: "X" },
   },
-  GENERATE_DATA_KEY: {
+  generateDataKey: {
     name: "GenerateDataKey",
     attested: true,
     request: { ...COMMON, length: "AES_128", encryptionContext: CONTEXT },
     members: { ...SENT, KeySpec: "AES_128", EncryptionContext: CONTEXT },
   },
-  GENERATE_DATA_KEY_PAIR: {
+  generateDataKeyPair: {
     name: "GenerateDataKeyPair",
     attested: true,
     request: { ...COMMON, keyPairSpec: "RSA_2048", encryptionContext: CONTEXT },
     members: { ...SENT, KeyPairSpec: "RSA_2048", EncryptionContext: CONTEXT },
   },
-  GENERATE_RANDOM: {
+  generateRandom: {
     name: "GenerateRandom",
     attested: true,
     request: { numberOfBytes: 8 },
     members: { NumberOfBytes: 8 },
   },
-  DERIVE_SHARED_SECRET: {
+  deriveSharedSecret: {
     name: "DeriveSharedSecret",
     attested: true,
     request: { ...COMMON, publicKey: BYTES, keyAgreementAlgorithm: "ECDH" },
@@ -89,8 +89,13 @@ const REQUESTS: Readonly<Record<string, Expected>> = {
 describe("operations on the wire", () => {
   for (const [constant, { name, attested, request, members }] of Object.entries(REQUESTS)) {
     test(`${name} says what is asked for`, () => {
-      const operation = operations[constant as keyof typeof operations] as WireOperation<object, unknown>;
-      assert.deepEqual([operation.name, operation.attested], [name, attested]);
+      const operation = OPERATIONS[constant as OperationName] as unknown as Operation<
+        object,
+        object,
+        unknown
+      >;
+      assert.equal(operationOf(constant as OperationName), operation);
+      assert.deepEqual([operation.action, operation.attested], [name, attested]);
       assert.deepEqual(operation.members(request), members);
       const secret = operation.secretMember?.(request);
       assert.deepEqual(secret, name === "Encrypt" ? ["Plaintext", BYTES] : undefined);
@@ -99,7 +104,7 @@ describe("operations on the wire", () => {
 
   test("leaves out what is not asked for", () => {
     const plain = { keyId: "a", grantTokens: undefined, dryRun: false, encryptionContext: undefined };
-    assert.deepEqual(operations.GENERATE_DATA_KEY.members({ ...plain, length: 7 }), {
+    assert.deepEqual(OPERATIONS.generateDataKey.members({ ...plain, length: 7 }), {
       NumberOfBytes: 7,
       EncryptionContext: undefined,
       KeyId: "a",
@@ -113,17 +118,17 @@ describe("operations on the wire", () => {
   test("Decrypt and DeriveSharedSecret give what is opened, of the key that was asked for", () => {
     const decrypt = { ...common, ciphertext: BYTES, encryptionAlgorithm: undefined };
     const answer = { KeyId: ARN, CiphertextForRecipient: "AQID" };
-    assert.deepEqual(operations.DECRYPT.result(replyOf(answer), decrypt).bytes, BYTES);
+    assert.deepEqual(OPERATIONS.decrypt.result(replyOf(answer), decrypt).bytes, BYTES);
     const otherKey = "KeyId is another key than the one asked for";
-    refuses(otherKey, () => operations.DECRYPT.result(replyOf({ ...answer, KeyId: `${ARN}x` }), decrypt));
+    refuses(otherKey, () => OPERATIONS.decrypt.result(replyOf({ ...answer, KeyId: `${ARN}x` }), decrypt));
     refuses(
       "a bare Plaintext",
-      () => operations.DECRYPT.result(replyOf({ ...answer, Plaintext: "A" }), decrypt),
+      () => OPERATIONS.decrypt.result(replyOf({ ...answer, Plaintext: "A" }), decrypt),
     );
 
     const derive = { ...common, publicKey: BYTES, keyAgreementAlgorithm: "ECDH" } as const;
     const agreed = { ...answer, KeyAgreementAlgorithm: "ECDH" };
-    const result = (members: object) => operations.DERIVE_SHARED_SECRET.result(replyOf(members), derive);
+    const result = (members: object) => OPERATIONS.deriveSharedSecret.result(replyOf(members), derive);
     assert.deepEqual(result(agreed).bytes, BYTES);
     refuses(otherKey, () => result({ ...agreed, KeyId: `${ARN}x` }));
     refuses("KeyAgreementAlgorithm is not the one asked for", () => result(answer));
@@ -137,7 +142,7 @@ describe("operations on the wire", () => {
       encryptionAlgorithm: "SYMMETRIC_DEFAULT",
     } as const;
     const answer = { KeyId: ARN, CiphertextBlob: "AQID" };
-    const result = (members: object) => operations.ENCRYPT.result(replyOf(members), request);
+    const result = (members: object) => OPERATIONS.encrypt.result(replyOf(members), request);
     assert.deepEqual(result(answer), { ciphertext: BYTES, keyId: ARN });
     refuses("no CiphertextBlob", () => result({ KeyId: ARN }));
     for (const KeyId of ["1234", [ARN]]) {
@@ -150,17 +155,17 @@ describe("operations on the wire", () => {
     for (const [length, bytes] of lengths) {
       const request = { ...common, length };
       const answer = { KeyId: ARN, CiphertextBlob: "AQID", CiphertextForRecipient: envelope(bytes) };
-      const dataKey = operations.GENERATE_DATA_KEY.result(replyOf(answer), request);
+      const dataKey = OPERATIONS.generateDataKey.result(replyOf(answer), request);
       assert.deepEqual([dataKey.plaintext.length, dataKey.keyId], [bytes, ARN]);
       assert.deepEqual(dataKey.ciphertext, BYTES);
       const opened: SecretBytes[] = [];
       const wrong = replyOf({ ...answer, CiphertextForRecipient: envelope(bytes + 1) }, opened);
       const what = "Plaintext has another length than the one asked for";
-      refuses(what, () => operations.GENERATE_DATA_KEY.result(wrong, request));
+      refuses(what, () => OPERATIONS.generateDataKey.result(wrong, request));
       assert.deepEqual(opened.map((secret) => secret.length), [0]);
       refuses(
         "a bare Plaintext",
-        () => operations.GENERATE_DATA_KEY.result(replyOf({ ...answer, Plaintext: "AQID" }), request),
+        () => OPERATIONS.generateDataKey.result(replyOf({ ...answer, Plaintext: "AQID" }), request),
       );
     }
   });
@@ -174,7 +179,7 @@ describe("operations on the wire", () => {
       PublicKey: "Ag==",
       CiphertextForRecipient: "AQID",
     };
-    const result = (members: object) => operations.GENERATE_DATA_KEY_PAIR.result(replyOf(members), request);
+    const result = (members: object) => OPERATIONS.generateDataKeyPair.result(replyOf(members), request);
     const pair = result(answer);
     assert.deepEqual([pair.keyId, pair.keyPairSpec], [ARN, "RSA_2048"]);
     assert.deepEqual([[...pair.privateKeyCiphertext], [...pair.publicKey]], [[1], [2]]);
@@ -185,93 +190,12 @@ describe("operations on the wire", () => {
 
   test("GenerateRandom gives as many bytes as were asked for", () => {
     const result = (numberOfBytes: number) =>
-      operations.GENERATE_RANDOM.result(replyOf({ CiphertextForRecipient: "AQID" }), { numberOfBytes });
+      OPERATIONS.generateRandom.result(replyOf({ CiphertextForRecipient: "AQID" }), { numberOfBytes });
     assert.deepEqual(result(3).bytes, BYTES);
     refuses("Plaintext has another length than the one asked for", () => result(4));
     refuses(
       "a bare Plaintext",
-      () => operations.GENERATE_RANDOM.result(replyOf({ Plaintext: "AQID" }), { numberOfBytes: 3 }),
+      () => OPERATIONS.generateRandom.result(replyOf({ Plaintext: "AQID" }), { numberOfBytes: 3 }),
     );
-  });
-});
-
-describe("KmsReply", () => {
-  test("is a JSON object in UTF-8", () => {
-    const read = (body: Uint8Array) => () =>
-      new KmsReply("Test", body, () => new SecretBytes(new Uint8Array(1)));
-    for (const text of ["", "{", "nonsense"]) refuses("not JSON", read(new TextEncoder().encode(text)));
-    refuses("not JSON", read(Uint8Array.of(0x22, 0xff, 0x22)));
-    for (const value of [null, 7, "text", [], true]) refuses("not an object", read(json(value)));
-  });
-
-  test("has bytes where they are", () => {
-    assert.deepEqual(replyOf({ A: "AQID" }).bytes("A"), BYTES);
-    for (const value of [undefined, null, "", 7, [], {}]) {
-      refuses("no A", () => replyOf({ A: value }).bytes("A"));
-    }
-    refuses("A is not base64", () => replyOf({ A: "AQI" }).bytes("A"));
-  });
-
-  test("may say that there is nothing in clear", () => {
-    for (const inClear of [undefined, null, ""]) {
-      const answer = { Plaintext: inClear, CiphertextForRecipient: "AQID" };
-      assert.deepEqual(replyOf(answer).secret("Plaintext").bytes, BYTES);
-    }
-    for (const inClear of [0, false, [], {}, "A"]) {
-      refuses(
-        "a bare Plaintext",
-        () => replyOf({ Plaintext: inClear, CiphertextForRecipient: "AQID" }).secret("Plaintext"),
-      );
-    }
-  });
-
-  const same = [
-    ARN,
-    "1234-abcd",
-    "alias/mine",
-    "arn:aws:kms:eu-central-1:111122223333:alias/mine",
-    undefined,
-  ];
-  for (const asked of same) {
-    test(`takes ${ARN} for ${asked}`, () => assert.equal(replyOf({ KeyId: ARN }).keyId(asked), ARN));
-  }
-
-  const others = [
-    "1234",
-    "abcd",
-    "key/1234-abcd",
-    "arn:aws:kms:eu-central-1:111122223333:key/1234",
-    "arn:aws:kms:eu-central-1:111122223334:key/1234-abcd",
-    "arn:aws:kms:eu-west-1:111122223333:key/1234-abcd",
-    "arn:aws-cn:kms:eu-central-1:111122223333:key/1234-abcd",
-    "arn:aws:kms:eu-west-1:111122223333:alias/mine",
-    "arn:aws:kms:eu-central-1:999922223333:alias/mine",
-  ];
-  for (const asked of others) {
-    test(`refuses ${ARN} for ${asked}`, () => {
-      refuses("KeyId is another key than the one asked for", () => replyOf({ KeyId: ARN }).keyId(asked));
-    });
-  }
-
-  test("names a key by its ARN", () => {
-    const wrong = [
-      ...[
-        undefined,
-        null,
-        7,
-        "",
-        "1234-abcd",
-        ` ${ARN}`,
-        `${ARN} `,
-        `${ARN}/x`,
-        ARN.replace("key/", "alias/"),
-      ],
-      ...[
-        ARN.replace("111122223333", "11112222333"),
-        ARN.replace("kms", "s3"),
-        "arn:aws:kms:r:111122223333:key/",
-      ],
-    ];
-    for (const KeyId of wrong) refuses("KeyId is not a key ARN", () => replyOf({ KeyId }).keyId(undefined));
   });
 });
