@@ -9,11 +9,11 @@ import { type PolicyScope, PolicySlices as Slices } from "../../lib/policy/cedar
 /** Actions of the decrypt server. */
 export const ACTIONS: readonly string[] = [
   "Decrypt",
+  "Encrypt",
   "GenerateDataKey",
   "GenerateDataKeyPair",
   "GenerateRandom",
   "DeriveSharedSecret",
-  "Encrypt",
   "GetAttestation",
   "SetCredentials",
   "SetOwnCredentials",
