@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, describe, test } from "#test";
+import { readEntries } from "../tools/entries.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -19,6 +20,7 @@ interface Example {
   readonly code: string;
 }
 
+const entries = readEntries();
 const examples = [...documented("lib"), ...documented("sim"), ...documentedIn("mod.ts"), ...readme()];
 mkdirSync(FOLDER, { recursive: true });
 const work = mkdtempSync(join(FOLDER, "examples-"));
@@ -71,13 +73,9 @@ function canRun(code: string): boolean {
 
 /** `expression; // value` becomes an assertion; our own name becomes a path. */
 function executable(code: string): string {
-  const entry = (path: string) => pathToFileURL(join(ROOT, path)).href;
   return `import $assert from "node:assert/strict";\n${
     code
-      .replaceAll(`"enclave-kms/sim"`, `"${entry("sim/mod.ts")}"`)
-      .replaceAll(`"enclave-kms/attestation"`, `"${entry("lib/attestation/mod.ts")}"`)
-      .replaceAll(`"enclave-kms/policy"`, `"${entry("lib/policy/mod.ts")}"`)
-      .replaceAll(`"enclave-kms"`, `"${entry("mod.ts")}"`)
+      .replace(/"enclave-kms(\/[a-z]+)?"/g, (_, path = "") => `"${sourceOf(`.${path}`)}"`)
       .replace(/^([^/\n]*[^\s/;]); \/\/ ("[^"]*"|\d+|true|false)$/gm, "$$assert.deepEqual($1, $2);")
       .replace(/^([^/\n]*[^\s/;]); \/\/ Uint8Array (\[[^\]]*\])$/gm, "$$assert.deepEqual([...$1], $2);")
       .replace(
@@ -85,6 +83,13 @@ function executable(code: string): string {
         (_, call, name, message) => `$assert.throws(() => ${call}, ${JSON.stringify({ name, message })});`,
       )
   }`;
+}
+
+/** URL of an entry's source. */
+function sourceOf(specifier: string): string {
+  const entry = entries.find((entry) => entry.specifier === specifier);
+  assert.ok(entry, `there is no entry ${specifier}`);
+  return pathToFileURL(join(ROOT, entry.source)).href;
 }
 
 function documented(folder: string): Example[] {

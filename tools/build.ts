@@ -10,6 +10,7 @@ import process from "node:process";
 import { bundle, type Runtime } from "./bundle.ts";
 import { bundleServers } from "./bundle_server.ts";
 import { emitDeclarations } from "./declarations.ts";
+import { readEntries } from "./entries.ts";
 
 const RUNTIMES: readonly Runtime[] = ["node", "deno"];
 
@@ -44,11 +45,14 @@ await bundleServers(out === OUT ? "build/server" : `${out}-server`);
 function manifest(): Record<string, unknown> {
   const source = JSON.parse(readFileSync("package.json", "utf8")) as Record<string, unknown>;
   const { name, version, description, keywords, license, type, engines, sideEffects, dependencies } = source;
-  const entry = (file: string, types: string) => ({
-    types: `./types/${types}.d.ts`,
-    deno: `./deno/${file}.js`,
-    default: `./node/${file}.js`,
-  });
+  const exports = readEntries().filter(({ name }) => name !== "cli").map(({ specifier, name, source }) => [
+    specifier,
+    {
+      types: `./types/${source.replace(/\.ts$/, ".d.ts")}`,
+      deno: `./deno/${name}.js`,
+      default: `./node/${name}.js`,
+    },
+  ]);
   return {
     name,
     version,
@@ -58,13 +62,7 @@ function manifest(): Record<string, unknown> {
     type,
     engines,
     sideEffects,
-    exports: {
-      ".": entry("mod", "mod"),
-      "./attestation": entry("attestation", "lib/attestation/mod"),
-      "./policy": entry("policy", "lib/policy/mod"),
-      "./sim": entry("sim", "sim/mod"),
-      "./package.json": "./package.json",
-    },
+    exports: { ...Object.fromEntries(exports), "./package.json": "./package.json" },
     bin: { "enclave-kms": "./cli.js" },
     dependencies,
   };

@@ -1,15 +1,12 @@
 import { build, type Metafile } from "esbuild";
+import { readEntries } from "./entries.ts";
 
 /** Whose bundle: each has its own loader of C libraries. */
 export type Runtime = "node" | "deno";
 
 /** Name in the package, and source. The worker is found beside the file that starts it. */
 export const ENTRIES: Readonly<Record<string, string>> = {
-  mod: "mod.ts",
-  attestation: "lib/attestation/mod.ts",
-  policy: "lib/policy/mod.ts",
-  sim: "sim/mod.ts",
-  cli: "cli/main.ts",
+  ...Object.fromEntries(readEntries().map(({ name, source }) => [name, source])),
   sdk_client_worker: "lib/kms/sdk_client/sdk_client_worker.ts",
 };
 

@@ -2,9 +2,15 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { readEntries } from "./entries.ts";
 
-/** The public types start here. */
-const ENTRIES = ["mod.d.ts", "lib/attestation/mod.d.ts", "sim/mod.d.ts", "lib/policy/mod.d.ts"];
+/** Entries that have public types. The command line has none. */
+const ENTRIES = readEntries().filter(({ name }) => name !== "cli");
+
+/** Modules whose types a public type may need, by entry. Users of these entries have them installed. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  vsock: ["node:stream"],
+};
 
 /** For projects whose `lib` is older than `using`. */
 const DISPOSABLE = `/// <reference lib="esnext.disposable" />\n`;
@@ -24,31 +30,53 @@ export function emitDeclarations(outdir: string): number {
   try {
     execFileSync("tsc", ["-p", "tools/tsconfig.types.json", "--outDir", work], { stdio: "inherit" });
     const written = new Set<string>();
-    for (const entry of ENTRIES) copyWithImports(work, outdir, entry, written);
+    for (const { name, source } of ENTRIES) {
+      const walk: Walk = { from: work, to: outdir, allowed: ALLOWED[name] ?? [], seen: new Set() };
+      copyWithImports(walk, declarationOf(source));
+      for (const file of walk.seen) written.add(file);
+    }
+    for (const { source } of ENTRIES) prepend(join(outdir, declarationOf(source)), DISPOSABLE);
     return written.size;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-function copyWithImports(from: string, to: string, file: string, written: Set<string>): void {
-  if (written.has(file)) return;
-  written.add(file);
-  const source = readFileSync(join(from, file), "utf8");
+/** Declarations behind one entry. */
+interface Walk {
+  readonly from: string;
+  readonly to: string;
+  /** Foreign modules that the types of this entry may need. */
+  readonly allowed: readonly string[];
+  readonly seen: Set<string>;
+}
+
+function copyWithImports(walk: Walk, file: string): void {
+  if (walk.seen.has(file)) return;
+  walk.seen.add(file);
+  const source = readFileSync(join(walk.from, file), "utf8");
   const code = outsideComments(
     source,
     (text) =>
-      text.replace(SPECIFIER, (_, keyword: string, specifier: string) => {
+      text.replace(SPECIFIER, (whole, keyword: string, specifier: string) => {
+        if (walk.allowed.includes(specifier)) return whole;
         if (!/^\..*\.ts$/.test(specifier)) {
           throw new Error(`${file}: public types must not need ${specifier}`);
         }
-        const target = join(dirname(file), specifier).replace(/\.ts$/, ".d.ts");
-        copyWithImports(from, to, target, written);
+        copyWithImports(walk, declarationOf(join(dirname(file), specifier)));
         return `${keyword}"${specifier.replace(/\.ts$/, ".js")}"`;
       }),
   );
-  mkdirSync(dirname(join(to, file)), { recursive: true });
-  writeFileSync(join(to, file), ENTRIES.includes(file) ? DISPOSABLE + code : code);
+  mkdirSync(dirname(join(walk.to, file)), { recursive: true });
+  writeFileSync(join(walk.to, file), code);
+}
+
+function declarationOf(source: string): string {
+  return source.replace(/\.ts$/, ".d.ts");
+}
+
+function prepend(file: string, text: string): void {
+  writeFileSync(file, text + readFileSync(file, "utf8"));
 }
 
 /** Examples in comments import the package by its name, and stay as they are. */

@@ -75,7 +75,7 @@ export interface AttestationDocument {
  * @throws {TypeError} When `bytes` is not a Uint8Array
  * @example
  * ```ts
- * import { decodeAttestationDocument } from "enclave-kms";
+ * import { decodeAttestationDocument } from "enclave-kms/attestation";
  * import { startSimulator } from "enclave-kms/sim";
  *
  * await using enclave = await startSimulator();

@@ -2,7 +2,7 @@
  * Attestation for those who talk to an enclave: callers, parents and browsers verify its documents, and seal
  * secrets to it. Everything here is TypeScript over WebCrypto: no C library, and no module of Node.js.
  *
- * In an enclave, `NsmClient` of "enclave-kms" asks for the documents.
+ * In an enclave, `NsmClient` of "enclave-kms/nsm" asks for the documents.
  *
  * @module
  */

@@ -1,3 +1,5 @@
+import { checkFields, checkInteger, checkOneOf, checkText } from "./checks.ts";
+
 /** The CID of the parent instance, as every Nitro Enclave sees it. */
 export const PARENT_CID = 3;
 
@@ -61,4 +63,47 @@ export function parseEndpoint(text: string, lowestPort: 0 | 1 = 1): Endpoint | u
   const [, host, port] = /^tcp:([^\s:]{1,253}|\[[0-9a-f:]+\]):(\d{1,5})$/i.exec(text) ?? [];
   if (host === undefined || !(Number(port) >= lowestPort && Number(port) <= 65_535)) return undefined;
   return { transport: "tcp", host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+}
+
+/**
+ * Checks an endpoint that a caller gave as an object.
+ *
+ * @param endpoint Anything
+ * @param lowestPort Lowest TCP port: 1 to connect, 0 (any free one) to listen
+ * @returns A copy with the fields of its transport only
+ * @throws {TypeError} When it is no object, or a field is unknown or of a wrong type
+ * @throws {RangeError} When a number is out of range, or a text is too long
+ */
+export function checkEndpoint(endpoint: unknown, lowestPort: 0 | 1 = 1): Endpoint {
+  const fields = checkFields("endpoint", endpoint as Readonly<Record<string, unknown>>, [
+    "transport",
+    "cid",
+    "port",
+    "host",
+    "path",
+  ]);
+  switch (checkOneOf("endpoint.transport", fields["transport"], ["vsock", "tcp", "unix"])) {
+    case "vsock":
+      return {
+        transport: "vsock",
+        cid: checkInteger("endpoint.cid", fields["cid"], { min: 0, max: 2 ** 32 - 1 }),
+        port: checkInteger("endpoint.port", fields["port"], { min: 0, max: 2 ** 32 - 1 }),
+      };
+    case "tcp":
+      return {
+        transport: "tcp",
+        host: checkText("endpoint.host", fields["host"], 253),
+        port: checkInteger("endpoint.port", fields["port"], { min: lowestPort, max: 65_535 }),
+      };
+    case "unix":
+      return { transport: "unix", path: checkUnixPath(fields["path"]) };
+    default:
+      throw new TypeError("endpoint.transport must be one of vsock, tcp, unix");
+  }
+}
+
+function checkUnixPath(path: unknown): string {
+  const text = checkText("endpoint.path", path, 107);
+  if (new TextEncoder().encode(text).length <= 107) return text;
+  throw new RangeError("endpoint.path must have at most 107 bytes");
 }

@@ -69,7 +69,8 @@ const FIELDS = ["keyId", "encryptionContext", "maxFrameBytes", ...CALL_FIELDS];
  * @throws {RangeError} When an option is out of range
  * @example
  * ```ts
- * import { decryptStream, encryptStream, KmsClient } from "enclave-kms";
+ * import { KmsClient } from "enclave-kms";
+ * import { decryptStream, encryptStream } from "enclave-kms/envelope";
  * import { startSimulator } from "enclave-kms/sim";
  *
  * await using enclave = await startSimulator(); // in an enclave: { region, credentials }

@@ -28,7 +28,8 @@ export interface FilePaths {
  * @example
  * ```ts
  * import { mkdtemp, readFile, writeFile } from "node:fs/promises";
- * import { decryptFile, encryptFile, KmsClient } from "enclave-kms";
+ * import { KmsClient } from "enclave-kms";
+ * import { decryptFile, encryptFile } from "enclave-kms/envelope";
  * import { startSimulator } from "enclave-kms/sim";
  *
  * await using enclave = await startSimulator(); // in an enclave: { region, credentials }

@@ -5,7 +5,7 @@ import type { ExpiredCredentials } from "../aws/credentials_source.ts";
 import type { EngineName } from "./engine.ts";
 import { checkTrustedCertificates } from "./https/trusted_certificates.ts";
 import type { NsmTransport } from "../nsm/nsm_transport.ts";
-import { DEFAULT_KMS_ENDPOINT, type Endpoint } from "../core/endpoint.ts";
+import { checkEndpoint, DEFAULT_KMS_ENDPOINT, type Endpoint } from "../core/endpoint.ts";
 import { checkHostName, checkRegion, kmsHostName } from "../aws/region.ts";
 import { checkTimeout } from "../core/call_options.ts";
 
@@ -192,40 +192,6 @@ export function checkOptions(given: KmsClientOptions): CheckedOptions {
       default: DEFAULT_KEY_PAIR_MAX_USES,
     }),
   };
-}
-
-function checkEndpoint(endpoint: unknown): Endpoint {
-  const fields = checkFields("endpoint", endpoint as Readonly<Record<string, unknown>>, [
-    "transport",
-    "cid",
-    "port",
-    "host",
-    "path",
-  ]);
-  switch (checkOneOf("endpoint.transport", fields["transport"], ["vsock", "tcp", "unix"])) {
-    case "vsock":
-      return {
-        transport: "vsock",
-        cid: checkInteger("endpoint.cid", fields["cid"], { min: 0, max: 2 ** 32 - 1 }),
-        port: checkInteger("endpoint.port", fields["port"], { min: 0, max: 2 ** 32 - 1 }),
-      };
-    case "tcp":
-      return {
-        transport: "tcp",
-        host: checkText("endpoint.host", fields["host"], 253),
-        port: checkInteger("endpoint.port", fields["port"], { min: 1, max: 65_535 }),
-      };
-    case "unix":
-      return { transport: "unix", path: checkUnixPath(fields["path"]) };
-    default:
-      throw new TypeError("endpoint.transport must be one of vsock, tcp, unix");
-  }
-}
-
-function checkUnixPath(path: unknown): string {
-  const text = checkText("endpoint.path", path, 107);
-  if (new TextEncoder().encode(text).length <= 107) return text;
-  throw new RangeError("endpoint.path must have at most 107 bytes");
 }
 
 function checkLibrary(path: unknown): string {

@@ -65,7 +65,7 @@ export interface NsmDescription {
  * @see https://github.com/aws/aws-nitro-enclaves-nsm-api
  * @example
  * ```ts
- * import { NsmClient } from "enclave-kms";
+ * import { NsmClient } from "enclave-kms/nsm";
  * import { SoftwareNsm } from "enclave-kms/sim";
  *
  * using nsm = new NsmClient(await SoftwareNsm.create()); // in an enclave: NsmClient.open()

@@ -93,7 +93,7 @@ const FIELDS: readonly string[] = [...CALL_FIELDS, "byteLength", "devicePath", "
  * @see https://man7.org/linux/man-pages/man4/random.4.html
  * @example
  * ```ts
- * import { NsmClient, seedKernelEntropy } from "enclave-kms";
+ * import { NsmClient, seedKernelEntropy } from "enclave-kms/nsm";
  * import { SoftwareNsm } from "enclave-kms/sim";
  *
  * using nsm = new NsmClient(await SoftwareNsm.create()); // in an enclave: NsmClient.open()

@@ -6,7 +6,7 @@
  */
 import { acceptVsock } from "#vsock-listen";
 import { checkFields, checkInteger } from "../core/checks.ts";
-import type { Endpoint } from "../core/endpoint.ts";
+import { checkEndpoint, type Endpoint } from "../core/endpoint.ts";
 import { acceptSocket } from "./accept_socket.ts";
 import type { Acceptor, Connection, GiveWay, OnAccept } from "./connection.ts";
 import { ConnectionTable } from "./connection_table.ts";
@@ -52,11 +52,13 @@ export async function listen(
   onConnection: (connection: Connection) => void,
 ): Promise<Listener> {
   const { backlog, maxConnections, idleTimeoutMs, giveWay } = checkOptions(options);
+  const address = checkEndpoint(endpoint, 0);
+  if (typeof onConnection !== "function") throw new TypeError("onConnection must be a function");
   const table = new ConnectionTable(maxConnections, idleTimeoutMs, giveWay);
   const onAccept: OnAccept = (stream, peer) => table.adopt(stream, () => onConnection({ stream, peer }));
-  const acceptor = endpoint.transport === "vsock"
-    ? await acceptVsock(endpoint, backlog, onAccept)
-    : await acceptSocket(endpoint, backlog, onAccept);
+  const acceptor = address.transport === "vsock"
+    ? await acceptVsock(address, backlog, onAccept)
+    : await acceptSocket(address, backlog, onAccept);
   return new Listener(acceptor, table);
 }
 

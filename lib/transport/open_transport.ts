@@ -6,20 +6,45 @@ import { ConnectionError } from "../core/errors.ts";
 import { missingRight } from "../core/missing_right.ts";
 import { connectVsock } from "./connect_vsock.ts";
 
+/** Words for the peer in errors. */
+export interface PeerWords {
+  /** Name after "Cannot connect to". */
+  readonly name: string;
+  /** Hint for failures that say nothing themselves. */
+  readonly hint: string;
+}
+
+const KMS: PeerWords = {
+  name: "KMS",
+  hint:
+    "Is a proxy to KMS, or KMS itself, listening there? In an enclave the way out is vsock CID 3, port 8000",
+};
+
 /**
- * Opens the stream that TLS to KMS runs over.
+ * Opens the stream that TLS to KMS, or anything else, runs over.
  *
- * @param endpoint Where to, already checked
- * @param deadline When to give up
+ * @param endpoint Address of the peer, already checked
+ * @param deadline End of the attempt
+ * @param peer Words for the peer. Default: KMS
  * @returns The connected stream; the caller destroys it
  * @throws {ConnectionError} If nothing answers there
  * @throws {TimeoutError} If the deadline passes
  */
-export function openTransport(endpoint: Endpoint, deadline: Deadline): Promise<Duplex> {
-  return endpoint.transport === "vsock" ? connectVsock(endpoint, deadline) : openSocket(endpoint, deadline);
+export function openTransport(
+  endpoint: Endpoint,
+  deadline: Deadline,
+  peer: PeerWords = KMS,
+): Promise<Duplex> {
+  return endpoint.transport === "vsock"
+    ? connectVsock(endpoint, deadline)
+    : openSocket(endpoint, deadline, peer);
 }
 
-async function openSocket(endpoint: TcpEndpoint | UnixEndpoint, deadline: Deadline): Promise<Duplex> {
+async function openSocket(
+  endpoint: TcpEndpoint | UnixEndpoint,
+  deadline: Deadline,
+  peer: PeerWords,
+): Promise<Duplex> {
   deadline.throwIfPassed();
   let socket: Socket | undefined;
   try {
@@ -30,7 +55,7 @@ async function openSocket(endpoint: TcpEndpoint | UnixEndpoint, deadline: Deadli
   } catch (error) {
     socket?.destroy();
     deadline.throwIfPassed();
-    throw unreachable(endpoint, error);
+    throw unreachable(endpoint, error, peer);
   }
 }
 
@@ -48,7 +73,11 @@ function connected(socket: Socket): Promise<void> {
   });
 }
 
-function unreachable(endpoint: TcpEndpoint | UnixEndpoint, error: unknown): ConnectionError {
+function unreachable(
+  endpoint: TcpEndpoint | UnixEndpoint,
+  error: unknown,
+  peer: PeerWords,
+): ConnectionError {
   const where = endpoint.transport === "unix" ? "the unix socket" : `${endpoint.host}:${endpoint.port}`;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const right = missingRight(
@@ -57,13 +86,11 @@ function unreachable(endpoint: TcpEndpoint | UnixEndpoint, error: unknown): Conn
   );
   const reason = right === undefined ? code : "permission missing";
   return new ConnectionError(
-    `Cannot connect to KMS: ${where} does not answer${reason === "" ? "" : ` (${reason})`}`,
-    { hint: right ?? CONNECT_HINTS[code] ?? LISTENS, cause: error },
+    `Cannot connect to ${peer.name}: ${where} does not answer${reason === "" ? "" : ` (${reason})`}`,
+    { hint: right ?? CONNECT_HINTS[code] ?? peer.hint, cause: error },
   );
 }
 
-const LISTENS =
-  "Is a proxy to KMS, or KMS itself, listening there? In an enclave the way out is vsock CID 3, port 8000";
 const NO_NAMES =
   "No name is resolved here: an enclave has no network. Its way out is vsock CID 3, port 8000; elsewhere give an address";
 const NO_ROUTE = "There is no network to there: in an enclave the way out is vsock CID 3, port 8000";

@@ -40,7 +40,7 @@ const REQUEST = ["publicKey", "userData", "nonce"];
  *
  * @example
  * ```ts
- * import { verifyAttestation } from "enclave-kms";
+ * import { verifyAttestation } from "enclave-kms/attestation";
  * import { SoftwareNsm } from "enclave-kms/sim";
  *
  * using nsm = await SoftwareNsm.create({ pcrs: { 0: "ab".repeat(48) } });

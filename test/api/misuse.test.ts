@@ -8,6 +8,8 @@ import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "#test";
 import * as api from "../../mod.ts";
 import * as attestation from "../../lib/attestation/mod.ts";
+import * as envelope from "../../lib/envelope/mod.ts";
+import * as nsmEntry from "../../lib/nsm/mod.ts";
 import * as policy from "../../lib/policy/mod.ts";
 import * as sim from "../../sim/mod.ts";
 
@@ -39,8 +41,8 @@ interface World {
   readonly client: api.KmsClient;
   readonly simulator: sim.Simulator;
   readonly nsm: sim.SoftwareNsm;
-  readonly module: api.NsmClient;
-  readonly session: api.SessionKey;
+  readonly module: nsmEntry.NsmClient;
+  readonly session: attestation.SessionKey;
   readonly facts: policy.PolicyFacts;
 }
 
@@ -65,14 +67,14 @@ const CALLS: Readonly<Record<string, readonly [call: Call, fine?: (wrong: unknow
   "client.dryRun() request": [(wrong) => world.client.dryRun("decrypt", at(wrong))],
   "kmsHostName()": [(wrong) => api.kmsHostName(at(wrong))],
   "kmsHostName() options": [(wrong) => api.kmsHostName("eu-west-1", at(wrong)), isUnsetOrEmpty],
-  "encryptStream() client": [(wrong) => api.encryptStream(at(wrong), { keyId: KEY })],
-  "encryptStream() options": [(wrong) => api.encryptStream(world.client, at(wrong))],
-  "decryptStream() client": [(wrong) => api.decryptStream(at(wrong), { keyId: KEY })],
-  "decryptStream() options": [(wrong) => api.decryptStream(world.client, at(wrong))],
-  "encryptFile() client": [(wrong) => api.encryptFile(at(wrong), { from: "/a", to: "/b", keyId: KEY })],
-  "encryptFile() options": [(wrong) => api.encryptFile(world.client, at(wrong))],
-  "decryptFile() client": [(wrong) => api.decryptFile(at(wrong), { from: "/a", to: "/b", keyId: KEY })],
-  "decryptFile() options": [(wrong) => api.decryptFile(world.client, at(wrong))],
+  "encryptStream() client": [(wrong) => envelope.encryptStream(at(wrong), { keyId: KEY })],
+  "encryptStream() options": [(wrong) => envelope.encryptStream(world.client, at(wrong))],
+  "decryptStream() client": [(wrong) => envelope.decryptStream(at(wrong), { keyId: KEY })],
+  "decryptStream() options": [(wrong) => envelope.decryptStream(world.client, at(wrong))],
+  "encryptFile() client": [(wrong) => envelope.encryptFile(at(wrong), { from: "/a", to: "/b", keyId: KEY })],
+  "encryptFile() options": [(wrong) => envelope.encryptFile(world.client, at(wrong))],
+  "decryptFile() client": [(wrong) => envelope.decryptFile(at(wrong), { from: "/a", to: "/b", keyId: KEY })],
+  "decryptFile() options": [(wrong) => envelope.decryptFile(world.client, at(wrong))],
   "decodeBase64()": [(wrong) => api.decodeBase64(at(wrong)), (wrong) => wrong === "text"],
   "decodeBase64() options": [(wrong) => api.decodeBase64("AA==", at(wrong)), isUnsetOrEmpty],
   "encodeBase64()": [(wrong) => api.encodeBase64(at(wrong))],
@@ -80,8 +82,8 @@ const CALLS: Readonly<Record<string, readonly [call: Call, fine?: (wrong: unknow
   "encodeHex()": [(wrong) => api.encodeHex(at(wrong))],
   "new SecretBytes()": [(wrong) => new api.SecretBytes(at(wrong))],
   "SecretBytes.copyOf()": [(wrong) => api.SecretBytes.copyOf(at(wrong))],
-  "NsmClient.open()": [(wrong) => api.NsmClient.open(at(wrong)), (wrong) => wrong === undefined],
-  "new NsmClient()": [(wrong) => new api.NsmClient(at(wrong))],
+  "NsmClient.open()": [(wrong) => nsmEntry.NsmClient.open(at(wrong)), (wrong) => wrong === undefined],
+  "new NsmClient()": [(wrong) => new nsmEntry.NsmClient(at(wrong))],
   "nsm.attest()": [(wrong) => world.module.attest(at(wrong)), isUnsetOrEmpty],
   "nsm.attest() nonce": [
     (wrong) => world.module.attest({ nonce: at(wrong) }),
@@ -92,8 +94,11 @@ const CALLS: Readonly<Record<string, readonly [call: Call, fine?: (wrong: unknow
   "nsm.extendPcr() data": [(wrong) => world.module.extendPcr(16, at(wrong))],
   "nsm.lockPcr()": [(wrong) => world.module.lockPcr(at(wrong))],
   "nsm.lockPcrs()": [(wrong) => world.module.lockPcrs(at(wrong)), (wrong) => wrong === 7],
-  "seedKernelEntropy()": [(wrong) => api.seedKernelEntropy(at(wrong)), (wrong) => wrong === undefined],
-  "seedKernelEntropy() options": [(wrong) => api.seedKernelEntropy(undefined, at(wrong)), isUnsetOrEmpty],
+  "seedKernelEntropy()": [(wrong) => nsmEntry.seedKernelEntropy(at(wrong)), (wrong) => wrong === undefined],
+  "seedKernelEntropy() options": [
+    (wrong) => nsmEntry.seedKernelEntropy(undefined, at(wrong)),
+    isUnsetOrEmpty,
+  ],
   "decodeAttestationDocument()": [(wrong) => attestation.decodeAttestationDocument(at(wrong))],
   "verifyAttestation()": [(wrong) => attestation.verifyAttestation(at(wrong))],
   "verifyAttestation() options": [(wrong) => attestation.verifyAttestation(new Uint8Array(1), at(wrong))],
@@ -146,7 +151,7 @@ describe("a wrong argument is refused in our own words:", () => {
       simulator,
       nsm,
       client: await api.KmsClient.open(simulator.clientOptions),
-      module: new api.NsmClient(nsm),
+      module: new nsmEntry.NsmClient(nsm),
       session: await attestation.SessionKey.create(nsm),
       facts: policy.makeFacts({
         action: "Decrypt",

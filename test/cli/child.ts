@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
-import type { TcpEndpoint } from "../../mod.ts";
+import type { TcpEndpoint } from "../../lib/core/endpoint.ts";
 import type { Outcome } from "./terminal_double.ts";
 
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));

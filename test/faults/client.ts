@@ -6,13 +6,8 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import {
-  type Credentials,
-  type EngineName,
-  KmsClient,
-  type KmsClientOptions,
-  type TcpEndpoint,
-} from "../../mod.ts";
+import { type Credentials, type EngineName, KmsClient, type KmsClientOptions } from "../../mod.ts";
+import type { TcpEndpoint } from "../../lib/core/endpoint.ts";
 import { garbageCollector } from "../support/garbage.ts";
 import { disguiseBytes, revealBytes } from "../support/disguise.ts";
 import type { OptionsFault, ProcessFault } from "./matrix.ts";

@@ -8,7 +8,9 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AttestationError, type EngineName, type NsmTransport, type TcpEndpoint } from "../../mod.ts";
+import { AttestationError, type EngineName } from "../../mod.ts";
+import type { TcpEndpoint } from "../../lib/core/endpoint.ts";
+import type { NsmTransport } from "../../lib/nsm/mod.ts";
 import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import {
   attestedKeyPolicy,

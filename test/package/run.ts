@@ -20,6 +20,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { compileInstrument, supervise } from "../../sim/instruments.ts";
 import { bundle } from "../../tools/bundle.ts";
+import { readEntries } from "../../tools/entries.ts";
 import { check, failures, NPM_FLAGS, run, type Runtime, seconds, Skip } from "./check.ts";
 import { checkToolchains, installToolchains } from "./toolchains.ts";
 import { surviveClosedOutput } from "../support/closed_output.ts";
@@ -30,7 +31,7 @@ const DIST = "build/npm";
 const CONSUMER = "test/package/consumer";
 const OLDEST_NODE = "test/package/node22";
 const PLAINTEXT = "attack at dawn";
-const PUBLIC_ENTRIES = ["mod.ts", "lib/attestation/mod.ts", "lib/policy/mod.ts", "sim/mod.ts"];
+const PUBLIC_ENTRIES = readEntries().filter(({ name }) => name !== "cli").map(({ source }) => source);
 
 const started = performance.now();
 const work = mkdtempSync(join(tmpdir(), "enclave-kms-package-"));

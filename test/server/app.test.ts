@@ -6,7 +6,7 @@ import { denyAll, type Policy } from "../../lib/policy/policy.ts";
 import type { AppType } from "../../server/app.ts";
 import { OPENAPI_DOCUMENT } from "../../server/openapi.ts";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { decodeAttestationDocument } from "../../mod.ts";
+import { decodeAttestationDocument } from "../../lib/attestation/mod.ts";
 import {
   ENCRYPTION_CONTEXT,
   Fixture,

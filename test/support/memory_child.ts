@@ -6,14 +6,8 @@
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
-import {
-  type Credentials,
-  decryptStream,
-  encryptStream,
-  type EngineName,
-  KmsClient,
-  type SecretBytes,
-} from "../../mod.ts";
+import { type Credentials, type EngineName, KmsClient, type SecretBytes } from "../../mod.ts";
+import { decryptStream, encryptStream } from "../../lib/envelope/mod.ts";
 import { disguiseBytes, revealBytes } from "./disguise.ts";
 import type { MemoryAnswer, MemoryCommand, MemorySetup, MemoryTask } from "./memory_messages.ts";
 

@@ -1,4 +1,4 @@
-import type { TcpEndpoint } from "../../mod.ts";
+import type { TcpEndpoint } from "../../lib/core/endpoint.ts";
 
 /** What a process can ask KMS for. */
 export type MemoryOperation =

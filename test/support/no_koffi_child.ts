@@ -4,14 +4,9 @@
  * @module
  */
 import process from "node:process";
-import {
-  EnclaveKmsError,
-  encodeHex,
-  KmsClient,
-  type KmsClientOptions,
-  NsmClient,
-  verifyAttestation,
-} from "../../mod.ts";
+import { EnclaveKmsError, encodeHex, KmsClient, type KmsClientOptions } from "../../mod.ts";
+import { verifyAttestation } from "../../lib/attestation/mod.ts";
+import { NsmClient } from "../../lib/nsm/mod.ts";
 import { ANY_CID, ANY_VSOCK_PORT, listen } from "../../lib/transport/listen.ts";
 import { SoftwareNsm } from "../../sim/nsm/nsm.ts";
 

@@ -7,7 +7,7 @@
 import { O_RDONLY } from "../../ffi/layouts.ts";
 import { Descriptor } from "../../lib/native/descriptor.ts";
 import { cString, libc } from "../../lib/native/libc.ts";
-import { seedKernelEntropy } from "../../mod.ts";
+import { seedKernelEntropy } from "../../lib/nsm/mod.ts";
 
 const nsm = { getRandom: () => Promise.resolve(crypto.getRandomValues(new Uint8Array(256))) };
 const before = writtenBytes();

@@ -4,7 +4,8 @@
  * @module
  */
 import process from "node:process";
-import { KmsClient, type KmsClientOptions, type NsmTransport } from "../../mod.ts";
+import { KmsClient, type KmsClientOptions } from "../../mod.ts";
+import type { NsmTransport } from "../../lib/nsm/mod.ts";
 
 const { engine, library } = JSON.parse(process.argv[2] ?? "{}") as Pick<
   KmsClientOptions,

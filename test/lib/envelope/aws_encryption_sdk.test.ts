@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { ConnectionError, decryptStream, type EncryptionContext, KmsError } from "../../../mod.ts";
+import { ConnectionError, KmsError } from "../../../mod.ts";
+import { decryptStream, type EncryptionContext } from "../../../lib/envelope/mod.ts";
 import { awsKmsClient, FakeKms, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
 import { collect, decrypt, encrypt, faultOf, pattern, streamOf } from "./streams.ts";
 

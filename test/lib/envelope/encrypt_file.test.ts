@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { decryptFile, decryptStream, encryptFile, encryptStream } from "../../../mod.ts";
+import { decryptFile, decryptStream, encryptFile, encryptStream } from "../../../lib/envelope/mod.ts";
 import { FakeKms, KEY_ARN } from "./fake_kms.ts";
 import { decrypt, pattern } from "./streams.ts";
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { decryptStream, encryptStream, KmsClient } from "../../../mod.ts";
+import { KmsClient } from "../../../mod.ts";
+import { decryptStream, encryptStream } from "../../../lib/envelope/mod.ts";
 import { MAX_FRAMES, sealFrame } from "../../../lib/envelope/frames.ts";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import { SecretBytes } from "../../../lib/core/secret_bytes.ts";

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { KmsError, SecretBytes } from "../../../mod.ts";
-import type { DataKeyOpener, DataKeySource, EncryptionContext } from "../../../mod.ts";
+import type { DataKeyOpener, DataKeySource, EncryptionContext } from "../../../lib/envelope/mod.ts";
 
 export const KEY_ARN = "arn:aws:kms:us-east-1:111122223333:key/715c0818-5825-4245-a755-138a6d9a11e6";
 export const OTHER_KEY_ARN = "arn:aws:kms:us-east-1:111122223333:key/00000000-5825-4245-a755-138a6d9a11e6";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { decryptStream, encryptStream, type EnvelopeStream } from "../../../mod.ts";
+import { decryptStream, encryptStream, type EnvelopeStream } from "../../../lib/envelope/mod.ts";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import { FakeKms, KEY_ARN } from "./fake_kms.ts";
 import { collectUntilFailure, encrypt, pattern, streamOf } from "./streams.ts";

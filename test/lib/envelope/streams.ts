@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { decryptStream, type DecryptStreamOptions, encryptStream } from "../../../mod.ts";
-import type { EncryptStreamOptions, EnvelopeStream } from "../../../mod.ts";
+import { decryptStream, type DecryptStreamOptions, encryptStream } from "../../../lib/envelope/mod.ts";
+import type { EncryptStreamOptions, EnvelopeStream } from "../../../lib/envelope/mod.ts";
 import { FakeKms, KEY_ARN } from "./fake_kms.ts";
 
 /** One stream chunk for each. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { decryptStream, type EncryptionContext, encryptStream } from "../../../mod.ts";
+import { decryptStream, type EncryptionContext, encryptStream } from "../../../lib/envelope/mod.ts";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import { FakeKms, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
 import {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
-import type { TcpEndpoint } from "../../../mod.ts";
+import type { TcpEndpoint } from "../../../lib/core/endpoint.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
 import { AskingProcess, countInMemory } from "../../support/memory_scan.ts";
 import { disguiseBytes, revealBytes } from "../../support/disguise.ts";

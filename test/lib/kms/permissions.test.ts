@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { libc } from "../../../lib/native/libc.ts";
-import type { TcpEndpoint } from "../../../mod.ts";
+import type { TcpEndpoint } from "../../../lib/core/endpoint.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
 
 const CHILD = fileURLToPath(new URL("../../support/permissions_child.ts", import.meta.url));

@@ -5,20 +5,16 @@
  */
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "#test";
+import { type KmsClientOptions, kmsDecrypt } from "../../../mod.ts";
 import {
   decodeAttestationDocument,
-  decryptFile,
-  decryptStream,
-  encryptFile,
-  encryptStream,
-  type KmsClientOptions,
-  kmsDecrypt,
-  NsmClient,
   sealTo,
   SessionKey,
   verifyAttestation,
   type VerifyAttestationOptions,
-} from "../../../mod.ts";
+} from "../../../lib/attestation/mod.ts";
+import { decryptFile, decryptStream, encryptFile, encryptStream } from "../../../lib/envelope/mod.ts";
+import { NsmClient } from "../../../lib/nsm/mod.ts";
 import { checkOptions } from "../../../lib/kms/kms_options.ts";
 import { DECRYPT } from "../../../lib/kms/operations/decrypt.ts";
 import { ENCRYPT } from "../../../lib/kms/operations/encrypt.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 import { parentPort } from "node:worker_threads";
-import type { TcpEndpoint } from "../../../mod.ts";
+import type { TcpEndpoint } from "../../../lib/core/endpoint.ts";
 import { startEnclave } from "../../support/engines.ts";
 
 /** What is sent when the simulator listens. */

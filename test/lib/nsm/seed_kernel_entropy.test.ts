@@ -7,14 +7,8 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
-import {
-  AttestationError,
-  NsmClient,
-  type RandomSource,
-  seedKernelEntropy,
-  SystemCallError,
-  TimeoutError,
-} from "../../../mod.ts";
+import { AttestationError, SystemCallError, TimeoutError } from "../../../mod.ts";
+import { NsmClient, type RandomSource, seedKernelEntropy } from "../../../lib/nsm/mod.ts";
 import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
 import { isSysAdmin, WITHOUT_SYS_ADMIN } from "../../support/capabilities.ts";
 

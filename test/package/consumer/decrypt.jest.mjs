@@ -1,6 +1,7 @@
 /** A test as users of Jest write it. */
 import { expect, test } from "@jest/globals";
-import { KmsClient, NsmClient } from "enclave-kms";
+import { KmsClient } from "enclave-kms";
+import { NsmClient } from "enclave-kms/nsm";
 import { startSimulator } from "enclave-kms/sim";
 
 test("decrypts", async () => {

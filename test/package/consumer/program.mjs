@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import process from "node:process";
-import { KmsClient, NsmClient, SecretBytes } from "enclave-kms";
+import { KmsClient, SecretBytes } from "enclave-kms";
+import { NsmClient } from "enclave-kms/nsm";
 import { verifyAttestation } from "enclave-kms/attestation";
 import { cedarPolicy } from "enclave-kms/policy";
 import { startSimulator } from "enclave-kms/sim";

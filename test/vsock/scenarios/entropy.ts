@@ -9,7 +9,7 @@ import { release } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { NsmClient, seedKernelEntropy } from "../../../mod.ts";
+import { NsmClient, seedKernelEntropy } from "../../../lib/nsm/mod.ts";
 import { isSysAdmin, WITHOUT_SYS_ADMIN } from "../../support/capabilities.ts";
 import { startEnclave } from "../../support/engines.ts";
 import { check } from "../check.ts";

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, test } from "#test";
-import type { TcpEndpoint } from "../../../../mod.ts";
+import type { TcpEndpoint } from "../../../../lib/core/endpoint.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../../support/engines.ts";
 import { countInMemory } from "../../../support/memory_scan.ts";
 import { disguiseBytes } from "../../../support/disguise.ts";
