@@ -1,15 +1,27 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { afterAll, describe, test } from "#test";
 import { readEntries } from "../tools/entries.ts";
-
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+import { codeBlocks, listPages, readPage, ROOT } from "./support/documents.ts";
 
 /** Inside the project, so that the examples find the packages that it depends on. */
 const FOLDER = join(ROOT, "build");
+
+/** Languages of blocks that are programs. */
+const PROGRAMS = ["ts", "typescript", "js", "javascript", "mjs"];
+
+/** Introduces the reason in the first line of a block that needs what is not here, and is only type-checked. */
+const TYPES_ONLY = /^types-only: \S.*$/;
+
+/** Blocks of the pages that cannot run here: those that need an enclave, another tool or AWS. */
+const TYPES_ONLY_BLOCKS: Readonly<Record<string, number>> = {
+  "README.md": 1,
+  "docs/migrating-from-aws-sdk.md": 1,
+  "docs/migrating-from-kmstool.md": 1,
+};
 
 const onDeno = "Deno" in globalThis;
 const ON_NODE = onDeno ? " (skipped: tsc says the same to Node)" : "";
@@ -18,10 +30,17 @@ interface Example {
   /** `lib/core/secret_bytes.ts 1`. */
   readonly name: string;
   readonly code: string;
+  /** Whether it runs here. */
+  readonly runs: boolean;
 }
 
 const entries = readEntries();
-const examples = [...documented("lib"), ...documented("sim"), ...documentedIn("mod.ts"), ...readme()];
+const pages = listPages().flatMap((page) => codeBlocks(page, readPage(page), PROGRAMS));
+const examples: readonly Example[] = [
+  ...["lib", "enclave", "server", "sim"].flatMap(documented),
+  ...documentedIn("mod.ts"),
+  ...pages.map(({ name, code, note }) => ({ name, code, runs: !TYPES_ONLY.test(note) })),
+];
 mkdirSync(FOLDER, { recursive: true });
 const work = mkdtempSync(join(FOLDER, "examples-"));
 
@@ -34,7 +53,18 @@ describe("the examples in the documentation", () => {
     }
   });
 
-  for (const { name, code } of examples.filter(({ code }) => canRun(code))) {
+  test("in pages run, but for those that say why they do not", () => {
+    const untried = pages.filter(({ note }) => note !== "");
+    for (const { name, note } of untried) assert.match(note, TYPES_ONLY, name);
+    const counts: Record<string, number> = {};
+    for (const { name } of untried) {
+      const page = name.replace(/ \d+$/, "");
+      counts[page] = (counts[page] ?? 0) + 1;
+    }
+    assert.deepEqual(counts, TYPES_ONLY_BLOCKS);
+  });
+
+  for (const { name, code } of examples.filter(({ runs }) => runs)) {
     test(`${name} runs, and its comments tell its values`, async () => {
       const file = join(work, `${name.replace(/\W/g, "_")}.ts`);
       writeFileSync(file, executable(code));
@@ -44,13 +74,12 @@ describe("the examples in the documentation", () => {
 });
 
 describe("the examples for an enclave, which has the NSM and the proxy", () => {
-  test.skipIf(onDeno)(`have the right types${ON_NODE}`, () => {
+  test.skipIf(onDeno)(`have the right types, as all others${ON_NODE}`, () => {
     const folder = mkdtempSync(join(FOLDER, "enclave-"));
     try {
-      const inEnclave = examples.filter(({ code }) => !canRun(code));
-      assert.ok(inEnclave.some(({ name }) => name === "README.md 1"));
-      for (const [index, { code }] of inEnclave.entries()) {
-        writeFileSync(join(folder, `example_${index}.ts`), code);
+      assert.ok(examples.some(({ runs }) => !runs));
+      for (const { name, code } of examples) {
+        writeFileSync(join(folder, `${name.replace(/\W/g, "_")}.ts`), code);
       }
       const settings = {
         extends: "../../tsconfig.json",
@@ -66,16 +95,16 @@ describe("the examples for an enclave, which has the NSM and the proxy", () => {
   });
 });
 
-/** What speaks to an enclave's own NSM and proxy can only be type-checked here. */
+/** Tells whether a documented example needs an enclave's own NSM and proxy: those can only be type-checked here. */
 function canRun(code: string): boolean {
   return /startSimulator|SoftwareNsm/.test(code) || !/kmsDecrypt|KmsClient/.test(code);
 }
 
-/** `expression; // value` becomes an assertion; our own name becomes a path. */
+/** Makes an assertion of `expression; // value`, and a path of our own name. */
 function executable(code: string): string {
   return `import $assert from "node:assert/strict";\n${
     code
-      .replace(/"enclave-kms(\/[a-z]+)?"/g, (_, path = "") => `"${sourceOf(`.${path}`)}"`)
+      .replaceAll(/"enclave-kms((?:\/\w+)*)"/g, (_, entry: string) => `"${urlOf(`.${entry}`)}"`)
       .replace(/^([^/\n]*[^\s/;]); \/\/ ("[^"]*"|\d+|true|false)$/gm, "$$assert.deepEqual($1, $2);")
       .replace(/^([^/\n]*[^\s/;]); \/\/ Uint8Array (\[[^\]]*\])$/gm, "$$assert.deepEqual([...$1], $2);")
       .replace(
@@ -86,7 +115,7 @@ function executable(code: string): string {
 }
 
 /** URL of an entry's source. */
-function sourceOf(specifier: string): string {
+function urlOf(specifier: string): string {
   const entry = entries.find((entry) => entry.specifier === specifier);
   assert.ok(entry, `there is no entry ${specifier}`);
   return pathToFileURL(join(ROOT, entry.source)).href;
@@ -100,18 +129,8 @@ function documented(folder: string): Example[] {
 }
 
 function documentedIn(file: string): Example[] {
-  const comments = readFileSync(join(ROOT, file), "utf8").match(/\/\*\*[\s\S]*?\*\//g) ?? [];
+  const comments = readPage(file).match(/\/\*\*[\s\S]*?\*\//g) ?? [];
   const text = comments.map((comment) => comment.replace(/^ *\* ?/gm, "")).join("\n");
-  return fences(relative(ROOT, join(ROOT, file)), text);
-}
-
-function readme(): Example[] {
-  return fences("README.md", readFileSync(join(ROOT, "README.md"), "utf8"));
-}
-
-function fences(file: string, text: string): Example[] {
-  return [...text.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code = ""], index) => ({
-    name: `${file} ${index + 1}`,
-    code,
-  }));
+  return codeBlocks(relative(ROOT, join(ROOT, file)), text, PROGRAMS)
+    .map(({ name, code }) => ({ name, code, runs: canRun(code) }));
 }
