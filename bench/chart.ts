@@ -21,16 +21,22 @@ const ROW_HEIGHT = 23;
 const TITLE_HEIGHT = 40;
 const PADDING = 16;
 const COLOURS = ["#2f6db3", "#2e9e6b", "#b36b2f", "#7a4fb3"];
-const STYLE = "text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}";
+const STYLE = "text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}" +
+  ".note{font-size:11px;fill:#666}";
 
 /**
  * Bars on a scale of powers of ten, for what differs by orders of magnitude.
  *
  * @param panels One below the other, on the same scale
- * @param unit Of the values
+ * @param unit Unit of the values
+ * @param options A line below the bars, such as where the values come from
  * @returns An SVG document
  */
-export function barChart(panels: readonly Panel[], unit: string): string {
+export function barChart(
+  panels: readonly Panel[],
+  unit: string,
+  options: { readonly note?: string } = {},
+): string {
   const shown = panels.map(({ title, bars }) => ({ title, bars: bars.filter(({ value }) => value > 0) }));
   const values = shown.flatMap(({ bars }) => bars.map(({ value }) => value));
   const scale = makeScale(values);
@@ -41,6 +47,7 @@ export function barChart(panels: readonly Panel[], unit: string): string {
     parts.push(drawPanel(panel, top, scale, series, unit));
     top += TITLE_HEIGHT + panel.bars.length * ROW_HEIGHT;
   }
+  if (options.note !== undefined) parts.push(text(PADDING, top += ROW_HEIGHT, options.note, "note"));
   const height = top + PADDING;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" ` +
     `height="${height}" role="img"><style>${STYLE}</style><rect width="100%" height="100%" fill="#fff"/>\n` +
@@ -69,7 +76,7 @@ function drawPanel(
     const colour = COLOURS[series.indexOf(bar.series) % COLOURS.length];
     return text(PADDING, y + 14, bar.label) +
       `<rect x="${left}" y="${y}" width="${width.toFixed(1)}" height="${BAR_HEIGHT}" fill="${colour}"/>` +
-      text(left + width + 6, y + 14, bar.value < 10 ? bar.value.toFixed(1) : bar.value.toFixed(0));
+      text(left + width + 6, y + 14, bar.value < 10 ? bar.value.toFixed(2) : bar.value.toFixed(0));
   });
   return [heading, ...rows].join("\n");
 }

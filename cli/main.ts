@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line: `npx enclave-kms`, or `deno run … cli/main.ts`.
+ * Command line: `enclave-kms` where the package is installed, or `node cli/main.ts`, or `deno run … cli/main.ts`.
  *
  * @module
  */

@@ -163,7 +163,7 @@ function run(command: readonly string[]): Promise<Outcome> {
 }
 
 function sourceFiles(): string[] {
-  const rooms = ["ffi", "lib", "enclave", "server", "cli", "sim", "bench", "test", "tools"];
+  const rooms = ["ffi", "lib", "enclave", "server", "cli", "sim", "examples", "bench", "test", "tools"];
   return ["mod.ts", ...rooms.flatMap(listTypeScript)];
 }
 

@@ -7,7 +7,7 @@ import { describe, test } from "#test";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** Tests of what is measured, and what measures in a guest. */
-const MEASURES = /^test\/(bench\/|vsock\/scenarios\/attack\.ts$)/;
+const MEASURES = /^test\/(bench\/|documents\.test\.ts$|vsock\/scenarios\/attack\.ts$)/;
 
 /** What the public API and applications may import: the library but its handles. */
 const LIBRARY: readonly string[] = [
@@ -43,6 +43,8 @@ const EDGES: Readonly<Record<string, readonly string[]>> = {
   server: ["enclave", ...LIBRARY],
   sim: ["lib/core", "lib/transport", "lib/nsm", "lib/attestation", "lib/wire", "lib/aws/region.ts"],
   cli: ["enclave", "server", ...LIBRARY],
+  // By the names of the entries only.
+  examples: [],
   tools: ["mod.ts", ...LIBRARY],
   bench: ["*"],
   test: ["*"],
@@ -58,7 +60,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@cedar-policy/cedar-wasm": ["lib/policy", "bench"],
   cbor2: ["lib/nsm", "lib/attestation", "sim", "test", "bench"],
   esbuild: ["tools", "test", "bench"],
-  hono: ["enclave", "server", "test"],
+  hono: ["enclave", "server", "examples", "test"],
   hpke: ["lib/attestation"],
   pino: ["enclave"],
   valibot: ["enclave", "server"],
@@ -256,13 +258,14 @@ function perRuntime(name: string): string[] {
 
 /** Only the rooms: other tests make and remove folders beside them meanwhile. */
 function sourceFiles(root: string): string[] {
-  const inRooms = ["ffi", "lib", "enclave", "server", "cli", "sim", "bench", "test", "tools"].flatMap((
-    room,
-  ) =>
-    readdirSync(join(root, room), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-      .map((entry) => relative(root, join(entry.parentPath, entry.name)))
-  );
+  const inRooms = ["ffi", "lib", "enclave", "server", "cli", "sim", "examples", "bench", "test", "tools"]
+    .flatMap((
+      room,
+    ) =>
+      readdirSync(join(root, room), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+        .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    );
   return ["mod.ts", ...inRooms];
 }
 

@@ -28,7 +28,7 @@ mkdirSync(out, { recursive: true });
 for (const file of ["README.md", "SECURITY.md", "LICENSE", "CHANGELOG.md"]) {
   copyFileSync(file, `${out}/${file}`);
 }
-cpSync("examples/policies", `${out}/examples/policies`, { recursive: true });
+for (const folder of ["docs", "examples"]) cpSync(folder, `${out}/${folder}`, { recursive: true });
 writeFileSync(`${out}/package.json`, `${JSON.stringify(manifest(), null, 2)}\n`);
 writeFileSync(`${out}/cli.js`, LAUNCHER, { mode: 0o755 });
 for (const runtime of RUNTIMES) {
