@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "#test";
-import { COMMANDS } from "../cli/commands.ts";
+import { COMMANDS } from "../cli/command_table.ts";
 import { codeBlocks, listPages, readPage, ROOT } from "./support/documents.ts";
 
 /** The history names what was there once. */
