@@ -1,15 +1,9 @@
-import { setImmediate } from "node:timers";
-import type { Credentials, OwnedCredentials } from "../lib/aws/credentials.ts";
+import type { OwnedCredentials } from "../lib/aws/credentials.ts";
+import type { CredentialsLender } from "../lib/aws/credentials_source.ts";
 import { CredentialsError, KmsError } from "../lib/core/errors.ts";
 import { Pauses } from "../lib/core/pauses.ts";
 
-/**
- * Credentials of a store as a client gets them: without their `expiration`. With one a client would keep them, and
- * sign the requests of other callers with them.
- */
-export type LentCredentials = Omit<Credentials, "expiration"> & { readonly expiration?: undefined };
-
-/** What metrics tell of the credentials of a store. */
+/** State of a store's credentials, for metrics. */
 export interface CredentialsState {
   /** Whether there are any. */
   readonly isSet: boolean;
@@ -24,6 +18,12 @@ export interface CredentialsState {
 /** Between requests that try whether KMS takes refused credentials again: it may have been wrong. */
 const PAUSES = { firstMs: 1000, maxMs: 30_000 };
 
+/** Credentials as they were set. */
+interface Current {
+  readonly owned: OwnedCredentials;
+  readonly setAt: number;
+}
+
 /**
  * The credentials of one scope, the server's or one connection's: set, replaced, and wiped in the end.
  *
@@ -32,7 +32,7 @@ const PAUSES = { firstMs: 1000, maxMs: 30_000 };
  */
 export class CredentialStore implements Disposable {
   readonly #pauses = new Pauses(PAUSES);
-  #current: { readonly owned: OwnedCredentials; readonly setAt: number } | undefined;
+  #current: Current | undefined;
   #refusedWith: string | undefined;
 
   /** Whether there are any. */
@@ -50,7 +50,7 @@ export class CredentialStore implements Disposable {
     return this.#refusedWith !== undefined && this.#pauses.areOver;
   }
 
-  /** What metrics tell of them. */
+  /** State for metrics. */
   get state(): CredentialsState {
     const current = this.#current;
     if (current === undefined) return { isSet: false, areRefused: false };
@@ -64,62 +64,45 @@ export class CredentialStore implements Disposable {
   }
 
   /**
-   * Replaces what was there, which is wiped. Requests that run have their own copies.
+   * Replaces what was there, which is wiped once no request is signed with it any more.
    *
    * @param credentials Owned from now on
    */
   set(credentials: OwnedCredentials): void {
-    this.#wipe();
+    this.#letGo();
     this.#current = { owned: credentials, setAt: performance.now() };
   }
 
   /**
-   * Lets a request pass, if its credentials may serve.
+   * Lends the credentials to one request, if they may serve.
    *
+   * @returns The lease, which its holder disposes when the request is over
    * @throws {CredentialsError} When none are set, or KMS refused them: but for one request after each pause
    */
-  admit(): void {
+  lease(): CredentialsLease {
     if (this.#current === undefined) throw notSet();
-    if (this.#refusedWith === undefined) return;
-    if (!this.#pauses.areOver) throw refused(this.#refusedWith);
-    this.#pauses.begin();
+    if (this.#refusedWith !== undefined) {
+      if (!this.#pauses.areOver) throw refused(this.#refusedWith);
+      this.#pauses.begin();
+    }
+    return new CredentialsLease(this.#current, {
+      current: () => this.#current,
+      judge: (used, failure) => this.#judge(used, failure),
+    });
   }
 
-  /**
-   * @param lease Notes which credentials they were
-   * @returns The credentials, for a request to copy before the event loop turns
-   * @throws {CredentialsError} When none are set
-   */
-  get(lease?: CredentialsLease): LentCredentials {
-    if (this.#current === undefined) throw notSet();
-    const { owned } = this.#current;
-    if (lease !== undefined) lease.lent = owned;
-    return {
-      accessKeyId: owned.accessKeyId,
-      secretAccessKey: owned.secretAccessKey.bytes,
-      sessionToken: owned.sessionToken?.bytes,
-    };
+  /** Lets go of them: they are wiped once no request uses them. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#letGo();
   }
 
-  /**
-   * Remembers what KMS said of credentials, if they are still those that are set.
-   *
-   * @param lease Which they were
-   * @param failure What the request came to; undefined if it succeeded
-   * @returns The failure for the caller: that of the credentials, if KMS refused those
-   */
-  judge({ lent }: CredentialsLease, failure?: unknown): unknown {
+  #judge(used: Current, failure?: unknown): unknown {
     const isRefusal = failure instanceof KmsError && failure.credentialsRefused;
-    if (lent === this.#current?.owned) {
+    if (used === this.#current) {
       if (isRefusal) this.#remember(failure.kmsCode);
       else if (failure === undefined || isDenial(failure)) this.#forget();
     }
     return isRefusal ? refused(failure.kmsCode, failure.requestId) : failure;
-  }
-
-  /** Wipes them. Disposing twice is harmless. */
-  [Symbol.dispose](): void {
-    this.#wipe();
   }
 
   #remember(kmsCode: string): void {
@@ -132,22 +115,89 @@ export class CredentialStore implements Disposable {
     this.#pauses.reset();
   }
 
-  // Not at once: whoever has just called get() copies in one of the next microtasks.
-  #wipe(): void {
-    const old = this.#current?.owned;
+  #letGo(): void {
+    this.#current?.owned[Symbol.dispose]();
     this.#current = undefined;
     this.#forget();
-    if (old !== undefined) setImmediate(() => old[Symbol.dispose]());
   }
 }
 
-/** Which credentials a request was signed with last: they may be replaced while it runs. */
-export interface CredentialsLease {
-  /** Only to be compared. */
-  lent?: OwnedCredentials;
+/** Ways from a lease back to its store. */
+interface Lender {
+  current(): Current | undefined;
+  judge(used: Current, failure?: unknown): unknown;
 }
 
-/** @returns The error of asking for credentials before any were set */
+/**
+ * Credentials lent to one request, which keeps them when the store gets others meanwhile. They are wiped when neither
+ * the store nor a request holds them any more.
+ */
+export class CredentialsLease implements CredentialsLender, Disposable {
+  readonly #lender: Lender;
+  #used: Current;
+  #hold: OwnedCredentials;
+
+  /** @internal */
+  constructor(used: Current, lender: Lender) {
+    this.#lender = lender;
+    this.#used = used;
+    this.#hold = used.owned.share();
+  }
+
+  /**
+   * Gives the credentials, past their `expiration` too: KMS decides.
+   *
+   * @returns A hold of them, for the caller to dispose
+   */
+  get(): Promise<OwnedCredentials> {
+    return Promise.resolve(this.#hold.share());
+  }
+
+  /**
+   * Gives the credentials that the store has got since, in the place of those that KMS refuses.
+   *
+   * @param used Those that KMS refuses
+   * @returns A hold of the others, for the caller to dispose; `undefined` when the store has no others
+   */
+  getOther(used: OwnedCredentials): Promise<OwnedCredentials | undefined> {
+    const current = this.#lender.current();
+    if (current === undefined || current.owned.equals(used)) return Promise.resolve(undefined);
+    this.#hold[Symbol.dispose]();
+    this.#used = current;
+    this.#hold = current.owned.share();
+    return this.get();
+  }
+
+  /**
+   * Waits for a request that is signed with the credentials, and has the store remember KMS's word on them, if they are
+   * still those that are set.
+   *
+   * @param request The request
+   * @returns Its result
+   * @throws {CredentialsError} When KMS refuses the credentials
+   * @throws The failure of the request otherwise
+   */
+  async judge<T>(request: Promise<T>): Promise<T> {
+    try {
+      const result = await request;
+      this.#lender.judge(this.#used);
+      return result;
+    } catch (error) {
+      throw this.#lender.judge(this.#used, error);
+    }
+  }
+
+  /** Lets go of the credentials. Disposing twice is harmless. */
+  [Symbol.dispose](): void {
+    this.#hold[Symbol.dispose]();
+  }
+}
+
+/**
+ * Makes the error of signing before any credentials were set.
+ *
+ * @returns The error
+ */
 export function notSet(): CredentialsError {
   return new CredentialsError("Cannot sign the request: no credentials are set", {
     hint: "Has the parent sent them to POST /v1/credentials, or in a SetClient message?",

@@ -5,14 +5,21 @@ import { OwnedCredentials, type ProvidedCredentials } from "../lib/aws/credentia
 import { Deadline } from "../lib/core/deadline.ts";
 import { encodeHex } from "../lib/core/encoding.ts";
 import { AttestationError } from "../lib/core/errors.ts";
-import type { CallOptions } from "../lib/core/call_options.ts";
-import type { KmsClient } from "../lib/kms/kms_client.ts";
 import type { RequestFacts } from "../lib/core/request_facts.ts";
+import { asDryRun, type DryRunName, expectWillingness } from "../lib/kms/operations/dry_run.ts";
+import type { JsonRequest } from "../lib/kms/operations/operation.ts";
+import {
+  type Checked,
+  checkJson,
+  type OperationName,
+  operationOf,
+  type Requested,
+  type Result,
+} from "../lib/kms/operations/operations.ts";
 import type { CredentialAction } from "./actions.ts";
 import { admit, type AdmitParts } from "./admit.ts";
-import type { ClientPool } from "./client_pool.ts";
 import { CredentialStore } from "./credential_store.ts";
-import type { ServedOperation } from "./operations.ts";
+import type { EnginePool } from "./engine_pool.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
 import { BadRequestError } from "./service_errors.ts";
 
@@ -28,8 +35,8 @@ export interface Scope {
 export interface ServiceParts extends AdmitParts {
   /** Of the keys, for HTTP. */
   readonly region: string;
-  /** Speak to KMS. */
-  readonly clients: ClientPool;
+  /** Engines that speak to KMS. */
+  readonly engines: EnginePool;
   /** Makes attestation documents; none when there is no module. */
   readonly nsm: NsmTransport | undefined;
   /** Milliseconds for one request, with the wait for its turn. */
@@ -83,13 +90,14 @@ export class EnclaveService implements AsyncDisposable {
   }
 
   /**
-   * Has KMS do one operation, if the policy says yes.
+   * Has KMS do one operation, if the policy says yes. The request is checked once: the bytes that are judged are the
+   * bytes that are sent.
    *
-   * @param served Which
-   * @param input What the caller wants
+   * @param name Name of the operation
+   * @param request Request as a JSON body has it: bytes are base64
    * @param scope Where, and with whose credentials
-   * @param record Of the request
-   * @returns What KMS answered; the caller disposes it
+   * @param record Record of the request
+   * @returns KMS's answer; the caller disposes it
    * @throws {BadRequestError} When the request is wrong in form
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {OverloadedError} When too many requests wait already
@@ -98,34 +106,33 @@ export class EnclaveService implements AsyncDisposable {
    * @throws {CallerGoneError} When the caller goes away: the call to KMS is broken off, and its turn is free
    * @throws What `KmsClient`'s own method throws
    */
-  run<Request extends CallOptions, Checked extends object, Result>(
-    served: ServedOperation<Request, Checked, Result>,
-    input: Request,
+  async run<K extends OperationName>(
+    name: K,
+    request: JsonRequest<Requested<K>>,
     scope: Scope,
     record: RequestRecord,
-  ): Promise<Result> {
-    return this.#run(served, input, scope, record, (client, request) => served.call(client, request));
+  ): Promise<Result<K>> {
+    const checked = checkForm(() => checkJson(name, request));
+    return await this.#run(name, checked, scope, record);
   }
 
   /**
    * Asks KMS whether it would, if the policy says yes.
    *
-   * @param served Which
-   * @param input What the caller wants
+   * @param name Name of the operation
+   * @param request Request as a JSON body has it: bytes are base64
    * @param scope Where, and with whose credentials
-   * @param record Of the request
+   * @param record Record of the request
    * @throws What {@link EnclaveService.run} throws
    */
-  dryRun<Request extends CallOptions, Checked extends object, Result>(
-    served: ServedOperation<Request, Checked, Result>,
-    input: Request,
+  async dryRun<K extends DryRunName>(
+    name: K,
+    request: JsonRequest<Requested<K>>,
     scope: Scope,
     record: RequestRecord,
   ): Promise<void> {
-    return this.#run(served, input, scope, record, async (client, request) => {
-      if (served.dryRun === undefined) throw new TypeError(`${served.action} has no dry run`);
-      await served.dryRun(client, request);
-    });
+    const checked = checkForm(() => checkJson(name, request));
+    await expectWillingness(operationOf(name).what, this.#run(name, asDryRun(checked), scope, record));
   }
 
   /**
@@ -146,7 +153,7 @@ export class EnclaveService implements AsyncDisposable {
     record: RequestRecord,
   ): OwnedCredentials {
     this.#parts.gate.check({ action, region }, record);
-    return check(() => OwnedCredentials.copyOf(credentials));
+    return checkForm(() => OwnedCredentials.copyOf(credentials));
   }
 
   /**
@@ -171,13 +178,13 @@ export class EnclaveService implements AsyncDisposable {
   }
 
   /**
-   * Opens the client of a region.
+   * Opens the engine of a region.
    *
-   * @param region A region
+   * @param region Region of the keys
    * @throws What `KmsClient.open` throws
    */
   async openRegion(region: string): Promise<void> {
-    await this.#parts.clients.open(region);
+    await this.#parts.engines.open(region);
   }
 
   /**
@@ -200,50 +207,51 @@ export class EnclaveService implements AsyncDisposable {
     return this.#nsmAnswers;
   }
 
-  /** Wipes the credentials and closes the clients. */
+  /** Wipes the credentials and closes the engines. */
   async [Symbol.asyncDispose](): Promise<void> {
     using _nsm = this.#parts.nsm;
     this.scope.credentials[Symbol.dispose]();
-    await this.#parts.clients[Symbol.asyncDispose]();
+    await this.#parts.engines[Symbol.asyncDispose]();
   }
 
-  async #run<Request extends CallOptions, Checked extends object, Result, Answer>(
-    { action, operation, facts, request }: ServedOperation<Request, Checked, Result>,
-    input: Request,
+  async #run<K extends OperationName>(
+    name: K,
+    checked: Checked<K>,
     scope: Scope,
     record: RequestRecord,
-    call: (client: KmsClient, request: Request) => Promise<Answer>,
-  ): Promise<Answer> {
-    const checked = check(() => operation.check(input));
+  ): Promise<Result<K>> {
+    const operation = operationOf(name);
     try {
-      const { timeoutMs, clients } = this.#parts;
-      const own = facts(checked);
-      note(own, record);
-      using deadline = new Deadline(operation.what, timeoutMs, record.gone);
-      const judged = { action, region: scope.region, facts: own };
+      const judged = {
+        action: operation.action,
+        region: scope.region,
+        facts: operation.facts(checked),
+      };
+      note(judged.facts, record);
+      using deadline = new Deadline(operation.what, this.#parts.timeoutMs, record.gone);
       using _turn = await admit(this.#parts, judged, record, deadline);
-      scope.credentials.admit();
-      deadline.stage = "key-pair";
-      await deadline.race(clients.open(scope.region));
-      // What is left is the call's own: its deadline knows what is waited for.
-      const restMs = Math.max(1, Math.ceil(deadline.remainingMs));
-      const asked = { ...request(checked), signal: record.gone, timeoutMs: restMs };
-      return await clients.use(scope.region, scope.credentials, (client) => call(client, asked));
+      return await this.#ask(name, checked, scope, deadline);
     } finally {
       operation.release?.(checked);
     }
   }
 
-  /** For nobody's sake: who is not ready may get no requests, and so would never learn that KMS takes them again. */
+  async #ask<K extends OperationName>(
+    name: K,
+    checked: Checked<K>,
+    scope: Scope,
+    deadline: Deadline,
+  ): Promise<Result<K>> {
+    using credentials = scope.credentials.lease();
+    deadline.stage = "key-pair";
+    const engine = await deadline.race(this.#parts.engines.open(scope.region));
+    return await credentials.judge(engine.run(name, checked, { deadline, credentials }));
+  }
+
+  /** Tries refused credentials for nobody: a server that is not ready may get no requests that would try them. */
   async #tryCredentials(): Promise<void> {
-    const { region, credentials } = this.scope;
-    const request = { numberOfBytes: 1, timeoutMs: this.#parts.timeoutMs };
-    credentials.admit();
-    using _random = await this.#parts.clients.use(
-      region,
-      credentials,
-      (client) => client.generateRandom(request),
-    );
+    using deadline = new Deadline("try the credentials", this.#parts.timeoutMs);
+    using _random = await this.#ask("generateRandom", { numberOfBytes: 1 }, this.scope, deadline);
   }
 
   async #readPcrs(nsm: NsmClient): Promise<void> {
@@ -257,14 +265,15 @@ export class EnclaveService implements AsyncDisposable {
   }
 }
 
-/** The checks' own messages name the field and what was expected, never the value. */
-function check<T>(body: () => T): T {
+/** Reports a failed check by the words of its message, which name the field and what was expected, never the value. */
+function checkForm<T>(body: () => T): T {
   try {
     return body();
   } catch (error) {
     if (!(error instanceof TypeError) && !(error instanceof RangeError)) throw error;
-    const [, path = "", expected = error.message] = /^(\w+) must (?:be |have )?(.+)$/.exec(error.message) ??
-      [];
+    const said = /^(?:(\w+) must (?:be |have )?|Cannot decode (\w+): not )(.+)$/.exec(error.message) ?? [];
+    const [, checked, decoded, expected = error.message] = said;
+    const path = checked ?? decoded ?? "";
     throw new BadRequestError([{ path, expected }]);
   }
 }

@@ -3,22 +3,14 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { validator } from "hono/validator";
-import { decodeBase64, encodeBase64 } from "../lib/core/encoding.ts";
+import { encodeBase64 } from "../lib/core/encoding.ts";
 import type { GenerateRandomRequest } from "../lib/kms/operations/generate_random.ts";
-import { SecretBytes } from "../lib/core/secret_bytes.ts";
+import type { SecretBytes } from "../lib/core/secret_bytes.ts";
 import { joinBase64 } from "../lib/core/secret_json.ts";
 import { findMediaProblem } from "../enclave/http/media.ts";
 import type { Operation } from "../enclave/actions.ts";
 import { oneChunk } from "../enclave/http/one_chunk.ts";
 import { OPENAPI_DOCUMENT, type OpenApiDocument } from "./openapi.ts";
-import {
-  SERVED_DATA_KEY,
-  SERVED_DATA_KEY_PAIR,
-  SERVED_DECRYPT,
-  SERVED_ENCRYPT,
-  SERVED_RANDOM,
-  SERVED_SHARED_SECRET,
-} from "../enclave/operations.ts";
 import { outcomeOf, type Problem, problem, PROBLEM_TYPE, problemOf } from "../enclave/http/problem.ts";
 import { type Journal, RequestRecord } from "../enclave/telemetry/request_record.ts";
 import {
@@ -110,21 +102,19 @@ function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journa
     .post("/v1/decrypt", as("Decrypt"), ...BODY, json((input) => parse(decryptBody, input)), async (c) => {
       const { dryRun, ...request } = c.req.valid("json");
       if (dryRun === true) {
-        await service.dryRun(SERVED_DECRYPT, request, service.scope, c.var.record);
+        await service.dryRun("decrypt", request, service.scope, c.var.record);
         return c.body(null, 204);
       }
-      using plaintext = await service.run(SERVED_DECRYPT, request, service.scope, c.var.record);
+      using plaintext = await service.run("decrypt", request, service.scope, c.var.record);
       return secretAnswer<{ plaintext: string }>(c, ["plaintext", plaintext]);
     })
     .post("/v1/encrypt", as("Encrypt"), ...BODY, json((input) => parse(encryptBody, input)), async (c) => {
-      const { dryRun, plaintext: base64, ...rest } = c.req.valid("json");
-      using plaintext = new SecretBytes(decodeBase64(base64));
-      const request = { ...rest, plaintext };
+      const { dryRun, ...request } = c.req.valid("json");
       if (dryRun === true) {
-        await service.dryRun(SERVED_ENCRYPT, request, service.scope, c.var.record);
+        await service.dryRun("encrypt", request, service.scope, c.var.record);
         return c.body(null, 204);
       }
-      const { ciphertext, keyId } = await service.run(SERVED_ENCRYPT, request, service.scope, c.var.record);
+      const { ciphertext, keyId } = await service.run("encrypt", request, service.scope, c.var.record);
       return c.json({ ciphertext: encodeBase64(ciphertext), keyId }, 200);
     })
     .post(
@@ -135,10 +125,10 @@ function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journa
       async (c) => {
         const { dryRun, ...request } = c.req.valid("json");
         if (dryRun === true) {
-          await service.dryRun(SERVED_DATA_KEY, request, service.scope, c.var.record);
+          await service.dryRun("generateDataKey", request, service.scope, c.var.record);
           return c.body(null, 204);
         }
-        using dataKey = await service.run(SERVED_DATA_KEY, request, service.scope, c.var.record);
+        using dataKey = await service.run("generateDataKey", request, service.scope, c.var.record);
         const { plaintext, ciphertext, keyId } = dataKey;
         const rest = { ciphertext: encodeBase64(ciphertext), keyId };
         return secretAnswer<{ plaintext: string; ciphertext: string; keyId: string }>(c, [
@@ -155,10 +145,10 @@ function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journa
       async (c) => {
         const { dryRun, ...request } = c.req.valid("json");
         if (dryRun === true) {
-          await service.dryRun(SERVED_DATA_KEY_PAIR, request, service.scope, c.var.record);
+          await service.dryRun("generateDataKeyPair", request, service.scope, c.var.record);
           return c.body(null, 204);
         }
-        using pair = await service.run(SERVED_DATA_KEY_PAIR, request, service.scope, c.var.record);
+        using pair = await service.run("generateDataKeyPair", request, service.scope, c.var.record);
         const { privateKey, privateKeyCiphertext, publicKey, keyPairSpec, keyId } = pair;
         const rest = {
           privateKeyCiphertext: encodeBase64(privateKeyCiphertext),
@@ -176,7 +166,7 @@ function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journa
       json((input) => parse(randomBody, input)),
       async (c) => {
         const request: GenerateRandomRequest = c.req.valid("json");
-        using random = await service.run(SERVED_RANDOM, request, service.scope, c.var.record);
+        using random = await service.run("generateRandom", request, service.scope, c.var.record);
         return secretAnswer<{ random: string }>(c, ["random", random]);
       },
     )
@@ -188,10 +178,10 @@ function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journa
       async (c) => {
         const { dryRun, ...request } = c.req.valid("json");
         if (dryRun === true) {
-          await service.dryRun(SERVED_SHARED_SECRET, request, service.scope, c.var.record);
+          await service.dryRun("deriveSharedSecret", request, service.scope, c.var.record);
           return c.body(null, 204);
         }
-        using sharedSecret = await service.run(SERVED_SHARED_SECRET, request, service.scope, c.var.record);
+        using sharedSecret = await service.run("deriveSharedSecret", request, service.scope, c.var.record);
         return secretAnswer<{ sharedSecret: string }>(c, ["sharedSecret", sharedSecret]);
       },
     )

@@ -11,7 +11,7 @@ import type { Connection } from "../lib/transport/connection.ts";
 import { SERVER_ACTIONS } from "../enclave/actions.ts";
 import { Admission } from "../enclave/admission.ts";
 import { createApp } from "./app.ts";
-import { ClientPool } from "../enclave/client_pool.ts";
+import { EnginePool } from "../enclave/engine_pool.ts";
 import { type Config, ConfigError, reasonOf, variableOf } from "./config.ts";
 import { seedEntropy } from "../enclave/entropy.ts";
 import { Gate, parentOnly } from "../enclave/gate.ts";
@@ -104,7 +104,7 @@ export class Server implements AsyncDisposable {
     this.#service = new EnclaveService({
       region: config.region ?? "us-east-1",
       gate: this.#makeGate(),
-      clients: new ClientPool(clientOptions(config, parts)),
+      engines: new EnginePool(engineOptions(config, parts)),
       nsm,
       admission,
       timeoutMs: config.requestTimeoutMs,
@@ -252,7 +252,7 @@ export class Server implements AsyncDisposable {
   }
 }
 
-function clientOptions(config: Config, { nsm, trustedCertificates }: ServerParts) {
+function engineOptions(config: Config, { nsm, trustedCertificates }: ServerParts) {
   const { engine, kms: endpoint, hostName, library, requestTimeoutMs, maxConcurrent } = config;
   return {
     engine,

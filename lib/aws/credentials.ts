@@ -1,4 +1,5 @@
 import { type CredentialPart, type CredentialsProblem, readCredentials } from "./credentials_shape.ts";
+import { DisposedError } from "../core/errors.ts";
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 
 /** AWS credentials, as STS or the parent hands them out. Every part is printable ASCII without spaces. */
@@ -97,8 +98,8 @@ export type CredentialsProvider =
   | (() => ProvidedCredentials | Promise<ProvidedCredentials>);
 
 /**
- * A checked copy of credentials that wipes its secrets when disposed. The caller's own copy stays the
- * caller's to wipe; what came as a JavaScript string cannot be wiped by anybody.
+ * A checked copy of credentials with any number of holders: the last one that disposes its hold wipes the secrets. The
+ * caller's own copy stays the caller's to wipe; nobody can wipe what came as a JavaScript string.
  */
 export class OwnedCredentials implements Disposable {
   /** Access key id; it is sent in the clear and is no secret. */
@@ -107,58 +108,69 @@ export class OwnedCredentials implements Disposable {
   readonly secretAccessKey: SecretBytes;
   /** Session token of temporary credentials, 1 to 16384 bytes. */
   readonly sessionToken: SecretBytes | undefined;
-  /** When they expire, milliseconds since 1970, where that is known. */
+  /** Expiration in milliseconds since 1970, where it is known. */
   readonly expiresAtMs: number | undefined;
+  readonly #holds: { count: number };
+  #disposed = false;
 
-  private constructor(
-    accessKeyId: string,
-    secretAccessKey: SecretBytes,
-    sessionToken: SecretBytes | undefined,
-    expiresAtMs: number | undefined,
-  ) {
-    this.accessKeyId = accessKeyId;
-    this.secretAccessKey = secretAccessKey;
-    this.sessionToken = sessionToken;
-    this.expiresAtMs = expiresAtMs;
+  private constructor(parts: Parts, holds: { count: number }) {
+    this.accessKeyId = parts.accessKeyId;
+    this.secretAccessKey = parts.secretAccessKey;
+    this.sessionToken = parts.sessionToken;
+    this.expiresAtMs = parts.expiresAtMs;
+    this.#holds = holds;
+    holds.count++;
   }
 
   /**
-   * @param credentials What to check and to copy
-   * @returns The owner of the copy
+   * Checks and copies credentials.
+   *
+   * @param credentials Credentials in any form
+   * @returns The first hold of the copy
    * @throws {TypeError} Naming the part that is missing, of a wrong type, too long or not printable ASCII
    */
   static copyOf(credentials: ProvidedCredentials): OwnedCredentials {
     const read = readCredentials(credentials, "code");
     if (!("accessKeyId" in read)) throw new TypeError(describe(read));
     const { accessKeyId, secretAccessKey, sessionToken, expiresAtMs } = read;
-    return new OwnedCredentials(
-      typeof accessKeyId === "string" ? accessKeyId : new TextDecoder().decode(accessKeyId),
-      copyPart(secretAccessKey),
-      sessionToken === undefined ? undefined : copyPart(sessionToken),
+    const parts = {
+      accessKeyId: typeof accessKeyId === "string" ? accessKeyId : new TextDecoder().decode(accessKeyId),
+      secretAccessKey: copyPart(secretAccessKey),
+      sessionToken: sessionToken === undefined ? undefined : copyPart(sessionToken),
       expiresAtMs,
-    );
+    };
+    return new OwnedCredentials(parts, { count: 0 });
   }
 
-  /** Another copy, with an owner of its own. */
-  clone(): OwnedCredentials {
-    const { accessKeyId, secretAccessKey, sessionToken, expiresAtMs } = this;
-    const token = sessionToken && SecretBytes.copyOf(sessionToken.bytes);
-    return new OwnedCredentials(accessKeyId, SecretBytes.copyOf(secretAccessKey.bytes), token, expiresAtMs);
+  /**
+   * Takes another hold of the same copy, so that no second one is made of the secrets.
+   *
+   * @returns The hold, for its holder to dispose
+   * @throws {DisposedError} After dispose
+   */
+  share(): OwnedCredentials {
+    if (this.#disposed) throw new DisposedError("OwnedCredentials");
+    return new OwnedCredentials(this, this.#holds);
   }
 
-  /** Whether they are the same, whenever they expire. */
+  /** Compares all parts but the expiration. */
   equals(other: OwnedCredentials): boolean {
     return this.accessKeyId === other.accessKeyId &&
       isEqual(this.secretAccessKey.bytes, other.secretAccessKey.bytes) &&
       isEqual(this.sessionToken?.bytes, other.sessionToken?.bytes);
   }
 
-  /** Wipes the secrets. Disposing twice is harmless. */
+  /** Lets go of the copy; the last hold wipes the secrets. Disposing twice is harmless. */
   [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (--this.#holds.count > 0) return;
     this.secretAccessKey[Symbol.dispose]();
     this.sessionToken?.[Symbol.dispose]();
   }
 }
+
+type Parts = Pick<OwnedCredentials, "accessKeyId" | "secretAccessKey" | "sessionToken" | "expiresAtMs">;
 
 function describe([problem]: readonly CredentialsProblem[]): string {
   const { path = "", expected = "" } = problem ?? {};

@@ -72,22 +72,22 @@ export class CredentialsSource implements CredentialsLender, Disposable {
    * @param deadline When to stop waiting for the provider
    * @param clock By which they expire. Default: the system's
    * @param patienceMs For how long to wait, all the same, for fresher ones than those past their `expiration`
-   * @returns A copy for one request; the caller disposes it
+   * @returns The credentials for one request; the caller disposes its hold
    * @throws {ExpiredCredentialsError} If they expired by that clock, and such are to be refused
    * @throws {CredentialsError} If there are none, and the provider fails or returns something malformed
    * @throws {DisposedError} After dispose
    */
   async get(deadline: Deadline, clock: Clock = SYSTEM_CLOCK, patienceMs = 0): Promise<OwnedCredentials> {
     this.#throwIfDisposed();
-    if (this.#given !== undefined) return this.#copy(this.#given, clock, GIVEN_HINT);
+    if (this.#given !== undefined) return this.#share(this.#given, clock, GIVEN_HINT);
     const kept = this.#kept;
     if (kept === undefined) return await this.#ask(deadline, clock);
-    if (clock.now().getTime() < kept.refreshAtMs) return kept.credentials.clone();
+    if (clock.now().getTime() < kept.refreshAtMs) return kept.credentials.share();
     const isOver = isExpired(kept.credentials, clock);
     if (isOver && this.#expired === "refuse") return await this.#ask(deadline, clock);
     if (this.#pauses.areOver) this.#join(clock);
     if (isOver && patienceMs > 0) await this.#waitFor(patienceMs, deadline);
-    return this.#kept === undefined ? await this.#ask(deadline, clock) : this.#kept.credentials.clone();
+    return this.#kept === undefined ? await this.#ask(deadline, clock) : this.#kept.credentials.share();
   }
 
   /**
@@ -96,7 +96,7 @@ export class CredentialsSource implements CredentialsLender, Disposable {
    * @param used Those
    * @param deadline When to stop waiting for the provider
    * @param clock By which the others expire. Default: the system's
-   * @returns A copy for one request, which the caller disposes; `undefined` if there are no others
+   * @returns The credentials for one request, whose hold the caller disposes; `undefined` if there are no others
    * @throws What {@link CredentialsSource.get} throws
    */
   async getOther(
@@ -113,7 +113,7 @@ export class CredentialsSource implements CredentialsLender, Disposable {
     return undefined;
   }
 
-  /** Wipes the copy, where there is one. Disposing twice is harmless. */
+  /** Lets go of the copy, where there is one; it is wiped once no request uses it. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#question = undefined;
@@ -130,7 +130,7 @@ export class CredentialsSource implements CredentialsLender, Disposable {
     const joined = this.#isPerRequest ? undefined : this.#joinable();
     const answer = await (joined ?? this.#start(clock)).wait(deadline);
     this.#throwIfDisposed();
-    if (this.#kept !== undefined) return this.#copy(this.#kept.credentials, clock, PROVIDED_HINT);
+    if (this.#kept !== undefined) return this.#share(this.#kept.credentials, clock, PROVIDED_HINT);
     if (joined !== undefined) return await this.#ask(deadline, clock);
     return this.#read(answer, clock);
   }
@@ -181,7 +181,7 @@ export class CredentialsSource implements CredentialsLender, Disposable {
   #read(answer: ProvidedCredentials, clock: Clock): OwnedCredentials {
     try {
       using owned = OwnedCredentials.copyOf(answer);
-      return this.#copy(owned, clock, PROVIDED_HINT);
+      return this.#share(owned, clock, PROVIDED_HINT);
     } catch (error) {
       throw error instanceof CredentialsError ? error : malformed(error);
     }
@@ -200,8 +200,8 @@ export class CredentialsSource implements CredentialsLender, Disposable {
     else this.#pauses.begin();
   }
 
-  #copy(credentials: OwnedCredentials, clock: Clock, hint: string): OwnedCredentials {
-    if (this.#expired === "use" || !isExpired(credentials, clock)) return credentials.clone();
+  #share(credentials: OwnedCredentials, clock: Clock, hint: string): OwnedCredentials {
+    if (this.#expired === "use" || !isExpired(credentials, clock)) return credentials.share();
     const at = new Date(credentials.expiresAtMs ?? 0).toISOString();
     throw new ExpiredCredentialsError(`Cannot sign the request: the credentials expired at ${at}`, {
       hint: `${hint} By ${clock.name()} it is ${clock.now().toISOString()}`,

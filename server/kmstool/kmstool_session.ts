@@ -1,4 +1,3 @@
-import { decodeBase64 } from "../../lib/core/encoding.ts";
 import { checkRegion } from "../../lib/aws/region.ts";
 import type { Credentials } from "../../lib/aws/credentials.ts";
 import { CredentialStore } from "../../enclave/credential_store.ts";
@@ -13,7 +12,6 @@ import {
   plaintextMessage,
   readEncryptionContext,
 } from "../../lib/wire/kmstool_messages.ts";
-import { SERVED_DECRYPT } from "../../enclave/operations.ts";
 import type { RequestRecord } from "../../enclave/telemetry/request_record.ts";
 import type { EnclaveService, Scope } from "../../enclave/service.ts";
 import { BadRequestError } from "../../enclave/service_errors.ts";
@@ -96,9 +94,10 @@ export class KmstoolSession implements Disposable {
       encryptionContext: readEncryptionContext(message),
     };
     try {
-      using plaintext = await this.#service.run(SERVED_DECRYPT, request, scope, record);
+      using plaintext = await this.#service.run("decrypt", request, scope, record);
       return plaintextMessage(plaintext.bytes);
     } catch (error) {
+      if (isNotBase64(error)) throw new KmstoolRefusal(KMSTOOL_ERRORS.ciphertextType);
       throw refusalOf(error, KMSTOOL_ERRORS.decrypt, KMSTOOL_ERRORS.decrypt);
     }
   }
@@ -128,14 +127,17 @@ function readCredentials(message: KmstoolMessage): Credentials {
   return { accessKeyId, secretAccessKey, sessionToken: sessionToken === "" ? undefined : sessionToken };
 }
 
-function readCiphertext(message: KmstoolMessage): Uint8Array {
+/** Reads the ciphertext as it is sent: the operation's own check decodes it, once. */
+function readCiphertext(message: KmstoolMessage): string {
   const ciphertext = field(message, "Ciphertext");
   if (ciphertext === undefined) throw new KmstoolRefusal(KMSTOOL_ERRORS.noCiphertext);
-  try {
-    return decodeBase64(ciphertext as string);
-  } catch {
-    throw new KmstoolRefusal(KMSTOOL_ERRORS.ciphertextType);
-  }
+  if (typeof ciphertext === "string") return ciphertext;
+  throw new KmstoolRefusal(KMSTOOL_ERRORS.ciphertextType);
+}
+
+function isNotBase64(error: unknown): boolean {
+  return error instanceof BadRequestError &&
+    error.problems.some(({ path, expected }) => path === "ciphertext" && expected === "canonical base64");
 }
 
 function refusalOf(error: unknown, badForm: KmstoolErrorText, otherwise: KmstoolErrorText): KmstoolRefusal {

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { setImmediate } from "node:timers/promises";
 import { describe, test } from "#test";
 import { CredentialStore } from "../../enclave/credential_store.ts";
 import { OwnedCredentials } from "../../lib/aws/credentials.ts";
 import { createLogger } from "../../enclave/telemetry/log.ts";
-import { Fixture, STRANGER, until } from "../server/fixture.ts";
+import { Fixture, STRANGER } from "../server/fixture.ts";
 
 describe("failures, as callers see them", () => {
   test("what KMS says becomes a status and a code, and stays in the log", async () => {
@@ -208,40 +207,71 @@ describe("the log", () => {
 });
 
 describe("CredentialStore", () => {
-  const make = () =>
-    OwnedCredentials.copyOf({ accessKeyId: "AKIA", secretAccessKey: "s", sessionToken: "t" });
+  const make = (accessKeyId = "AKIA") =>
+    OwnedCredentials.copyOf({ accessKeyId, secretAccessKey: "s", sessionToken: "t" });
 
-  test("wipes what is replaced, and what is left, once nobody can be about to copy it", async () => {
+  test("wipes what is replaced, and what is left, once no request is signed with it", async () => {
     const store = new CredentialStore();
-    const [first, second] = [make(), make()];
-    store.set(first);
-    const copying = store.get();
-    store.set(second);
-    assert.deepEqual(copying.secretAccessKey, new TextEncoder().encode("s"));
-    await setImmediate();
-    await setImmediate();
-    assert.deepEqual(copying.secretAccessKey, new Uint8Array(1));
-    assert.throws(() => first.secretAccessKey.bytes, /disposed/);
+    store.set(make());
+    const running = store.lease();
+    const signing = await running.get();
+    const { bytes } = signing.secretAccessKey;
+    store.set(make());
+    assert.deepEqual(bytes, new TextEncoder().encode("s"));
+    signing[Symbol.dispose]();
+    using again = await running.get();
+    assert.equal(again.secretAccessKey.bytes, bytes, "a request keeps what it began with");
+    again[Symbol.dispose]();
+    running[Symbol.dispose]();
+    assert.deepEqual(bytes, new Uint8Array(1));
+
+    const { bytes: left } = (await secretOf(store)).secretAccessKey;
+    assert.deepEqual(left, new TextEncoder().encode("s"));
     store[Symbol.dispose]();
-    await until(() => second.secretAccessKey.length === 0);
-    assert.equal(second.secretAccessKey.length, 0);
-    assert.throws(() => store.get(), /no credentials are set/);
+    assert.deepEqual(left, new Uint8Array(1));
+    assert.throws(() => store.lease(), /no credentials are set/);
   });
 
-  test("lends them without their expiration: a client would keep them for other callers", () => {
-    const expiration = new Date(Date.now() + 3_600_000);
+  test("wipes what is replaced at once when no request is signed with it", async () => {
     using store = new CredentialStore();
-    store.set(OwnedCredentials.copyOf({ accessKeyId: "AKIA", secretAccessKey: "s", expiration }));
-    assert.deepEqual(Object.keys(store.get()), ["accessKeyId", "secretAccessKey", "sessionToken"]);
+    store.set(make());
+    const { bytes } = (await secretOf(store)).secretAccessKey;
+    store.set(make());
+    assert.deepEqual(bytes, new Uint8Array(1));
+  });
+
+  test("lends others in the place of those that KMS refuses, if it has got others", async () => {
+    using store = new CredentialStore();
+    store.set(make());
+    using lease = store.lease();
+    using used = await lease.get();
+    assert.equal(await lease.getOther(used), undefined);
+    store.set(make());
+    assert.equal(await lease.getOther(used), undefined, "the same once more");
+    const { bytes } = used.secretAccessKey;
+    store.set(make("AKIA2"));
+    using other = await lease.getOther(used);
+    assert.equal(other?.accessKeyId, "AKIA2");
+    used[Symbol.dispose]();
+    assert.deepEqual(bytes, new Uint8Array(1));
+    store[Symbol.dispose]();
+    assert.equal(await lease.getOther(other!), undefined, "none are left");
   });
 
   test("is wiped when the service closes", async () => {
     const fixture = await Fixture.start();
     await fixture.setCredentials();
-    const credentials = fixture.service.scope.credentials.get();
+    const { bytes } = (await secretOf(fixture.service.scope.credentials)).secretAccessKey;
+    assert.ok(bytes.some((byte) => byte !== 0));
     await fixture[Symbol.asyncDispose]();
-    await setImmediate();
-    assert.ok(Buffer.from(credentials.secretAccessKey).every((byte) => byte === 0));
+    assert.ok(Buffer.from(bytes).every((byte) => byte === 0));
     assert.equal(fixture.service.scope.credentials.isSet, false);
   });
 });
+
+/** The credentials that a store lends, whose hold is given back already. */
+async function secretOf(store: CredentialStore): Promise<OwnedCredentials> {
+  using lease = store.lease();
+  using owned = await lease.get();
+  return owned;
+}

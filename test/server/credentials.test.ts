@@ -238,51 +238,74 @@ describe("CredentialStore", () => {
       credentialsRefused,
     });
 
-  test("blames no new credentials for what KMS said of the old ones", () => {
+  /** What the store makes of a request that ends like this. */
+  const judged = (lease: CredentialsLease, failure?: unknown) =>
+    lease.judge(failure === undefined ? Promise.resolve() : Promise.reject(failure)).catch((error) => error);
+
+  test("blames no new credentials for what KMS said of the old ones", async () => {
     using store = new CredentialStore();
     store.set(make("AKIA1"));
-    const lease: CredentialsLease = {};
-    store.get(lease);
+    using lease = store.lease();
     store.set(make("AKIA2"));
-    assert.ok(store.judge(lease, refusal()) instanceof CredentialsError);
+    assert.ok(await judged(lease, refusal()) instanceof CredentialsError);
     assert.equal(store.isUsable, true);
-    const current: CredentialsLease = {};
-    store.get(current);
-    store.judge(current, refusal());
+    using current = store.lease();
+    await judged(current, refusal());
     assert.equal(store.isUsable, false);
-    store.judge(lease);
+    await judged(lease);
     assert.equal(store.isUsable, false, "a success of the old ones is none of the new ones'");
-    store.judge(current, refusal("AccessDeniedException", false));
+    await judged(current, refusal("AccessDeniedException", false));
     assert.equal(store.isUsable, true, "KMS knows whose they are");
   });
 
-  test("is usable again after a late success, and does not pause longer for refusals at once", () => {
+  test("blames the credentials that a request was signed with last", async () => {
     using store = new CredentialStore();
     store.set(make("AKIA1"));
-    const lease: CredentialsLease = {};
-    store.get(lease);
-    for (let refusals = 0; refusals < 100; refusals++) store.judge(lease, refusal());
-    assert.throws(() => store.admit(), { code: "ERR_CREDENTIALS" });
+    using lease = store.lease();
+    using used = await lease.get();
+    store.set(make("AKIA2"));
+    using _other = await lease.getOther(used);
+    await judged(lease, refusal());
+    assert.equal(store.isUsable, false);
+  });
+
+  test("passes on what a request comes to, and every failure but a refusal of the credentials", async () => {
+    using store = new CredentialStore();
+    store.set(make("AKIA1"));
+    using lease = store.lease();
+    assert.equal(await lease.judge(Promise.resolve(7)), 7);
+    const failures = [new Error("no way"), refusal("NotFoundException", false)];
+    for (const failure of failures) assert.equal(await judged(lease, failure), failure);
+    assert.equal(store.isUsable, true);
+  });
+
+  test("is usable again after a late success, and does not pause longer for refusals at once", async () => {
+    using store = new CredentialStore();
+    store.set(make("AKIA1"));
+    const admit = () => store.lease()[Symbol.dispose]();
+    using lease = store.lease();
+    for (let refusals = 0; refusals < 100; refusals++) await judged(lease, refusal());
+    assert.throws(admit, { code: "ERR_CREDENTIALS" });
     advance(1000);
     assert.equal(store.isTrialDue, true);
-    store.admit();
+    admit();
     assert.equal(store.isTrialDue, false);
-    assert.throws(() => store.admit(), { code: "ERR_CREDENTIALS" });
-    store.judge(lease);
-    store.admit();
+    assert.throws(admit, { code: "ERR_CREDENTIALS" });
+    await judged(lease);
+    admit();
     assert.deepEqual([store.isUsable, store.isTrialDue], [true, false]);
   });
 
-  test("forgets a refusal with the credentials", () => {
+  test("forgets a refusal with the credentials", async () => {
     const store = new CredentialStore();
     store.set(make("AKIA1"));
-    const lease: CredentialsLease = {};
-    store.get(lease);
-    store.judge(lease, refusal());
+    using lease = store.lease();
+    await judged(lease, refusal());
     store[Symbol.dispose]();
     assert.deepEqual(store.state, { isSet: false, areRefused: false });
-    assert.throws(() => store.admit(), /no credentials are set/);
+    assert.throws(() => store.lease(), /no credentials are set/);
     store.set(make("AKIA2"));
-    store.admit();
+    using _lease = store.lease();
+    store[Symbol.dispose]();
   });
 });

@@ -5,7 +5,7 @@ import type { PolicyFacts } from "../../lib/policy/facts.ts";
 import { PolicyHolder } from "../../lib/policy/policy_file.ts";
 import { Admission } from "../../enclave/admission.ts";
 import { createApp } from "../../server/app.ts";
-import { ClientPool } from "../../enclave/client_pool.ts";
+import { EnginePool } from "../../enclave/engine_pool.ts";
 import { Gate, parentOnly } from "../../enclave/gate.ts";
 import { createLogger } from "../../enclave/telemetry/log.ts";
 import { Metrics } from "../../enclave/telemetry/metrics.ts";
@@ -89,7 +89,7 @@ export class Fixture implements AsyncDisposable {
     this.service = new EnclaveService({
       region,
       gate,
-      clients: new ClientPool({ engine: "direct", endpoint, trustedCertificates, nsm }),
+      engines: new EnginePool({ engine: "direct", endpoint, trustedCertificates, nsm }),
       nsm: options.withoutNsm === true ? undefined : nsm,
       admission: this.admission,
       timeoutMs,

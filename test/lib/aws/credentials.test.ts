@@ -28,15 +28,28 @@ describe("OwnedCredentials", () => {
     assert.deepEqual(asBytes.secretAccessKey, text.encode(SECRET));
   });
 
-  test("dispose wipes the copy and leaves clones alone", () => {
+  test("dispose wipes the copy", () => {
     const owned = OwnedCredentials.copyOf(GOOD);
-    const clone = owned.clone();
     const { bytes } = owned.secretAccessKey;
     owned[Symbol.dispose]();
     owned[Symbol.dispose]();
     assert.ok(bytes.every((byte) => byte === 0));
     assert.throws(() => owned.secretAccessKey.bytes, DisposedError);
-    assert.deepEqual(clone.sessionToken?.bytes, text.encode(TOKEN));
+    assert.throws(() => owned.share(), DisposedError);
+  });
+
+  test("dispose leaves the other holds alone, and the last one wipes the copy", () => {
+    const owned = OwnedCredentials.copyOf(GOOD);
+    const [one, other] = [owned.share(), owned.share()];
+    const { bytes } = owned.secretAccessKey;
+    for (const hold of [owned, owned, one, one]) {
+      hold[Symbol.dispose]();
+      assert.deepEqual(bytes, text.encode(SECRET));
+    }
+    assert.deepEqual(other.sessionToken?.bytes, text.encode(TOKEN));
+    other[Symbol.dispose]();
+    assert.ok(bytes.every((byte) => byte === 0));
+    assert.throws(() => other.sessionToken?.bytes, DisposedError);
   });
 
   test("does not print its secrets", () => {
@@ -94,8 +107,8 @@ describe("OwnedCredentials", () => {
   for (const expiration of times) {
     test(`takes ${JSON.stringify(expiration)} for an expiration`, () => {
       using owned = OwnedCredentials.copyOf({ ...GOOD, expiration });
-      using clone = owned.clone();
-      assert.deepEqual([owned.expiresAtMs, clone.expiresAtMs], [at, at]);
+      using other = owned.share();
+      assert.deepEqual([owned.expiresAtMs, other.expiresAtMs], [at, at]);
     });
   }
 

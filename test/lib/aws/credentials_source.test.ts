@@ -192,21 +192,21 @@ class SlowProvider {
   }
 }
 
-/** The copies that are made of credentials, until it is disposed. */
-class Copies implements Disposable {
-  readonly made: OwnedCredentials[] = [];
-  readonly #clone = OwnedCredentials.prototype.clone;
+/** The holds that are taken of credentials, until it is disposed. */
+class Holds implements Disposable {
+  readonly taken: OwnedCredentials[] = [];
+  readonly #share = OwnedCredentials.prototype.share;
 
   constructor() {
-    const [clone, made] = [this.#clone, this.made];
-    OwnedCredentials.prototype.clone = function () {
-      made.push(clone.call(this));
-      return made.at(-1)!;
+    const [share, taken] = [this.#share, this.taken];
+    OwnedCredentials.prototype.share = function () {
+      taken.push(share.call(this));
+      return taken.at(-1)!;
     };
   }
 
   [Symbol.dispose](): void {
-    OwnedCredentials.prototype.clone = this.#clone;
+    OwnedCredentials.prototype.share = this.#share;
   }
 }
 
@@ -274,31 +274,23 @@ describe("CredentialsSource of a provider that says when credentials expire", ()
     });
   }
 
-  test("wipes what it replaces, but not the copies of requests that run", async () => {
-    const copied: Uint8Array[] = [];
-    const { clone } = OwnedCredentials.prototype;
-    OwnedCredentials.prototype.clone = function () {
-      const copy = clone.call(this);
-      copied.push(copy.secretAccessKey.bytes);
-      return copy;
-    };
-    try {
-      const first = provider.source.get(deadline, clock);
-      await provider.answer(0, HOUR_MS);
-      using running = await first;
-      const held = copied.filter((bytes) => bytes.some((byte) => byte !== 0));
-      assert.equal(held.length, 2);
-      clock.ms += HOUR_MS - MINUTE_MS;
-      await get();
-      await provider.answer(1, 2 * HOUR_MS);
-      assert.deepEqual(running.secretAccessKey.bytes, text.encode(SECRET));
-      assert.equal(held.filter((bytes) => bytes.every((byte) => byte === 0)).length, 1);
-      provider.source[Symbol.dispose]();
-      running[Symbol.dispose]();
-      assert.ok(copied.every((bytes) => bytes.every((byte) => byte === 0)));
-    } finally {
-      OwnedCredentials.prototype.clone = clone;
-    }
+  test("wipes what it replaces, but not what requests that run use", async () => {
+    const first = provider.source.get(deadline, clock);
+    await provider.answer(0, HOUR_MS);
+    const running = await first;
+    const { bytes } = running.secretAccessKey;
+    clock.ms += HOUR_MS - MINUTE_MS;
+    await get();
+    await provider.answer(1, 2 * HOUR_MS);
+    assert.deepEqual(bytes, text.encode(SECRET));
+    running[Symbol.dispose]();
+    assert.ok(bytes.every((byte) => byte === 0), "what is replaced, once nobody uses it");
+    const last = await provider.source.get(deadline, clock);
+    const { bytes: kept } = last.secretAccessKey;
+    last[Symbol.dispose]();
+    assert.deepEqual(kept, text.encode(SECRET));
+    provider.source[Symbol.dispose]();
+    assert.ok(kept.every((byte) => byte === 0));
   });
 
   test("goes on with the old ones while the source is down, even past their expiration", async () => {
@@ -386,10 +378,10 @@ describe("CredentialsSource of a provider that says when credentials expire", ()
     assert.equal(await get(), "AKIA1");
     await provider.answer(3, 2 * HOUR_MS);
     assert.equal(await get(), "AKIA3");
-    using copies = new Copies();
+    using holds = new Holds();
     await provider.answer(2, 4 * HOUR_MS);
-    assert.deepEqual(copies.made.map(({ accessKeyId }) => accessKeyId), ["AKIA2"]);
-    assert.deepEqual(copies.made.map(({ secretAccessKey }) => secretAccessKey.length), [0]);
+    assert.deepEqual(holds.taken.map(({ accessKeyId }) => accessKeyId), ["AKIA2"]);
+    assert.deepEqual(holds.taken.map(({ secretAccessKey }) => secretAccessKey.length), [0]);
     assert.equal(await get(), "AKIA3");
   });
 
@@ -486,10 +478,10 @@ describe("CredentialsSource of a provider that says when credentials expire", ()
   test("lets go of an answer that comes after dispose", async () => {
     const late = assert.rejects(get(), DisposedError);
     provider.source[Symbol.dispose]();
-    using copies = new Copies();
+    using holds = new Holds();
     await provider.answer(0, 2 * HOUR_MS);
     await late;
-    assert.deepEqual(copies.made.map(({ secretAccessKey }) => secretAccessKey.length), [0]);
+    assert.deepEqual(holds.taken.map(({ secretAccessKey }) => secretAccessKey.length), [0]);
     await assert.rejects(get(), DisposedError);
   });
 

@@ -18,7 +18,10 @@ const HINTS: readonly (readonly [string, string | RegExp])[] = [
   [when('principal.tennant == "a"'), "Is tenant meant? Callers can have cid, name, tenant, roles"],
   [when("principal.shoeSize == 7"), /^Callers can have cid, name, tenant, roles; others are declared by/],
   ['permit(principal, action == Action::"decrypt", resource);', 'Is Action::"Decrypt" meant?'],
-  ['permit(principal, action == Action::"Burn", resource);', /^The actions are Decrypt, Encrypt, GenerateDataKey, /],
+  [
+    'permit(principal, action == Action::"Burn", resource);',
+    /^The actions are Decrypt, Encrypt, GenerateDataKey, /,
+  ],
   ['permit(principal == User::"7", action, resource);', /^There are Caller::"<CID>" and Key::/],
   ["permit(principal, action, resource)", /^Is the syntax right there\?/],
   [when("context.encryptionContext == {}"), /^Does it fit the schema, which `enclave-kms policy schema`/],
