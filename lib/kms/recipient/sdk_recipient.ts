@@ -10,7 +10,7 @@ import type { Recipient } from "./recipient.ts";
  * the envelope first; the private key, the content key and the plaintext stay in C memory until the
  * plaintext is copied out, and are wiped there.
  *
- * Not guaranteed: what AWS-LC and the C stack keep for themselves; see the README's security section.
+ * Not guaranteed: what AWS-LC and the C stack keep for themselves; see SECURITY.md.
  */
 export class SdkRecipient implements Recipient {
   readonly #keyPair: SdkKeyPair;
