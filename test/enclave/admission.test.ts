@@ -3,7 +3,7 @@ import { describe, test } from "#test";
 import { Admission } from "../../enclave/admission.ts";
 import { OverloadedError } from "../../enclave/service_errors.ts";
 
-const examination = new AbortController().signal;
+const patient = new AbortController().signal;
 const [attacker, victim, third] = [{ name: "attacker" }, { name: "victim" }, { name: "third" }];
 
 /** An admission whose only place is taken, and what has been let in since. */
@@ -18,11 +18,11 @@ class Line {
 
   static async open(maxWaiting: number): Promise<Line> {
     const line = new Line(maxWaiting);
-    line.#turn = await line.admission.enter({}, examination);
+    line.#turn = await line.admission.enter({}, patient);
     return line;
   }
 
-  wait(connection: { name: string }, signal: AbortSignal = examination): Promise<void> {
+  wait(connection: { name: string }, signal: AbortSignal = patient): Promise<void> {
     return this.admission.enter(connection, signal).then((turn) => {
       this.order.push(connection.name);
       this.#turn = turn;
@@ -44,11 +44,11 @@ class Line {
 describe("Admission", () => {
   test("lets in as many as may run, then in order of arrival; who gives up leaves the line", async () => {
     const admission = new Admission(1, 2);
-    const first = await admission.enter({}, examination);
+    const first = await admission.enter({}, patient);
     const giveUp = new AbortController();
     const second = admission.enter({}, giveUp.signal);
-    const last = admission.enter({}, examination);
-    await assert.rejects(admission.enter({}, examination), OverloadedError);
+    const last = admission.enter({}, patient);
+    await assert.rejects(admission.enter({}, patient), OverloadedError);
     giveUp.abort(new Error("gave up"));
     await assert.rejects(second, /gave up/);
     assert.equal(admission.inside, 2);

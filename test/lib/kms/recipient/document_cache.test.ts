@@ -116,12 +116,12 @@ describe("DocumentCache", () => {
   test("lets one caller give up without failing the others", async () => {
     const recipient = new SlowRecipient();
     const cache = new DocumentCache(recipient, 1000, new NsmQueue());
-    using examination = new Deadline("test", 60_000);
+    using patient = new Deadline("test", 60_000);
     using short = new Deadline("test", 20);
     const controller = new AbortController();
     using aborted = new Deadline("test", 5000, controller.signal);
     const reason = new Error("enough");
-    const waiting = cache.get(examination);
+    const waiting = cache.get(patient);
     const failures = [
       assert.rejects(cache.get(short), TimeoutError),
       assert.rejects(cache.get(aborted), reason),
@@ -130,7 +130,7 @@ describe("DocumentCache", () => {
     await Promise.all(failures);
     recipient.answer(0);
     assert.deepEqual(await waiting, new Uint8Array([0]));
-    assert.deepEqual(await cache.get(examination), new Uint8Array([0]));
+    assert.deepEqual(await cache.get(patient), new Uint8Array([0]));
   });
 
   test("does not ask at all for a caller whose time is up", async () => {
