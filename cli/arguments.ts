@@ -13,17 +13,17 @@ export interface CommandSyntax {
   readonly flags: readonly Flag[];
 }
 
-/** What was given to a command, by the names in its table. */
+/** Flags and argument that a command was given, by their names in its table. */
 export class Arguments {
   readonly #command: CommandSyntax;
   readonly #values: ReadonlyMap<string, readonly string[]>;
-  /** What follows the flags. */
+  /** Word after the flags. */
   readonly argument: string | undefined;
 
   /**
-   * @param command Whose
-   * @param values By flag
-   * @param argument What follows the flags
+   * @param command The command they were given to
+   * @param values Values of each flag, by its name
+   * @param argument The word after the flags
    */
   constructor(command: CommandSyntax, values: ReadonlyMap<string, readonly string[]>, argument?: string) {
     this.#command = command;
@@ -31,24 +31,28 @@ export class Arguments {
     this.argument = argument;
   }
 
-  /** Whether a switch was given. */
+  /** Tells whether a switch was given. */
   has(name: string): boolean {
     return this.all(name).length > 0;
   }
 
-  /** The value of a flag; undefined when it was not given. */
+  /** Reads the last value of a flag; undefined when it was not given. */
   get(name: string): string | undefined {
     return this.all(name).at(-1);
   }
 
-  /** @throws {UsageError} When it was not given */
+  /**
+   * Reads a flag that must be given.
+   *
+   * @throws {UsageError} When it was not given
+   */
   require(name: string): string {
     const value = this.get(name);
     if (value === undefined) throw new UsageError(`--${name} must be set`);
     return value;
   }
 
-  /** The values of a flag, in order. */
+  /** Reads all values of a flag, in order. */
   all(name: string): readonly string[] {
     if (![...this.#command.flags, HELP_FLAG].some((flag) => flag.name === name)) {
       throw new Error(`${this.#command.name} has no flag ${name}`);
@@ -56,7 +60,7 @@ export class Arguments {
     return this.#values.get(name) ?? [];
   }
 
-  /** The flags that are secrets and were given. */
+  /** Names of the flags that were given and hold a secret. */
   get secretsGiven(): readonly string[] {
     return this.#command.flags.filter(({ name, isSecret }) => isSecret === true && this.#values.has(name))
       .map(({ name }) => name);
@@ -66,9 +70,9 @@ export class Arguments {
 /**
  * Reads the words after a command's name.
  *
- * @param command Whose
- * @param words As the shell gave them
- * @throws {UsageError} Naming the flag and what was expected; never a value, which may be a secret
+ * @param command The command they belong to
+ * @param words Words as the shell gave them
+ * @throws {UsageError} Names the flag and the values it takes; never the given value, which may be a secret
  */
 export function parseArguments(command: CommandSyntax, words: readonly string[]): Arguments {
   const flags = [...command.flags, HELP_FLAG];
@@ -129,7 +133,7 @@ function checkArgument(
   throw new UsageError(`${argument.name} must be one of ${argument.choices.join(", ")}`);
 }
 
-/** A flag that is not known may be a value that went astray: only what looks like a flag is repeated. */
+/** Repeats an unknown flag only when it looks like one: it may be a misplaced value. */
 function unknownFlag(command: CommandSyntax, rawName: string): UsageError {
   const shown = /^-(?:[a-zA-Z]|-[a-z][a-z-]{0,30})$/.test(rawName) ? ` ${rawName}` : " of that name";
   const close = didYouMean(rawName.replace(/^-+/, ""), [...command.flags, HELP_FLAG].map(({ name }) => name));

@@ -6,16 +6,18 @@ import { NsmSocket } from "../lib/nsm/nsm_socket.ts";
 import type { Terminal } from "./terminal.ts";
 import { endpoint, readText } from "./values.ts";
 
-/** What kmstool_enclave_cli takes when nobody names a region. */
+/** Region that kmstool_enclave_cli takes when none is named. */
 const DEFAULT_REGION = "us-east-1";
 
-/** What a client is opened with, before the credentials and the time-out. */
+/** Options of a client without the credentials and the time-out. */
 export type ClientOptions = Omit<KmsClientOptions, "credentials" | "timeoutMs">;
 
 /**
- * @param args With the flags of a command that speaks to KMS
- * @param terminal For the region's variable
- * @param nsm What `--nsm` names
+ * Reads the options of a client.
+ *
+ * @param args Flags of a command that speaks to KMS
+ * @param terminal Has the region's variable
+ * @param nsm The simulated module of `--nsm`, if any
  * @throws {UsageError} When a value is malformed
  */
 export function clientOptions(
@@ -38,7 +40,11 @@ export function clientOptions(
   };
 }
 
-/** @returns The simulated module that `--nsm` names, if any; the caller disposes it */
+/**
+ * Opens the simulated module that `--nsm` names.
+ *
+ * @returns undefined when the flag was not given. The caller disposes it
+ */
 export function simulatedNsm(args: Arguments): NsmSocket | undefined {
   const path = args.get("nsm");
   return path === undefined ? undefined : new NsmSocket(path);

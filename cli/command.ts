@@ -9,7 +9,10 @@ export interface Command extends CommandSyntax {
   readonly example: string;
   /** Lines below the flags in the help. */
   readonly notes?: readonly string[];
-  /** Loads the code that runs the command. Nothing loads it earlier: a help text must not load the code that calls C. */
+  /**
+   * Loads the code that runs the command. Nothing loads it earlier: a help text must not load the code that
+   * calls C.
+   */
   load(): Promise<Run>;
 }
 

@@ -14,7 +14,7 @@ const SCHEMA_FLAGS = [
   { name: "action", value: "NAME", isMany: true, help: "Of an application, beside the server's" },
 ];
 
-/** Every command, in the order of the overview. */
+/** Commands in the order of the overview. */
 export const COMMANDS: readonly Command[] = [
   {
     name: "decrypt",
@@ -23,8 +23,8 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       REGION_FLAG,
       ...CREDENTIAL_FLAGS,
-      { name: "ciphertext", short: "c", value: "BASE64", help: "What to decrypt" },
-      { name: "key-id", short: "K", value: "KEY", help: "Refuse what another key made" },
+      { name: "ciphertext", short: "c", value: "BASE64", help: "Ciphertext to decrypt" },
+      { name: "key-id", short: "K", value: "KEY", help: "Key that encrypted it; others are refused" },
       {
         name: "encryption-algorithm",
         short: "a",
@@ -43,7 +43,7 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       REGION_FLAG,
       ...CREDENTIAL_FLAGS,
-      { name: "key-id", short: "K", value: "KEY", help: "Whose data key" },
+      { name: "key-id", short: "K", value: "KEY", help: "Key that encrypts the data key" },
       { name: "key-spec", short: "p", value: "SPEC", choices: ["AES-256", "AES-128"], help: "One of" },
       CONTEXT_FLAG,
       ...CONNECTION_FLAGS,
@@ -57,7 +57,7 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       REGION_FLAG,
       ...CREDENTIAL_FLAGS,
-      { name: "length", short: "l", value: "BYTES", help: "How many, 1 to 1024" },
+      { name: "length", short: "l", value: "BYTES", help: "Number of bytes, 1 to 1024" },
       ...CONNECTION_FLAGS,
     ],
     load: async () => (await import("./commands/genrandom.ts")).genrandom,
@@ -67,10 +67,10 @@ export const COMMANDS: readonly Command[] = [
     summary: "prints an attestation document as base64",
     example: "attest --nonce 0102030405060708 --user-data text:hello",
     flags: [
-      { name: "nonce", value: "BYTES", help: "To put into it, at most 512" },
-      { name: "user-data", value: "BYTES", help: "To put into it, at most 512" },
-      { name: "public-key", value: "BYTES", help: "To put into it, DER or PEM, at most 1024" },
-      { name: "out", value: "FILE", isFile: true, help: "Write the document itself there" },
+      { name: "nonce", value: "BYTES", help: "Nonce of the document, at most 512 bytes" },
+      { name: "user-data", value: "BYTES", help: "User data of it, at most 512 bytes" },
+      { name: "public-key", value: "BYTES", help: "Public key, DER or PEM, at most 1024 bytes" },
+      { name: "out", value: "FILE", isFile: true, help: "File to write the document to, as bytes" },
       NSM_FLAG,
       { name: "timeout-ms", value: "MS", help: "Default: 10000" },
     ],
@@ -83,10 +83,10 @@ export const COMMANDS: readonly Command[] = [
     example: "verify document --pcr 0=7fb5c55b… --max-age 300",
     argument: FILE_ARGUMENT,
     flags: [
-      { name: "pcr", value: "N=HEX", isMany: true, help: "Expected; of several for one N, one" },
+      { name: "pcr", value: "N=HEX", isMany: true, help: "Expected; of several for one N, any" },
       { name: "nonce", value: "BYTES", help: "Expected; hex, base64:…, text:… or @FILE" },
       { name: "user-data", value: "BYTES", help: "Expected" },
-      { name: "max-age", value: "SECONDS", help: "How old it may be" },
+      { name: "max-age", value: "SECONDS", help: "Greatest age" },
       { name: "root", value: "FILE", isFile: true, help: "Root to trust instead of AWS's, DER or PEM" },
       { name: "allow-debug", help: "Accept enclaves in debug mode" },
       { name: "at", value: "TIME", help: "Verify at 2026-01-31T12:00:00Z, or at: document" },
@@ -145,7 +145,7 @@ export const COMMANDS: readonly Command[] = [
       REGION_FLAG,
       ...CREDENTIAL_FLAGS,
       ...CONNECTION_FLAGS.filter(({ name }) => name !== "timeout-ms"),
-      { name: "policy", value: "FILE", isFile: true, help: "A policy to load, too" },
+      { name: "policy", value: "FILE", isFile: true, help: "Policy to load as well" },
       { name: "root", value: "FILE", isFile: true, help: "Attestation root, instead of AWS's" },
       { name: "timeout-ms", value: "MS", help: "For all but the policy; default: 4000" },
       JSON_FLAG,

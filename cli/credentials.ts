@@ -8,11 +8,11 @@ import { CREDENTIAL_FLAGS } from "./flags.ts";
 import { readFile } from "./values.ts";
 
 /**
- * Credentials from flags, files or the environment. What came from files is wiped when it is disposed, but for what
- * came as JSON, whose strings nobody can wipe.
+ * Credentials from flags, files or the environment. Disposing wipes those from files. It cannot wipe the
+ * strings of a JSON file.
  */
 export class GivenCredentials implements Disposable {
-  /** For the client, which copies them. */
+  /** Credentials for the client, which copies them. */
   readonly value: Credentials;
   readonly #owned: readonly SecretBytes[];
 
@@ -22,9 +22,10 @@ export class GivenCredentials implements Disposable {
   }
 
   /**
-   * Reads them: a flag goes before a file, and a file before the environment. A file of JSON has all of them.
+   * Reads credentials. A flag takes precedence over a file, and a file over the environment; a JSON file has
+   * all parts.
    *
-   * @param args What was given
+   * @param args Flags of the command
    * @param terminal Gets a warning when a secret is on the command line
    * @throws {UsageError} When a part is missing or its file cannot be read
    */
@@ -51,16 +52,16 @@ export class GivenCredentials implements Disposable {
     }, owned);
   }
 
-  /** Wipes what can be wiped: what came from files. Disposing twice is harmless. */
+  /** Wipes the parts that came from files. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     for (const secret of this.#owned) secret[Symbol.dispose]();
   }
 }
 
 /**
- * Other processes, and on a shared machine other users, can read a command line.
+ * Warns of secrets on the command line, which other processes and users of the machine can read.
  *
- * @param args What was given
+ * @param args Flags of the command
  * @param terminal Gets one line for each secret
  */
 function warnOfSecrets(args: Arguments, terminal: Terminal): void {
@@ -106,7 +107,7 @@ function readSecret(args: Arguments, terminal: Terminal, flag: string): SecretBy
   return path === undefined ? given ?? terminal.env(variableOf(flag)) : readSecretFile(`${flag}-file`, path);
 }
 
-/** Without the end of line that editors and shells put there. */
+/** Reads a secret without the end of line that editors and shells add. */
 function readSecretFile(flag: string, path: string): SecretBytes {
   using content = new SecretBytes(readFile(flag, path));
   let { length } = content;

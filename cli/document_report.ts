@@ -3,14 +3,15 @@ import { encodeBase64, encodeHex } from "../lib/core/encoding.ts";
 import type { AttestationError } from "../lib/core/errors.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** A document may have thousands, which nothing is decided by. */
+/** Most unknown fields that are shown. A document may have thousands; no check depends on them. */
 const MAX_FIELDS_SHOWN = 16;
 
 /**
- * @param document What was read
+ * Makes a table of a document for people.
+ *
+ * @param document The decoded document
  * @param failure The check that failed, if one did
- * @param terminal For colour
- * @returns A table for people
+ * @param terminal Knows whether to colour
  */
 export function describeDocument(
   document: AttestationDocument,
@@ -38,9 +39,10 @@ export function describeDocument(
 }
 
 /**
- * @param document What was read, if anything could be
+ * Makes the report that `--json` prints.
+ *
+ * @param document The decoded document, if it could be decoded
  * @param failure The check that failed, if one did
- * @returns What `--json` prints
  */
 export function documentJson(
   document: AttestationDocument | undefined,
@@ -66,7 +68,7 @@ export function documentJson(
   };
 }
 
-/** One line for each register that says something; those that are all zero share one. */
+/** Makes a row for each register that is not all zero, and one row for all others. */
 function registers(
   pcrs: AttestationDocument["pcrs"],
   digest: string,
@@ -80,7 +82,7 @@ function registers(
   ];
 }
 
-/** Short ones in full, and as text where they are text. */
+/** Shows the first 24 bytes in hex, and as text where all are printable. */
 function describeBytes(bytes: Uint8Array | undefined): string {
   if (bytes === undefined) return "none";
   const shown = encodeHex(bytes.subarray(0, 24));
@@ -99,7 +101,7 @@ function checkOf({ code }: AttestationError): string {
   return code.replace("ERR_ATTESTATION_", "");
 }
 
-/** The document's author chose it. */
+/** Shortens and cleans a text that the document's author chose. */
 function printable(text: string): string {
   return text.slice(0, 128).replaceAll(/[^\x20-\x7e]/g, "?");
 }

@@ -1,26 +1,26 @@
 import type { AttestationCheck } from "../lib/core/errors.ts";
 
-/** How a command ends; they are part of the interface and stay. */
+/** Exit codes. They are part of the interface and do not change. */
 export const EXIT = {
-  /** It did what it should. */
+  /** Success. */
   ok: 0,
-  /** The user's mistake: flags, values, files that cannot be read. Also kmstool's. */
+  /** Mistake of the user: flags, values, files that cannot be read. kmstool uses the same code. */
   usage: 1,
-  /** It failed: KMS refused, the NSM is not there, a policy does not load. */
+  /** Failure: KMS refused, the NSM is missing, a policy does not load. */
   failed: 2,
-  /** `policy try`: the policy said no. */
+  /** Denial by the policy of `policy try`. */
   denied: 3,
-  /** `doctor`: something that is needed is broken. */
+  /** Broken link found by `doctor`. */
   broken: 4,
-  /** A defect of ours: something was thrown that nobody caught. EX_SOFTWARE of sysexits.h. */
+  /** Defect of this program: an error that was not caught. EX_SOFTWARE of sysexits.h. */
   defect: 70,
-  /** It did what it should, but its output could not be written, or not all of it. EX_IOERR of sysexits.h. */
+  /** Success whose output could not be written in full. EX_IOERR of sysexits.h. */
   outputLost: 74,
-  /** `decrypt`, `genkey` and `genrandom` failed: kmstool_enclave_cli returns -1. */
+  /** Failure of `decrypt`, `genkey` or `genrandom`: kmstool_enclave_cli returns -1. */
   kmstoolFailed: 255,
 } as const;
 
-/** What `verify` and `attest` end with, by the one check that failed. */
+/** Exit codes of `verify` and `attest`, by the check that failed. */
 export const ATTESTATION_EXIT: Readonly<Record<AttestationCheck, number>> = {
   UNAVAILABLE: 10,
   REFUSED: 11,
@@ -56,15 +56,16 @@ export const ATTESTATION_EXIT: Readonly<Record<AttestationCheck, number>> = {
 };
 
 /**
- * @param code Such as `ERR_ATTESTATION_PCR`
- * @returns The exit code of that check
+ * Finds the exit code of an attestation check.
+ *
+ * @param code Error code, such as `ERR_ATTESTATION_PCR`
  */
 export function attestationExit(code: string): number {
   const check = code.replace(/^ERR_ATTESTATION_/, "");
   return (ATTESTATION_EXIT as Readonly<Record<string, number>>)[check] ?? EXIT.failed;
 }
 
-/** The table for the help, several to a line of at most 78 columns. */
+/** Makes the table for the help: several codes to a line of at most 78 columns. */
 export function describeAttestationExits(): readonly string[] {
   const lines: string[] = [];
   for (const [check, code] of Object.entries(ATTESTATION_EXIT)) {

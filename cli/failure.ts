@@ -3,15 +3,15 @@ import type { Command } from "./command.ts";
 import { MalformedValueError, OutputLostError, UsageError } from "./usage_error.ts";
 import { attestationExit, EXIT } from "./exit_codes.ts";
 
-/** Commands that end as kmstool_enclave_cli does. */
+/** Commands that exit as kmstool_enclave_cli does. */
 const KMSTOOL_COMMANDS: readonly string[] = ["decrypt", "genkey", "genrandom"];
 
 /**
- * Says what failed, in lines for standard error: message, hint and code. Never a stack trace, and of errors that
- * are not the library's own never the message, which may hold anything.
+ * Describes a failure in lines for standard error: message, hint and code. There is never a stack trace; the
+ * message of an error that is not the library's own is left out, since it may hold anything.
  *
  * @param prefix Program and command
- * @param error What was thrown
+ * @param error The error that was thrown
  */
 export function describeFailure(prefix: string, error: unknown): readonly string[] {
   if (error instanceof EnclaveKmsError) {
@@ -23,9 +23,10 @@ export function describeFailure(prefix: string, error: unknown): readonly string
 }
 
 /**
- * @param command What was run
- * @param error What it threw
- * @returns What the process ends with
+ * Finds the exit code for an error.
+ *
+ * @param command The command that was run
+ * @param error The error that it threw
  */
 export function exitCodeOf({ name }: Command, error: unknown): number {
   if (error instanceof OutputLostError) return EXIT.outputLost;
@@ -34,7 +35,7 @@ export function exitCodeOf({ name }: Command, error: unknown): number {
   return error instanceof AttestationError ? attestationExit(error.code) : EXIT.failed;
 }
 
-/** @returns The stable code, and what KMS called it */
+/** Formats the stable code of an error, with KMS's exception and request id or the place in a policy. */
 export function codeOf(error: EnclaveKmsError): string {
   if (error instanceof PolicyLoadError) return `${error.code}${placeOf(error)}`;
   if (!(error instanceof KmsError)) return error.code;
@@ -51,12 +52,12 @@ function placeOf({ line, column, policyId }: PolicyLoadError): string {
   return place.length === 0 ? "" : ` (${place.join(", ")})`;
 }
 
-/** A mistake in the flags and files themselves, whatever their values are. */
+/** Tells whether an error is a mistake in flags or files, not in their values. */
 function isUsage(error: unknown): boolean {
   return error instanceof UsageError && !(error instanceof MalformedValueError);
 }
 
-/** The library's checks throw these, with messages that name the field and hold no value. */
+/** Tells whether an error comes from a check, whose message names the field and holds no value. */
 function isCallersMistake(error: unknown): error is Error {
   return error instanceof UsageError || error instanceof RangeError ||
     (error instanceof TypeError && !("code" in error));

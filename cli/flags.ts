@@ -24,7 +24,7 @@ export const HELP_FLAG: Flag = { name: "help", short: "h", help: "Show this text
 /** Flag that stands in place of a command. */
 export const VERSION_FLAG: Flag = { name: "version", short: "V", help: "Print the version" };
 
-/** kmstool_enclave_cli's flags that all its commands have, and the files that spare the command line. */
+/** Credential flags of kmstool_enclave_cli, and flags for files that keep secrets off the command line. */
 export const CREDENTIAL_FLAGS: readonly Flag[] = [
   { name: "aws-access-key-id", short: "k", value: "ID", help: "Or AWS_ACCESS_KEY_ID" },
   {
@@ -51,7 +51,7 @@ export const CREDENTIAL_FLAGS: readonly Flag[] = [
   },
 ];
 
-/** The way to the keys. */
+/** Region of the keys. */
 export const REGION_FLAG: Flag = {
   name: "region",
   short: "r",
@@ -59,7 +59,7 @@ export const REGION_FLAG: Flag = {
   help: "Or AWS_REGION; default: us-east-1",
 };
 
-/** A simulator's module, for a laptop. */
+/** Simulated NSM, for a laptop. */
 export const NSM_FLAG: Flag = {
   name: "nsm",
   value: "SOCKET",
@@ -67,11 +67,11 @@ export const NSM_FLAG: Flag = {
   help: "Unix socket of a simulated NSM",
 };
 
-/** The way to KMS. */
+/** Flags for the connection to KMS. */
 export const CONNECTION_FLAGS: readonly Flag[] = [
-  { name: "proxy-port", short: "x", value: "PORT", help: "Of the proxy on CID 3; default: 8000" },
+  { name: "proxy-port", short: "x", value: "PORT", help: "Port of the proxy on CID 3; default: 8000" },
   { name: "endpoint", value: "ADDRESS", help: "vsock:CID:PORT, tcp:HOST:PORT, unix:PATH" },
-  { name: "host-name", value: "NAME", help: "KMS's, if not the region's own" },
+  { name: "host-name", value: "NAME", help: "KMS's name, if not the region's" },
   { name: "trusted-certificates", value: "FILE", isFile: true, help: "PEM, instead of the usual CAs" },
   {
     name: "engine",
@@ -81,11 +81,11 @@ export const CONNECTION_FLAGS: readonly Flag[] = [
   },
   { name: "library", value: "PATH", isFile: true, help: "libaws-nitro-enclaves-sdk-c.so" },
   NSM_FLAG,
-  { name: "timeout-ms", value: "MS", help: "For all of it; default: 10000" },
+  { name: "timeout-ms", value: "MS", help: "Time for everything; default: 10000" },
 ];
 
-/** For who reads it with a program. */
+/** Output for programs. */
 export const JSON_FLAG: Flag = { name: "json", help: "Print JSON" };
 
-/** How bytes are given on the command line, for the help. */
+/** Note in the help on the forms of bytes. */
 export const BYTES_NOTE = "BYTES: hex, base64:…, text:… or @FILE";

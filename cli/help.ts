@@ -3,8 +3,10 @@ import { type Flag, HELP_FLAG } from "./flags.ts";
 import { COMMANDS } from "./command_table.ts";
 
 /**
- * @param command One of the table
- * @returns Its help: at most 24 lines of at most 80 columns
+ * Makes the help of a command.
+ *
+ * @param command A command of the table
+ * @returns At most 24 lines of at most 80 columns
  */
 export function helpOf(command: Command): string {
   const flags = [...command.flags, HELP_FLAG];
@@ -20,7 +22,7 @@ export function helpOf(command: Command): string {
   ]);
 }
 
-/** @returns What there is, on one screen */
+/** Makes the overview of all commands, on one screen. */
 export function overview(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length));
   return toText([

@@ -10,7 +10,7 @@ import type { Terminal } from "./terminal.ts";
 import { MalformedValueError } from "./usage_error.ts";
 import { integer } from "./values.ts";
 
-/** One call to KMS: `read` makes the request of the flags before anything is opened. */
+/** One call to KMS. `read` makes the request from the flags before anything is opened. */
 export interface KmsCall<Request> {
   read(): Request;
   call(client: KmsClient, request: Request): Promise<void>;
@@ -20,7 +20,7 @@ export interface KmsCall<Request> {
  * Opens a client for one call to KMS, and closes it.
  *
  * @param args The command's flags
- * @param terminal Shows that KMS is waited for
+ * @param terminal Shows that the command waits for KMS
  * @param call Reads the request, and makes the call
  * @returns The exit code
  * @throws {UsageError} When a flag is missing or malformed
@@ -45,8 +45,8 @@ export async function withClient<Request>(
 }
 
 /**
- * Prints `PLAINTEXT: ` and base64. No JavaScript string holds the secret, since it could not be wiped; the line is wiped
- * once it is written.
+ * Prints `PLAINTEXT: ` and base64. No JavaScript string holds the secret, since it could not be wiped; the
+ * line is wiped once it is written.
  */
 export async function printSecret(terminal: Terminal, secret: SecretBytes): Promise<void> {
   const line = joinBase64("PLAINTEXT: ", secret.bytes, "\n");

@@ -10,7 +10,7 @@ import { EXIT } from "./exit_codes.ts";
 import { run } from "./run.ts";
 import { ProcessTerminal } from "./terminal.ts";
 
-// The runtimes' own reports of these print messages and stacks, which may hold anything.
+// The runtimes' own reports print messages and stacks, which may hold anything.
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   process.on(event, () => {
     tryWriteAll(STDERR, `enclave-kms: a defect: ${event}\n`);

@@ -13,8 +13,8 @@ import { VERSION } from "./version.ts";
 /**
  * Runs one command line.
  *
- * @param words After the program's name
- * @param terminal Where output goes
+ * @param words Words after the program's name
+ * @param terminal Terminal for the output
  * @returns The exit code; never throws
  */
 export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
@@ -50,7 +50,7 @@ function findCommand(words: readonly string[]): Command | undefined {
   return COMMANDS.find(({ name }) => name.split(" ").every((word, index) => words[index] === word));
 }
 
-/** No command, or none that is known: what there is. */
+/** Handles words that name no known command: version, help, or a list of the commands. */
 async function runNone(words: readonly string[], terminal: Terminal): Promise<number> {
   const [first, second] = words;
   if (first === `--${VERSION_FLAG.name}` || first === `-${VERSION_FLAG.short}`) {
@@ -71,7 +71,7 @@ function isHelp(word: string | undefined): boolean {
   return word === `--${HELP_FLAG.name}` || word === `-${HELP_FLAG.short}`;
 }
 
-/** Repeats nothing that was given: a word in the place of a command may be a secret. */
+/** Names the expected commands. It does not repeat the given word, which may be a secret. */
 function expectation([first = "", second = ""]: readonly string[]): string {
   const names = COMMANDS.map(({ name }) => name);
   const single = names.map((name) => name.split(" ")[0] ?? "");

@@ -4,59 +4,60 @@ import { isatty } from "node:tty";
 import { STDERR, STDOUT, tryWriteAll, writeAll } from "../lib/core/write_all.ts";
 import { reasonOf } from "./reason.ts";
 
-/** How text may look. */
+/** Style of text. */
 export type Style = "good" | "bad" | "odd" | "dim" | "strong";
 
-/** What a command sees of the process: its output and its environment. */
+/** Output and environment of the process, as a command sees them. */
 export interface Terminal {
-  /** A variable; undefined when it is not set, is empty, or may not be read. */
+  /** Reads a variable; undefined when it is not set, is empty, or may not be read. */
   env(name: string): string | undefined;
   /**
-   * Writes the result of a command to standard output; resolves once it is out of our hands. Never rejects: what
-   * got lost is kept in {@link lostOutput}, and nothing more is written.
+   * Writes the result of a command to standard output and resolves when the system has taken it. Never
+   * rejects: a failure is kept in {@link lostOutput}, and nothing more is written.
    *
-   * @param data Text, or bytes, which are not kept
+   * @param data Text, or bytes. Bytes are not kept
    */
   write(data: string | Uint8Array): Promise<void>;
   /**
-   * Writes text for a reader, who may have seen enough: that a pipe was closed is not {@link lostOutput}. The
-   * exit code says what matters.
+   * Writes text for a reader. A closed pipe does not count as {@link lostOutput}: the reader may have seen
+   * enough, and the exit code holds the result.
    *
    * @param text The text
    */
   report(text: string): Promise<void>;
-  /** Why output was lost: the system's name of the error, such as `ENOSPC`. Undefined when none was. */
+  /** System's name of the error that lost output, such as `ENOSPC`. Undefined when none was lost. */
   readonly lostOutput: string | undefined;
-  /** Writes a line to standard error, if that can be done, see {@link oneLine}. */
+  /** Writes a line to standard error where possible, escaped by {@link oneLine}. */
   note(line: string): void;
   /** Colours text where standard output is a terminal that wants it. */
   paint(style: Style, text: string): string;
   /**
-   * Says on standard error what is waited for, once it has taken a second.
+   * Shows on standard error what the command waits for, after a second of waiting.
    *
-   * @param what Such as `waiting for KMS`
-   * @returns What ends it; whatever is written ends it, too
+   * @param what Text, such as `waiting for KMS`
+   * @returns Ends the display when disposed. Any other output ends it as well
    */
   progress(what: string): Disposable;
-  /** Everything on standard input, at most 1 MiB. */
+  /** Reads all of standard input, at most 1 MiB. */
   readInput(): Promise<Uint8Array>;
 }
 
-/** What is waited for is said after this time, in milliseconds. */
+/** Time before progress is shown, in milliseconds. */
 export const PROGRESS_AFTER_MS = 1000;
 
-/** The longest standard input that is read, in bytes. */
+/** Longest standard input that is read, in bytes. */
 export const MAX_INPUT_BYTES = 1 << 20;
 
-/** The part of a stream that decides on colour. */
+/** Part of a stream that decides on colour. */
 export interface Output {
   readonly isTTY?: boolean | undefined;
 }
 
 /**
- * @param output Where to
+ * Tells whether to colour output.
+ *
+ * @param output Stream that gets the output
  * @param env Reads a variable
- * @returns Whether to colour
  * @see https://no-color.org
  */
 export function wantsColour(output: Output, env: (name: string) => string | undefined): boolean {
@@ -64,19 +65,20 @@ export function wantsColour(output: Output, env: (name: string) => string | unde
 }
 
 /**
- * @param style How
- * @param text What
- * @returns The text between ECMA-48 sequences
+ * Colours text with ECMA-48 sequences.
+ *
+ * @param style Style of the text
+ * @param text The text
  */
 export function colour(style: Style, text: string): string {
   return `\x1b[${SEQUENCES[style]}m${text}\x1b[0m`;
 }
 
 /**
- * Makes text fit for one line of a terminal. The names of files and what is in them may be somebody else's.
+ * Makes text safe for one line of a terminal: the names and contents of files may come from somebody else.
  *
  * @param text Any
- * @returns The text, with control characters and those that turn its direction escaped
+ * @returns The text with control characters and direction marks escaped
  */
 export function oneLine(text: string): string {
   return text.replaceAll(
@@ -93,7 +95,7 @@ const SEQUENCES: Readonly<Record<Style, string>> = {
   strong: "1",
 };
 
-/** This process's own. */
+/** Terminal of this process. */
 export class ProcessTerminal implements Terminal {
   readonly #coloured: boolean;
   #progress: Disposable | undefined;
@@ -156,7 +158,7 @@ export class ProcessTerminal implements Terminal {
     return this.#progress = showProgress(what, isatty(STDERR));
   }
 
-  /** Both may be the same terminal: what comes must not stand behind what was waited for. */
+  /** Ends the progress line: standard output and standard error may be the same terminal. */
   #endProgress(): void {
     this.#progress?.[Symbol.dispose]();
     this.#progress = undefined;
@@ -179,7 +181,7 @@ export class ProcessTerminal implements Terminal {
   }
 }
 
-/** On a terminal one line that counts; elsewhere one line, once. */
+/** Shows one line that counts the seconds on a terminal; elsewhere prints one line once. */
 function showProgress(what: string, isTerminal: boolean): Disposable {
   const begun = performance.now();
   let shown = false;

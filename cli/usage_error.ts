@@ -8,8 +8,8 @@ export class UsageError extends Error {
 }
 
 /**
- * Value that is given and malformed. `decrypt`, `genkey` and `genrandom` exit with 255 for it, as kmstool_enclave_cli
- * does; kmstool's own usage errors concern the flags themselves.
+ * Value that is given and malformed. `decrypt`, `genkey` and `genrandom` exit with 255 for it, as
+ * kmstool_enclave_cli does; kmstool's own usage errors concern the flags themselves.
  */
 export class MalformedValueError extends UsageError {}
 

@@ -5,14 +5,15 @@ import type { Arguments } from "./arguments.ts";
 import { reasonOf } from "./reason.ts";
 import { MalformedValueError, UsageError } from "./usage_error.ts";
 
-/** The longest file that a flag may name, in bytes. */
+/** Longest file that a flag may name, in bytes. */
 const MAX_FILE_BYTES = 1 << 20;
 
 /**
- * Reads a file, pipe or device, and not on for ever: what is too long has one byte more than it may.
+ * Reads the start of a file, pipe or device, which may have no end.
  *
- * @param path The file
- * @returns At most 1 MiB and a byte, for the caller to wipe where they are secret
+ * @param path Path of the file
+ * @returns At most 1 MiB, or 1 MiB and a byte of a file that is longer. The caller wipes it where it is
+ *   secret
  */
 export function readStart(path: string): Uint8Array<ArrayBuffer> {
   const file = openSync(path, "r");
@@ -32,9 +33,11 @@ export function readStart(path: string): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * @param flag Its name, for the message
- * @param path The file
- * @throws {UsageError} When it cannot be read, or is too long
+ * Reads the file that a flag names.
+ *
+ * @param flag Name of the flag, for the message
+ * @param path Path of the file
+ * @throws {UsageError} When it cannot be read or is too long
  */
 export function readFile(flag: string, path: string): Uint8Array<ArrayBuffer> {
   let bytes: Uint8Array<ArrayBuffer>;
@@ -48,7 +51,11 @@ export function readFile(flag: string, path: string): Uint8Array<ArrayBuffer> {
   throw new UsageError(`--${flag} must be a file of at most 1 MiB`);
 }
 
-/** @throws {UsageError} When the file cannot be read, or is not UTF-8 */
+/**
+ * Reads the text file that a flag names.
+ *
+ * @throws {UsageError} When the file cannot be read, or is not UTF-8
+ */
 export function readText(flag: string, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(readFile(flag, path));
@@ -59,10 +66,12 @@ export function readText(flag: string, path: string): string {
 }
 
 /**
- * @param args What was given
- * @param flag Its name
- * @param range What it may be
- * @param Failure What to throw
+ * Reads a whole number.
+ *
+ * @param args Flags of the command
+ * @param flag Name of the flag
+ * @param range Smallest and largest value
+ * @param Failure Class of the error to throw
  * @throws {UsageError} When it is not a whole number in the range
  */
 export function integer(
@@ -79,10 +88,10 @@ export function integer(
 }
 
 /**
- * Bytes as hex, `base64:…`, `text:…` or `@file`.
+ * Decodes bytes given as hex, `base64:…`, `text:…` or `@file`.
  *
- * @param flag Its name, for the message
- * @param value As it was given
+ * @param flag Name of the flag, for the message
+ * @param value Value of the flag
  * @throws {MalformedValueError} When it is none of them
  */
 export function bytes(flag: string, value: string): Uint8Array<ArrayBuffer> {
@@ -95,18 +104,18 @@ export function bytes(flag: string, value: string): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** @returns The bytes of a flag; undefined when it was not given */
+/** Decodes the bytes of a flag, as {@link bytes} does; undefined when it was not given. */
 export function optionalBytes(args: Arguments, flag: string): Uint8Array<ArrayBuffer> | undefined {
   const value = args.get(flag);
   return value === undefined ? undefined : bytes(flag, value);
 }
 
 /**
- * DER from DER or PEM.
+ * Reads DER from DER or PEM.
  *
- * @param flag Its name, for the message
- * @param content Of a file
- * @param label What the PEM must hold: `CERTIFICATE`
+ * @param flag Name of the flag, for the message
+ * @param content Content of a file
+ * @param label Label of the PEM, such as `CERTIFICATE`
  * @throws {MalformedValueError} When there is PEM, and of another kind or malformed
  */
 export function derOf(
@@ -128,7 +137,7 @@ export function derOf(
   }
 }
 
-/** JSON in words, in a file after `@`, or for `-` what `readInput` gives. */
+/** Parses JSON that is the value itself, the content of `@FILE`, or for `-` the text from `readInput`. */
 export async function json(
   flag: string,
   value: string,
@@ -147,7 +156,7 @@ export async function json(
 }
 
 /**
- * Where KMS is: `--endpoint`, or vsock CID 3 and `--proxy-port`.
+ * Reads the address of KMS: `--endpoint`, or vsock CID 3 and `--proxy-port`.
  *
  * @throws {UsageError} When it is malformed ({@link MalformedValueError}), or both are given
  */
@@ -162,7 +171,7 @@ export function endpoint(args: Arguments): Endpoint {
 }
 
 /**
- * A time: ISO 8601, or `document`.
+ * Reads a time in ISO 8601, or `document`.
  *
  * @returns Milliseconds since 1970, or `document`
  * @throws {MalformedValueError} When it is neither

@@ -12,10 +12,10 @@ import { reasonOf } from "../reason.ts";
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
-/** Errors that leave part of a file; the rest say that it was never opened. */
+/** Errors after which part of a file may be written. After any other the file was not opened. */
 const LOSSES: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EPIPE"];
 
-/** `attest`: an attestation document, as base64 on standard output or as it is in a file. */
+/** Runs `attest`: prints an attestation document as base64, or writes its bytes to a file. */
 export async function attest(args: Arguments, terminal: Terminal): Promise<number> {
   const publicKey = args.get("public-key");
   const request = {

@@ -202,7 +202,10 @@ function words(list: readonly string[]): string {
   return list.join(" ");
 }
 
-/** Quotes text for fish and zsh. Both let a single quote end the quoting, stand between double quotes, and begin it again. */
+/**
+ * Quotes text for fish and zsh. Both let a single quote end the quoting, stand between double quotes, and
+ * begin it again.
+ */
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'"'"'`)}'`;
 }

@@ -4,7 +4,7 @@ import { encryptionContext, printSecret, withClient } from "../kms_call.ts";
 import type { Terminal } from "../terminal.ts";
 import { MalformedValueError, UsageError } from "../usage_error.ts";
 
-/** `decrypt`: prints `PLAINTEXT: ` and base64. */
+/** Runs `decrypt`: prints `PLAINTEXT: ` and base64. */
 export async function decrypt(args: Arguments, terminal: Terminal): Promise<number> {
   return await withClient(args, terminal, {
     read: () => ({

@@ -9,10 +9,15 @@ import { EXIT } from "../exit_codes.ts";
 import type { Terminal } from "../terminal.ts";
 import { derOf, integer, readFile } from "../values.ts";
 
-/** For all links but the policy, in milliseconds: with start-up and the policy it stays below five seconds. */
+/**
+ * Time for all links but the policy, in milliseconds. With start-up and the policy the command stays below 5
+ * s.
+ */
 const EXAMINATION_MS = 4000;
 
-/** `doctor`: examines every link from this process to a plaintext, and names the first that is broken. */
+/**
+ * Runs `doctor`: examines every link from this process to a plaintext, and names the first that is broken.
+ */
 export async function doctor(args: Arguments, terminal: Terminal): Promise<number> {
   using nsm = simulatedNsm(args);
   const root = args.get("root");
@@ -34,7 +39,7 @@ export async function doctor(args: Arguments, terminal: Terminal): Promise<numbe
   return isBroken(findings) ? EXIT.broken : EXIT.ok;
 }
 
-/** Read when they are first asked for, so that what is missing is a finding, and only once. */
+/** Credentials that are read once, at their first use, so that a missing part becomes a finding. */
 class LateCredentials implements Disposable {
   readonly #read: () => GivenCredentials;
   #given: GivenCredentials | undefined;

@@ -3,7 +3,7 @@ import type { Arguments } from "../arguments.ts";
 import { encryptionContext, printSecret, withClient } from "../kms_call.ts";
 import type { Terminal } from "../terminal.ts";
 
-/** `genkey`: prints `CIPHERTEXT: ` and `PLAINTEXT: `, each with base64. */
+/** Runs `genkey`: prints `CIPHERTEXT: ` and `PLAINTEXT: `, each with base64. */
 export async function genkey(args: Arguments, terminal: Terminal): Promise<number> {
   return await withClient(args, terminal, {
     read: () => ({

@@ -4,7 +4,7 @@ import type { Terminal } from "../terminal.ts";
 import { UsageError } from "../usage_error.ts";
 import { integer } from "../values.ts";
 
-/** `genrandom`: prints `PLAINTEXT: ` and base64. */
+/** Runs `genrandom`: prints `PLAINTEXT: ` and base64. */
 export async function genrandom(args: Arguments, terminal: Terminal): Promise<number> {
   return await withClient(args, terminal, {
     read: () => {

@@ -22,7 +22,7 @@ import { codeOf } from "../failure.ts";
 import { oneLine, type Terminal } from "../terminal.ts";
 import { json } from "../values.ts";
 
-/** `policy check`: loads a policy as the server does, and says where it is wrong. */
+/** Runs `policy check`: loads a policy as the server does, and prints the place of an error. */
 export async function check(args: Arguments, terminal: Terminal): Promise<number> {
   const path = args.argument ?? "";
   const warnings: string[] = [];
@@ -39,7 +39,7 @@ export async function check(args: Arguments, terminal: Terminal): Promise<number
   }
 }
 
-/** `policy try`: what a policy says to one request. */
+/** Runs `policy try`: prints a policy's decision on one request. */
 export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<number> {
   const request = await json("request", args.require("request"), () => terminal.readInput());
   const parts = partsOf(request);
@@ -73,7 +73,7 @@ function load(args: Arguments, path: string, onWarning: CedarOptions["onWarning"
   return loadPolicyFile(path, { actions: actionsOf(args), cedar });
 }
 
-/** Place first, as compilers write it, for editors to find. */
+/** Prints the place first, as compilers do, so that editors find it. */
 async function reportBroken(
   args: Arguments,
   path: string,
@@ -141,6 +141,7 @@ function checkAction(action: string, known: readonly string[]): void {
   );
 }
 
+/** Caller of a request that names none. */
 const PARENT = { cid: 3, attributes: {} };
 
 function checkCaller(caller: unknown): FactParts["caller"] {

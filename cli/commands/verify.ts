@@ -11,7 +11,7 @@ import type { Terminal } from "../terminal.ts";
 import { bytes, derOf, integer, optionalBytes, readFile, readStart, time } from "../values.ts";
 import { reasonOf } from "../reason.ts";
 
-/** `verify`: checks an attestation document, and prints what it says. */
+/** Runs `verify`: checks an attestation document and prints its fields. */
 export async function verify(args: Arguments, terminal: Terminal): Promise<number> {
   const content = await readDocument(args.argument ?? "-", terminal);
   const expected = expectations(args);
@@ -44,7 +44,7 @@ async function failureOf(
   }
 }
 
-/** A document that fails a check still says something, as long as it can be read. */
+/** Decodes a document to print it, even when it failed a check. */
 function readable(content: Uint8Array): AttestationDocument | undefined {
   try {
     return decodeAttestationDocument(content);
@@ -67,14 +67,17 @@ function expectations(args: Arguments): Expectations {
   };
 }
 
-/** Nothing to expect is not an expectation: an empty variable of a script must not pass for one. */
+/**
+ * Refuses an empty expectation: an empty variable of a script would otherwise match a document without the
+ * field.
+ */
 function expectedBytes(args: Arguments, flag: string): Uint8Array | undefined {
   const expected = optionalBytes(args, flag);
   if (expected?.length !== 0) return expected;
   throw new UsageError(`--${flag} must not be empty: leave it out to expect nothing`);
 }
 
-/** Of several values for one register, any will do. */
+/** Collects the values of each register. A document needs to match one of them. */
 function expectedPcrs(given: readonly string[]): Record<number, Uint8Array[]> | undefined {
   if (given.length === 0) return undefined;
   const pcrs: Record<number, Uint8Array[]> = {};
@@ -89,7 +92,7 @@ function expectedPcrs(given: readonly string[]): Record<number, Uint8Array[]> | 
   return pcrs;
 }
 
-/** As `attest` writes it: bytes, or base64. */
+/** Reads a document as `attest` writes it: bytes or base64. */
 async function readDocument(path: string, terminal: Terminal): Promise<Uint8Array> {
   const content = path === "-" ? await terminal.readInput() : readContent(path);
   const isText = content.length > 0 && content.every((byte) => byte < 0x7f);

@@ -5,7 +5,7 @@ import { broken, ok, untried, type Verdict, warning } from "./finding.ts";
 import type { Link } from "./link.ts";
 import type { Examination } from "./examination.ts";
 
-/** KMS's names for a signature that it does not take. */
+/** Exceptions of KMS for a signature that it refuses. */
 const CREDENTIAL_CODES: readonly string[] = [
   "ExpiredTokenException",
   "IncompleteSignatureException",
@@ -22,10 +22,10 @@ const HINTS: Readonly<Record<string, string>> = {
   InvalidSignatureException: "Does the secret access key belong to the access key id, and is it complete?",
 };
 
-/** How many random bytes are asked for. */
+/** Length of the random bytes requested, in bytes. */
 const RANDOM_BYTES = 32;
 
-/** Whether KMS takes the signature. Asked by GenerateRandom for this enclave, which changes nothing. */
+/** Credentials: whether KMS accepts the signature of a GenerateRandom, which changes nothing. */
 export const credentialsLink: Link = {
   name: "credentials",
   needs: ["permissions", "library", "nsm", "kms"],
@@ -54,7 +54,7 @@ export const credentialsLink: Link = {
   },
 };
 
-/** Whether the answer, sealed for this enclave, can be opened. */
+/** Round trip: whether the answer encrypted to this enclave can be opened. */
 export const roundTripLink: Link = {
   name: "round-trip",
   needs: ["permissions", "library", "nsm", "kms"],
@@ -77,7 +77,11 @@ export const roundTripLink: Link = {
   },
 };
 
-/** @returns What failed; undefined when nothing did */
+/**
+ * Calls GenerateRandom.
+ *
+ * @returns The error; undefined when the call succeeded
+ */
 async function signedCall(examination: Examination): Promise<unknown> {
   try {
     await examination.randomBytes(RANDOM_BYTES);

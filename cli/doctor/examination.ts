@@ -7,44 +7,44 @@ import { KmsProbe } from "./kms_probe.ts";
 import type { Finding, LinkName } from "./finding.ts";
 import type { Machine } from "./machine.ts";
 
-/** What is examined. */
+/** Options of an examination. */
 export interface DoctorOptions {
-  /** As the client would be opened. */
+  /** Options of the client. */
   readonly client: ClientOptions;
-  /** Reads them, any number of times; throws in words when there are none. */
+  /** Reads the credentials, any number of times. Throws a UsageError when a part is missing. */
   readonly credentials: () => Credentials;
   /** Root to trust for attestation documents instead of AWS's, DER. */
   readonly root?: Uint8Array | undefined;
-  /** A policy to load. */
+  /** Path of a policy to load. */
   readonly policyFile?: string | undefined;
   /** The process and the kernel. */
   readonly machine: Machine;
-  /** For everything but the policy, in milliseconds. */
+  /** Time for everything but the policy, in milliseconds. */
   readonly timeoutMs: number;
 }
 
-/** A document, and when it came. */
+/** Attestation document and the time of its arrival. */
 export interface TimedDocument {
   readonly document: AttestationDocument;
-  /** As it came. */
+  /** The encoded document. */
   readonly bytes: Uint8Array;
-  /** By this machine's clock, milliseconds since 1970. */
+  /** Time by this machine's clock, milliseconds since 1970. */
   readonly receivedAt: number;
 }
 
-/** What links share: each step is taken once, by the first link that needs it. */
+/** Steps that links share. The first link that needs a step takes it; each is taken once. */
 export class Examination implements AsyncDisposable {
-  /** What was asked for. */
+  /** Options of this examination. */
   readonly options: DoctorOptions;
-  /** When the examination ends. */
+  /** Time at which the examination ends, as `performance.now()` tells it. */
   readonly endsAt: number;
   readonly #findings: ReadonlyMap<LinkName, Promise<Finding>>;
   readonly #once = new Map<string, Promise<unknown>>();
   readonly #disposables: (() => void | Promise<void>)[] = [];
 
   /**
-   * @param options What is examined
-   * @param findings Of each link, when there is one
+   * @param options Options of the examination
+   * @param findings The finding of each link, once there is one
    */
   constructor(options: DoctorOptions, findings: ReadonlyMap<LinkName, Promise<Finding>>) {
     this.options = options;
@@ -57,14 +57,14 @@ export class Examination implements AsyncDisposable {
     return Math.max(1, Math.floor(this.endsAt - performance.now()));
   }
 
-  /** What was found of another link. */
+  /** Waits for the finding of another link. */
   async finding(name: LinkName): Promise<Finding> {
     const finding = await this.#findings.get(name);
     if (finding === undefined) throw new Error(`There is no link ${name}`);
     return finding;
   }
 
-  /** The Nitro Secure Module. */
+  /** Opens the Nitro Secure Module. */
   nsm(): Promise<NsmTransport> {
     return this.#take("nsm", async () => {
       const given = this.options.client.nsm;
@@ -75,7 +75,7 @@ export class Examination implements AsyncDisposable {
     });
   }
 
-  /** A fresh attestation document, not verified. */
+  /** Gets a fresh attestation document. It is not verified. */
   document(): Promise<TimedDocument> {
     return this.#take("document", async () => {
       const nsm = await this.nsm();
@@ -88,7 +88,7 @@ export class Examination implements AsyncDisposable {
     });
   }
 
-  /** A connection to KMS, and one request without a signature over it. */
+  /** Connects to KMS and sends one request without a signature. */
   probe(): Promise<KmsProbe> {
     return this.#take("probe", () => {
       const probe = KmsProbe.start(this.options.client, this.options.timeoutMs);
@@ -97,7 +97,7 @@ export class Examination implements AsyncDisposable {
     });
   }
 
-  /** A client, whose key pair takes its time: asked for early. */
+  /** Opens a client. Its key pair takes a while, so links ask for it early. */
   client(): Promise<KmsClient> {
     return this.#take("client", async () => {
       const { KmsClient } = await import("../../lib/kms/kms_client.ts");
@@ -116,9 +116,9 @@ export class Examination implements AsyncDisposable {
   }
 
   /**
-   * Has KMS make random bytes for this enclave, and opens them; they are wiped at once.
+   * Has KMS generate random bytes for this enclave, opens them and wipes them.
    *
-   * @param numberOfBytes How many
+   * @param numberOfBytes Length, 1 to 1024
    */
   randomBytes(numberOfBytes: number): Promise<void> {
     return this.#take("random", async () => {
@@ -127,7 +127,7 @@ export class Examination implements AsyncDisposable {
     });
   }
 
-  /** Ends what was begun. What does not end is left behind. */
+  /** Closes the client, the probe and the NSM. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const dispose of this.#disposables.reverse()) await dispose();
   }

@@ -34,13 +34,13 @@ export const LINKS: readonly Link[] = [
   policyLink,
 ];
 
-/** Of the time for everything, what a link may take that others wait for: a chain of them has to end in time. */
+/** Share of the whole time for links that others wait for, so that a chain of them ends in time. */
 const SHARES: Readonly<Partial<Record<LinkName, number>>> = { nsm: 0.4, vsock: 0.2 };
 
 /**
- * Examines every link, those that do not hang on each other at once.
+ * Examines every link; links that do not depend on each other run at once.
  *
- * @param options What is examined
+ * @param options Options of the examination
  * @returns The findings, in the order of the links. Never throws
  */
 export async function examine(options: DoctorOptions): Promise<readonly Finding[]> {
@@ -58,7 +58,11 @@ export async function examine(options: DoctorOptions): Promise<readonly Finding[
   return await Promise.all(findings.values());
 }
 
-/** @returns The first link that is broken; undefined when none is */
+/**
+ * Finds the first broken link.
+ *
+ * @returns undefined when none is broken
+ */
 export function firstBroken(findings: readonly Finding[]): Finding | undefined {
   return findings.find(({ state }) => state === "broken");
 }
@@ -83,4 +87,5 @@ async function examineLink(link: Link, examination: Examination): Promise<Verdic
   }
 }
 
+/** Time for loading a policy, in milliseconds. */
 const POLICY_MS = 60_000;

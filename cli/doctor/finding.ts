@@ -1,4 +1,4 @@
-/** The links of the chain from this process to a plaintext, in their order. */
+/** Links of the chain from this process to a plaintext, in order. */
 export type LinkName =
   | "runtime"
   | "permissions"
@@ -15,51 +15,52 @@ export type LinkName =
   | "policy";
 
 /**
- * How a link was found: `untried` when one that it hangs on is broken, `unneeded` when this set-up does without.
+ * State of a link: `untried` when a link that it needs is broken, `unneeded` when this set-up does not use
+ * it.
  */
 export type LinkState = "ok" | "warning" | "broken" | "untried" | "unneeded";
 
-/** What was found of one link. Holds no secret. */
+/** Verdict on one link. Holds no secret. */
 export interface Verdict {
-  /** How it is. */
+  /** State of the link. */
   readonly state: LinkState;
-  /** In one sentence, without a full stop. */
+  /** Finding in one sentence, without a full stop. */
   readonly what: string;
-  /** How to mend it. */
+  /** Advice on mending the link. */
   readonly hint?: string | undefined;
-  /** The library's error code, where there was an error. */
+  /** Error code of the library, if there was an error. */
   readonly code?: string | undefined;
 }
 
-/** A verdict, and whose it is. */
+/** Verdict with the link's name. */
 export interface Finding extends Verdict {
-  /** Which link. */
+  /** Name of the link. */
   readonly link: LinkName;
-  /** From the start of the examination to the verdict, in milliseconds. */
+  /** Time from the start of the examination to the verdict, in milliseconds. */
   readonly ms: number;
 }
 
-/** @returns A link that works */
+/** Makes the verdict on a link that works. */
 export function ok(what: string): Verdict {
   return { state: "ok", what };
 }
 
-/** @returns A link that works, in a way its owner should know of */
+/** Makes the verdict on a link that works, in a way that the operator should know about. */
 export function warning(what: string, hint: string): Verdict {
   return { state: "warning", what, hint };
 }
 
-/** @returns A link that is broken */
+/** Makes the verdict on a broken link. */
 export function broken(what: string, hint: string, code?: string): Verdict {
   return { state: "broken", what, hint, code };
 }
 
-/** @returns A link that this set-up does without */
+/** Makes the verdict on a link that this set-up does not use. */
 export function unneeded(what: string): Verdict {
   return { state: "unneeded", what };
 }
 
-/** @returns A link that could not be tried */
+/** Makes the verdict on a link that could not be tried. */
 export function untried(what: string): Verdict {
   return { state: "untried", what };
 }

@@ -6,19 +6,19 @@ import { ConnectionError } from "../../lib/core/errors.ts";
 import { kmsHostName } from "../../lib/aws/region.ts";
 import type { ClientOptions } from "../client.ts";
 
-/** What KMS answered to a request without a signature. */
+/** KMS's answer to a request without a signature. */
 export interface UnsignedAnswer {
-  /** HTTP status. */
+  /** HTTP status code. */
   readonly status: number;
   /** The exception's name; undefined when there is none. */
   readonly kmsCode: string | undefined;
   /** The Date header, milliseconds since 1970; undefined when there is none. */
   readonly date: number | undefined;
-  /** When the answer began, by this machine's clock, milliseconds since 1970. */
+  /** Time of the answer's first byte by this machine's clock, milliseconds since 1970. */
   readonly receivedAt: number;
 }
 
-/** The handshake failed. */
+/** Failure of the TLS handshake. */
 export class HandshakeFailure extends Error {
   /** The runtime's code, such as `CERT_HAS_EXPIRED`; empty when it has none. */
   readonly code: string;
@@ -26,7 +26,7 @@ export class HandshakeFailure extends Error {
   readonly wasAnswered: boolean;
 
   /**
-   * @param code The runtime's
+   * @param code The runtime's code; empty when it has none
    * @param wasAnswered Whether any byte came back
    */
   constructor(code: string, wasAnswered: boolean) {
@@ -37,24 +37,24 @@ export class HandshakeFailure extends Error {
   }
 }
 
-/** Of the time for everything, what connecting and the handshake may take. */
+/** Share of the whole time for connecting and the handshake. */
 const HANDSHAKE_SHARE = 0.45;
 
-/** Of the time for everything, what the answer may take. */
+/** Share of the whole time for the answer. */
 const ANSWER_SHARE = 0.25;
 
-/** The longest answer that is read, in bytes. */
+/** Longest answer that is read, in bytes. */
 const MAX_ANSWER_BYTES = 65_536;
 
-/** The way to KMS, step by step: connect, TLS with every check, and one request that KMS must refuse. */
+/** Connection to KMS in steps: connect, TLS with every check, and one request that KMS must refuse. */
 export class KmsProbe implements Disposable {
-  /** The name that KMS's certificate must have. */
+  /** Host name that KMS's certificate must have. */
   readonly hostName: string;
-  /** Settles once something has accepted the connection. */
+  /** Connection; settles when it is accepted or fails. */
   readonly connected: Promise<Duplex>;
-  /** Rejects with a {@link HandshakeFailure}, or with what {@link connected} rejects with. */
+  /** TLS connection. Rejects with a {@link HandshakeFailure}, or as {@link connected} does. */
   readonly secured: Promise<TLSSocket>;
-  /** Rejects with a ConnectionError when the answer is not HTTP or breaks off. */
+  /** Answer of KMS. Rejects with a ConnectionError when it is not HTTP or breaks off. */
   readonly answer: Promise<UnsignedAnswer>;
   readonly #deadline: Deadline;
   readonly #streams: Duplex[] = [];
@@ -69,14 +69,16 @@ export class KmsProbe implements Disposable {
   }
 
   /**
-   * @param options Where to, and whom to trust
-   * @param timeoutMs For the whole examination, of which the probe takes its share
+   * Starts connecting.
+   *
+   * @param options Endpoint, host name and trusted certificates
+   * @param timeoutMs Time for the whole examination; the probe takes its share of it
    */
   static start(options: ClientOptions, timeoutMs: number): KmsProbe {
     return new KmsProbe(options, timeoutMs);
   }
 
-  /** Breaks the connection. Disposing twice is harmless. */
+  /** Closes the connection. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     this.#deadline[Symbol.dispose]();
     for (const stream of this.#streams) stream.destroy();
@@ -129,7 +131,7 @@ function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "closed";
 }
 
-/** KMS refuses it, and says what time it is. */
+/** Makes a request that KMS refuses, with its time in the answer's Date header. */
 function unsignedRequest(hostName: string): string {
   return [
     "POST / HTTP/1.1",
@@ -143,7 +145,7 @@ function unsignedRequest(hostName: string): string {
   ].join("\r\n");
 }
 
-/** Resolves when the answer is whole or the connection ends, however it does: what came until then decides. */
+/** Resolves when the answer is complete or the connection ends for any reason. */
 function readWhole(socket: TLSSocket, answer: { text: string; receivedAt: number }): Promise<void> {
   return new Promise((resolve) => {
     socket.on("data", (chunk: Uint8Array) => {
@@ -155,7 +157,7 @@ function readWhole(socket: TLSSocket, answer: { text: string; receivedAt: number
   });
 }
 
-/** Head and body, where the head gives the body's length. */
+/** Tells whether head and body are complete, given a head with the body's length. */
 function isWhole(text: string): boolean {
   const end = text.indexOf("\r\n\r\n");
   const length = headerOf(text, "content-length");

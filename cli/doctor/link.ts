@@ -1,18 +1,18 @@
 import type { LinkName, Verdict } from "./finding.ts";
 import type { Examination } from "./examination.ts";
 
-/** How one link is examined. */
+/** One link and its examination. */
 export interface Link {
-  /** Which. */
+  /** Name of the link. */
   readonly name: LinkName;
-  /** The links without which it cannot be tried. */
+  /** Links that must work before this one can be tried. */
   readonly needs: readonly LinkName[];
-  /** What to say when it does not answer in time: it is broken, or untried where others are to blame. */
+  /** Verdict when the link does not answer in time: broken, or untried when another link may be the cause. */
   readonly silence: Pick<Verdict, "what" | "hint"> & { readonly state?: "untried" };
   /**
-   * Examines it. What it throws is a verdict, too: broken.
+   * Examines the link. An error that it throws means broken.
    *
-   * @param examination What is examined, and what other links found
+   * @param examination Shared steps, and findings of other links
    */
   examine(examination: Examination): Verdict | Promise<Verdict>;
 }

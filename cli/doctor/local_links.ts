@@ -6,16 +6,16 @@ import type { Link } from "./link.ts";
 import type { Machine } from "./machine.ts";
 import type { Examination } from "./examination.ts";
 
-/** The oldest that are tested. */
+/** Oldest runtime versions that are tested. */
 const OLDEST: Readonly<Record<string, readonly [major: number, minor: number]>> = {
   node: [22, 12],
   deno: [2, 9],
 };
 
-/** What these hold up in a debugger, and nowhere else. */
+/** Verdict on a local link that does not answer, which happens in a debugger only. */
 const SILENCE = { what: "it does not answer", hint: "Is this machine overloaded?" };
 
-/** Which Node.js or Deno this is. */
+/** Version of Node.js or Deno. */
 export const runtimeLink: Link = {
   name: "runtime",
   needs: [],
@@ -36,7 +36,7 @@ export const runtimeLink: Link = {
   },
 };
 
-/** What the runtime's own rules and flags let this process do. */
+/** Permissions that the runtime gives this process. */
 export const permissionsLink: Link = {
   name: "permissions",
   needs: ["runtime"],
@@ -92,7 +92,7 @@ function hasCredentials({ options }: Examination): boolean {
   }
 }
 
-/** Deno cannot be asked about all libraries of a list, but tried with the one that is needed. */
+/** Tries the library that is needed: Deno cannot be asked whether any library of a list is allowed. */
 async function ffiRefusal(examination: Examination): Promise<Verdict | undefined> {
   if (examination.options.client.nsm !== undefined) return undefined;
   try {
@@ -104,7 +104,7 @@ async function ffiRefusal(examination: Examination): Promise<Verdict | undefined
   }
 }
 
-/** aws-nitro-enclaves-sdk-c, where it is used. */
+/** Library aws-nitro-enclaves-sdk-c, where the engine uses it. */
 export const libraryLink: Link = {
   name: "library",
   needs: ["permissions"],
@@ -133,10 +133,10 @@ export const libraryLink: Link = {
 
 const ENTROPY_AVAILABLE = "/proc/sys/kernel/random/entropy_avail";
 
-/** Bits that an initialised kernel has at least; from Linux 5.18 on it has 256. */
+/** Least entropy of an initialised kernel, in bits. Linux 5.18 and later report 256. */
 const ENOUGH_ENTROPY = 128;
 
-/** Where the kernel's random numbers come from. */
+/** Entropy of the kernel and its hardware source. */
 export const entropyLink: Link = {
   name: "entropy",
   needs: [],
@@ -163,7 +163,7 @@ export const entropyLink: Link = {
   },
 };
 
-/** The policy file. Last, since Cedar keeps the event loop busy for a while. */
+/** Policy file. Loaded last: Cedar blocks the event loop for a while. */
 export const policyLink: Link = {
   name: "policy",
   needs: [],
@@ -183,7 +183,7 @@ export const policyLink: Link = {
   },
 };
 
-/** What a check says of an error that it did not expect. */
+/** Makes the verdict on an error that a link did not expect. */
 export function brokenBy(error: unknown, hint: string): Verdict {
   const { message, code, hint: itsHint } = error as Partial<EnclaveKmsError>;
   if (typeof code === "string" && code.startsWith("ERR_") && itsHint !== undefined) {
@@ -193,7 +193,7 @@ export function brokenBy(error: unknown, hint: string): Verdict {
   return broken(`an unexpected ${name}`, hint);
 }
 
-/** A link that cannot be tried since another one is broken. */
+/** Makes the verdict on a link that cannot be tried because another is broken. */
 export function untriedFor(name: string): Verdict {
   return untried(`needs ${name}`);
 }

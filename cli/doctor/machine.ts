@@ -1,24 +1,24 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 
-/** What the examination sees of the process and the kernel. */
+/** View of the process and the kernel for an examination. */
 export interface Machine {
-  /** Such as `{ name: "node", version: "24.21.0" }`. */
+  /** Runtime, such as `{ name: "node", version: "24.21.0" }`. */
   readonly runtime: { readonly name: "node" | "deno"; readonly version: string };
-  /** Such as `linux`. */
+  /** Platform, such as `linux`. */
   readonly platform: string;
   /**
-   * Whether Deno, or Node under --permission, allows something.
+   * Tells whether Deno, or Node under --permission, allows something.
    *
    * @param name `ffi`, `net`, `env` on Deno; `addon`, `net` on Node
-   * @param detail Of what: `host:port`, or a variable
+   * @param detail `host:port`, or the name of a variable
    * @returns undefined when the runtime cannot say
    */
   allows(name: "ffi" | "net" | "env" | "addon", detail?: string): boolean | undefined;
-  /** The words that this process was started with; undefined when they cannot be read. */
+  /** Reads the command line of this process; undefined when it cannot be read. */
   commandLine(): string | undefined;
   /**
-   * A small file of the kernel's, without the end of line.
+   * Reads a small file of the kernel, without the end of line.
    *
    * @param path Such as `/proc/sys/kernel/random/entropy_avail`
    * @returns undefined when it is not there, or may not be read
@@ -26,7 +26,7 @@ export interface Machine {
   readKernel(path: string): string | undefined;
 }
 
-/** The part of Deno's namespace that is used here. */
+/** Part of Deno's namespace that is used here. */
 interface DenoNamespace {
   readonly version: { readonly deno: string };
   readonly permissions: { querySync(descriptor: Record<string, string>): { readonly state: string } };
@@ -38,7 +38,7 @@ interface NodePermission {
 
 const deno = (globalThis as unknown as { readonly Deno?: DenoNamespace }).Deno;
 
-/** This one. */
+/** Machine that this process runs on. */
 export const thisMachine: Machine = {
   runtime: deno === undefined
     ? { name: "node", version: process.versions.node }
@@ -60,7 +60,10 @@ function allowsOnDeno(name: string, detail?: string): boolean | undefined {
   }
 }
 
-/** Without --permission everything is allowed. Node 24 asks nobody before it opens a connection. */
+/**
+ * Asks Node's permission model. Without --permission everything is allowed; Node 24 has no permission for
+ * connections.
+ */
 function allowsOnNode(name: string): boolean | undefined {
   const { permission } = process as { readonly permission?: NodePermission };
   if (permission === undefined) return true;

@@ -8,10 +8,10 @@ import type { Examination } from "./examination.ts";
 const PROXY_HINT =
   "On the parent: is vsock-proxy running, with KMS's host name for this region and in its allowlist?";
 
-/** Below this, nothing worth a word, in milliseconds. */
+/** Smallest clock skew that is a warning, in milliseconds. */
 const NOTABLE_SKEW_MS = 60_000;
 
-/** Whether this kernel has vsock: tried by listening, which disturbs nobody. */
+/** vsock of this kernel: tried by listening, which disturbs nobody. */
 export const vsockLink: Link = {
   name: "vsock",
   needs: ["permissions"],
@@ -27,7 +27,9 @@ export const vsockLink: Link = {
   },
 };
 
-/** Whether something accepts the connection, and passes bytes on: not one comes back from a proxy that is alone. */
+/**
+ * Proxy: accepts the connection and passes bytes on. From a proxy that cannot reach KMS no byte comes back.
+ */
 export const proxyLink: Link = {
   name: "proxy",
   needs: ["vsock"],
@@ -51,7 +53,7 @@ export const proxyLink: Link = {
   },
 };
 
-/** The handshake, with KMS's name and the trusted certificates. */
+/** TLS handshake, with KMS's name and the trusted certificates. */
 export const tlsLink: Link = {
   name: "tls",
   needs: ["proxy"],
@@ -90,7 +92,7 @@ export const tlsLink: Link = {
 
 const CERTIFICATE_CODES = /CERT|UNABLE_TO_|SELF_SIGNED|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH/;
 
-/** Whether what is there answers as KMS does: it refuses a request without a signature, in JSON. */
+/** KMS: answers as KMS does, which refuses a request without a signature, in JSON. */
 export const kmsLink: Link = {
   name: "kms",
   needs: ["tls"],
@@ -108,7 +110,7 @@ export const kmsLink: Link = {
   },
 };
 
-/** This clock beside KMS's; without KMS's, beside the NSM's. */
+/** Clock of this machine, compared with KMS's or, without KMS, with the NSM's. */
 export const clockLink: Link = {
   name: "clock",
   needs: [],
@@ -134,7 +136,7 @@ function judge(skewMs: number, whose: string): Verdict {
   return Math.abs(skewMs) > NOTABLE_SKEW_MS ? warning(`it is ${what}`, hint) : ok(what);
 }
 
-/** By the NSM's time, which is the hypervisor's; false when there is none. */
+/** Compares this clock with the NSM's, which is the hypervisor's; false when the NSM does not answer. */
 async function isClockWrong(examination: Examination): Promise<boolean> {
   try {
     return Math.abs(skewOf(await examination.document())) > MAX_SKEW_MS;

@@ -3,10 +3,12 @@ import { broken, ok, type Verdict, warning } from "./finding.ts";
 import type { Link } from "./link.ts";
 import type { Examination, TimedDocument } from "./examination.ts";
 
-/** A document is made while it is waited for: whose time differs by more, its maker or this clock is wrong. */
+/**
+ * Largest difference between a fresh document's time and this clock, in milliseconds. KMS allows the same.
+ */
 export const MAX_SKEW_MS = 300_000;
 
-/** The Nitro Secure Module: asked for a document, which is then verified as a caller would. */
+/** Nitro Secure Module: makes a document, which is verified as a caller would verify it. */
 export const nsmLink: Link = {
   name: "nsm",
   needs: ["permissions"],
@@ -39,17 +41,17 @@ export const nsmLink: Link = {
   },
 };
 
-/** @returns By how much the document's time is ahead of this machine's clock, in milliseconds */
+/** Computes how far the document's time is ahead of this machine's clock, in milliseconds. */
 export function skewOf({ document, receivedAt }: TimedDocument): number {
   return document.timestamp - receivedAt;
 }
 
-/** @returns Such as `3600 s` */
+/** Formats a duration in seconds, such as `3600 s`. */
 export function seconds(milliseconds: number): string {
   return `${Math.round(Math.abs(milliseconds) / 1000)} s`;
 }
 
-/** At the document's own time: whether the clock is right is another link. */
+/** Verifies the document at its own time: the clock is another link. */
 async function refusalOf(
   { document, bytes }: TimedDocument,
   examination: Examination,
@@ -63,7 +65,9 @@ async function refusalOf(
     if (!(error instanceof AttestationError)) throw error;
     return broken(
       error.message,
-      error.code === "ERR_ATTESTATION_ROOT" ? "Is it a simulator's? Name its root by --root" : error.hint,
+      error.code === "ERR_ATTESTATION_ROOT"
+        ? "Is it a simulator's? Name its root certificate with --root"
+        : error.hint,
       error.code,
     );
   }

@@ -11,9 +11,11 @@ const STYLES: Readonly<Record<LinkState, Style>> = {
 };
 
 /**
- * @param findings In order
- * @param terminal For colour
- * @returns One line for each link, and what to mend first
+ * Makes the report for people.
+ *
+ * @param findings Findings in the order of the links
+ * @param terminal Knows whether to colour
+ * @returns One line for each link, then the first broken link and the advice on it
  */
 export function report(findings: readonly Finding[], terminal: Terminal): string {
   const lines = findings.flatMap((finding) => {
@@ -31,8 +33,9 @@ export function report(findings: readonly Finding[], terminal: Terminal): string
 }
 
 /**
- * @param findings In order
- * @returns What `--json` prints
+ * Makes the report that `--json` prints.
+ *
+ * @param findings Findings in the order of the links
  */
 export function findingsJson(findings: readonly Finding[]): Record<string, unknown> {
   return {
@@ -42,7 +45,7 @@ export function findingsJson(findings: readonly Finding[]): Record<string, unkno
   };
 }
 
-/** Whether a link is broken. */
+/** Tells whether a link is broken. */
 export function isBroken(findings: readonly Finding[]): boolean {
   return firstBroken(findings) !== undefined;
 }
