@@ -18,10 +18,10 @@ import {
 } from "../lib/kms/operations/operations.ts";
 import type { CredentialAction } from "./actions.ts";
 import { admit, type AdmitParts } from "./admit.ts";
+import { checkForm } from "./check_form.ts";
 import { CredentialStore } from "./credential_store.ts";
 import type { EnginePool } from "./engine_pool.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
-import { BadRequestError } from "./service_errors.ts";
 
 /** Where a request goes, and with whose credentials: the server's own, or those of one kmstool connection. */
 export interface Scope {
@@ -262,19 +262,6 @@ export class EnclaveService implements AsyncDisposable {
     this.#pcrs = Object.freeze(
       Object.fromEntries([...pcrs].map(([index, value]) => [index, encodeHex(value)])),
     );
-  }
-}
-
-/** Reports a failed check by the words of its message, which name the field and what was expected, never the value. */
-function checkForm<T>(body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    if (!(error instanceof TypeError) && !(error instanceof RangeError)) throw error;
-    const said = /^(?:(\w+) must (?:be |have )?|Cannot decode (\w+): not )(.+)$/.exec(error.message) ?? [];
-    const [, checked, decoded, expected = error.message] = said;
-    const path = checked ?? decoded ?? "";
-    throw new BadRequestError([{ path, expected }]);
   }
 }
 

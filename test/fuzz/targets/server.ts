@@ -2,7 +2,9 @@ import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { OwnedCredentials } from "../../../lib/aws/credentials.ts";
+import { checkJson, type OperationName, operationOf } from "../../../lib/kms/operations/operations.ts";
 import { createLogger } from "../../../enclave/telemetry/log.ts";
+import { checkForm } from "../../../enclave/check_form.ts";
 import { HttpListener } from "../../../enclave/http/http_listener.ts";
 import {
   field,
@@ -97,7 +99,13 @@ export const kmstool: FuzzTarget = {
 export const body: FuzzTarget = {
   name: "body",
   maxLength: MAX_BODY_BYTES,
-  covers: ["server/schemas.ts", "lib/aws/credentials_shape.ts", "lib/core/encoding.ts"],
+  covers: [
+    "server/schemas.ts",
+    "enclave/check_form.ts",
+    "lib/kms/operations/request_fields.ts",
+    "lib/aws/credentials_shape.ts",
+    "lib/core/encoding.ts",
+  ],
   dictionary: dictionary(
     ...JSON_WORDS,
     '"ciphertext":',
@@ -263,21 +271,41 @@ const listener = new HttpListener({
 
 const READERS: readonly ((value: unknown) => void)[] = [
   (value) => {
-    const { ciphertext, encryptionContext = {} } = parse(decryptBody, value);
+    const { ciphertext, encryptionContext = {} } = checked("decrypt", parse(decryptBody, value));
     expectCanonical(ciphertext);
     expect(Object.values(encryptionContext).every((item) => typeof item === "string"), "not a text");
   },
-  (value) => expectCanonical(parse(encryptBody, value).plaintext),
-  (value) => expect(typeof parse(dataKeyBody, value).keyId === "string", "no key"),
-  (value) => expect(typeof parse(dataKeyPairBody, value).keyPairSpec === "string", "no kind"),
-  (value) => expect(Number.isInteger(parse(randomBody, value).numberOfBytes), "no number"),
-  (value) => expect(parse(sharedSecretBody, value).publicKey.length > 0, "no key"),
+  (value) => expectCanonical(checked("encrypt", parse(encryptBody, value)).plaintext),
+  (value) =>
+    expect(typeof checked("generateDataKey", parse(dataKeyBody, value)).keyId === "string", "no key"),
+  (value) => {
+    const { keyPairSpec } = checked("generateDataKeyPair", parse(dataKeyPairBody, value));
+    expect(typeof keyPairSpec === "string", "no kind");
+  },
+  (value) => {
+    const { numberOfBytes } = checked("generateRandom", parse(randomBody, value));
+    expect(Number.isInteger(numberOfBytes), "no number");
+  },
+  (value) => {
+    expect(checked("deriveSharedSecret", parse(sharedSecretBody, value)).publicKey.length > 0, "no key");
+  },
   (value) => {
     using owned = OwnedCredentials.copyOf(parseCredentials(value));
     expect(owned.secretAccessKey.length > 0, "no secret");
   },
   (value) => expect(decodeNonce(parse(attestationQuery, value)).length > 0, "an empty nonce"),
 ];
+
+/** Returns the body once the operation's own check has passed it, as the server does before anything else. */
+function checked<K extends OperationName, Body extends object>(
+  name: K,
+  body: Body,
+): Body {
+  const { dryRun: _, ...request } = body as Body & { dryRun?: boolean };
+  const checked = checkForm(() => checkJson(name, request as never));
+  operationOf(name).release?.(checked);
+  return body;
+}
 
 function expectCanonical(base64: string): void {
   expectSame(Buffer.from(base64, "base64").toString("base64"), base64, "node:buffer");
