@@ -24,6 +24,14 @@ describe("the pages", () => {
     }
   });
 
+  test("have blocks in lists too, without their indentation", () => {
+    const text =
+      "1. first:\n\n   ```ts types-only: why\n   if (a) {\n     b;\n   }\n   ```\n\n```sh\nls\n```\n";
+    assert.deepEqual(codeBlocks("page", text, ["ts"]), [
+      { name: "page 1", language: "ts", note: "types-only: why", code: "if (a) {\n  b;\n}\n" },
+    ]);
+  });
+
   test("link to files and headings that are there", () => {
     const broken = pages.flatMap((page) =>
       linksIn(readPage(page)).filter((link) => !leadsSomewhere(page, link)).map((link) => `${page}: ${link}`)

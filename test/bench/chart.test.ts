@@ -39,6 +39,17 @@ describe("chart", () => {
     assert.deepEqual(open.toSorted(), closed.toSorted());
   });
 
+  test("barChart() writes values below ten to the hundredth, and a note below the bars", () => {
+    const bars = [{ label: "direct", value: 1.15, series: "Node" }, {
+      label: "tool",
+      value: 95.4,
+      series: "Node",
+    }];
+    const svg = barChart([{ title: "a", bars }], "ms", { note: "npm run bench" });
+    const texts = [...svg.matchAll(/>([^<>]+)<\/text>/g)].map(([, text]) => text);
+    assert.deepEqual(texts, ["Node", "a, ms", "direct", "1.15", "tool", "95", "npm run bench"]);
+  });
+
   test("barChart() leaves out what was not measured", () => {
     const bars = [...PANEL.bars, { label: "nothing", value: NaN, series: "Deno" }];
     const svg = barChart([{ title: "a", bars }], "a second");
