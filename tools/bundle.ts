@@ -24,8 +24,8 @@ const LIBRARY = /^(mod\.ts$|ffi\/|lib\/(?!policy\/))/;
 /** Not the instruments, which need their C sources, nor the demo. */
 const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
 
-/** The command line, over the library and policies, without the servers. */
-const COMMAND_LINE = /^(mod\.ts$|cli\/|ffi\/|lib\/)/;
+/** The command line, over the library and policies, without servers: of those it knows the names of actions only. */
+const COMMAND_LINE = /^(cli\/|ffi\/|lib\/|enclave\/actions\.ts$)/;
 
 /** Policies, over what everybody uses. */
 const POLICY = /^lib\/(policy|core)\//;
