@@ -3,7 +3,7 @@
  * process that runs the code under test keeps its own.
  */
 export class SimulatedClock {
-  /** How far the world is ahead of the process, in milliseconds; may be negative, and changed at any time. */
+  /** Lead of the world over the process, in milliseconds. It may be negative, and may change at any time. */
   offsetMs = 0;
   /** The process's clock, milliseconds since 1970. */
   readonly base: () => number;

@@ -1,8 +1,8 @@
 import { checkFields } from "../lib/core/checks.ts";
 
-/** For how long a fault lasts. */
+/** Duration of a fault. */
 export interface FaultTimes {
-  /** How many requests it hits, 1 or more. Default: all, until it is ended. */
+  /** Number of requests that it hits, 1 or more. Default: all, until it is ended. */
   readonly times?: number | undefined;
 }
 
@@ -11,14 +11,16 @@ export class FaultQueue<Fault> {
   #entries: { readonly fault: Fault; left: number }[] = [];
 
   /**
-   * @param fault What to do
-   * @param options For how many requests
-   * @returns What ends it
+   * Adds a fault.
+   *
+   * @param fault The fault
+   * @param options Number of requests that it hits
+   * @returns Ends the fault when disposed
    * @throws {RangeError} When `times` is not a whole number above 0
    */
   add(fault: Fault, { times = Infinity }: FaultTimes): Disposable {
     if (times !== Infinity && (!Number.isSafeInteger(times) || times < 1)) {
-      throw new RangeError("times has to be a whole number above 0");
+      throw new RangeError("times must be a whole number above 0");
     }
     const entry = { fault, left: times };
     this.#entries.unshift(entry);
@@ -28,9 +30,9 @@ export class FaultQueue<Fault> {
   }
 
   /**
-   * The fault for one request, if any.
+   * Takes the fault for one request, if any.
    *
-   * @param matches Which faults come into question
+   * @param matches Chooses among the faults
    */
   take(matches: (fault: Fault) => boolean = () => true): Fault | undefined {
     const entry = this.#entries.find(({ fault }) => matches(fault));
@@ -39,16 +41,17 @@ export class FaultQueue<Fault> {
     return entry.fault;
   }
 
-  /** Ends all. */
+  /** Ends all faults. */
   clear(): void {
     this.#entries = [];
   }
 }
 
 /**
- * Checks a fault against the table of all kinds: one that is misspelt would do nothing, and a test pass for it.
+ * Checks a fault against the table of all kinds. A misspelt one would do nothing, and a test would pass for
+ * that reason.
  *
- * @param fault What the caller gave
+ * @param fault The caller's fault
  * @param table A fault of each kind, with every field that the kind must have
  * @param options The table's name, for messages, and fields that a fault may have besides
  * @returns A copy

@@ -43,7 +43,7 @@ export async function compileInstrument(name: InstrumentName): Promise<string | 
 }
 
 /**
- * The command line that runs `command` with a `/dev/nsm` answered by the software NSM that listens on
+ * Makes the command line that runs `command` with a `/dev/nsm` answered by the software NSM that listens on
  * `<socketDirectory>/nsm-<pid>.sock`, where pid is the calling process or its nearest ancestor with one.
  * Inside a supervised process it is the command itself: two seccomp listeners cannot nest.
  *
@@ -79,7 +79,7 @@ function compiler(): string {
   return process.env["CC"] || "cc";
 }
 
-/** Where the instrument lies once compiled, and the C files it is made of. */
+/** Finds the path of a compiled instrument, and its C files. */
 function locate(name: InstrumentName): { path: string; sources: string[] } {
   const { sources, output, flags } = RECIPES[name];
   const files = sourceFiles(join(NATIVE_DIRECTORY, sources));
@@ -100,7 +100,7 @@ function cacheDirectory(): string {
   return join(tmpdir(), `enclave-kms-instruments-${userInfo().uid}`);
 }
 
-/** Another user must not be able to put a library where we load it from. */
+/** Opens a private cache: another user must not be able to put a library there. */
 async function openCache(): Promise<string> {
   const directory = cacheDirectory();
   await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -111,7 +111,7 @@ async function openCache(): Promise<string> {
   return directory;
 }
 
-/** @returns false when there is no compiler */
+/** Runs the compiler; returns false when there is none. */
 async function runCompiler(parameters: string[]): Promise<boolean> {
   try {
     await promisify(execFile)(compiler(), parameters);
@@ -123,7 +123,7 @@ async function runCompiler(parameters: string[]): Promise<boolean> {
   }
 }
 
-/** Whoever renames first wins; the loser's copy is the same. */
+/** Renames the folder into place. Another process may have done so first, with the same content. */
 async function publish(built: string, directory: string): Promise<void> {
   try {
     await rename(built, directory);

@@ -1,7 +1,7 @@
 /**
- * A simulated enclave for tests and development: KMS over TLS with its own certificate authority, which verifies
- * signatures and attestation documents, and a Nitro Secure Module in software. It runs in the process of the test,
- * on Node and Deno, and needs no AWS account.
+ * A simulated enclave for tests and development: KMS over TLS with its own certificate authority, which
+ * verifies signatures and attestation documents, and a Nitro Secure Module in software. It runs in the
+ * process of the test, on Node and Deno, and needs no AWS account.
  *
  * @example
  * ```ts

@@ -5,10 +5,10 @@ import { STDOUT, writeAll } from "../lib/core/write_all.ts";
 const OUTPUT_LOST = 74;
 
 /**
- * Prints a line of what the program is run for. Ends the process when that cannot be done: nobody is left to show
- * anything to, and a good end would say that all was shown.
+ * Prints a line of the program's output. Ends the process with a failure when it cannot: its output is its
+ * purpose.
  *
- * @param line Without its newline
+ * @param line The line without its newline
  */
 export async function print(line: string): Promise<void> {
   try {

@@ -16,7 +16,7 @@ import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";
 const MESSAGE = "The launch code is 00000000.";
 const ENCRYPTION_CONTEXT = { tenant: "a" };
 
-/** What a laptop needs; the environment goes over it. */
+/** Settings for a laptop. The environment takes precedence. */
 const SETTINGS: Readonly<Record<string, string>> = {
   ENCLAVE_KMS_HTTP: "tcp:127.0.0.1:8080",
   ENCLAVE_KMS_KMSTOOL: "tcp:127.0.0.1:3000",
@@ -58,7 +58,7 @@ async function encrypt(enclave: Simulator): Promise<string> {
   return Buffer.from(await enclave.encrypt(request)).toString("base64");
 }
 
-/** As the parent does, with what its instance role gives it. */
+/** Sends credentials to the server, as the parent does with those of its instance role. */
 async function sendCredentials(url: string, { credentials }: Simulator): Promise<void> {
   const answer = await fetch(`${url}/v1/credentials`, {
     method: "POST",

@@ -13,11 +13,11 @@ import { SoftwareNsm, type SoftwareNsmOptions } from "./nsm/nsm.ts";
 import { TlsAuthority } from "./tls/tls_certificates.ts";
 import type { ListenAddress } from "./tls/tls_server.ts";
 
-/** How the simulated enclave is set up; everything has a default. */
+/** Options of the simulated enclave; everything has a default. */
 export interface SimulatorOptions extends ReleaseOptions {
   /** Default: `us-east-1`. */
   readonly region?: string | undefined;
-  /** Where KMS listens: a TCP address or a unix socket. Default: a free port of 127.0.0.1. */
+  /** Address of KMS: TCP or a unix socket. Default: a free port of 127.0.0.1. */
   readonly listen?: ListenAddress | undefined;
   /** The registers of the Nitro Secure Module, and debug mode. */
   readonly nsm?: Omit<SoftwareNsmOptions, "region" | "now"> | undefined;
@@ -25,7 +25,7 @@ export interface SimulatorOptions extends ReleaseOptions {
   readonly now?: (() => number) | undefined;
 }
 
-/** What to encrypt. */
+/** Request for a ciphertext. */
 export interface SimulatedEncryptRequest {
   /** Key id, ARN, alias or alias ARN. */
   readonly keyId: string;
@@ -37,13 +37,13 @@ export interface SimulatedEncryptRequest {
   readonly encryptionAlgorithm?: KeyAlgorithm | undefined;
 }
 
-/** What a client needs to reach the simulated KMS from the simulated enclave. */
+/** Options with which a client reaches the simulated KMS from the simulated enclave. */
 export interface SimulatorClientOptions {
   /** The region. */
   readonly region: string;
   /** Credentials that are accepted. */
   readonly credentials: SimulatedCredentials;
-  /** Where KMS listens. */
+  /** Address of KMS. */
   readonly endpoint: ListenAddress;
   /** The certificate authority of KMS, PEM. */
   readonly trustedCertificates: string;
@@ -57,7 +57,7 @@ export class Simulator implements AsyncDisposable {
   readonly region: string;
   /** KMS's host name, which its certificate names. */
   readonly hostName: string;
-  /** Where KMS listens. */
+  /** Address of KMS. */
   readonly endpoint: ListenAddress;
   /** The certificate authority of KMS, PEM. */
   readonly trustedCertificates: string;
@@ -83,7 +83,7 @@ export class Simulator implements AsyncDisposable {
     return this.#credentials;
   }
 
-  /** What to hand to `KmsClient.open` or to spread into a call of `kmsDecrypt`. */
+  /** Options for `KmsClient.open`, or to spread into a call of `kmsDecrypt`. */
   get clientOptions(): SimulatorClientOptions {
     const { region, credentials, endpoint, trustedCertificates, nsm } = this;
     return { region, credentials, endpoint, trustedCertificates, nsm };
@@ -99,9 +99,9 @@ export class Simulator implements AsyncDisposable {
   }
 
   /**
-   * Permits something beside a key's policy; see {@link SimulatedKms.createGrant}.
+   * Permits operations beside a key's policy; see {@link SimulatedKms.createGrant}.
    *
-   * @param options What to permit on which key, to whom, and under which encryption context
+   * @param options Key, operations, grantee and encryption context
    * @returns The grant's id and token
    * @throws {TypeError} When KMS has no such grant
    * @throws {KmsRefusal} `NotFoundException` when there is no such key
@@ -121,11 +121,12 @@ export class Simulator implements AsyncDisposable {
   }
 
   /**
-   * Replaces the credentials, as whoever hands them to the enclave does before they expire.
+   * Replaces the credentials, as a parent does before they expire.
    *
-   * @param options What becomes of the old ones: they stay good until they expire, expire at once, or are
-   *   forgotten. Default: `keep`
-   * @returns The new credentials, good for an hour; {@link credentials} and {@link clientOptions} have them too
+   * @param options Fate of the old ones: they stay valid until they expire, expire at once, or are forgotten.
+   *   Default: `keep`
+   * @returns The new credentials, good for an hour; {@link credentials} and {@link clientOptions} have them
+   *   too
    */
   rotateCredentials(options: { readonly old?: "keep" | "expire" | "revoke" } = {}): SimulatedCredentials {
     if (options.old === "expire") this.kms.expireCredentials(this.#credentials);
@@ -136,7 +137,7 @@ export class Simulator implements AsyncDisposable {
   /**
    * Encrypts under a KMS key, as its owner would beforehand.
    *
-   * @param request What, and under which key
+   * @param request Plaintext, key and encryption context
    * @returns The ciphertext, at most 6144 bytes
    * @throws {KmsRefusal} When KMS would refuse
    */

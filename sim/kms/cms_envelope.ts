@@ -24,7 +24,7 @@ import {
 /** The two shapes of KMS's envelopes: content in OCTET STRING segments, or in one primitive element. */
 export type EnvelopeShape = "constructed" | "definite";
 
-/** What can be wrong with an envelope. */
+/** Fault of an envelope. */
 export type EnvelopeVariant =
   | "anotherKey"
   | "flippedKey"
@@ -43,10 +43,10 @@ export type EnvelopeVariant =
 /**
  * Encrypts to a recipient as KMS does: CMS EnvelopedData in BER, RSAES-OAEP with SHA-256, AES-256-CBC.
  *
- * @param plaintext What to encrypt; 1 to 16 KiB
+ * @param plaintext Bytes to encrypt; 1 to 16 KiB
  * @param publicKey The recipient's RSA key, SPKI DER
- * @param shape Which of KMS's two shapes
- * @param variant What to do wrong, if anything
+ * @param shape One of KMS's two shapes
+ * @param variant The fault, if any
  * @returns The envelope, BER
  */
 export function sealEnvelope(
@@ -69,7 +69,7 @@ export function sealEnvelope(
   return recipe.after?.(envelope) ?? envelope;
 }
 
-/** How a wrong envelope differs from a right one. */
+/** Difference between a faulty envelope and a right one. */
 interface Recipe {
   readonly cipher?: keyof typeof CIPHERS;
   readonly wrap?: keyof typeof WRAPS;
@@ -90,7 +90,7 @@ const VARIANTS: Readonly<Record<EnvelopeVariant, Recipe>> = {
   flippedPadding: { flipPadding: true },
   /** A second recipient, who could read the plaintext too. */
   twoRecipients: { recipientCount: 2 },
-  /** Nobody can open it. */
+  /** No recipient: no key opens it. */
   noRecipient: { recipientCount: 0 },
   /** The content under 3DES. */
   tripleDes: { cipher: "tripleDes" },
@@ -185,7 +185,10 @@ function encrypt(cipherName: string, key: Uint8Array, iv: Uint8Array, plaintext:
   return concat(cipher.update(plaintext), cipher.final());
 }
 
-/** In CBC a bit changed in one block changes the same bit of the next: here the top bit of the padding's last byte. */
+/**
+ * Flips the top bit of the padding's last byte: in CBC a bit changed in one block changes the same bit of the
+ * next.
+ */
 function flipPadding(iv: Uint8Array, ciphertext: Uint8Array): void {
   const before = ciphertext.length - iv.length;
   if (before === 0) flipBit(iv, iv.length - 1, 0x80);

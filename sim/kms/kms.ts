@@ -14,13 +14,13 @@ import { KmsService, type LoggedRequest, type Tampering } from "./kms_service.ts
 import type { ServerCertificate, TlsAuthority } from "../tls/tls_certificates.ts";
 import { type ListenAddress, TlsServer } from "../tls/tls_server.ts";
 
-/** How the simulated KMS is set up. */
+/** Options of the simulated KMS. */
 export interface SimulatedKmsOptions extends ReleaseOptions {
-  /** Such as `us-east-1`. */
+  /** Region, such as `us-east-1`. */
   readonly region: string;
-  /** Whose TLS certificates it shows. */
+  /** Authority that issues its TLS certificates. */
   readonly tls: TlsAuthority;
-  /** The root certificate that attestation documents have to descend from, DER. */
+  /** Root certificate that attestation documents must descend from, DER. */
   readonly attestationRoot: Uint8Array;
   /** The clock, milliseconds since 1970, or one that can be moved. Default: `Date.now`. */
   readonly now?: (() => number) | SimulatedClock | undefined;
@@ -31,8 +31,8 @@ const OPTIONS = [
 ];
 
 /**
- * KMS over TLS: verifies signatures and attestation documents, knows every operation that an enclave can attest
- * and Encrypt, and fails on demand.
+ * KMS over TLS: verifies signatures and attestation documents, knows every operation that an enclave can
+ * attest and Encrypt, and fails on demand.
  *
  * @example
  * ```ts
@@ -76,12 +76,12 @@ export class SimulatedKms implements AsyncDisposable {
     return this.#service.requests;
   }
 
-  /** How many requests have been read whole. */
+  /** Number of requests read whole. */
   get requestCount(): number {
     return this.#service.requestCount;
   }
 
-  /** How many connections it has accepted. */
+  /** Number of connections accepted. */
   get connectionCount(): number {
     return this.#servers.reduce(
       (total, { connectionCount }) => total + connectionCount,
@@ -92,8 +92,8 @@ export class SimulatedKms implements AsyncDisposable {
   /**
    * Listens, at this address as well.
    *
-   * @param address Where to; TCP port 0 takes a free one
-   * @returns Where it listens
+   * @param address The address; TCP port 0 takes a free one
+   * @returns The address with the port that was taken
    */
   async listen(address: ListenAddress): Promise<ListenAddress> {
     const bound = await this.#open(address);
@@ -111,10 +111,10 @@ export class SimulatedKms implements AsyncDisposable {
   }
 
   /**
-   * Permits something beside a key's policy, and regardless of what it says of attestation; only a statement that
-   * denies wins over a grant.
+   * Permits operations beside a key's policy, even where the policy requires attestation. Only a statement
+   * that denies wins over a grant.
    *
-   * @param options What to permit on which key, to whom, and under which encryption context
+   * @param options Key, operations, grantee and encryption context
    * @returns The grant's id and token
    * @throws {TypeError} When KMS has no such grant
    * @throws {KmsRefusal} `NotFoundException` when there is no such key
@@ -126,15 +126,15 @@ export class SimulatedKms implements AsyncDisposable {
   /**
    * Ends a grant at once; its token is invalid from then on.
    *
-   * @param grant Which
+   * @param grant The grant
    */
   revokeGrant(grant: Pick<SimulatedGrant, "grantId">): void {
     this.#service.grants.revoke(grant);
   }
 
   /**
-   * What its callers may do where no key is involved, which is GenerateRandom, and where a key's policy leaves it to
-   * the account by naming that as the principal. Default: everything.
+   * Policy of the callers' role. It decides where no key is involved (GenerateRandom), and where a key's
+   * policy names the account as principal. Default: everything is allowed.
    */
   get identityPolicy(): KeyPolicy {
     return this.#service.identityPolicy;
@@ -145,10 +145,10 @@ export class SimulatedKms implements AsyncDisposable {
   }
 
   /**
-   * How far its clock is ahead of this process's, in milliseconds; negative when it is behind. It goes into the
-   * `date` header of every answer, and signatures and attestation documents are judged by it. A Nitro Secure
-   * Module of the same simulator follows: its clock is the host's, and only an enclave's own clock drifts. When
-   * credentials expire is not moved along.
+   * Lead of KMS's clock over this process's, in milliseconds; negative when it is behind. The clock sets the
+   * `date` header of every answer, and judges signatures and attestation documents. A Nitro Secure Module of
+   * the same simulator follows it: a module has the host's clock, and only an enclave's own drifts. The
+   * expiry of credentials does not move.
    *
    * @throws {RangeError} When it is set to something that is not a finite number
    * @example
@@ -165,14 +165,14 @@ export class SimulatedKms implements AsyncDisposable {
   }
 
   set clockOffsetMs(offsetMs: number) {
-    if (!Number.isFinite(offsetMs)) throw new RangeError("clockOffsetMs has to be a finite number");
+    if (!Number.isFinite(offsetMs)) throw new RangeError("clockOffsetMs must be a finite number");
     this.#service.clock.offsetMs = offsetMs;
   }
 
   /**
    * Hands out credentials that this KMS accepts.
    *
-   * @param options How long they live, in milliseconds. Default: an hour
+   * @param options Lifetime in milliseconds. Default: an hour
    */
   issueCredentials(options: { readonly lifetimeMs?: number } = {}): SimulatedCredentials {
     return this.#service.credentials.issue(options.lifetimeMs);
@@ -181,16 +181,16 @@ export class SimulatedKms implements AsyncDisposable {
   /**
    * Lets credentials expire at once.
    *
-   * @param credentials Which
+   * @param credentials The credentials
    */
   expireCredentials(credentials: Pick<SimulatedCredentials, "accessKeyId">): void {
     this.#service.credentials.expire(credentials);
   }
 
   /**
-   * Forgets credentials: from now on they are refused as never issued, with `UnrecognizedClientException`.
+   * Forgets credentials: KMS then refuses them as never issued, with `UnrecognizedClientException`.
    *
-   * @param credentials Which
+   * @param credentials The credentials
    */
   revokeCredentials(credentials: Pick<SimulatedCredentials, "accessKeyId">): void {
     this.#service.credentials.revoke(credentials);
@@ -199,8 +199,8 @@ export class SimulatedKms implements AsyncDisposable {
   /**
    * Runs an operation without the network and without a signature.
    *
-   * @param operation Such as `Encrypt`
-   * @param members Of the request, as KMS's JSON has them
+   * @param operation Name of the operation, such as `Encrypt`
+   * @param members Members of the request, as in KMS's JSON
    * @returns The members of the answer
    * @throws {KmsRefusal} When KMS would refuse
    */
@@ -211,8 +211,8 @@ export class SimulatedKms implements AsyncDisposable {
   /**
    * Makes KMS misbehave. Of several faults the last injected strikes first.
    *
-   * @param fault What to do
-   * @param options For how many requests (or connections). Default: until {@link clearFaults}
+   * @param fault The fault
+   * @param options Number of requests (or connections) that it hits. Default: until {@link clearFaults}
    * @throws {TypeError} When the fault has no kind of {@link KMS_FAULTS}, or not that kind's fields
    * @throws {RangeError} When `times` is not a whole number above 0
    */
@@ -226,7 +226,7 @@ export class SimulatedKms implements AsyncDisposable {
    * Changes the members of answers that are no refusals, of whatever operation, for faults of one's own.
    *
    * @param change Gets the members and the operation, returns the members to send
-   * @param options For how many answers. Default: until {@link clearFaults}
+   * @param options Number of answers. Default: until {@link clearFaults}
    * @throws {RangeError} When `times` is not a whole number above 0
    * @example
    * ```ts

@@ -3,7 +3,7 @@ import type { HttpRequest } from "../tls/http_message.ts";
 import type { CredentialStore, SimulatedCredentials } from "./kms_credentials.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 
-/** What a signature is checked against. */
+/** Region, credentials and clock that a signature is checked against. */
 export interface Authority {
   /** The credentials that are accepted. */
   readonly credentials: CredentialStore;
@@ -41,7 +41,7 @@ const MAX_SKEW_MS = 5 * 60_000;
 const MISMATCH = "The request signature we calculated does not match the signature you provided. " +
   "Check your AWS Secret Access Key and signing method. Consult the service documentation for details.";
 
-/** Headers that have to be signed when they are there; `host` has to be there. */
+/** Headers that must be signed when they are present. `host` must be present. */
 const ALWAYS_SIGNED = ["x-amz-date", "x-amz-target", "x-amz-security-token"];
 
 interface Authorization {
@@ -94,7 +94,7 @@ function checkTime(timestamp: string | undefined, scopeDate: string, now: number
   return timestamp;
 }
 
-/** As SigV4 writes it: `20260101T000000Z`. */
+/** Formats a time as SigV4 does: `20260101T000000Z`. */
 function amzDate(milliseconds: number): string {
   return new Date(milliseconds).toISOString().replace(/[-:]|\.\d{3}/g, "");
 }

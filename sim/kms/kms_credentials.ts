@@ -22,8 +22,9 @@ export class CredentialStore {
   }
 
   /**
-   * @param lifetimeMs How long they are accepted, in milliseconds. Default: an hour
-   * @returns Fresh credentials
+   * Issues fresh credentials.
+   *
+   * @param lifetimeMs Lifetime in milliseconds. Default: an hour
    */
   issue(lifetimeMs = 3_600_000): SimulatedCredentials {
     const credentials = {

@@ -4,7 +4,7 @@ import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsFault } from "./kms_faults.ts";
 import type { Delivery } from "../tls/tls_server.ts";
 
-/** What stands in the headers of every answer. */
+/** Values in the headers of every answer. */
 export interface AnswerStamp {
   /** The `x-amzn-requestid` header. */
   readonly requestId: string;
@@ -37,11 +37,11 @@ export function refusalOf(fault: KmsFault | undefined): KmsRefusal | undefined {
 }
 
 /**
- * How an answer goes out under a fault.
+ * Applies a fault to an answer.
  *
  * @param good The answer without it
  * @param fault The fault in force
- * @param stamp For the headers of other answers
+ * @param stamp Values for the headers of other answers
  */
 export function deliveryOf(good: HttpAnswer, fault: KmsFault | undefined, stamp: AnswerStamp): Delivery {
   switch (fault?.kind) {

@@ -3,7 +3,7 @@ import { ENVELOPE_VARIANTS } from "./cms_envelope.ts";
 import type { KmsExceptionName } from "./kms_errors.ts";
 import type { CertificateKind } from "../tls/tls_certificates.ts";
 
-/** What the simulated KMS can be made to do wrong. */
+/** Fault of the simulated KMS. */
 export type KmsFault =
   /** Answers after so many milliseconds. */
   | { readonly kind: "latency"; readonly ms: number }
@@ -41,7 +41,7 @@ export type KmsFault =
   | { readonly kind: "plaintextBeside" }
   /** Names another key in the answer. */
   | { readonly kind: "wrongKeyId" }
-  /** Shows a certificate that a client has to refuse; applies to new connections. */
+  /** Shows a certificate that a client must refuse; applies to new connections. */
   | { readonly kind: "certificate"; readonly certificate: Exclude<CertificateKind, "valid"> }
   /** Ends the connection in good order so many milliseconds after an answer that promised to keep it. */
   | { readonly kind: "closeWhenIdle"; readonly afterMs?: number }
@@ -53,13 +53,15 @@ export type KmsFaultKind = KmsFault["kind"];
 
 /** One fault of the table. */
 export interface NamedFault {
-  /** What happens, in a few words; unique. */
+  /** Effect in a few words; unique. */
   readonly name: string;
-  /** What to inject. */
+  /** Fault to inject. */
   readonly fault: KmsFault;
 }
 
-/** At which point of a connection's life a fault strikes: once per listener, per connection or per request. */
+/**
+ * Finds the point at which a fault strikes: once per listener, per connection or per request.
+ */
 export function faultScope(fault: KmsFault): "listener" | "connection" | "request" {
   if (fault.kind === "refuse") return "listener";
   return fault.kind === "certificate" || fault.kind === "tlsSilence" ? "connection" : "request";
@@ -77,7 +79,7 @@ const CERTIFICATE_KINDS = ["expired", "notYetValid", "wrongName", "unknownCa"] a
  * await using enclave = await startSimulator();
  * for (const { name, fault } of KMS_FAULTS) {
  *   await enclave.kms.injectFault(fault);
- *   // … the code under test has to fail in good order, and says `name` when it does not
+ *   // … the code under test must fail in good order; the test shows `name` when it does not
  *   await enclave.kms.clearFaults();
  * }
  * ```

@@ -13,21 +13,21 @@ export type GrantOperation =
   | "GenerateDataKey"
   | "GenerateDataKeyPair";
 
-/** What to permit, and to whom. */
+/** Options of a grant. */
 export interface CreateGrantOptions {
   /** Key id, ARN, alias or alias ARN. */
   readonly keyId: string;
-  /** What it permits; 1 or more. */
+  /** Operations that it permits; 1 or more. */
   readonly operations: readonly GrantOperation[];
-  /** Whom it permits it. Default: the role that all of the simulator's credentials belong to. */
+  /** Grantee. Default: the role that all of the simulator's credentials belong to. */
   readonly granteePrincipal?: string | undefined;
-  /** The encryption context has to be this one. Names match in any case, values exactly. */
+  /** Encryption context that a request must have. Names match in any case, values exactly. */
   readonly encryptionContextEquals?: Readonly<Record<string, string>> | undefined;
-  /** The encryption context has to hold these pairs at least. Names match in any case, values exactly. */
+  /** Pairs that the encryption context must hold at least. Names match in any case, values exactly. */
   readonly encryptionContextSubset?: Readonly<Record<string, string>> | undefined;
   /**
-   * Whether the grant has spread through KMS, which takes up to five minutes; before that it permits only requests
-   * that show its token. Default: false.
+   * Whether the grant has spread through KMS, which takes up to five minutes; before that it permits only
+   * requests that show its token. Default: false.
    */
   readonly settled?: boolean | undefined;
 }
@@ -36,7 +36,7 @@ export interface CreateGrantOptions {
 export interface SimulatedGrant {
   /** 64 hex digits. */
   readonly grantId: string;
-  /** What goes into a request's GrantTokens. */
+  /** Token for the GrantTokens of a request. */
   readonly grantToken: string;
 }
 
@@ -45,15 +45,15 @@ const OPTIONS = [
   ...["encryptionContextEquals", "encryptionContextSubset", "settled"],
 ];
 
-/** What a grant is asked about. */
+/** Request that a grant may permit. */
 export interface GrantQuestion {
   /** The key that is to be used. */
   readonly key: SimulatedKey;
-  /** Such as `Decrypt`. */
+  /** Name of the operation, such as `Decrypt`. */
   readonly operation: string;
-  /** Of the request. */
+  /** Encryption context of the request. */
   readonly encryptionContext: Readonly<Record<string, string>>;
-  /** Of the request; known ones. */
+  /** Grant tokens of the request; all are known. */
   readonly grantTokens: readonly string[];
 }
 
@@ -63,15 +63,17 @@ interface Entry extends SimulatedGrant {
 }
 
 /**
- * Grants: permissions beside the key policy. They know nothing of attestation documents: what a grant permits is
- * permitted to its principal outside of enclaves too, unless a statement of the key policy denies it.
+ * Grants: permissions beside the key policy. They know nothing of attestation documents: what a grant permits
+ * is permitted to its principal outside of enclaves too, unless a statement of the key policy denies it.
  */
 export class GrantStore {
   #entries: Entry[] = [];
 
   /**
+   * Creates a grant.
+   *
    * @param key The key
-   * @param given What to permit, and to whom
+   * @param given Options of the grant
    * @throws {TypeError} When it permits nothing, or a key of this kind has no encryption context to constrain
    */
   create(key: SimulatedKey, given: CreateGrantOptions): SimulatedGrant {
@@ -82,7 +84,7 @@ export class GrantStore {
     if (subset !== undefined && Object.keys(subset).length === 0) {
       throw new TypeError("encryptionContextSubset must have a pair: without one, it constrains nothing");
     }
-    if (operations.length === 0) throw new TypeError("operations has to name 1 or more");
+    if (operations.length === 0) throw new TypeError("operations must name 1 or more");
     if (equals !== undefined && subset !== undefined) {
       throw new TypeError("A grant has encryptionContextEquals or encryptionContextSubset, not both");
     }
@@ -107,7 +109,7 @@ export class GrantStore {
     if (!known) throw new KmsRefusal("InvalidGrantTokenException");
   }
 
-  /** Whether a grant permits a request. */
+  /** Tells whether a grant permits a request. */
   permits(question: GrantQuestion): boolean {
     return this.#entries.some((entry) => permits(entry, question));
   }

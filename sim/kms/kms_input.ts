@@ -38,7 +38,7 @@ export class KmsInput {
     throw new KmsRefusal("SerializationException", `${name} is not a string`);
   }
 
-  /** A member that has to be there. */
+  /** Reads a text that must be present. */
   requiredText(name: string): string {
     const value = this.text(name);
     if (value === undefined) throw invalid("null", name, "Member must not be null");
@@ -86,7 +86,7 @@ export class KmsInput {
     throw invalid(value, name, `Member must satisfy enum value set: [${choices.join(", ")}]`);
   }
 
-  /** One of some texts; has to be there. */
+  /** Reads a text that must be present and one of the choices. */
   requiredChoice<Choice extends string>(name: string, choices: readonly Choice[]): Choice {
     const choice = this.choice(name, choices);
     if (choice === undefined) throw invalid("null", name, "Member must not be null");
@@ -114,7 +114,7 @@ export class KmsInput {
     throw new KmsRefusal("SerializationException", `${name} is not a boolean`);
   }
 
-  /** At most `maxCount` texts of 1 to `maxLength` characters; empty when absent. */
+  /** Reads at most `maxCount` texts of 1 to `maxLength` characters; empty when absent. */
   texts(name: string, maxCount: number, maxLength: number): readonly string[] {
     const value: unknown = this.#members[name] ?? [];
     if (!Array.isArray(value) || !value.every((entry) => typeof entry === "string")) {
@@ -149,7 +149,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Of a value that was long, secret or missing, KMS says nothing: `""` or `"null"`. */
+/** Makes the refusal of a value. KMS shows `""` or `"null"` for one that is long, secret or missing. */
 function invalid(value: string, name: string, constraint: string): KmsRefusal {
   const member = name.charAt(0).toLowerCase() + name.slice(1);
   const shown = value === "null" || value === "" ? "" : ` '${value}'`;

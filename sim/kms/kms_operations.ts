@@ -71,7 +71,7 @@ async function decrypt(context: OperationContext, input: KmsInput): Promise<KmsO
   };
 }
 
-/** A symmetric ciphertext names its key; another one has to be named. */
+/** Finds the key of a ciphertext. A symmetric ciphertext names it; for others the request must. */
 function decryptionKey(
   keys: KeyStore,
   ciphertext: Uint8Array,

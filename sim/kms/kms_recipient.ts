@@ -5,7 +5,7 @@ import { verifyAttestation } from "../../lib/attestation/verify.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsInput } from "./kms_input.ts";
 
-/** To whom a secret goes: an enclave with a verified document. */
+/** Recipient of a secret: an enclave with a verified document. */
 export interface Recipient {
   /** The verified document. */
   readonly document: AttestationDocument;
@@ -20,8 +20,10 @@ export class RecipientReader {
   readonly #verified = new Map<string, AttestationDocument>();
 
   /**
-   * @param root The root certificate that documents have to descend from, DER
-   * @param now The clock, milliseconds since 1970
+   * Makes a reader of recipients.
+   *
+   * @param root Root certificate that documents must descend from, DER
+   * @param now Clock, milliseconds since 1970
    */
   constructor(root: Uint8Array, now: () => number) {
     this.#root = root;
@@ -36,7 +38,7 @@ export class RecipientReader {
   async read(input: KmsInput | undefined): Promise<Recipient | undefined> {
     if (input === undefined) return undefined;
     if (input.requiredText("KeyEncryptionAlgorithm") !== "RSAES_OAEP_SHA_256") {
-      throw new KmsRefusal("ValidationException", "KeyEncryptionAlgorithm has to be RSAES_OAEP_SHA_256.");
+      throw new KmsRefusal("ValidationException", "KeyEncryptionAlgorithm must be RSAES_OAEP_SHA_256.");
     }
     const document = await this.#verify(input.bytes("AttestationDocument", MAX_ATTESTATION_DOCUMENT_BYTES));
     const age = this.#now() - document.timestamp;

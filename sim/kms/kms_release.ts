@@ -4,11 +4,11 @@ import type { KmsFault } from "./kms_faults.ts";
 import type { KmsOutput } from "./keys/key_use.ts";
 import type { Recipient } from "./kms_recipient.ts";
 
-/** In what form secrets are handed out. */
+/** Form in which KMS returns secrets. */
 export interface ReleaseOptions {
   /** The shape of `CiphertextForRecipient`. Default: the two real ones in turn. */
   readonly envelopeShape?: EnvelopeShape | "alternating" | undefined;
-  /** What stands in `Plaintext` beside an envelope: AWS says "null or empty". Default: `empty`. */
+  /** Value of `Plaintext` beside an envelope: AWS says "null or empty". Default: `empty`. */
   readonly plaintextBesideEnvelope?: "null" | "empty" | "absent" | undefined;
 }
 
@@ -25,10 +25,12 @@ export class Releaser {
   }
 
   /**
-   * @param member The name of the member that holds the secret in clear, such as `Plaintext`
-   * @param secret What to hand out
-   * @param recipient To whom, if the request said so
-   * @param fault What to do wrong
+   * Makes the members that return a secret.
+   *
+   * @param member Name of the member that holds the secret in clear, such as `Plaintext`
+   * @param secret The secret
+   * @param recipient Recipient of the request, if it has one
+   * @param fault The fault, if any
    * @returns The members of the output
    */
   release(

@@ -20,7 +20,7 @@ import type { Delivery } from "../tls/tls_server.ts";
 
 /** One request as the simulated KMS saw it. Holds no secret. */
 export interface LoggedRequest {
-  /** Such as `Decrypt`; empty when there was none. */
+  /** Name of the operation, such as `Decrypt`; empty when there was none. */
   readonly operation: string;
   /** The ARN of the key that was used, once it was found. */
   readonly keyArn: string | undefined;
@@ -35,17 +35,19 @@ export interface LoggedRequest {
 /** Changes the members of an output before it goes out. */
 export type Tampering = (output: KmsOutput, operation: string) => KmsOutput;
 
-/** How the service is set up. */
+/** Options of the service. */
 export interface KmsServiceOptions extends ReleaseOptions {
-  /** Such as `us-east-1`. */
+  /** Region, such as `us-east-1`. */
   readonly region: string;
-  /** The root certificate that attestation documents have to descend from, DER. */
+  /** Root certificate that attestation documents must descend from, DER. */
   readonly attestationRoot: Uint8Array;
   /** The clock. */
   readonly clock: SimulatedClock;
 }
 
-/** What the simulated KMS does with a request, once it has been read: from signature to answer. */
+/**
+ * Simulated KMS behind its HTTP server: answers a request, from the signature to the members of the answer.
+ */
 export class KmsService {
   /** The region. */
   readonly region: string;
@@ -65,7 +67,7 @@ export class KmsService {
   identityPolicy: KeyPolicy = ALLOW_ALL_KEY_POLICY;
   /** The last requests, in order. */
   readonly requests: LoggedRequest[] = [];
-  /** How many requests there were. */
+  /** Number of requests so far. */
   requestCount = 0;
   readonly #recipients: RecipientReader;
   readonly #releaser: Releaser;
@@ -149,7 +151,10 @@ export class KmsService {
     }
   }
 
-  /** Only outputs that name a key can name another one: GenerateRandom's does not. */
+  /**
+   * Applies faults of the output. Only an output that names a key can name another one; GenerateRandom's does
+   * not.
+   */
   #altered(output: KmsOutput, operation: string, fault: KmsFault | undefined): KmsOutput {
     const { KeyId: keyId } = output;
     const named = fault?.kind === "wrongKeyId" && typeof keyId === "string"
@@ -165,5 +170,5 @@ export class KmsService {
   }
 }
 
-/** How many requests are kept in the log. */
+/** Number of requests kept in the log. */
 export const MAX_LOGGED_REQUESTS = 1000;

@@ -15,13 +15,15 @@ import { NSM_FAULTS, type NsmFault } from "./nsm_faults.ts";
 import { answerRequest } from "./nsm_protocol.ts";
 import { listenForNsm } from "./nsm_server.ts";
 
-/** How the simulated module is set up. */
+/** Options of the simulated module. */
 export interface SoftwareNsmOptions {
-  /** Registers by index, 0 to 31: 48 bytes, or their hex. PCR0 to PCR4 are random unless given, others zero. */
+  /**
+   * Registers by index, 0 to 31: 48 bytes, or their hex. PCR0 to PCR4 are random unless given, others zero.
+   */
   readonly pcrs?: PcrsByIndex<PcrValue> | undefined;
   /** Debug mode: PCR0 to PCR2 are zero. Default: false. */
   readonly debug?: boolean | undefined;
-  /** In the names of the certificates. Default: `us-east-1`. */
+  /** Region in the names of the certificates. Default: `us-east-1`. */
   readonly region?: string | undefined;
   /** The clock, milliseconds since 1970. Default: `Date.now`. */
   readonly now?: (() => number) | undefined;
@@ -36,7 +38,8 @@ const OPTIONS = ["pcrs", "debug", "region", "now", "documentForm"];
 const REQUEST = ["publicKey", "userData", "nonce"];
 
 /**
- * A Nitro Secure Module in software: the same commands, answers, errors and documents, under a root of its own.
+ * A Nitro Secure Module in software: the same commands, answers, errors and documents, under a root of its
+ * own.
  *
  * @example
  * ```ts
@@ -101,7 +104,7 @@ export class SoftwareNsm implements NsmTransport {
     return this.#authority.root;
   }
 
-  /** How many requests it has been sent. */
+  /** Number of requests received. */
   get requestCount(): number {
     return this.#requestCount;
   }
@@ -119,7 +122,8 @@ export class SoftwareNsm implements NsmTransport {
   /**
    * Asks for an attestation document, as the enclave's own code would.
    *
-   * @param request What to have signed: a public key of at most 1024 bytes, user data and a nonce of at most 512
+   * @param request Content to be signed: a public key of at most 1024 bytes, user data and a nonce of at most
+   *   512
    * @returns The document, COSE_Sign1
    * @throws {AttestationError} `ERR_ATTESTATION_REFUSED` when the module refuses
    */
@@ -159,8 +163,8 @@ export class SoftwareNsm implements NsmTransport {
    * Serves the module on a unix stream socket, for other processes. A message is its length as an unsigned
    * 32-bit big-endian number followed by the CBOR, in both directions.
    *
-   * @param socketPath Where to listen, at most 107 bytes; nothing may be there
-   * @returns What stops listening, breaks the connections and removes the socket
+   * @param socketPath Path of the socket, at most 107 bytes; nothing may be there
+   * @returns Stops listening, breaks the connections and removes the socket when disposed
    */
   listen(socketPath: string): Promise<AsyncDisposable> {
     return listenForNsm(this, socketPath);
@@ -169,9 +173,9 @@ export class SoftwareNsm implements NsmTransport {
   /**
    * Makes the module misbehave.
    *
-   * @param fault What to do
-   * @param options For how many requests. Default: until {@link clearFaults}
-   * @returns What ends the fault
+   * @param fault The fault
+   * @param options Number of requests that it hits. Default: until {@link clearFaults}
+   * @returns Ends the fault when disposed
    * @throws {TypeError} When the fault has no kind of {@link NSM_FAULTS}, or not that kind's fields
    * @throws {RangeError} When `times` is not a whole number above 0
    */
@@ -208,7 +212,10 @@ export class SoftwareNsm implements NsmTransport {
     return await makeDocument(fields, { form: this.#form, leaf, signer });
   }
 
-  /** Starts an hour back, for stale documents; replaced half an hour before its end, or when the clock went back. */
+  /**
+   * Starts an hour back, for stale documents; replaced half an hour before its end, or when the clock went
+   * back.
+   */
   #currentLeaf(now: number): Promise<Identity> {
     const age = now - this.#leafStartsAt;
     if (this.#leaf === undefined || age < HOUR_MS || age > LEAF_LIFETIME_MS - HOUR_MS / 2) {
@@ -257,7 +264,7 @@ function initialPcrs(
   return pcrs;
 }
 
-/** What PCR4 holds: the instance's id, extended into zeros. */
+/** Computes PCR4: the instance's id, extended into zeros. */
 function extendedOnce(text: string): Uint8Array {
   return new Uint8Array(createHash("sha384").update(new Uint8Array(PCR_BYTES)).update(text).digest());
 }

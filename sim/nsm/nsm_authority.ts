@@ -1,12 +1,12 @@
 import { type Identity, issueCertificate, type Name } from "../tls/certificates.ts";
 import type { Bytes } from "../tls/der.ts";
 
-/** How long the certificate of a simulated Nitro Secure Module lives, as in AWS: three hours. */
+/** Lifetime of a simulated module's certificate, in milliseconds: three hours, as in AWS. */
 export const LEAF_LIFETIME_MS = 3 * 3_600_000;
 
 /** The certificates above attestation documents: root, region, zone, instance, as AWS has them. */
 export class NsmAuthority {
-  /** The root certificate, DER: what a verifier has to pin instead of AWS's. */
+  /** Root certificate, DER. A verifier must pin it instead of AWS's. */
   readonly root: Bytes;
   /** The certificates above a module's own, DER, the root first. */
   readonly cabundle: readonly Bytes[];

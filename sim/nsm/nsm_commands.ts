@@ -6,17 +6,17 @@ export type NsmErrorName = NsmErrorCode;
 
 /** A request that the module refuses. */
 export class NsmRefusal extends Error {
-  /** What the module answers. */
+  /** Name of the error in the answer. */
   readonly errorName: NsmErrorName;
 
-  /** @param errorName What the module answers */
+  /** @param errorName Name of the error in the answer */
   constructor(errorName: NsmErrorName) {
     super(`The module refused: ${errorName}`);
     this.errorName = errorName;
   }
 }
 
-/** What an enclave asks to have signed. */
+/** Fields that an enclave asks to have signed. */
 export interface AttestationRequest {
   /** The enclave's public key. */
   readonly publicKey: Uint8Array | null;
@@ -26,7 +26,7 @@ export interface AttestationRequest {
   readonly nonce: Uint8Array | null;
 }
 
-/** What the commands work on. */
+/** State that the commands work on. */
 export interface NsmState {
   /** `i-…-enc…`. */
   readonly moduleId: string;

@@ -3,7 +3,7 @@ import { type Identity, sign } from "../tls/certificates.ts";
 import type { DocumentForm } from "./document_form.ts";
 import type { NsmErrorName } from "./nsm_commands.ts";
 
-/** What a module states. */
+/** Fields of a document. */
 export interface DocumentFields {
   /** `i-…-enc…`. */
   readonly moduleId: string;
@@ -21,20 +21,20 @@ export interface DocumentFields {
   readonly nonce: Uint8Array | null;
 }
 
-/** How a document is made. */
+/** Form, certificate and signer of a document. */
 export interface DocumentMaking {
   readonly form: DocumentForm;
-  /** Whose certificate it holds. */
+  /** Identity whose certificate the document holds. */
   readonly leaf: Identity;
-  /** Whose key signs it: the leaf's, unless the document is to be wrong. */
+  /** Identity whose key signs the document: the leaf, unless the document must be wrong. */
   readonly signer: Identity;
 }
 
 /**
- * Makes an attestation document in the very form of genuine ones: untagged COSE_Sign1, ES384, an empty
+ * Makes an attestation document in the form of genuine ones: untagged COSE_Sign1, ES384, an empty
  * unprotected header, null for what is absent.
  *
- * @param fields What it states
+ * @param fields Fields of the document
  * @param making Its form, certificate and signer
  * @returns The document, CBOR
  */
@@ -59,22 +59,26 @@ export async function makeDocument(
 }
 
 /**
- * @param value What to encode
- * @returns Its CBOR, in bytes of its own
+ * Encodes a value as CBOR.
+ *
+ * @param value The value
+ * @returns New bytes
  */
 export function cbor(value: unknown): Uint8Array<ArrayBuffer> {
   return new Uint8Array(encode(value));
 }
 
 /**
- * @param name Why the module refuses
- * @returns Its answer, CBOR
+ * Makes the answer of a refusal.
+ *
+ * @param name Name of the error
+ * @returns CBOR
  */
 export function errorAnswer(name: NsmErrorName): Uint8Array<ArrayBuffer> {
   return cbor({ Error: name });
 }
 
-/** The same map, of fewer than 24 entries, with a break at its end instead of their number before them. */
+/** Gives a map of fewer than 24 entries the indefinite length: a break at its end instead of a count. */
 function withOpenLength(map: Uint8Array): Uint8Array<ArrayBuffer> {
   return Uint8Array.of(0xbf, ...map.subarray(1), 0xff);
 }

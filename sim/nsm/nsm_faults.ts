@@ -1,6 +1,6 @@
 import type { NsmErrorName } from "./nsm_commands.ts";
 
-/** What the module can be made to do wrong. */
+/** Fault of the simulated module. */
 export type NsmFault =
   /** Refuses with this error. */
   | { readonly kind: "refuse"; readonly errorName: NsmErrorName }
@@ -21,9 +21,9 @@ export type NsmFault =
 
 /** One fault of the table. */
 export interface NamedNsmFault {
-  /** What happens, in a few words; unique. */
+  /** Effect in a few words; unique. */
   readonly name: string;
-  /** What to inject. */
+  /** Fault to inject. */
   readonly fault: NsmFault;
 }
 

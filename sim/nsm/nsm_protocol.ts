@@ -8,7 +8,7 @@ const MAX_REQUEST_LENGTH = 0x1000;
 /**
  * Answers one request as a Nitro Secure Module does, with an error where it would refuse.
  *
- * @param state What the commands work on
+ * @param state State of the module
  * @param request CBOR
  * @returns CBOR
  */

@@ -13,8 +13,8 @@ const HEADER_LENGTH = 4;
  * ways; any number of requests on a connection, answered in order.
  *
  * @param nsm Answers the requests
- * @param path Where to listen
- * @returns What stops it
+ * @param path Path of the socket
+ * @returns Stops serving when disposed
  */
 export async function listenForNsm(nsm: NsmTransport, path: string): Promise<AsyncDisposable> {
   const sockets = new Set<Socket>();
@@ -34,7 +34,7 @@ export async function listenForNsm(nsm: NsmTransport, path: string): Promise<Asy
   };
 }
 
-/** One request begins in each turn of the event loop: the module answers at once, whatever a client has sent. */
+/** Starts one request in each turn of the event loop, however many a client has sent at once. */
 const REQUESTS = new TurnLimiter();
 
 async function serve(nsm: NsmTransport, socket: Socket): Promise<void> {
@@ -47,7 +47,7 @@ async function serve(nsm: NsmTransport, socket: Socket): Promise<void> {
       const answer = await nsm.exchange(new Uint8Array(request));
       const header = Buffer.alloc(HEADER_LENGTH);
       header.writeUInt32BE(answer.length);
-      // Whoever does not read is asked no more.
+      // A client that does not read its answers gets no more.
       if (!socket.write(Buffer.concat([header, answer]))) await once(socket, "drain");
     }
   }

@@ -27,9 +27,9 @@ export type Curve = "P-256" | "P-384";
 /** A name, most significant part first. */
 export type Name = readonly (readonly [type: "C" | "ST" | "L" | "O" | "OU" | "CN", value: string])[];
 
-/** What a certificate is to say. */
+/** Content of a certificate. */
 export interface CertificateRequest {
-  /** Whose it is. */
+  /** Name of the holder. */
   readonly subject: Name;
   /** The curve of its key. */
   readonly curve: Curve;
@@ -41,18 +41,18 @@ export interface CertificateRequest {
   readonly pathLength?: number;
   /** Makes it a TLS server's, for these names. */
   readonly dnsNames?: readonly string[];
-  /** What its key may sign. Default: certificates for an authority, documents for others. */
+  /** Use of its key. Default: certificates for an authority, documents for others. */
   readonly keyUsage?: KeyUsage;
   /** Further extensions, made by {@link extension}. */
   readonly extraExtensions?: readonly Bytes[];
 }
 
-/** What a key may sign. */
+/** Data that a key may sign. */
 export type KeyUsage = "certificates" | "documents";
 
 /** A certificate and its key. */
 export interface Identity {
-  /** Whose it is. */
+  /** Name of the holder. */
   readonly subject: Name;
   /** The certificate, DER. */
   readonly certificate: Bytes;
@@ -70,8 +70,8 @@ export type KeyPair = webcrypto.CryptoKeyPair;
 /**
  * Makes a key pair and a certificate for it, with the extensions that `openssl verify -x509_strict` demands.
  *
- * @param request What it says
- * @param issuer Who signs it; without one it signs itself
+ * @param request Content of the certificate
+ * @param issuer Identity that signs it; without one it is self-signed
  * @returns The certificate and its key
  */
 export async function issueCertificate(request: CertificateRequest, issuer?: Identity): Promise<Identity> {
@@ -102,9 +102,9 @@ export async function issueCertificate(request: CertificateRequest, issuer?: Ide
 /**
  * Signs as COSE does: ECDSA with the curve's own hash.
  *
- * @param keys Whose private key signs
- * @param curve Its curve
- * @param data What to sign
+ * @param keys Key pair that signs
+ * @param curve Curve of the keys
+ * @param data Data to sign
  * @returns r and s: 64 bytes for P-256, 96 for P-384
  */
 export async function sign(keys: KeyPair, curve: Curve, data: Bytes): Promise<Bytes> {
@@ -121,7 +121,9 @@ export function generateKeys(curve: Curve): Promise<KeyPair> {
 }
 
 /**
- * @param identity Whose private key
+ * Exports the private key of an identity.
+ *
+ * @param identity The identity
  * @returns PKCS #8 as PEM
  */
 export async function privateKeyPem({ keys }: Identity): Promise<string> {
@@ -129,9 +131,11 @@ export async function privateKeyPem({ keys }: Identity): Promise<string> {
 }
 
 /**
- * @param label `CERTIFICATE`, `PRIVATE KEY`
- * @param der What to wrap
- * @returns PEM, with a line feed at the end
+ * Wraps DER as PEM.
+ *
+ * @param label Label such as `CERTIFICATE` or `PRIVATE KEY`
+ * @param der DER to wrap
+ * @returns PEM with a line feed at the end
  */
 export function pem(label: string, der: Uint8Array): string {
   const lines = encodeBase64(der).replace(/.{64}/g, "$&\n").trimEnd();
@@ -139,10 +143,12 @@ export function pem(label: string, der: Uint8Array): string {
 }
 
 /**
- * @param id Its object identifier, dotted
+ * Makes an extension of a certificate.
+ *
+ * @param id Object identifier, dotted
  * @param value DER
- * @param critical Whether a reader that does not know it has to refuse the certificate
- * @returns One extension, DER
+ * @param critical Whether a reader that does not know it must refuse the certificate
+ * @returns DER
  */
 export function extension(id: string, value: Bytes, critical = false): Bytes {
   return sequence(oid(id), ...(critical ? [TRUE] : []), octetString(value));

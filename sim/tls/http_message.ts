@@ -6,7 +6,7 @@ export interface HttpRequest {
   readonly method: string;
   /** Path and query. */
   readonly target: string;
-  /** By name in lowercase; values of repeated headers joined by commas. */
+  /** Headers by name in lowercase; values of repeated headers are joined by commas. */
   readonly headers: ReadonlyMap<string, string>;
   /** The body. */
   readonly body: Uint8Array;
@@ -14,7 +14,7 @@ export interface HttpRequest {
 
 /** An answer with its body. */
 export interface HttpAnswer {
-  /** Such as 200. */
+  /** Status code, such as 200. */
   readonly status: number;
   /** Besides those of every answer. */
   readonly headers: Readonly<Record<string, string>>;
@@ -24,10 +24,10 @@ export interface HttpAnswer {
 
 /** Bytes that are not a request as the simulated KMS reads them. */
 export class HttpError extends Error {
-  /** What to answer. */
+  /** Status code of the answer. */
   readonly status: number;
 
-  /** @param status What to answer */
+  /** @param status Status code of the answer */
   constructor(status: number) {
     super(`Cannot read request: status ${status}`);
     this.status = status;
@@ -35,14 +35,16 @@ export class HttpError extends Error {
 }
 
 /**
- * HTTP/1.1 requests from a stream of bytes. By hand, because the simulator has to break its answers off at any
- * byte, alike on every runtime, which the runtimes' own servers do not let it.
+ * Reader of HTTP/1.1 requests from a stream of bytes. The runtimes' own servers would not let the simulator
+ * break an answer off at any byte.
  */
 export class HttpReader {
   #pending = Buffer.alloc(0);
 
   /**
-   * @param chunk What has arrived
+   * Reads the next bytes.
+   *
+   * @param chunk Bytes that have arrived
    * @returns The requests that are now complete
    * @throws {HttpError} When it is not HTTP, too large, or chunked
    */
@@ -68,9 +70,10 @@ export class HttpReader {
 }
 
 /**
- * @param answer What to answer
+ * Encodes an answer.
+ *
+ * @param answer Status, headers and body
  * @param keepAlive Whether the connection stays open
- * @returns Its bytes
  */
 export function encodeAnswer({ status, headers, body }: HttpAnswer, keepAlive: boolean): Uint8Array {
   const all = {

@@ -1,9 +1,9 @@
 import { type Identity, issueCertificate, type Name, pem, privateKeyPem } from "./certificates.ts";
 
-/** Which certificate the simulated KMS shows: a good one, or one that a client has to refuse. */
+/** Kind of certificate that the simulated KMS shows: a valid one, or one that a client must refuse. */
 export type CertificateKind = "valid" | "expired" | "notYetValid" | "wrongName" | "unknownCa";
 
-/** What a TLS server needs, PEM. */
+/** Certificate and private key of a TLS server, PEM. */
 export interface ServerCertificate {
   /** The certificate. */
   readonly cert: string;
@@ -13,7 +13,7 @@ export interface ServerCertificate {
 
 /** A certificate authority for the simulated KMS, and its server certificates, made when first asked for. */
 export class TlsAuthority {
-  /** The authority's own certificate, PEM: what a client has to trust. */
+  /** Certificate of the authority, PEM. A client must trust it. */
   readonly trustedCertificates: string;
   readonly #authority: Identity;
   readonly #hostName: string;
@@ -41,8 +41,8 @@ export class TlsAuthority {
   /**
    * Hands out a server certificate.
    *
-   * @param kind Which certificate
-   * @returns It and its key, the same at every call
+   * @param kind Kind of certificate
+   * @returns The certificate and its key, the same at every call
    */
   certificate(kind: CertificateKind): Promise<ServerCertificate> {
     const made = this.#made.get(kind) ?? this.#make(kind);

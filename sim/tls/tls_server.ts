@@ -8,15 +8,15 @@ import type { ServerCertificate } from "./tls_certificates.ts";
 
 /** An answer, and how it goes out. */
 export interface Delivery {
-  /** What to answer; raw bytes go out as they are. */
+  /** Answer; raw bytes are sent as they are. */
   readonly answer: HttpAnswer | Uint8Array;
-  /** What to do after so many bytes of it: break the connection, or end it in good order. */
+  /** Cut of the answer after so many bytes: the connection is reset, or ended in order. */
   readonly cut?: { readonly atByte: number; readonly how: "reset" | "end" } | undefined;
   /** Ends the connection so many milliseconds after the answer. */
   readonly closeAfterMs?: number | undefined;
 }
 
-/** What the server does for its connections. */
+/** Handler of a server's connections. */
 export interface ConnectionHandler {
   /** The certificate for a new connection, or "silence" to leave it unanswered. */
   certificate(): Promise<ServerCertificate | "silence">;
@@ -24,7 +24,7 @@ export interface ConnectionHandler {
   answer(request: HttpRequest): Promise<Delivery>;
 }
 
-/** Where the server listens. */
+/** Address at which the server listens. */
 export type ListenAddress = TcpEndpoint | UnixEndpoint;
 
 /** One request begins in each turn of the event loop, however many a client has sent. */
@@ -38,20 +38,22 @@ export class TlsServer implements AsyncDisposable {
   readonly #contexts = new WeakMap<ServerCertificate, SecureContext>();
   #connectionCount = 0;
 
-  /** @param handler What to do */
+  /** @param handler Gives certificates and answers */
   constructor(handler: ConnectionHandler) {
     this.#handler = handler;
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
-  /** How many connections it has accepted. */
+  /** Number of connections accepted. */
   get connectionCount(): number {
     return this.#connectionCount;
   }
 
   /**
-   * @param address Where to listen; port 0 takes a free one
-   * @returns Where it listens
+   * Listens at an address.
+   *
+   * @param address The address; port 0 takes a free one
+   * @returns The address with the port that was taken
    */
   async listen(address: ListenAddress): Promise<ListenAddress> {
     this.#server.listen(

@@ -72,7 +72,7 @@ const MAX_RANDOM_LENGTH = 1024;
 
 const DATA_KEY_LENGTHS = { AES_256: 32, AES_128: 16 } as const;
 
-/** What KMS lists; SM2 exists in the regions of China, where node:crypto would not follow everywhere. */
+/** Specs that KMS lists. SM2 exists in the regions of China only, and not every node:crypto has it. */
 const ALL_KEY_PAIR_SPECS: readonly (KeyPairSpec | "SM2")[] = [...KEY_PAIR_SPECS, "SM2"];
 
 const SM2_REFUSAL = "KeyPairSpec SM2 is supported in China Regions only, and not by the simulator.";

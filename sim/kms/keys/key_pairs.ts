@@ -15,7 +15,7 @@ export interface KeyPair {
   readonly privateKey: KeyObject;
 }
 
-/** How a kind of key pair is made. */
+/** Recipe for a kind of key pair. */
 type Recipe =
   | { readonly type: "rsa"; readonly modulusLength: number }
   | { readonly type: "ec"; readonly namedCurve: string }
@@ -41,10 +41,10 @@ export const KEY_PAIR_SPECS: readonly KeyPairSpec[] = Object.keys(RECIPES) as Ke
 /**
  * Makes a key pair. RSA takes from 0.1 s to some seconds, by size and luck.
  *
- * @param spec Of which kind
- * @param make What makes it; for tests
- * @throws {KmsRefusal} `UnsupportedOperationException`, naming the runtime, when its crypto library cannot: some
- *   builds leave curves out
+ * @param spec Kind of key pair
+ * @param make Replaces node:crypto in tests
+ * @throws {KmsRefusal} `UnsupportedOperationException`, naming the runtime, when its crypto library cannot:
+ *   some builds leave curves out
  */
 export async function makeKeyPair(
   spec: KeyPairSpec,

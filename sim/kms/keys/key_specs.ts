@@ -1,4 +1,4 @@
-/** What a key is made of. */
+/** Kind of a key's material. */
 export type KeySpec =
   | "SYMMETRIC_DEFAULT"
   | "RSA_2048"
@@ -8,13 +8,13 @@ export type KeySpec =
   | "ECC_NIST_P384"
   | "ECC_NIST_P521";
 
-/** What a key is for. The simulator signs nothing: a key for signatures is there to be refused. */
+/** Use of a key. The simulator signs nothing: a key for signatures exists to be refused. */
 export type KeyUsage = "ENCRYPT_DECRYPT" | "KEY_AGREEMENT" | "SIGN_VERIFY";
 
-/** Who made a key's material: KMS, or its owner, who imported it. */
+/** Origin of a key's material: KMS, or its owner, who imported it. */
 export type KeyOrigin = "AWS_KMS" | "EXTERNAL";
 
-/** Whether a key can be used. */
+/** State of a key. Only an enabled one can be used. */
 export type KeyState = "Enabled" | "Disabled" | "PendingDeletion" | "PendingImport" | "Unavailable";
 
 /** The algorithms of Encrypt and Decrypt. */
@@ -28,18 +28,20 @@ export const KEY_ALGORITHMS: readonly KeyAlgorithm[] = [
 ];
 
 /**
- * What a key is for when nobody says: encryption, or key agreement on an elliptic curve. (KMS itself makes its
- * caller say it of every asymmetric key.)
+ * Chooses the default use of a key: encryption, or key agreement on an elliptic curve. (KMS itself has no
+ * default for an asymmetric key.)
  *
- * @param spec What it is made of
+ * @param spec Kind of the key
  */
 export function usualUsage(spec: KeySpec): KeyUsage {
   return spec.startsWith("ECC_") ? "KEY_AGREEMENT" : "ENCRYPT_DECRYPT";
 }
 
 /**
- * @param spec What a key is made of
- * @param usage What it is for
+ * Checks that a kind of key has a use.
+ *
+ * @param spec Kind of the key
+ * @param usage Use of the key
  * @throws {TypeError} In KMS's words, when no such key can be made
  */
 export function checkUsage(spec: KeySpec, usage: KeyUsage): void {
@@ -49,7 +51,7 @@ export function checkUsage(spec: KeySpec, usage: KeyUsage): void {
   }
 }
 
-/** By the first three letters of a spec. */
+/** Uses by the first three letters of a spec. */
 const USAGES: Readonly<Record<string, readonly KeyUsage[]>> = {
   SYM: ["ENCRYPT_DECRYPT"],
   RSA: ["ENCRYPT_DECRYPT", "SIGN_VERIFY"],
@@ -57,10 +59,10 @@ const USAGES: Readonly<Record<string, readonly KeyUsage[]>> = {
 };
 
 /**
- * The longest plaintext that KMS takes, in bytes: 4096, and under RSA with OAEP what the modulus leaves.
+ * Finds the longest plaintext that KMS takes, in bytes: 4096, and less under RSA with OAEP, by the modulus.
  *
- * @param spec What the key is made of
- * @param algorithm Which fits the key
+ * @param spec Kind of the key
+ * @param algorithm Algorithm that fits the key
  */
 export function maxPlaintextLength(spec: KeySpec, algorithm: KeyAlgorithm): number {
   if (algorithm === "SYMMETRIC_DEFAULT") return 4096;

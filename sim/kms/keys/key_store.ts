@@ -10,7 +10,7 @@ export class KeyStore {
   readonly #keys: SimulatedKey[] = [];
   readonly #arnPrefix: string;
 
-  /** @param region Of the keys' ARNs */
+  /** @param region Region in the keys' ARNs */
   constructor(region: string) {
     this.#arnPrefix = `arn:${partition(region)}:kms:${region}:${SIMULATED_ACCOUNT}`;
   }
@@ -20,7 +20,7 @@ export class KeyStore {
     const options = checkFields("options of createKey", given, OPTIONS);
     const { alias } = options;
     if (alias !== undefined && !/^alias\/[a-zA-Z0-9/_-]{1,250}$/.test(alias)) {
-      throw new TypeError("alias has to be alias/ and a name");
+      throw new TypeError("alias must be alias/ and a name");
     }
     const key = new SimulatedKey(this.#arnPrefix, await makeMaterial(options), options);
     this.#keys.push(key);

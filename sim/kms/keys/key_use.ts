@@ -6,7 +6,7 @@ import type { SimulatedKey } from "./simulated_key.ts";
 import { authorize, type KeyPolicy, requestAttributes } from "../policy/key_policy.ts";
 import type { Recipient, RecipientReader } from "../kms_recipient.ts";
 
-/** What an operation works with. */
+/** State that an operation works with. */
 export interface OperationContext {
   /** The keys. */
   readonly keys: KeyStore;
@@ -34,7 +34,7 @@ export interface KeyInput {
   readonly encryptionContext: Readonly<Record<string, string>>;
   /** Empty unless given. */
   readonly grantTokens: readonly string[];
-  /** Whether to go no further than the checks. */
+  /** Whether the operation ends after the checks. */
   readonly dryRun: boolean;
   /** The verified recipient; Encrypt knows none. */
   readonly recipient: Recipient | undefined;
@@ -55,9 +55,9 @@ export async function readKeyInput({ recipients }: OperationContext, input: KmsI
   };
 }
 
-/** Who asks to use which key. */
+/** Use of a key that a request asks for. */
 export interface KeyUse {
-  /** Such as `Decrypt`. */
+  /** Name of the operation, such as `Decrypt`. */
   readonly operation: string;
   /** The key. */
   readonly key: SimulatedKey;
@@ -72,7 +72,7 @@ export interface KeyUse {
  * enabled.
  *
  * @param context Grants, and the log
- * @param use Who asks for what
+ * @param use Key and operation
  * @throws {KmsRefusal} `InvalidGrantTokenException`, `AccessDeniedException`, `DisabledException` or
  *   `KMSInvalidStateException`
  */

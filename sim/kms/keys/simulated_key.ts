@@ -26,17 +26,17 @@ import {
 import { ALLOW_ALL_KEY_POLICY, type KeyPolicy } from "../policy/key_policy.ts";
 import { checkPolicy } from "../policy/check_policy.ts";
 
-/** What kind of key to make. */
+/** Options of a key. */
 export interface CreateKeyOptions {
   /** Default: `SYMMETRIC_DEFAULT`. RSA keys take up to some seconds to make. */
   readonly spec?: KeySpec | undefined;
   /** Default: `ENCRYPT_DECRYPT`; on elliptic curves `KEY_AGREEMENT`. */
   readonly usage?: KeyUsage | undefined;
-  /** Who is said to have made the material. Default: `AWS_KMS`. */
+  /** Origin that KMS states for the material. Default: `AWS_KMS`. */
   readonly origin?: KeyOrigin | undefined;
   /** A second name: `alias/…`. */
   readonly alias?: string | undefined;
-  /** Who may use it. Default: everyone. */
+  /** Key policy. Default: everyone may use the key. */
   readonly policy?: KeyPolicy | undefined;
   /** Default: `Enabled`. */
   readonly state?: KeyState | undefined;
@@ -50,13 +50,13 @@ export class SimulatedKey {
   readonly arn: string;
   /** Its second name, if it has one. */
   readonly alias: string | undefined;
-  /** What it is made of. */
+  /** Kind of the material. */
   readonly spec: KeySpec;
-  /** What it is for. */
+  /** Use of the key. */
   readonly usage: KeyUsage;
-  /** Who made its material. */
+  /** Origin of the material. */
   readonly origin: KeyOrigin;
-  /** Whether it can be used; may be changed at any time. */
+  /** State of the key; may be changed at any time. */
   state: KeyState;
   readonly #material: KeyMaterial;
   readonly #materialId = encodeHex(randomBytes(32));
@@ -75,7 +75,7 @@ export class SimulatedKey {
     this.#policy = checkPolicy(options.policy ?? ALLOW_ALL_KEY_POLICY);
   }
 
-  /** Who may use it; may be replaced at any time. */
+  /** Key policy; may be replaced at any time. */
   get policy(): KeyPolicy {
     return this.#policy;
   }
@@ -89,7 +89,7 @@ export class SimulatedKey {
     return this.#material.type === "aes" ? undefined : publicKeyDer(this.#material);
   }
 
-  /** What KMS calls its material: 64 hex digits; undefined when the key is asymmetric. */
+  /** Id of the material: 64 hex digits; undefined when the key is asymmetric. */
   get materialId(): string | undefined {
     return this.#material.type === "aes" ? this.#materialId : undefined;
   }
@@ -166,7 +166,7 @@ export class SimulatedKey {
     throw new KmsRefusal("ValidationException", null);
   }
 
-  /** Whether a symmetric ciphertext names this key. */
+  /** Tells whether a symmetric ciphertext names this key. */
   made(ciphertext: Uint8Array): boolean {
     return this.#header().equals(ciphertext.subarray(0, HEADER_LENGTH));
   }
@@ -186,7 +186,7 @@ export class SimulatedKey {
 }
 
 /**
- * What a key is made of.
+ * Material of a key.
  *
  * @internal
  */
@@ -195,8 +195,10 @@ export type KeyMaterial =
   | ({ readonly type: "pair" } & KeyPair);
 
 /**
- * @param options What kind of key
- * @returns Fresh material for it
+ * Makes the material of a key.
+ *
+ * @param options Kind of key
+ * @returns Fresh material
  * @throws {TypeError} When KMS has no such key
  * @internal
  */
@@ -207,7 +209,7 @@ export async function makeMaterial(options: CreateKeyOptions): Promise<KeyMateri
   return { type: "pair", ...await makeKeyPair(spec) };
 }
 
-/** How blobs of KMS start: `AQICAHg…` in base64. */
+/** First bytes of KMS's ciphertexts: `AQICAHg…` in base64. */
 const BLOB_PREFIX = Uint8Array.of(1, 2, 2, 0, 0x78);
 const HEADER_LENGTH = BLOB_PREFIX.length + 32;
 const IV_LENGTH = 12;

@@ -1,6 +1,6 @@
 /**
- * What the simulator can judge of a key policy, and the refusal of the rest. Something that is passed over in a policy
- * would make a test green that is red on AWS.
+ * Check that the simulator can judge a key policy. It refuses what it does not know: a statement that it
+ * ignored would let a test pass that fails on AWS.
  *
  * @module
  */

@@ -5,36 +5,45 @@ import { KmsRefusal } from "../kms_errors.ts";
 import { matchesAction, matchesResource, OPERATORS } from "./match.ts";
 
 /**
- * A key policy as KMS takes it, with the parts that the simulator judges. Everything else in it, such as `NotAction`,
- * `NotPrincipal`, `NotResource`, another operator or condition key, or a policy variable, is refused by its name when
- * the key is created or its policy replaced.
+ * A key policy as KMS takes it, with the parts that the simulator judges. Everything else in it, such as
+ * `NotAction`, `NotPrincipal`, `NotResource`, another operator or condition key, or a policy variable, is
+ * refused by its name when the key is created or its policy replaced.
  */
 export interface KeyPolicy {
   /** Statements; a request needs one that allows it and none that denies it. */
   readonly Statement: readonly KeyPolicyStatement[];
   /** `2012-10-17` or `2008-10-17`, which make no difference to what is judged. */
   readonly Version?: string;
-  /** Not looked at. */
+  /** Ignored. */
   readonly Id?: string;
 }
 
 /** One statement. */
 export interface KeyPolicyStatement {
-  /** Not looked at. */
+  /** Ignored. */
   readonly Sid?: string;
-  /** Whether it allows or denies. */
+  /** Effect of the statement. */
   readonly Effect: "Allow" | "Deny";
-  /** Such as `kms:Decrypt`, `kms:Generate*` or `*`: in any case, with `*` for any characters and `?` for one. */
+  /**
+   * Actions such as `kms:Decrypt`, `kms:Generate*` or `*`: in any case, with `*` for any characters and `?`
+   * for one.
+   */
   readonly Action: string | readonly string[];
   /**
-   * Whom it is about: `*`, or ARNs and account ids under `AWS`. All simulated credentials are of the role `enclave` of
-   * account 111122223333. Its account stands for the role when {@link SimulatedKms.identityPolicy} allows the
-   * request, as in KMS. Default, which KMS does not have: everybody.
+   * Principals: `*`, or ARNs and account ids under `AWS`. All simulated credentials are of the role
+   * `enclave` of account 111122223333. Its account stands for the role when {@link
+   * SimulatedKms.identityPolicy} allows the request, as in KMS. Default, which KMS does not have: everybody.
    */
   readonly Principal?: "*" | Readonly<Record<string, string | readonly string[]>>;
-  /** The key's ARN, with `*` and `?` as in actions but in the very case, or `*`. Default, which KMS does not have: `*`. */
+  /**
+   * The key's ARN, with `*` and `?` as in actions but in the very case, or `*`. Default, which KMS does not
+   * have: `*`.
+   */
   readonly Resource?: string | readonly string[];
-  /** All of them have to hold: operator, then condition key, then one value or several of which one has to match. */
+  /**
+   * Conditions, all of which must hold: operator, then condition key, then a value or several of which one
+   * must match.
+   */
   readonly Condition?: KeyPolicyConditions;
 }
 
@@ -62,10 +71,11 @@ const ATTESTED_ACTIONS = [
 ];
 
 /**
- * Makes a policy for the simulator only: anyone may encrypt, and only an enclave with these measurements may decrypt.
- * It is none for AWS: its `Principal` is everybody in every account, and no administrator could change it again.
+ * Makes a policy for the simulator only: anyone may encrypt, and only an enclave with these measurements may
+ * decrypt. It is none for AWS: its `Principal` is everybody in every account, and no administrator could
+ * change it again.
  *
- * @param measurements By PCR index, as `nsm.pcr(0)` or a document's `pcrs` has them: one or more
+ * @param measurements Measurements by PCR index, as `nsm.pcr(0)` or a document's `pcrs` has them: one or more
  * @returns The policy
  * @throws {TypeError} When a measurement is malformed, or there is none, which would let everybody decrypt
  * @example
@@ -102,14 +112,15 @@ export function attestedKeyPolicy(measurements: PcrsByIndex<PcrValue>): KeyPolic
 /** Several values of one condition key: of names of an encryption context that differ only in their case. */
 const AMBIGUOUS = Symbol("ambiguous");
 
-/** What is known of a request, by condition key in lowercase. */
+/** Attributes of a request, by condition key in lowercase. */
 export type RequestAttributes = ReadonlyMap<string, string | typeof AMBIGUOUS>;
 
 /**
- * @param document The verified attestation document of the request, if it has one
- * @param encryptionContext Of the request
+ * Collects the attributes that conditions are compared with.
+ *
+ * @param document Verified attestation document of the request, if it has one
+ * @param encryptionContext Encryption context of the request
  * @param others More condition keys and their values, such as `kms:EncryptionAlgorithm`
- * @returns What conditions are compared with
  */
 export function requestAttributes(
   document: AttestationDocument | undefined,
@@ -130,17 +141,17 @@ export function requestAttributes(
   return attributes;
 }
 
-/** What is to be judged. */
+/** Request and policy to be judged. */
 export interface PolicyQuestion {
   /** The policy of the key, or of the caller. */
   readonly policy: KeyPolicy;
-  /** Whose policy it is, for the message. */
+  /** Owner of the policy, for the message. */
   readonly kind: "resource-based" | "identity-based";
-  /** Such as `kms:Decrypt`. */
+  /** Action, such as `kms:Decrypt`. */
   readonly action: string;
   /** The key's ARN, or `*` where there is no key. */
   readonly resource: string;
-  /** Of the request. */
+  /** Attributes of the request. */
   readonly attributes: RequestAttributes;
   /** The caller's own policy, which decides what a key's policy leaves to the account. Default: none. */
   readonly identityPolicy?: KeyPolicy;
@@ -149,7 +160,7 @@ export interface PolicyQuestion {
 /**
  * Judges a request.
  *
- * @param question What is to be judged
+ * @param question Request and policy
  * @param grants Whether a grant permits what the policy neither allows nor denies
  * @throws {KmsRefusal} `AccessDeniedException` when the policy denies the request, or nothing allows it;
  * `ValidationException` when a condition is about a name that the encryption context has in several cases
@@ -195,7 +206,10 @@ function valueOf(attributes: RequestAttributes, key: string): string | undefined
   );
 }
 
-/** A statement that allows an account leaves it to the account's own policies; one that denies it denies all of it. */
+/**
+ * A statement that allows an account leaves it to the account's own policies; one that denies it denies all
+ * of it.
+ */
 function meansTheRole({ Principal = "*", Effect }: KeyPolicyStatement, question: PolicyQuestion): boolean {
   const given = Principal === "*" ? ["*"] : [Principal["AWS"] ?? []].flat();
   const named = given.map((principal) => principal.replace(/^arn:aws[\w-]*:/, "arn:aws:"));

@@ -1,5 +1,5 @@
 /**
- * How IAM compares what a policy says with a request.
+ * Comparison of policies with requests, as IAM does it.
  *
  * @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_action.html
  * @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
@@ -8,8 +8,8 @@
  */
 
 /**
- * Compares an action of a request with one of a policy: prefix and name in any case, `*` for any number of characters
- * and `?` for one.
+ * Compares an action of a request with one of a policy: prefix and name in any case, `*` for any number of
+ * characters and `?` for one.
  *
  * @param pattern Such as `kms:Generate*`
  * @param action Such as `kms:GenerateRandom`
