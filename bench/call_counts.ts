@@ -1,7 +1,8 @@
 /**
- * How many functions a warm decrypt calls, by V8's own count, which is the same on every machine:
- * `node bench/call_counts.ts PATH`. Reads {@link Setting} and {@link Parts} as one line of JSON, prints `true`,
- * then answers every line, a number of decrypts, with {@link CallCounts}. Node only: Deno's inspector has no counts.
+ * Count of the functions that a warm decrypt calls, as V8 counts them, which is the same on every machine:
+ * `node bench/call_counts.ts PATH`. Reads {@link Setting} and {@link Parts} as one line of JSON, prints
+ * `true`, then answers every line, a number of decrypts, with {@link CallCounts}. Node only: Deno's inspector
+ * has no counts.
  *
  * @module
  */
@@ -12,7 +13,7 @@ import { createInterface } from "node:readline";
 import { pathKind, type PathName } from "./paths/paths.ts";
 import type { Parts, Setting } from "./setting.ts";
 
-/** For each decrypt. */
+/** Calls of each decrypt. */
 export interface CallCounts {
   /** Functions of this library, in JavaScript. */
   readonly functions: number;
@@ -23,7 +24,7 @@ export interface CallCounts {
   readonly writes: number;
 }
 
-/** What the loader does with the result of every call, and only with that. */
+/** Function that the loader calls on the result of every call into C, and on nothing else. */
 const RESULT_OF_C = "fromC";
 const FOREIGN = "/ffi/values.ts";
 const OURS = /\/(?:lib|ffi)\/[^?]*\.ts$/;

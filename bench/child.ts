@@ -37,7 +37,9 @@ export class Child implements AsyncDisposable {
   }
 
   /**
-   * @returns What the next line of its output says
+   * Reads the next line of its output.
+   *
+   * @returns The parsed line
    * @throws {ChildDied} When it ended instead
    * @throws {Error} When the line is a {@link Complaint}
    */
@@ -77,7 +79,7 @@ export class Child implements AsyncDisposable {
   }
 }
 
-/** What a process says when it cannot go on and the benchmark should not. */
+/** Error of a process that ends the benchmark. */
 export interface Complaint {
   readonly complaint: string;
 }
@@ -88,10 +90,10 @@ function isComplaint(answer: unknown): answer is Complaint {
 
 const MAX_ERROR_LENGTH = 2000;
 
-/** More than whatever is measured needs on a busy machine. */
+/** Time limit of an answer, in milliseconds: more than any measurement needs on a busy machine. */
 const LIMIT_MS = 60_000;
 
-/** How long a process may take to end. */
+/** Time that a process gets to end, in milliseconds. */
 const GRACE_MS = 2000;
 
 /** A process ended without an answer: what it measured took it along. */

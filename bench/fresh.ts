@@ -1,7 +1,7 @@
 /**
- * One path in a fresh process: `node bench/fresh.ts [PATH]`. Reads {@link Setting} and {@link Parts} as one line of
- * JSON, prints `true` as soon as it has a plaintext (without a path: at once), then answers every line, a number of
- * calls, with what memory they took as {@link Footprint}.
+ * One path in a fresh process: `node bench/fresh.ts [PATH]`. Reads {@link Setting} and {@link Parts} as one
+ * line of JSON, prints `true` as soon as it has a plaintext (without a path: at once), then answers every
+ * line, a number of calls, with what memory they took as {@link Footprint}.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { Parts, Setting } from "./setting.ts";
 export interface Footprint {
   /** All that is resident, in bytes. */
   readonly rssBytes: number;
-  /** What each call left on the heap of JavaScript, in bytes; negative when it was collected meanwhile. */
+  /** Heap of JavaScript that each call used, in bytes; negative when it was collected meanwhile. */
   readonly heapBytesPerCall: number;
 }
 

@@ -21,14 +21,14 @@ export interface Check {
 const DECRYPTS = 100;
 const AT_ONCE = 16;
 
-/** Of a client: 16 connections, and a document for a minute. */
+/** Connections that a client keeps at most. */
 const MAX_CONNECTIONS = 16;
 
 /**
- * What a regression shows in, on a machine of any speed: counts per decrypt, and ratios of processor time.
+ * Checks what shows a regression on a machine of any speed: counts per decrypt, and ratios of processor time.
  *
- * @param lab Where KMS runs
- * @param progress Is told what is done
+ * @param lab The running KMS
+ * @param progress Gets a line for each step
  */
 export async function runGate(lab: Lab, progress: (text: string) => void): Promise<Check[]> {
   const engines = (["direct", "sdk"] as const).filter((path) =>
@@ -58,7 +58,7 @@ export function formatGate(checks: readonly Check[]): string {
   }).join("\n");
 }
 
-/** What was not measured is not held. */
+/** Tells whether a check holds. One that was not measured does not. */
 export function isHeld({ value, atMost }: Check): boolean {
   return value <= atMost;
 }
@@ -130,7 +130,10 @@ const TIME_PLAN: Omit<RoundPlan, "cells"> = {
   latestRoundMs: Infinity,
 };
 
-/** Both parts of each ratio are measured in the same rounds, so that a busy machine slows both. */
+/**
+ * Checks ratios of processor time. Both parts are measured in the same rounds, so that a busy machine slows
+ * both.
+ */
 async function timeChecks(lab: Lab): Promise<Check[]> {
   const cell = (path: PathName, runtime: Runtime): Cell => ({
     path,

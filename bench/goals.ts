@@ -8,18 +8,18 @@ import type { Slice } from "./slice.ts";
 import { median } from "./statistics.ts";
 import { number } from "./table.ts";
 
-/** What was hoped for, and what came of it. */
+/** Goal and the value that was measured. */
 export interface Goal {
   readonly goal: string;
   readonly value: number;
   readonly bound: number;
-  /** Whether the value has to be at least or at most the bound. */
+  /** Side of the bound on which the value must be. */
   readonly direction: "at least" | "at most";
   readonly unit: string;
   readonly outcome: "passed" | "missed" | "not measured";
 }
 
-/** What the goals are judged by. */
+/** Measurements that the goals are judged by. */
 export interface Findings {
   readonly measured: readonly Measured[];
   readonly results: readonly Result[];
@@ -29,7 +29,11 @@ export interface Findings {
 const perSecond = ({ perSecond }: Slice) => perSecond || NaN;
 const p50Rate = ({ latenciesMs }: Slice) => latenciesMs.length === 0 ? NaN : 1 / median(latenciesMs);
 
-/** @param findings Of one run */
+/**
+ * Judges all goals.
+ *
+ * @param findings Measurements of one run
+ */
 export function judge(findings: Findings): Goal[] {
   return [
     ...cpuGoals(findings),

@@ -7,7 +7,7 @@ import type { Row } from "./table.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SECTION = "Over vsock and over TCP, in an emulated guest";
 
-/** What `test/vsock/scenarios/throughput.ts` prints of each kind of work. */
+/** Line that `test/vsock/scenarios/throughput.ts` prints for each kind of work. */
 const RESULT = /^ok +(\S.*?), vsock against TCP.*?([\d.]+) against ([\d.]+) (\S+), ratio ([\d.]+)/gm;
 
 /** It boots in seconds and measures for half a minute; a busy machine takes longer. */

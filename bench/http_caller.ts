@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 
-/** What was answered. */
+/** Answer of the server. */
 export interface HttpAnswer {
   readonly status: number;
   readonly body: string;
@@ -22,13 +22,15 @@ export class HttpCaller implements Disposable {
     stream.on("close", () => this.#fail(new Error("The server closed the connection")));
   }
 
-  /** Whether the server has not closed it. */
+  /** Tells whether the connection is open. */
   get isOpen(): boolean {
     return !this.#stream.closed && !this.#stream.destroyed && this.#stream.readable;
   }
 
   /**
-   * @param path Of the URL
+   * Sends a POST and waits for the answer.
+   *
+   * @param path Path of the URL
    * @param body ASCII
    * @throws {Error} When the connection ends instead
    */

@@ -17,7 +17,7 @@ const FOLDER = join(ROOT, "build", "bench-imports");
 const SIZE_SECTION = "Size of the bundle, minified";
 const IMPORT_SECTION = "A process that only imports the bundle";
 
-/** What is imported to decrypt, and nothing else. */
+/** Imports that a decrypt needs. */
 const ENTRIES = {
   "@aws-sdk/client-kms": `export { KMSClient, DecryptCommand } from "@aws-sdk/client-kms";`,
   "enclave-kms": `export { KmsClient } from "./mod.ts";`,
@@ -35,11 +35,11 @@ interface Import {
 }
 
 /**
- * How large the library is when it is bundled, and how long importing it takes.
+ * Measures the size of the bundled library, and the time of importing it.
  *
- * @param rounds How often
- * @param runtimes Which
- * @param random Of the order
+ * @param rounds Number of rounds
+ * @param runtimes Runtimes to measure
+ * @param random Numbers from 0 to 1 for the order
  */
 export async function importRows(
   rounds: number,

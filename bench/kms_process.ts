@@ -1,7 +1,7 @@
 /**
- * The simulated KMS and NSM in a process of their own, so that their work is not counted to whoever decrypts:
- * `node bench/kms_process.ts FOLDER PID`. Prints the {@link Setting} as one line of JSON, then {@link Counts}
- * for every line it reads, and ends with its input.
+ * The simulated KMS and NSM in a process of their own, so that their work does not count as that of a process
+ * that decrypts: `node bench/kms_process.ts FOLDER PID`. Prints the {@link Setting} as one line of JSON, then
+ * {@link Counts} for every line it reads, and ends with its input.
  *
  * @module
  */
@@ -67,7 +67,7 @@ async function makeSamples(enclave: Simulator): Promise<Sample[]> {
   }));
 }
 
-/** How many bytes a warm decrypt sends and receives, TLS's own included: what the second one adds. */
+/** Measures the bytes that a warm decrypt sends and receives, with those of TLS: the second one's. */
 async function wireSizes(enclave: Simulator, samples: readonly Sample[]) {
   await using relay = await Relay.start(enclave.endpoint as TcpEndpoint, 0);
   const options = { ...enclave.clientOptions, endpoint: relay.endpoint, engine: "direct" } as const;

@@ -27,7 +27,7 @@ export class Lab implements AsyncDisposable {
     this.parts = parts;
   }
 
-  /** Compiles what has to be compiled, and starts KMS. */
+  /** Compiles the C instruments and starts KMS. */
   static async open(): Promise<Lab> {
     const folder = await mkdtemp(join(tmpdir(), "enclave-kms-bench-"));
     const kms = new Child(commandOf("Node", "kms_process.ts", [folder, String(process.pid)]));
@@ -41,11 +41,12 @@ export class Lab implements AsyncDisposable {
   }
 
   /**
-   * @param runtime Which
-   * @param script Beside this file
-   * @param args For the script
-   * @param flags For the runtime
-   * @returns A command line whose process has a `/dev/nsm`, if that can be had
+   * Makes a command line whose process has a `/dev/nsm` where possible.
+   *
+   * @param runtime Runtime of the process
+   * @param script Path of the script, relative to this folder or absolute
+   * @param args Arguments of the script
+   * @param flags Flags of the runtime
    */
   command(
     runtime: Runtime,
@@ -56,12 +57,12 @@ export class Lab implements AsyncDisposable {
     return this.supervise(commandOf(runtime, script, args, flags));
   }
 
-  /** @returns The same command, whose process has a `/dev/nsm`, if that can be had */
+  /** Gives the process of a command a `/dev/nsm` where possible. */
   supervise(command: string[]): string[] {
     return this.parts.hasDevice ? supervise(command, this.#folder) : command;
   }
 
-  /** @returns A running process that has been told where KMS is */
+  /** Starts a process and sends it the setting. */
   async start(
     runtime: Runtime,
     script: string,
@@ -73,7 +74,7 @@ export class Lab implements AsyncDisposable {
     return child;
   }
 
-  /** What KMS and the NSM have counted. */
+  /** Reads the counts of KMS and the NSM. */
   counts(): Promise<Counts> {
     return this.#kms.ask<Counts>({});
   }

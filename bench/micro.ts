@@ -1,6 +1,6 @@
 /**
- * What parts of the library cost on one runtime: `node bench/micro.ts`. Answers every line of JSON, the name of a
- * part and how often to measure it, with the rows of the table.
+ * Cost of parts of the library on one runtime: `node bench/micro.ts`. Answers every line of JSON, a {@link
+ * MicroOrder}, with rows of the table.
  *
  * @module
  */
@@ -16,10 +16,10 @@ import type { Row } from "./table.ts";
 /** The parts, in the order of the table. */
 export const PARTS: readonly MicroPart[] = ["ffi", "policy", "attestation"];
 
-/** What can be measured by itself. */
+/** Part that can be measured by itself. */
 export type MicroPart = "ffi" | "policy" | "attestation";
 
-/** What the process is asked. */
+/** Part to measure and number of turns. */
 export interface MicroOrder extends Turns {
   readonly part: MicroPart;
 }

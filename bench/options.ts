@@ -1,24 +1,26 @@
 import { parseArgs } from "node:util";
 import { type Runtime, RUNTIMES } from "./runtimes.ts";
 
-/** What the command line says. */
+/** Options of the command line. */
 export interface Options {
   /** Within a minute, and less sure. */
   readonly isQuick: boolean;
   /** Only the checks that do not depend on the machine's speed. */
   readonly isGate: boolean;
-  /** Attacks beside a good caller and nothing else: those with one of these in their names, or all of none. */
+  /**
+   * Attacks beside a good caller and nothing else: those with one of these in their names, or all of none.
+   */
   readonly attacks: readonly string[] | undefined;
   /** Folder of another checkout to compare this one with, and nothing else. */
   readonly against: string | undefined;
-  /** Where JSON and chart go. */
+  /** Folder for JSON and chart. */
   readonly out: string;
   readonly runtimes: readonly Runtime[];
-  /** Of the order in which things are measured. */
+  /** Seed of the order in which cells are measured. */
   readonly seed: number;
 }
 
-/** What `--help` prints. */
+/** Text that `--help` prints. */
 export const USAGE = `npm run bench -- [--quick | --gate] [--out FOLDER] [--runtime Node|Deno] [--seed NUMBER]
 npm run bench -- attack [PART OF A NAME…] [--quick] [--runtime Node|Deno]
 npm run bench -- against FOLDER [--quick] [--runtime Node|Deno] [--seed NUMBER]
@@ -35,7 +37,9 @@ ENCLAVE_KMS_SDK_LIBRARY=PATH  a real C SDK in place of its double
 `;
 
 /**
- * @param args Of the command line
+ * Reads the command line.
+ *
+ * @param args Words of the command line
  * @throws {TypeError} When they are not as {@link USAGE} says
  */
 export function readOptions(args: readonly string[]): Options | "help" {

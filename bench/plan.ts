@@ -14,16 +14,18 @@ export interface Cell {
   readonly watchesLoop: boolean;
 }
 
-/** What is measured in rounds, and how long. */
+/** Cells that are measured in rounds, and the length of the rounds. */
 export interface RoundPlan {
   readonly cells: readonly Cell[];
   readonly rounds: number;
-  /** How long one cell is measured in one round, in milliseconds; what is slow takes longer. */
+  /** Time for one cell in one round, in milliseconds; slow paths take longer. */
   readonly forMs: number;
   readonly slowForMs: number;
-  /** How long each process of a warm path is warmed up for each network, so that V8 optimises what it runs. */
+  /**
+   * Warm-up of each process of a warm path for each network, in milliseconds, so that V8 optimises its code.
+   */
   readonly firstWarmUpMs: number;
-  /** How long each cell of a warm path is warmed up again. */
+  /** Warm-up before each cell of a warm path, in milliseconds. */
   readonly warmUpMs: number;
   /** After so many milliseconds no round begins, however busy the machine is. */
   readonly latestRoundMs: number;
@@ -31,9 +33,9 @@ export interface RoundPlan {
 
 /** The same, and what is measured beside the rounds. */
 export interface Plan extends RoundPlan {
-  /** How often processes are started to see how long that takes. */
+  /** Number of process starts that are measured. */
   readonly starts: number;
-  /** How often parts are measured by themselves. */
+  /** Number of turns for each part that is measured by itself. */
   readonly turns: Readonly<Record<MicroPart, Turns>>;
   /** Whether vsock is measured, which takes a virtual machine and a minute. */
   readonly hasGuest: boolean;
@@ -46,8 +48,10 @@ const WATCHED: readonly PathName[] = ["direct", "sdk", "aws-sdk", "floor"];
 const WATCHED_AT_ONCE = 16;
 
 /**
- * @param isQuick Whether it has to end within a minute
- * @param runtimes Which to measure
+ * Makes the plan of a run.
+ *
+ * @param isQuick Whether it must end within a minute
+ * @param runtimes Runtimes to measure
  */
 export function makePlan(isQuick: boolean, runtimes: readonly Runtime[]): Plan {
   const cells = runtimes.flatMap((runtime) => [...comparisons(runtime), ...watches(runtime)]);

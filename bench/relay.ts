@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout } from "node:timers";
 import type { TcpEndpoint } from "../lib/core/endpoint.ts";
 
-/** What has passed a relay. */
+/** Bytes that have passed a relay. */
 export interface Passed {
   connections: number;
   /** From the clients, and from the server. */
@@ -15,8 +15,8 @@ export interface Passed {
 const SOCKETS = { noDelay: true, allowHalfOpen: true } as const;
 
 /**
- * A network with a delay, between loopback and loopback. All of the round trip is added on the way up, where it
- * delays the answer as much; a new connection costs one more, as TCP's own handshake would.
+ * A network with a delay, between loopback and loopback. All of the round trip is added on the way up, where
+ * it delays the answer as much; a new connection costs one more, as TCP's own handshake would.
  */
 export class Relay implements AsyncDisposable {
   readonly passed: Passed = { connections: 0, bytesUp: 0, bytesDown: 0 };
@@ -32,8 +32,10 @@ export class Relay implements AsyncDisposable {
   }
 
   /**
-   * @param target Where to
-   * @param roundTripMs How long it takes there and back
+   * Starts a relay.
+   *
+   * @param target Address to connect to
+   * @param roundTripMs Time there and back, in milliseconds
    */
   static async start(target: TcpEndpoint, roundTripMs: number): Promise<Relay> {
     const relay = new Relay(target, roundTripMs);
@@ -42,7 +44,7 @@ export class Relay implements AsyncDisposable {
     return relay;
   }
 
-  /** Where it listens. */
+  /** Address at which it listens. */
   get endpoint(): TcpEndpoint {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("The relay does not listen");

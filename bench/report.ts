@@ -11,7 +11,7 @@ import type { Measured } from "./rounds.ts";
 import type { Parts } from "./setting.ts";
 import type { Row } from "./table.ts";
 
-/** Where it was measured. */
+/** Machine on which the run took place. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -33,7 +33,11 @@ export interface Report {
   readonly measured: readonly Measured[];
 }
 
-/** @param parts What was measured */
+/**
+ * Describes this machine.
+ *
+ * @param parts Parts that were measured
+ */
 export async function describeMachine({ kmstool, sdkLibrary }: Parts): Promise<Machine> {
   const { stdout } = await promisify(execFile)("deno", ["--version"]).catch(() => ({ stdout: "" }));
   const [first] = cpus();
@@ -75,7 +79,7 @@ export async function writeReport(folder: string, report: Report): Promise<strin
   return [json, chart];
 }
 
-/** Nobody measures nanoseconds over a network: the many values of all rounds are kept to the microsecond. */
+/** Rounds lists of milliseconds to the microsecond. */
 function shorten(_name: string, value: unknown): unknown {
   const isList = Array.isArray(value) && value.every((item) => typeof item === "number");
   return isList ? value.map((item) => Math.round(item * 1000) / 1000) : value;

@@ -5,7 +5,7 @@ import type { Parts } from "./setting.ts";
 import type { Slice } from "./slice.ts";
 import { median, medianRatio, quantile, summarize } from "./statistics.ts";
 
-/** What the rounds came to for one cell. NaN: there was no call. */
+/** Result of the rounds for one cell. NaN: there was no call. */
 export interface Result {
   readonly cell: Cell;
   readonly label: string;
@@ -17,7 +17,7 @@ export interface Result {
   readonly timesSubprocess: number;
   /** CPU per call, as a multiple of the floor's. */
   readonly timesFloor: number;
-  /** Of the event loop, where it was watched. */
+  /** p99 of the event loop's delays, where it was watched. */
   readonly loopP99Ms: number;
   readonly calls: number;
   readonly failures: Readonly<Record<string, number>>;
@@ -48,7 +48,7 @@ export function makeResults(measured: readonly Measured[], parts: Parts): Result
   });
 }
 
-/** By how much the p50 of one path exceeds that of another, round by round. */
+/** Computes the difference between the p50 of one path and that of another, round by round. */
 export function addedMs(measured: readonly Measured[], cell: Cell, to: PathName): number {
   const own = measured.find((one) => one.cell === cell);
   const other = sibling(measured, cell, to);
@@ -60,7 +60,7 @@ export function addedMs(measured: readonly Measured[], cell: Cell, to: PathName)
   );
 }
 
-/** The ratio of one number of two cells, round by round. */
+/** Computes the ratio of one number of two cells, round by round. */
 export function ratioOf(
   measured: readonly Measured[],
   one: Cell | undefined,

@@ -15,13 +15,13 @@ export interface Measured {
 const NOTHING: Slice = { latenciesMs: [], perSecond: 0, cpuMs: 0, failures: {}, loopDelaysMs: [] };
 
 /**
- * Measures every cell once in every round, in random order, one at a time: whatever else the machine does, it does
- * to all of them.
+ * Measures every cell once in every round, in random order, one at a time: whatever else the machine does, it
+ * does to all of them.
  *
- * @param lab Where KMS runs
- * @param plan What and how long
- * @param random Of the order
- * @param progress Is told what is done
+ * @param lab The running KMS
+ * @param plan Cells and length of the rounds
+ * @param random Numbers from 0 to 1 for the order
+ * @param progress Gets a line for each step
  */
 export async function runRounds(
   lab: Lab,
@@ -50,7 +50,7 @@ export async function runRounds(
   return { rounds, measured: [...found].map(([cell, slices]) => ({ cell, slices })) };
 }
 
-/** What takes longer is told: a benchmark that is silent looks as if it hung. */
+/** Time after which a cell is reported, in seconds: a silent benchmark looks as if it hung. */
 const SLOW_SECONDS = 5;
 
 function describe({ path, runtime, roundTripMs, atOnce }: Cell): string {

@@ -2,7 +2,10 @@ import type { Cell } from "./plan.ts";
 import type { Result } from "./results.ts";
 import type { Row } from "./table.ts";
 
-/** @param results In the table's order: networks and concurrency together, so that what is compared stands together */
+/**
+ * @param results In the table's order: networks and concurrency together, so that what is compared stands
+ *   together
+ */
 export function comparisonRows(results: readonly Result[]): Row[] {
   const compared = results.filter(({ cell }) => !cell.watchesLoop);
   const places = [...new Set(compared.map(({ cell }) => sectionOf(cell)))];

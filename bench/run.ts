@@ -81,7 +81,7 @@ async function bench(options: Options): Promise<void> {
   progress(`wrote ${(await writeReport(options.out, report)).join(", ")}`);
 }
 
-/** What parts of the library cost by themselves, on each runtime in turn. */
+/** Measures parts of the library by themselves, on each runtime in turn. */
 async function microRows({ turns }: Plan, { runtimes }: Options): Promise<Row[]> {
   const rows: Row[] = [];
   for (const part of PARTS) {

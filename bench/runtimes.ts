@@ -15,11 +15,12 @@ const COMMANDS: Readonly<Record<Runtime, readonly string[]>> = {
 export const OWN_RUNTIME: Runtime = "Deno" in globalThis ? "Deno" : "Node";
 
 /**
- * @param runtime Which
- * @param script Beside this file
- * @param args For the script
- * @param flags For the runtime
- * @returns A command line
+ * Makes a command line.
+ *
+ * @param runtime Runtime of the process
+ * @param script Path of the script, relative to this folder or absolute
+ * @param args Arguments of the script
+ * @param flags Flags of the runtime
  */
 export function commandOf(
   runtime: Runtime,

@@ -1,6 +1,6 @@
 /**
- * The server as it runs in an enclave, behind 100 policies, on a unix socket. Reads a {@link ServerOrder} as one
- * line of JSON, prints `true` when it listens, and ends with its input.
+ * The server as it runs in an enclave, behind 100 policies, on a unix socket. Reads a {@link ServerOrder} as
+ * one line of JSON, prints `true` when it listens, and ends with its input.
  *
  * @module
  */
@@ -14,14 +14,14 @@ import { startServer } from "../server/server.ts";
 import { manyPolicies } from "../test/lib/policy/cedar/requests.ts";
 import type { Parts, RoundTripMs, Setting } from "./setting.ts";
 
-/** What the process is told. */
+/** Order that the process reads. */
 export interface ServerOrder {
   readonly setting: Setting;
   readonly parts: Parts;
   readonly roundTripMs: RoundTripMs;
-  /** Where to listen; the policy file lies beside it. */
+  /** Path of the socket to listen on; the policy file lies beside it. */
   readonly socket: string;
-  /** Where the kmstool protocol listens. Default: nowhere. */
+  /** Path of the kmstool protocol's socket. Default: none. */
   readonly kmstoolSocket?: string | undefined;
   /** Policies beside the others, in Cedar. Default: the parent may decrypt. */
   readonly policy?: string | undefined;

@@ -7,7 +7,7 @@ export const ROUND_TRIPS_MS = [0, 5, 20] as const;
 /** One of {@link ROUND_TRIPS_MS}. */
 export type RoundTripMs = (typeof ROUND_TRIPS_MS)[number];
 
-/** One ciphertext and what is in it, base64. */
+/** Ciphertext and its plaintext, base64. */
 export interface Sample {
   readonly ciphertext: string;
   readonly plaintext: string;
@@ -16,7 +16,7 @@ export interface Sample {
 /** Something that listens, once for each round trip. */
 export type Reachable = Readonly<Record<RoundTripMs, TcpEndpoint>>;
 
-/** What every measured process is told: the simulated KMS and where it is. */
+/** Setting that every measured process gets: the simulated KMS and its addresses. */
 export interface Setting {
   readonly region: string;
   readonly credentials: SimulatedCredentials;
@@ -24,14 +24,14 @@ export interface Setting {
   /** PEM of the simulator's authority, and the file it is in. */
   readonly trustedCertificates: string;
   readonly trustedCertificatesFile: string;
-  /** Where the software NSM listens; processes under the supervisor have it as `/dev/nsm`. */
+  /** Socket of the software NSM; processes under the supervisor have it as `/dev/nsm`. */
   readonly nsmSocket: string;
   readonly samples: readonly Sample[];
-  /** How much a warm decrypt sends and receives, TLS's own bytes included. */
+  /** Bytes that a warm decrypt sends and receives, with those of TLS. */
   readonly wire: { readonly requestBytes: number; readonly answerBytes: number };
 }
 
-/** What the processes of the simulated KMS have counted so far. */
+/** Counts of the simulated KMS and NSM so far. */
 export interface Counts {
   readonly requests: number;
   readonly connections: number;
@@ -42,7 +42,7 @@ export interface Counts {
 export interface Parts {
   /** A kmstool_enclave_cli; without it the command line of this project takes its place. */
   readonly kmstool: string | undefined;
-  /** What sends its AF_VSOCK connections to TCP. */
+  /** Library that sends its AF_VSOCK connections to TCP. */
   readonly vsockRedirect: string | undefined;
   /** The C SDK, or its double. */
   readonly sdkLibrary: string | undefined;

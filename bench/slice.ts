@@ -4,33 +4,35 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Path } from "./paths/path.ts";
 import type { RoundTripMs, Sample } from "./setting.ts";
 
-/** What a process is asked to measure in one go. */
+/** Order for one measurement in a process. */
 export interface SliceOrder {
   readonly roundTripMs: RoundTripMs;
-  /** How many calls run at once; 0 to watch a process that does nothing. */
+  /** Number of calls that run at once; 0 to watch a process that does nothing. */
   readonly atOnce: number;
-  /** After so many milliseconds no call begins; each of those at once makes one, or a few until one succeeds. */
+  /**
+   * After so many milliseconds no call begins; each of those at once makes one, or a few until one succeeds.
+   */
   readonly forMs: number;
   /**
-   * How long calls are made before the clock starts, and one of each of those at once at least: connections and
-   * documents may have aged, caches are another process's by now, and V8 throws away code that was idle.
+   * Time of calls before the clock starts, in milliseconds; each lane makes one at least. Connections and
+   * documents may have aged, another process fills the caches, and V8 throws away idle code.
    */
   readonly warmUpMs?: number | undefined;
   /** Whether to watch the event loop, which costs a little. */
   readonly watchesLoop?: boolean;
 }
 
-/** What came of it. */
+/** Result of a measurement. */
 export interface Slice {
-  /** Of every call that succeeded, in milliseconds. */
+  /** Latency of every call that succeeded, in milliseconds. */
   readonly latenciesMs: readonly number[];
   /** Calls that succeeded, a second; the time of those that failed is left out. */
   readonly perSecond: number;
-  /** Of the process and the processes it spawned, all calls together, in milliseconds. */
+  /** Processor time of the process and its ended children, all calls together, in milliseconds. */
   readonly cpuMs: number;
-  /** How often each failure was seen. */
+  /** Count of each failure. */
   readonly failures: Readonly<Record<string, number>>;
-  /** By how much timers of a millisecond were late. */
+  /** Delays of timers of a millisecond, in milliseconds. */
   readonly loopDelaysMs: readonly number[];
 }
 
@@ -44,9 +46,9 @@ interface Lane {
 /**
  * Measures one path for a while.
  *
- * @param path What to measure; its plaintexts are compared
- * @param samples What to decrypt, in turn
- * @param order How long, and how many at once
+ * @param path Path to measure; its plaintexts are compared
+ * @param samples Ciphertexts to decrypt, in turn
+ * @param order Length and concurrency
  */
 export async function measureSlice(
   path: Path,
@@ -123,7 +125,7 @@ function cpuMs(): number {
   return (user + system) / 1000 + (Number(fields[13]) + Number(fields[14])) * TICK_MS;
 }
 
-/** Timers of a millisecond, and how late they were: what everything else on this thread would have waited. */
+/** Timers of a millisecond and their delays, which any other work on this thread would have had. */
 export class LoopWatch {
   readonly #delaysMs: number[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;

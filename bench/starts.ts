@@ -29,12 +29,12 @@ const ALLOCATION_SECTION = "JavaScript heap that a warm decrypt uses";
 const EMPTY = "a runtime that does nothing";
 
 /**
- * Cold start and memory, in processes of their own, in rounds of random order.
+ * Measures cold start and memory, in processes of their own, in rounds of random order.
  *
- * @param lab Where KMS runs
- * @param plan How often
- * @param runtimes Which
- * @param random Of the order
+ * @param lab The running KMS
+ * @param plan Number of starts
+ * @param runtimes Runtimes to measure
+ * @param random Numbers from 0 to 1 for the order
  */
 export async function startRows(
   lab: Lab,
@@ -60,10 +60,11 @@ export async function startRows(
 }
 
 /**
- * How much of JavaScript's heap a decrypt uses, in a process whose heap is too large to be collected meanwhile.
+ * Measures the heap of JavaScript that a decrypt uses, in a process with a heap too large to be collected
+ * meanwhile.
  *
- * @param lab Where KMS runs
- * @param runtimes Which
+ * @param lab The running KMS
+ * @param runtimes Runtimes to measure
  */
 export async function allocationRows(lab: Lab, runtimes: readonly Runtime[]): Promise<Row[]> {
   const rows: Row[] = [];
@@ -89,9 +90,11 @@ export async function allocationRows(lab: Lab, runtimes: readonly Runtime[]): Pr
 }
 
 /**
- * @param lab Where KMS runs
- * @param runtime Which
- * @param path Which
+ * Measures the heap of JavaScript that a decrypt uses.
+ *
+ * @param lab The running KMS
+ * @param runtime Runtime to measure
+ * @param path Path to measure
  * @returns Bytes
  */
 export async function heapPerCall(lab: Lab, runtime: Runtime, path: PathName): Promise<number> {

@@ -1,10 +1,10 @@
-/** Where the middle and the tail of some times lie. */
+/** Middle and tail of some times. */
 export interface Summary {
-  /** Of the per-round medians, the median. */
+  /** Median of the rounds' medians. */
   readonly p50: number;
-  /** Of all values of all rounds. */
+  /** 99th percentile of all values of all rounds. */
   readonly p99: number;
-  /** How many values there were. */
+  /** Number of values. */
   readonly count: number;
 }
 
@@ -38,8 +38,8 @@ export function summarize(rounds: readonly (readonly number[])[]): Summary {
 }
 
 /**
- * The median of the ratios of rounds: what slows the machine down for a while slows both parts of a round, and
- * falls out of their ratio.
+ * The median of the ratios of rounds: what slows the machine down for a while slows both parts of a round,
+ * and falls out of their ratio.
  *
  * @param numerators One value per round, NaN where there is none
  * @param denominators The same of the baseline

@@ -4,7 +4,7 @@ export interface Row {
   readonly section: string;
   readonly what: string;
   readonly runtime: string;
-  /** Network and concurrency, or what else it depends on. */
+  /** Network and concurrency, or another condition. */
   readonly under?: string;
   /** Median and 99th percentile, in `unit`. */
   readonly p50?: number;

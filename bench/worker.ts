@@ -1,6 +1,6 @@
 /**
- * The process of one path on one runtime: `node bench/worker.ts PATH`. Reads {@link Setting} and {@link Parts}
- * as one line of JSON, then answers every {@link SliceOrder} with a {@link Slice}.
+ * The process of one path on one runtime: `node bench/worker.ts PATH`. Reads {@link Setting} and {@link
+ * Parts} as one line of JSON, then answers every {@link SliceOrder} with a {@link Slice}.
  *
  * @module
  */

@@ -16,7 +16,7 @@ const RUNTIMES: readonly Runtime[] = ["node", "deno"];
 
 const OUT = "build/npm";
 
-/** What npm links as `enclave-kms`: the command line of the runtime that runs it. */
+/** Program that npm links as `enclave-kms`: it loads the command line of the runtime that runs it. */
 const LAUNCHER = `#!/usr/bin/env node
 await import("Deno" in globalThis ? "./deno/cli.js" : "./node/cli.js");
 `;
@@ -41,7 +41,7 @@ for (const runtime of RUNTIMES) {
 console.log(`types: ${emitDeclarations(`${out}/types`)} files`);
 await bundleServers(out === OUT ? "build/server" : `${out}-server`);
 
-/** What of package.json users need, with the paths of the built files. */
+/** Makes the package.json of users, with the paths of the built files. */
 function manifest(): Record<string, unknown> {
   const source = JSON.parse(readFileSync("package.json", "utf8")) as Record<string, unknown>;
   const { name, version, description, keywords, license, type, engines, sideEffects, dependencies } = source;

@@ -1,7 +1,7 @@
 import { build, type Metafile } from "esbuild";
 import { readEntries } from "./entries.ts";
 
-/** Whose bundle: each has its own loader of C libraries. */
+/** Runtime of a bundle: each has its own loader of C libraries. */
 export type Runtime = "node" | "deno";
 
 /** Name in the package, and source. The worker is found beside the file that starts it. */
@@ -21,10 +21,13 @@ interface Content {
 
 const LIBRARY = /^(mod\.ts$|ffi\/|lib\/(?!policy\/))/;
 
-/** Not the instruments, which need their C sources, nor the demo. */
+/** Simulator without the instruments, which need their C sources, and without the demo. */
 const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
 
-/** The command line, over the library and policies, without servers: of those it knows the names of actions only. */
+/**
+ * The command line, over the library and policies, without servers: of those it knows the names of actions
+ * only.
+ */
 const COMMAND_LINE = /^(cli\/|ffi\/|lib\/|enclave\/actions\.ts$)/;
 
 /** Policies, over what everybody uses. */
@@ -45,8 +48,8 @@ const OTHER_LOADERS = {
 /**
  * Bundles the entries for one runtime. They share chunks, and with them the classes of errors.
  *
- * @param runtime Whose loader and sockets
- * @param outdir Where to
+ * @param runtime Runtime of the loader and sockets
+ * @param outdir Folder for the bundles
  * @param entries Name and source of each
  * @throws {Error} When a bundle holds more than its users should get
  */

@@ -6,22 +6,22 @@ import type { Runtime } from "./bundle.ts";
 
 /** A bundled server, without the runtime. */
 export interface ServerBundle {
-  /** Whose. */
+  /** Runtime of the bundle. */
   readonly runtime: Runtime;
   /** Its folder: nothing outside is needed but the runtime. */
   readonly folder: string;
-  /** What to run. */
+  /** File to run. */
   readonly entry: string;
   /** Its files, by path in the folder. */
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
-  /** What the entry is made of: bytes by room and by package. */
+  /** Content of the entry: bytes by room and by package. */
   readonly inside: Readonly<Record<string, number>>;
 }
 
-/** What a bundle may come to, in bytes. */
+/** Largest bundle, in bytes. */
 export const MAX_BUNDLE_BYTES = 8_000_000;
 
-/** Where the files are in a bundle's folder. koffi looks for its addon two folders above, in build/koffi. */
+/** Path of the files in a bundle's folder. koffi looks for its addon two folders above, in build/koffi. */
 const PLACE = "lib/enclave-kms";
 
 const ENTRIES: Readonly<Record<string, string>> = {
@@ -63,11 +63,11 @@ export const COMMON_JS: string = [
 ].join(" ");
 
 /**
- * Makes a server in one file for each runtime, with what has to lie beside it, and says what is inside. The
- * same sources give the same bytes.
+ * Makes a server in one file for each runtime, with the files that must lie beside it, and lists their
+ * content. The same sources give the same bytes.
  *
  * @param outdir Gets a folder for each runtime; it is emptied first
- * @throws {Error} When a bundle is too large, or holds what it should not
+ * @throws {Error} When a bundle is too large, or holds a file that it must not hold
  */
 export async function bundleServers(outdir: string): Promise<ServerBundle[]> {
   rmSync(outdir, { recursive: true, force: true });

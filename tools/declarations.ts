@@ -18,11 +18,11 @@ const DISPOSABLE = `/// <reference lib="esnext.disposable" />\n`;
 const SPECIFIER = /((?:\bfrom|^import)\s+|\bimport\()"([^"]+)"/gm;
 
 /**
- * Writes the declarations of the public items, and of what they are made of, with specifiers that resolve
+ * Writes the declarations of the public items and of the types that they use, with specifiers that resolve
  * outside this project.
  *
- * @param outdir Where to
- * @returns How many files
+ * @param outdir Folder for the declarations
+ * @returns Number of files
  * @throws {Error} When a public type needs another package's types
  */
 export function emitDeclarations(outdir: string): number {

@@ -21,12 +21,13 @@ export interface Cost {
 export type Round = Readonly<Record<Side, Readonly<Record<ComparedPath, Cost>>>>;
 
 /**
- * Makes the rows of one runtime: each path, and the server's share, which is the server's cost less the client's in the
- * same round.
+ * Makes the rows of one runtime: each path, and the server's share, which is the server's cost less the
+ * client's in the same round.
  *
  * @param runtime Runtime of all processes
  * @param rounds At least one
- * @returns Two rows for each quantity, of this checkout and of the other one. Ratios are medians of the rounds' ratios
+ * @returns Two rows for each quantity, of this checkout and of the other one. Ratios are medians of the
+ *   rounds' ratios
  */
 export function comparisonOf(runtime: Runtime, rounds: readonly Round[]): Row[] {
   const quantities: readonly (readonly [string, (round: Round, side: Side) => Cost])[] = [

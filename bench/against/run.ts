@@ -1,6 +1,7 @@
 /**
- * Two checkouts in one run: what the server adds to a decrypt in this one and in another, say one of last week. Both
- * decrypt with the same simulated KMS, in turns, so that whatever else the machine does falls out of the ratios.
+ * Two checkouts in one run: what the server adds to a decrypt in this one and in another, say one of last
+ * week. Both decrypt with the same simulated KMS, in turns, so that whatever else the machine does falls out
+ * of the ratios.
  *
  * @module
  */

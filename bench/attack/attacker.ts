@@ -1,7 +1,7 @@
 /**
- * The attacker, in a process of its own: `attacker.ts NAME TARGET`, the target as JSON. Attacks from the first line
- * that it reads, answers `true` when it is under way, and at the next line stops and says how often it did its work.
- * And so on, until its input ends.
+ * The attacker, in a process of its own: `attacker.ts NAME TARGET`, the target as JSON. Attacks from the
+ * first line that it reads, answers `true` when it is under way, and at the next line stops and says how
+ * often it did its work. And so on, until its input ends.
  *
  * @module
  */

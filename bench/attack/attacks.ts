@@ -1,6 +1,6 @@
 /**
- * What one hostile caller does to the others, over connections alone: it has no credentials, and its CID is that of
- * everybody else. Each goes on until it is stopped, and connects again wherever it is cut off.
+ * Attacks of one hostile caller on the others, over connections alone: it has no credentials, and its CID is
+ * that of every caller. Each attack goes on until it is stopped, and connects again where it is cut off.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { openTransport } from "../../lib/transport/open_transport.ts";
 import { HttpCaller } from "../http_caller.ts";
 
-/** Where the server is, and what it decrypts. */
+/** Addresses of the server, and a ciphertext that it decrypts. */
 export interface Target {
   readonly http: Endpoint;
   readonly kmstool: Endpoint;
@@ -57,13 +57,13 @@ export function attacksNamed(parts: readonly string[]): AttackName[] {
 
 const CONNECT_TIMEOUT_MS = 20_000;
 
-/** How long to wait before connecting again where connecting failed. */
+/** Pause before connecting again after a failure, in milliseconds. */
 const PAUSE_MS = 20;
 
 /** Between two attestations of one lane. */
 const LEAVE_EVERY_MS = 50;
 
-/** What a server takes from one connection at once. */
+/** Requests that a server takes from one connection at once. */
 const PIPELINED = 16;
 
 async function nuls(attack: Attack, byteCount: number, pauseMs: number): Promise<void> {
@@ -106,7 +106,7 @@ async function askDenied({ target, stop, count, isUnderWay }: Attack, pairs: num
   }
 }
 
-/** As many connections as the server takes; one byte more over each, from time to time. */
+/** Holds as many connections as the server takes, and sends one byte more over each from time to time. */
 async function holdAll(attack: Attack, opening: string, everyMs: number): Promise<void> {
   const { target, stop, count, isUnderWay } = attack;
   let opened = 0;

@@ -5,11 +5,11 @@ import { openTransport } from "../../lib/transport/open_transport.ts";
 import { HttpCaller } from "../http_caller.ts";
 import type { Sample } from "../setting.ts";
 
-/** What a good caller saw. */
+/** Latencies and failures that a good caller saw. */
 export interface Served {
-  /** Of every call, in milliseconds; Infinity of one that failed. */
+  /** Latency of every call, in milliseconds; Infinity for one that failed. */
   readonly latenciesMs: readonly number[];
-  /** How often each failure was seen. */
+  /** Count of each failure. */
   readonly failures: Readonly<Record<string, number>>;
 }
 
@@ -17,12 +17,12 @@ export interface Served {
 const PATIENCE_MS = 10_000;
 
 /**
- * Decrypts for a while, two at once: one call after the other over a connection that is kept, and one after the other
- * over a connection of its own.
+ * Decrypts for a while, two at once: one call after the other over a connection that is kept, and one after
+ * the other over a connection of its own.
  *
- * @param http Where
- * @param samples What to decrypt, in turn
- * @param forMs After so many milliseconds no call begins
+ * @param http Address of the server
+ * @param samples Ciphertexts to decrypt, in turn
+ * @param forMs Time after which no call begins, in milliseconds
  */
 export async function callFor(http: Endpoint, samples: readonly Sample[], forMs: number): Promise<Served> {
   const latenciesMs: number[] = [];

@@ -1,7 +1,7 @@
 /**
  * @param caller The CID of good callers and attackers alike
- * @returns Policies in Cedar: a caller may decrypt, unless the encryption context has the tag `denied`, attest, and
- *   set credentials
+ * @returns Policies in Cedar: a caller may decrypt, unless the encryption context has the tag `denied`,
+ *   attest, and set credentials
  */
 export function attackPolicy(caller: number): string {
   return `@id("own")

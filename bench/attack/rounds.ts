@@ -4,7 +4,7 @@ import type { AttackName, Target } from "./attacks.ts";
 import { callFor, type Served } from "./good_caller.ts";
 import type { AttackRound } from "./verdict.ts";
 
-/** How often and how long. */
+/** Number and length of the rounds. */
 export interface AttackPlan {
   readonly rounds: number;
   /** One measurement, in milliseconds. */
@@ -13,7 +13,7 @@ export interface AttackPlan {
   readonly warmUpMs: number;
 }
 
-/** What is measured, and how. */
+/** Server, samples, plan and attacker of a measurement. */
 export interface AttackParts {
   readonly target: Target;
   readonly samples: readonly Sample[];
@@ -26,10 +26,10 @@ export interface AttackParts {
 const ATTACK_TIMEOUT_MS = 120_000;
 
 /**
- * The good caller by itself and beside the attack, in turns: which comes first changes with each round.
+ * Measures the good caller by itself and beside the attack, in turns. The order changes with each round.
  *
- * @param attack Which
- * @param parts What is measured
+ * @param attack Name of the attack
+ * @param parts Server, samples, plan and attacker
  */
 export async function attackRounds(attack: AttackName, parts: AttackParts): Promise<AttackRound[]> {
   const { plan, target, startAttacker } = parts;

@@ -21,7 +21,7 @@ const MAX_CONNECTIONS = 1024;
 const PLAN: AttackPlan = { rounds: 5, forMs: 2000, warmUpMs: 500 };
 const QUICK_PLAN: AttackPlan = { rounds: 3, forMs: 500, warmUpMs: 200 };
 
-/** What to measure. */
+/** Attacks, runtimes and length of a run. */
 export interface AttackOptions {
   /** Fewer and shorter rounds. */
   readonly isQuick: boolean;
@@ -30,11 +30,12 @@ export interface AttackOptions {
 }
 
 /**
- * Attacks beside a good caller, over unix sockets: the server, KMS and the attacker each in a process of its own.
+ * Runs attacks beside a good caller, over unix sockets. The server, KMS and the attacker each have a process
+ * of their own.
  *
- * @param lab Where KMS runs
- * @param options Which, how long, and on which runtimes the server runs
- * @param progress Is told what is done
+ * @param lab The running KMS
+ * @param options Attacks, length, and runtimes of the server
+ * @param progress Gets a line for each step
  */
 export async function runAttacks(
   lab: Lab,
@@ -46,7 +47,7 @@ export async function runAttacks(
   for (const runtime of runtimes) {
     for (const attack of attacks) {
       progress(`${attack}, on ${runtime}`);
-      // Each on a server of its own: what one leaves behind is not to be seen in the next.
+      // Each attack gets a server of its own, so that it does not change the next one's numbers.
       await using server = await AttackedServer.start(lab, runtime);
       const { samples } = lab.setting;
       const parts = { target: server.target, samples, plan, startAttacker };
@@ -95,8 +96,10 @@ class AttackedServer implements AsyncDisposable {
 }
 
 /**
- * @param http Where
- * @param credentials For everybody
+ * Gives the server its credentials.
+ *
+ * @param http Address of the server
+ * @param credentials Credentials for all callers
  * @throws {Error} When they are not taken
  */
 export async function setCredentials(http: Endpoint, credentials: object): Promise<void> {

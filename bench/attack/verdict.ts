@@ -7,11 +7,11 @@ import type { Served } from "./good_caller.ts";
 export interface AttackRound {
   readonly alone: Served;
   readonly attacked: Served;
-  /** How often the attacker did its work meanwhile. */
+  /** Repetitions of the attack meanwhile. */
   readonly done: number;
 }
 
-/** What the rounds of one attack say. */
+/** Result of the rounds of one attack. */
 export interface Verdict {
   readonly attack: AttackName;
   readonly where: string;
@@ -22,16 +22,18 @@ export interface Verdict {
   readonly ratio: number;
   readonly calls: number;
   readonly failures: Readonly<Record<string, number>>;
-  /** How often the attacker did its work in a round, the median. */
+  /** Repetitions of the attack in a round, the median. */
   readonly done: number;
 }
 
-/** How many times its own p99 a good caller's may be beside an attack. */
+/** Largest ratio of a good caller's p99 beside an attack to its p99 alone. */
 export const MAX_RATIO = 3;
 
 /**
- * @param attack Which
- * @param where On which runtime and transport
+ * Judges the rounds of an attack.
+ *
+ * @param attack Name of the attack
+ * @param where Runtime and transport
  * @param rounds At least one
  */
 export function judgeAttack(attack: AttackName, where: string, rounds: readonly AttackRound[]): Verdict {
@@ -56,7 +58,7 @@ export function judgeAttack(attack: AttackName, where: string, rounds: readonly 
   };
 }
 
-/** What has no ratio is not held. */
+/** Tells whether the ratio is within the limit. A verdict without a ratio is not. */
 export function isWithin({ ratio }: Verdict): boolean {
   return ratio <= MAX_RATIO;
 }

@@ -18,10 +18,10 @@ interface Signed {
 }
 
 /**
- * What verifying a document and session keys cost, beside the floor: the same signatures by WebCrypto alone, in the
- * same order, with nothing read or checked.
+ * Measures verification of a document and of session keys, beside the floor: the same signatures by WebCrypto
+ * alone, in the same order, with nothing read or checked.
  *
- * @param turns How often
+ * @param turns Number of turns
  */
 export async function attestationRows(turns: Turns): Promise<Row[]> {
   using nsm = await SoftwareNsm.create();

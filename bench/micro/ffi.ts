@@ -19,9 +19,10 @@ const ASYNC_BATCH = 20;
 const NS_PER_MS = 1e6;
 
 /**
- * What a call into C costs through this runtime's loader, beside the same checks around a function in JavaScript.
+ * Measures a call into C through this runtime's loader, beside the same checks around a function in
+ * JavaScript.
  *
- * @param turns How often; each turn is a batch of calls
+ * @param turns Number of turns; each is a batch of calls
  */
 export async function ffiRows(turns: Turns): Promise<Row[]> {
   const native = openLibc();

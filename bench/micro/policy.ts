@@ -11,10 +11,10 @@ const SECTION = "Policies: one decision";
 const COUNTS = [10, 100, 1000];
 
 /**
- * What decisions cost at 10, 100 and 1000 policies, beside Cedar's own glue: without fuel, without a cap on memory,
- * with objects in and out. Nothing is remembered but in the row that says so.
+ * Measures decisions at 10, 100 and 1000 policies, beside Cedar's own glue, which has no fuel and no cap on
+ * memory and passes objects. Decisions are remembered only in the row that says so.
  *
- * @param turns How often
+ * @param turns Number of turns
  */
 export async function policyRows(turns: Turns): Promise<Row[]> {
   const request = facts({ caller: { cid: 5, attributes: { tenant: "red" } } });

@@ -9,7 +9,7 @@ export interface Times {
   readonly p99: number;
 }
 
-/** How long to measure. */
+/** Number of turns of a measurement. */
 export interface Turns {
   readonly warmUp: number;
   readonly rounds: number;
@@ -18,8 +18,8 @@ export interface Turns {
 /**
  * Measures several things turn by turn, so that all have the same share of a busy machine.
  *
- * @param works They have to come to `true`: what fails need not be fast
- * @param turns How often
+ * @param works Functions to measure; each must return `true`
+ * @param turns Number of turns
  */
 export async function measureTurns<T extends readonly Work[]>(
   works: readonly [...T],

@@ -15,7 +15,7 @@ import { isRight } from "./plaintext.ts";
 
 const TIMEOUT_MS = 60_000;
 
-/** As in a client of this library. */
+/** Greatest age of a document, in milliseconds, as in a client of this library. */
 const DOCUMENT_MAX_AGE_MS = 60_000;
 
 /**

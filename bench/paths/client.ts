@@ -24,7 +24,7 @@ export async function openClient(
   };
 }
 
-/** What every client of this library is opened with. */
+/** Makes the options of a client of this library. */
 export function clientOptions(
   engine: EngineName,
   { region, credentials, kms, trustedCertificates, nsmSocket }: Setting,

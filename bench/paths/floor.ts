@@ -23,7 +23,7 @@ import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 import type { Path } from "./path.ts";
 import { isRight } from "./plaintext.ts";
 
-/** What SigV4 hashes beside the body. */
+/** Lengths of the texts that SigV4 hashes beside the body, in bytes. */
 const CANONICAL_REQUEST_BYTES = 900;
 const STRING_TO_SIGN_BYTES = 140;
 
@@ -33,10 +33,10 @@ const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" } a
 const REQUEST_MAX_AGE_MS = 60_000;
 
 /**
- * What no decrypt can do without, and nothing else: SHA-256 and HMAC of as much as SigV4 signs, the bytes of a
- * decrypt to the same KMS and its answer back over a TLS connection that stays, one RSA private operation, one
- * AES-256-CBC decryption. The request is made once a minute, and of the answer only the length is looked at: no
- * HTTP, JSON, base64, CMS, deadline, retry or check.
+ * Opens the floor, which does only what no decrypt can do without: SHA-256 and HMAC of as many bytes as SigV4
+ * signs, a request to the same KMS and its answer over a TLS connection that stays, one RSA private
+ * operation, one AES-256-CBC decryption. The request is made once a minute, and only the length of the answer
+ * is read: no HTTP, JSON, base64, CMS, deadline, retry or check.
  */
 export async function openFloor(
   { region, credentials, kms, trustedCertificates, nsmSocket, samples }: Setting,

@@ -3,8 +3,10 @@ import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 /** One way to a plaintext. */
 export interface Path extends AsyncDisposable {
   /**
-   * @param sample What to decrypt
-   * @returns Whether it came to the plaintext that it should
+   * Decrypts a sample.
+   *
+   * @param sample Ciphertext and its plaintext
+   * @returns Whether the plaintext is right
    */
   decrypt(sample: Sample): Promise<boolean>;
 }
@@ -12,11 +14,11 @@ export interface Path extends AsyncDisposable {
 /** Makes a path ready, over one network. */
 export type OpenPath = (setting: Setting, parts: Parts, roundTripMs: RoundTripMs) => Promise<Path>;
 
-/** What is told of a path before anybody opens it. */
+/** Description of a path, and the function that opens it. */
 export interface PathKind {
-  /** What it is called in the table. */
+  /** Names the path in the table. */
   label(parts: Parts): string;
-  /** Why it cannot be measured here, if it cannot. */
+  /** Gives the reason why it cannot be measured here; undefined when it can. */
   missing?(parts: Parts): string | undefined;
   /** Whether a call costs so much that it is measured less often. */
   readonly isSlow?: true;

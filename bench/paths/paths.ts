@@ -1,7 +1,7 @@
 import type { Parts } from "../setting.ts";
 import type { PathKind } from "./path.ts";
 
-/** The paths by name, in the order of the table. */
+/** Paths by name, in the order of the table. */
 export const PATHS = {
   "subprocess": {
     label: ({ kmstool }) =>
@@ -51,10 +51,10 @@ export const PATHS = {
   },
 } as const satisfies Record<string, PathKind>;
 
-/** Of a path. */
+/** Name of a path. */
 export type PathName = keyof typeof PATHS;
 
-/** Everything about one path. */
+/** Finds a path by its name. */
 export function pathKind(name: PathName): PathKind {
   return PATHS[name];
 }

@@ -2,8 +2,10 @@ import { decodeBase64 } from "../../lib/core/encoding.ts";
 import type { Sample } from "../setting.ts";
 
 /**
- * @param plaintext What came out
- * @param sample What should
+ * Compares a plaintext with the expected one.
+ *
+ * @param plaintext Result of the decrypt
+ * @param sample Sample with the expected plaintext
  */
 export function isRight(plaintext: Uint8Array, sample: Sample): boolean {
   const expected = decodeBase64(sample.plaintext);

@@ -50,12 +50,14 @@ describe("plan", () => {
       isQuick: true,
       isGate: false,
       attacks: undefined,
+      against: undefined,
       out: "build/bench",
       runtimes: ["Node"],
       seed: 7,
     });
     assert.equal(readOptions(["-h"]), "help");
-    for (const wrong of [["--fast"], ["--runtime", "Bun"], ["--seed", "x"]]) {
+    assert.partialDeepStrictEqual(readOptions(["against", "../before"]), { against: "../before" });
+    for (const wrong of [["--fast"], ["--runtime", "Bun"], ["--seed", "x"], ["against"], ["faster"]]) {
       assert.throws(() => readOptions(wrong), TypeError);
     }
   });
