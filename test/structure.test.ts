@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "#test";
+import { readEntries } from "../tools/entries.ts";
 import { measureFunctions } from "./support/functions.ts";
 import { ROOT, sourceFiles } from "./support/source_files.ts";
 
@@ -44,7 +45,7 @@ const EDGES: Readonly<Record<string, readonly string[]>> = {
   cli: ["enclave", "server", ...LIBRARY],
   // By the names of the entries only.
   examples: [],
-  tools: ["mod.ts", ...LIBRARY],
+  tools: LIBRARY,
   bench: ["*"],
   test: ["*"],
 };
@@ -156,6 +157,20 @@ describe("structure", () => {
     assert.deepEqual(circlesOf(imports), []);
   });
 
+  test("neither the library nor the server or the command line reaches the simulator", () => {
+    for (const source of [...readEntries().map((entry) => entry.source), "server/main.ts"]) {
+      if (source === "sim/mod.ts") continue;
+      assert.deepEqual(reachableFrom(source).filter((file) => file.startsWith("sim/")), [], source);
+    }
+    assert.ok(reachableFrom("sim/serve.ts").includes("sim/mod.ts"), "it would be found");
+  });
+
+  test("no source of the product imports the public API in one piece", () => {
+    const importers = imports.filter(({ to }) => to === "mod.ts").map(({ from }) => from)
+      .filter((file) => !/^(bench|test)\//.test(file) && !ENTRY_POINTS.includes(file));
+    assert.deepEqual(importers, []);
+  });
+
   test("lib/ has rooms only", () => {
     assert.deepEqual(files.filter((file) => /^lib\/[^/]+$/.test(file)), []);
   });
@@ -203,6 +218,17 @@ describe("structure", () => {
     }
   });
 });
+
+/** Files that an entry loads, at once or later. */
+function reachableFrom(entry: string): string[] {
+  const found = new Set([entry]);
+  for (const file of found) {
+    for (const { to } of imports.filter(({ from }) => from === file)) {
+      if (!to.startsWith("npm:")) found.add(to);
+    }
+  }
+  return [...found];
+}
 
 function isAllowed({ from, to }: Import): boolean {
   const room = roomOf(from);
