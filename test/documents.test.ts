@@ -6,6 +6,7 @@ import { describe, test } from "#test";
 import { CHART, drawChart } from "../bench/draw_chart.ts";
 import { PUBLISHED } from "../bench/published.ts";
 import { ATTESTATION_EXIT, EXIT } from "../cli/exit_codes.ts";
+import { SDK_SYMBOLS } from "../ffi/sdk_symbols.ts";
 import { TIMEOUT_STAGES } from "../lib/core/timeout_stage.ts";
 import * as library from "../mod.ts";
 import { readConfig, variableOf } from "../server/config.ts";
@@ -128,6 +129,12 @@ describe("the documents", () => {
     const others = include.filter((name) => name !== "lib" && name !== "vitest.config.ts")
       .map((name) => name.endsWith(".ts") ? name : `${name}/`);
     assert.deepEqual([...library, ...others].filter((room) => !listed.includes(room)), []);
+  });
+
+  test("docs/building-the-c-sdk.md lets out every function that is declared", () => {
+    const [, exported = ""] = /global: (\w+)\*; local: \*/.exec(read("docs/building-the-c-sdk.md")) ?? [];
+    assert.ok(exported !== "");
+    assert.deepEqual(Object.keys(SDK_SYMBOLS).filter((name) => !name.startsWith(exported)), []);
   });
 
   test("the chart and the pages have the numbers of the published run", () => {
