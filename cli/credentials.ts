@@ -1,3 +1,4 @@
+import { disposeAll } from "../lib/core/dispose_all.ts";
 import type { Credentials } from "../lib/aws/credentials.ts";
 import { readCredentials } from "../lib/aws/credentials_shape.ts";
 import { SecretBytes } from "../lib/core/secret_bytes.ts";
@@ -54,7 +55,7 @@ export class GivenCredentials implements Disposable {
 
   /** Wipes the parts that came from files. Disposing twice is harmless. */
   [Symbol.dispose](): void {
-    for (const secret of this.#owned) secret[Symbol.dispose]();
+    disposeAll(this.#owned);
   }
 }
 

@@ -1,3 +1,4 @@
+import { concatBytes } from "../../lib/core/bytes.ts";
 import type { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 
@@ -24,13 +25,8 @@ export async function readBody(request: IncomingMessage): Promise<Uint8Array<Arr
     if (length > MAX_DISCARDED_BYTES) break;
   }
   if (length > MAX_BODY_BYTES) return undefined;
-  const body = new Uint8Array(new ArrayBuffer(length));
-  let offset = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, offset);
-    offset += chunk.length;
-    // Credentials come this way.
-    chunk.fill(0);
-  }
+  const body = concatBytes(chunks);
+  // Credentials come this way.
+  for (const chunk of chunks) chunk.fill(0);
   return body;
 }

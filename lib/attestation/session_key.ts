@@ -2,7 +2,7 @@ import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_P256_HKDF_SHA
 import { type AttestationError, DisposedError, ProtocolError } from "../core/errors.ts";
 import { checkFields, checkRecord } from "../core/checks.ts";
 import { SecretBytes } from "../core/secret_bytes.ts";
-import { equalBytes } from "../core/bytes.ts";
+import { concatBytes, equalBytes } from "../core/bytes.ts";
 import { failed } from "./failures.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "./verify.ts";
 
@@ -119,7 +119,7 @@ export class SessionKey implements Disposable {
     const point = await SUITE.SerializePublicKey(keys.publicKey);
     const document = new Uint8Array(
       await nsm.attest({
-        publicKey: concat(SPKI_HEAD, point),
+        publicKey: concatBytes([SPKI_HEAD, point]),
         ...(nonce !== undefined && { nonce }),
         ...(userData !== undefined && { userData }),
       }),
@@ -202,7 +202,7 @@ export async function sealTo(
     info: await sessionInfo(bound),
     aad,
   });
-  return concat(Uint8Array.of(VERSION), encapsulatedSecret, ciphertext);
+  return concatBytes([Uint8Array.of(VERSION), encapsulatedSecret, ciphertext]);
 }
 
 const SUITE = new CipherSuite(KEM_DHKEM_P256_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
@@ -219,7 +219,7 @@ const SPKI_HEAD = Uint8Array.of(
 );
 
 async function sessionInfo(document: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  return concat(LABEL, new Uint8Array(await crypto.subtle.digest("SHA-256", document)));
+  return concatBytes([LABEL, new Uint8Array(await crypto.subtle.digest("SHA-256", document))]);
 }
 
 function sessionPoint(spki: Uint8Array | undefined): Uint8Array {
@@ -264,16 +264,6 @@ function takeSecret(bytes: Uint8Array): SecretBytes {
   const secret = SecretBytes.copyOf(bytes);
   bytes.fill(0);
   return secret;
-}
-
-function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
 }
 
 function notForUs(): ProtocolError {

@@ -1,3 +1,4 @@
+import { disposeAll } from "../core/dispose_all.ts";
 import { type CredentialPart, type CredentialsProblem, readCredentials } from "./credentials_shape.ts";
 import { DisposedError } from "../core/errors.ts";
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
@@ -165,8 +166,7 @@ export class OwnedCredentials implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     if (--this.#holds.count > 0) return;
-    this.secretAccessKey[Symbol.dispose]();
-    this.sessionToken?.[Symbol.dispose]();
+    disposeAll([this.secretAccessKey, this.sessionToken]);
   }
 }
 

@@ -1,3 +1,4 @@
+import { disposeAll } from "../core/dispose_all.ts";
 import { type CredentialsProvider, OwnedCredentials, type ProvidedCredentials } from "./credentials.ts";
 import { Deadline } from "../core/deadline.ts";
 import { CredentialsError, DisposedError } from "../core/errors.ts";
@@ -117,9 +118,9 @@ export class CredentialsSource implements CredentialsLender, Disposable {
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#question = undefined;
-    this.#given?.[Symbol.dispose]();
-    this.#kept?.credentials[Symbol.dispose]();
+    const kept = this.#kept?.credentials;
     this.#kept = undefined;
+    disposeAll([this.#given, kept]);
   }
 
   /**

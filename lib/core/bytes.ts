@@ -1,11 +1,13 @@
 /**
- * Bytes compared and shown without any runtime's own codecs: what verifies documents runs in browsers too.
+ * Bytes compared, joined and shown without any runtime's own codecs: documents are verified in browsers, too.
  *
  * @module
  */
 
 /**
- * @param a Any bytes that are no secret: the time taken tells where they differ
+ * Compares bytes that are no secret: the time taken tells where they differ.
+ *
+ * @param a Any bytes
  * @param b Others
  * @returns Whether they are the same
  */
@@ -14,6 +16,24 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
+ * Joins bytes. The parts are copied and not wiped.
+ *
+ * @param parts Bytes in their order
+ * @returns All of them, in a buffer of their own
+ */
+export function concatBytes(parts: readonly ArrayLike<number>[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
+
+/**
+ * Writes bytes as hex.
+ *
  * @param bytes Any number of bytes
  * @returns Lowercase hex
  */

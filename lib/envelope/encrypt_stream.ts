@@ -16,6 +16,7 @@
  *
  * @module
  */
+import { concatBytes } from "../core/bytes.ts";
 import { randomBytes } from "node:crypto";
 import { checkFields, checkInteger } from "../core/checks.ts";
 import { checkKeyId } from "../kms/operations/request_fields.ts";
@@ -26,7 +27,7 @@ import { EnvelopeError } from "./envelope_error.ts";
 import { sealFrame } from "./frames.ts";
 import { checkKeyClient, type DataKeySource, expectDataKey, isKeyArn } from "./key_client.ts";
 import { MessageCipher } from "./message_cipher.ts";
-import { concat, encodeHeader, KEY_BYTES, KMS_PROVIDER_ID, TAG_BYTES } from "./message_header.ts";
+import { encodeHeader, KEY_BYTES, KMS_PROVIDER_ID, TAG_BYTES } from "./message_header.ts";
 import { type EnvelopeStream, pullStream, type Transformation } from "./pull_stream.ts";
 
 /** What {@link encryptStream} takes. */
@@ -166,7 +167,7 @@ async function startMessage(
   const body = encodeHeader({ messageId, encryptionContext, dataKeys, frameBytes, commitment });
   const tag = new Uint8Array(TAG_BYTES);
   cipher.seal(0, body, new Uint8Array(0), tag);
-  return { cipher, header: concat([body, tag]) };
+  return { cipher, header: concatBytes([body, tag]) };
 }
 
 function namelessKey(): EnvelopeError {

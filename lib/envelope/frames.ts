@@ -25,12 +25,13 @@
  *
  * @module
  */
+import { concatBytes } from "../core/bytes.ts";
 import { Buffer } from "node:buffer";
 import type { ByteReader } from "./byte_reader.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import type { MessageCipher } from "./message_cipher.ts";
 import { nonce } from "./message_cipher.ts";
-import { concat, type MessageHeader, TAG_BYTES, uint } from "./message_header.ts";
+import { type MessageHeader, TAG_BYTES, uint } from "./message_header.ts";
 
 const FINAL_MARK = 0xffffffff;
 const NONCE_BYTES = 12;
@@ -68,8 +69,8 @@ export function sealFrame(
 ): Uint8Array<ArrayBuffer> {
   if (number > MAX_FRAMES - (isFinal ? 0 : 1)) throw tooMany(message.frameBytes);
   const head = isFinal
-    ? concat([uint(FINAL_MARK, 4), uint(number, 4), nonce(number), uint(plaintext.length, 4)])
-    : concat([uint(number, 4), nonce(number)]);
+    ? concatBytes([uint(FINAL_MARK, 4), uint(number, 4), nonce(number), uint(plaintext.length, 4)])
+    : concatBytes([uint(number, 4), nonce(number)]);
   const frame = new Uint8Array(head.length + plaintext.length + TAG_BYTES);
   frame.set(head);
   const associated = associatedData(message, number, plaintext.length, isFinal);
@@ -107,7 +108,7 @@ export async function openFrame(
 }
 
 function associatedData(message: Message, number: number, length: number, isFinal: boolean): Uint8Array {
-  return concat([message.messageId, isFinal ? FINAL : REGULAR, uint(number, 4), uint(length, 8)]);
+  return concatBytes([message.messageId, isFinal ? FINAL : REGULAR, uint(number, 4), uint(length, 8)]);
 }
 
 async function readUint32(input: ByteReader): Promise<number> {

@@ -19,6 +19,7 @@
  *
  * @module
  */
+import { concatBytes } from "../core/bytes.ts";
 import { Buffer } from "node:buffer";
 import type { ByteReader } from "./byte_reader.ts";
 import { decodeContext, encodeContext, type EncryptionContext } from "./encryption_context.ts";
@@ -86,7 +87,7 @@ export function encodeHeader(header: MessageHeader): Uint8Array<ArrayBuffer> {
       field,
     ])
   );
-  return concat([
+  return concatBytes([
     uint(VERSION, 1),
     uint(SUITE_ID, 2),
     header.messageId,
@@ -166,7 +167,7 @@ class HeaderReader {
   }
 
   get read(): Uint8Array<ArrayBuffer> {
-    return concat(this.#read);
+    return concatBytes(this.#read);
   }
 
   async bytes(length: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -198,17 +199,6 @@ export function uint(value: number, length: number): Uint8Array<ArrayBuffer> {
     bytes[index] = rest % 256;
   }
   return bytes;
-}
-
-/** @param parts In order */
-export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }
 
 function malformed(what: string, hint = "Was the message damaged on its way?"): EnvelopeError {

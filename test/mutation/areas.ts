@@ -20,7 +20,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       "!lib/core/{cbor,bytes,pcrs,attestation_error,encoding,hmac,endpoint,request_facts,secret_*}.ts",
     ],
     tests: [
-      "test/lib/core/{checks,deadline,did_you_mean,errors,json_place,own_url,pauses}.test.ts",
+      "test/lib/core/{checks,deadline,did_you_mean,dispose_all,errors,json_place,own_url,pauses}.test.ts",
       "test/lib/core/{turn_limiter,write_all}.test.ts",
     ],
   },
@@ -48,7 +48,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
       "!lib/attestation/{mod,session_key}.ts",
     ],
     tests: [
-      "test/lib/core/cbor.test.ts",
+      "test/lib/core/{bytes,cbor}.test.ts",
       "test/lib/attestation/{certificate,chain,checks,der,document,document_forms}.test.ts",
       "test/lib/attestation/{parse_certificate,verify}.test.ts",
     ],

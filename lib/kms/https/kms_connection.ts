@@ -1,3 +1,4 @@
+import { concatBytes } from "../../core/bytes.ts";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Deadline } from "../../core/deadline.ts";
@@ -195,21 +196,11 @@ function readAnswer(response: IncomingMessage): Promise<KmsAnswer> {
     // At once: what has ended goes back to the connections that are used again.
     response.destroy();
   });
-  response.on("end", () => resolve(toAnswer(response, join(chunks, length))));
+  response.on("end", () => resolve(toAnswer(response, concatBytes(chunks))));
   response.on("error", reject);
   // Says nothing once the promise is settled.
   response.on("close", () => reject(new Error("The answer was cut off")));
   return promise;
-}
-
-function join(chunks: readonly Uint8Array[], length: number): KmsAnswer["body"] {
-  const whole = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
 }
 
 function toAnswer({ headers, statusCode = 0 }: IncomingMessage, body: KmsAnswer["body"]): KmsAnswer {

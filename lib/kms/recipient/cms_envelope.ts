@@ -1,3 +1,4 @@
+import { concatBytes } from "../../core/bytes.ts";
 import { decodeHex } from "../../core/encoding.ts";
 import { ProtocolError } from "../../core/errors.ts";
 
@@ -92,17 +93,7 @@ function readContent(reader: Reader): Uint8Array<ArrayBuffer> {
     segments.push(segment);
   }
   reader.expect(END_OF_CONTENTS);
-  return join(segments);
-}
-
-function join(segments: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(segments.reduce((length, segment) => length + segment.length, 0));
-  let offset = 0;
-  for (const segment of segments) {
-    whole.set(segment, offset);
-    offset += segment.length;
-  }
-  return whole;
+  return concatBytes(segments);
 }
 
 class Reader {

@@ -1,3 +1,4 @@
+import { disposeAll } from "../../core/dispose_all.ts";
 import { NsmQueue } from "../../nsm/nsm_queue.ts";
 import { Deadline } from "../../core/deadline.ts";
 import { DisposedError } from "../../core/errors.ts";
@@ -162,11 +163,4 @@ export class RecipientLease implements Disposable {
     this.#release?.();
     this.#release = undefined;
   }
-}
-
-/** All of them, even if one fails. */
-function disposeAll([first, ...rest]: readonly Disposable[]): void {
-  if (first === undefined) return;
-  using _rest = { [Symbol.dispose]: () => disposeAll(rest) };
-  using _first = first;
 }

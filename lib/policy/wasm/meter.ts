@@ -1,3 +1,4 @@
+import { concatBytes } from "../../core/bytes.ts";
 import { type CodeRules, CodeScanner } from "./wasm_code.ts";
 import {
   type Chunk,
@@ -62,7 +63,7 @@ export function meter(module: Uint8Array, rules: MeterRules): Uint8Array<ArrayBu
     const contents = rewriteSection(id, sections.get(id)?.again(), names, rules);
     if (contents !== undefined) out.push([id], encodeU32(lengthOf(contents)), ...contents);
   }
-  return concatenate(out);
+  return concatBytes(out);
 }
 
 function rewriteSection(
@@ -153,14 +154,4 @@ function takeFuel(fuel: number, units: readonly number[]): number[] {
   const index = encodeU32(fuel);
   const take = [0x23, ...index, ...units, 0x6b, 0x24, ...index];
   return [...take, 0x23, ...index, 0x41, 0x00, 0x48, 0x04, 0x40, 0x00, 0x0b];
-}
-
-function concatenate(chunks: readonly Chunk[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(lengthOf(chunks));
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
 }

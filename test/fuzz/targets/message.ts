@@ -1,10 +1,10 @@
+import { concatBytes } from "../../../lib/core/bytes.ts";
 import { encodeContext } from "../../../lib/envelope/encryption_context.ts";
 import { ByteReader } from "../../../lib/envelope/byte_reader.ts";
 import { EnvelopeError } from "../../../lib/envelope/envelope_error.ts";
 import { openFrame, sealFrame } from "../../../lib/envelope/frames.ts";
 import type { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import {
-  concat,
   encodeHeader,
   KEY_BYTES,
   type MessageHeader,
@@ -93,7 +93,7 @@ function writeMessage(header: MessageHeader, lengths: readonly number[]): Uint8A
     const plaintext = new Uint8Array(length).fill(index);
     return sealFrame(cipher, header, index + 1, plaintext, index === lengths.length - 1);
   });
-  return concat([encodeHeader(header), new Uint8Array(TAG_BYTES), ...frames]);
+  return concatBytes([encodeHeader(header), new Uint8Array(TAG_BYTES), ...frames]);
 }
 
 async function read(bytes: Uint8Array, chunkBytes: number): Promise<string> {
