@@ -43,6 +43,7 @@ export {
   CredentialsError,
   DisposedError,
   EnclaveKmsError,
+  type ErrorCode,
   type ErrorDetails,
   KmsError,
   type KmsErrorDetails,

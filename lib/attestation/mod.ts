@@ -36,6 +36,7 @@ export {
   type AttestationErrorDetails,
   DisposedError,
   EnclaveKmsError,
+  type ErrorCode,
   type ErrorDetails,
   type NsmErrorCode,
   ProtocolError,

@@ -1,43 +1,9 @@
 import { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
+import type { AttestationCheck } from "./error_code.ts";
 
-/**
- * The one check of an attestation document, or step of obtaining it, that failed. `UNAVAILABLE`, `REFUSED`,
- * `ANSWER` and `BUSY` are about asking a Nitro Secure Module; the others are explained at {@link verifyAttestation}.
- */
-export type AttestationCheck =
-  | "UNAVAILABLE"
-  | "REFUSED"
-  | "ANSWER"
-  | "BUSY"
-  | "TOO_LARGE"
-  | "CBOR"
-  | "DUPLICATE_KEY"
-  | "NOT_CANONICAL"
-  | "TOO_DEEP"
-  | "COSE"
-  | "ALGORITHM"
-  | "FIELD_MISSING"
-  | "FIELD"
-  | "CERTIFICATE"
-  | "ROOT"
-  | "CRITICAL_EXTENSION"
-  | "CHAIN"
-  | "BASIC_CONSTRAINTS"
-  | "PATH_LENGTH"
-  | "KEY_USAGE"
-  | "NOT_YET_VALID"
-  | "EXPIRED"
-  | "SIGNATURE"
-  | "CERTIFICATE_SIGNATURE"
-  | "FUTURE"
-  | "STALE"
-  | "DEBUG"
-  | "NONCE"
-  | "USER_DATA"
-  | "PUBLIC_KEY"
-  | "PCR";
+export type { AttestationCheck } from "./error_code.ts";
 
-/** Why a Nitro Secure Module refuses a request, in its own words. */
+/** Reason of a Nitro Secure Module for refusing a request, in its own words. */
 export type NsmErrorCode =
   | "InvalidArgument"
   | "InvalidIndex"
@@ -48,9 +14,9 @@ export type NsmErrorCode =
   | "InputTooLarge"
   | "InternalError";
 
-/** What is known of a failed attestation. */
+/** Details of a failed attestation. */
 export interface AttestationErrorDetails extends ErrorDetails {
-  /** What the module answered, where it refused. */
+  /** Answer of the module, where it refused. */
   readonly nsmCode?: NsmErrorCode | undefined;
 }
 

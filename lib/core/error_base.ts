@@ -1,4 +1,6 @@
-/** What an error may carry besides its message. */
+import type { ErrorCode } from "./error_code.ts";
+
+/** Details that an error carries besides its message. */
 export interface ErrorDetails {
   /** The likeliest cause, or what to check first, in one sentence. */
   readonly hint: string;
@@ -27,7 +29,7 @@ export interface ErrorDetails {
  */
 export abstract class EnclaveKmsError extends Error {
   /** A stable, machine-readable name for the kind of failure. */
-  abstract readonly code: string;
+  abstract readonly code: ErrorCode;
   /** The likeliest cause, or what to check first, in one sentence. */
   readonly hint: string;
 

@@ -13,6 +13,7 @@ import type { TimeoutStage } from "./timeout_stage.ts";
 
 export * from "./attestation_error.ts";
 export { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
+export type { ErrorCode } from "./error_code.ts";
 export type { TimeoutStage } from "./timeout_stage.ts";
 
 /** A native library or one of its symbols could not be loaded, or this runtime cannot call C at all. */

@@ -1,17 +1,7 @@
 import { EnclaveKmsError, type ErrorDetails } from "../core/errors.ts";
+import type { EnvelopeFault } from "../core/error_code.ts";
 
-/** What is wrong with an encrypted message, or with the request to make or open one. */
-export type EnvelopeFault =
-  | "FORMAT"
-  | "SUITE"
-  | "LIMIT"
-  | "KEY"
-  | "CONTEXT"
-  | "COMMITMENT"
-  | "AUTHENTICATION"
-  | "ORDER"
-  | "TRUNCATED"
-  | "TRAILING";
+export type { EnvelopeFault } from "../core/error_code.ts";
 
 /** A message could not be encrypted under a data key, or is not what such an encryption made. */
 export class EnvelopeError extends EnclaveKmsError {

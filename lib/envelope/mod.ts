@@ -30,5 +30,12 @@ export { EnvelopeError, type EnvelopeFault } from "./envelope_error.ts";
 export type { DataKeyOpener, DataKeySource } from "./key_client.ts";
 export type { EnvelopeStream } from "./pull_stream.ts";
 export type { CallOptions } from "../core/call_options.ts";
-export { EnclaveKmsError, type ErrorDetails, KmsError, TimeoutError } from "../core/errors.ts";
+export {
+  DisposedError,
+  EnclaveKmsError,
+  type ErrorCode,
+  type ErrorDetails,
+  KmsError,
+  TimeoutError,
+} from "../core/errors.ts";
 export type { SecretBytes } from "../core/secret_bytes.ts";

@@ -19,6 +19,7 @@ export {
 export { MAX_ACTIONS } from "./actions.ts";
 export {
   EnclaveKmsError,
+  type ErrorCode,
   type ErrorDetails,
   LibraryLoadError,
   PolicyDeniedError,

@@ -36,8 +36,11 @@ export {
 } from "../core/endpoint.ts";
 export {
   ConnectionError,
+  DisposedError,
   EnclaveKmsError,
+  type ErrorCode,
   type ErrorDetails,
   LibraryLoadError,
+  SystemCallError,
   TimeoutError,
 } from "../core/errors.ts";
