@@ -13,7 +13,9 @@ const FOLDER = join(ROOT, "build");
 /** Languages of blocks that are programs. */
 const PROGRAMS = ["ts", "typescript", "js", "javascript", "mjs"];
 
-/** Introduces the reason in the first line of a block that needs what is not here, and is only type-checked. */
+/**
+ * Introduces the reason in the first line of a block that needs what is not here, and is only type-checked.
+ */
 const TYPES_ONLY = /^types-only: \S.*$/;
 
 /** Blocks of the pages that cannot run here: those that need an enclave, another tool or AWS. */
@@ -95,7 +97,10 @@ describe("the examples for an enclave, which has the NSM and the proxy", () => {
   });
 });
 
-/** Tells whether a documented example needs an enclave's own NSM and proxy: those can only be type-checked here. */
+/**
+ * Tells whether a documented example needs an enclave's own NSM and proxy: those can only be type-checked
+ * here.
+ */
 function canRun(code: string): boolean {
   return /startSimulator|SoftwareNsm/.test(code) || !/kmsDecrypt|KmsClient/.test(code);
 }

@@ -1,6 +1,6 @@
 /**
- * Holds the rule for doc comments: a verb for functions, a noun for types and fields, and never a relative clause
- * without its noun.
+ * Holds the rule for doc comments: a verb for functions, a noun for types and fields, and never a relative
+ * clause without its noun.
  *
  * @module
  */

@@ -51,8 +51,9 @@ const FAILURES = { Node: /^ *FAIL +(.+)\n(.+)$/gm, Deno: /^(\S.*) => \S+:\d+:\d+
 const SUMMARIES = { Node: /^\s*Tests\s.*$/m, Deno: /^.*\d+ passed.*failed.*$/m };
 
 /**
- * Processes at once of what is not Node's, which has two (vitest.config.ts). A test waits for a third of its time,
- * for a time-out or a child: so many keep two cores busy. Deno's tests take longer, so they get one more.
+ * Processes at once of what is not Node's, which has two (vitest.config.ts). A test waits for a third of its
+ * time, for a time-out or a child: so many keep two cores busy. Deno's tests take longer, so they get one
+ * more.
  */
 const AT_ONCE = 3;
 

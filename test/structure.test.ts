@@ -23,8 +23,9 @@ const LIBRARY: readonly string[] = [
 ];
 
 /**
- * Which rooms a room may import, besides itself: the table of the architecture. A path with a file or folder below a
- * room lets in that part alone. The order is the floors': nothing imports a room that stands below it here.
+ * Which rooms a room may import, besides itself: the table of the architecture. A path with a file or folder
+ * below a room lets in that part alone. The order is the floors': nothing imports a room that stands below it
+ * here.
  */
 const EDGES: Readonly<Record<string, readonly string[]>> = {
   ffi: [],

@@ -1,6 +1,6 @@
 /**
- * Wrong arguments to every public function: each is refused by an error of ours that names what is wrong, and none
- * by a raw error of the runtime.
+ * Wrong arguments to every public function: each is refused by an error of ours that names what is wrong, and
+ * none by a raw error of the runtime.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The page: verifies what the server has, seals to a session of the server's, and opens what the server sealed
- * to a session of its own.
+ * The page: verifies what the server has, seals to a session of the server's, and opens what the server
+ * sealed to a session of its own.
  *
  * @module
  */

@@ -6,7 +6,10 @@ import { helpOf, overview } from "../../cli/help.ts";
 import { describe, test } from "#test";
 import { runHere } from "./terminal_double.ts";
 
-/** From kmstool-enclave-cli/main.c of aws-nitro-enclaves-sdk-c 0.4.2: the table of long options, and their letters. */
+/**
+ * From kmstool-enclave-cli/main.c of aws-nitro-enclaves-sdk-c 0.4.2: the table of long options, and their
+ * letters.
+ */
 const KMSTOOL_FLAGS: Readonly<Record<string, readonly string[]>> = {
   decrypt: [
     "region r",

@@ -1,6 +1,7 @@
 /**
- * The client that meets the faults, and what happens on its side of them: its credentials, the options that it is
- * opened with, its process. What it is told and what it says passes between processes, with secrets in disguise.
+ * The client that meets the faults, and what happens on its side of them: its credentials, the options that
+ * it is opened with, its process. What it is told and what it says passes between processes, with secrets in
+ * disguise.
  *
  * @module
  */
@@ -13,7 +14,7 @@ import { disguiseBytes, revealBytes } from "../support/disguise.ts";
 import type { OptionsFault, ProcessFault } from "./matrix.ts";
 import { describeError, type Seen } from "./outcome.ts";
 
-/** What a client is opened with. */
+/** Options of a client. */
 export interface ClientSetup {
   readonly engine: EngineName;
   readonly library: string | undefined;
@@ -22,7 +23,7 @@ export interface ClientSetup {
   readonly trustedCertificates: string;
 }
 
-/** What the provider of credentials does from now on. */
+/** Behaviour of the provider of credentials from now on. */
 export type CredentialsFeed =
   | {
     readonly gives: "values";
@@ -33,12 +34,12 @@ export type CredentialsFeed =
     readonly sessionToken?: readonly number[];
     /** Milliseconds since 1970. */
     readonly expiration?: number;
-    /** What it gives from the second time on. Default: the same. */
+    /** Behaviour from the second time on. Default: the same. */
     readonly then?: CredentialsFeed;
   }
   | { readonly gives: "malformed" | "nothing" | "thrown" | "never given" };
 
-/** What to decrypt, and what happens meanwhile. */
+/** Ciphertext to decrypt, and the fault of the process meanwhile. */
 export interface Ask {
   /** Base64. */
   readonly ciphertext: string;
@@ -51,7 +52,7 @@ export interface Ask {
   readonly meanwhile?: ProcessFault;
 }
 
-/** What a client can be opened with besides. */
+/** Name of an option that a client can be opened with besides. */
 export type OptionName = OptionsFault | "no NSM" | "three attempts" | "refusal of expired credentials";
 
 /** A call that runs. */
@@ -64,7 +65,7 @@ export interface Running {
 
 /** The client, in this process or in another one. */
 export interface FaultySubject extends AsyncDisposable {
-  /** What the provider gives. */
+  /** Sets the behaviour of the provider. */
   useCredentials(feed: CredentialsFeed): Promise<void>;
   /** Decrypts. */
   decrypt(ask: Ask): Running;
@@ -82,10 +83,10 @@ const OPTIONS: Readonly<Record<OptionName, Partial<KmsClientOptions>>> = {
   "refusal of expired credentials": { expiredCredentials: "refuse" },
 };
 
-/** How many calls run while garbage is collected. */
+/** Number of calls that run while garbage is collected. */
 const CALLS_UNDER_PRESSURE = 4;
 
-/** How long a call is under way when the process does something to it. */
+/** Time that a call is under way when the fault of the process strikes, in milliseconds. */
 const UNDER_WAY_MS = 30;
 
 /** The same of the C client, whose thread has to start first. */
@@ -103,8 +104,8 @@ export class FaultyClient implements FaultySubject {
 
   /**
    * @param setup Options of the client
-   * @param parts `nsm`: an NSM in this process, in place of the device. `worker`: the script of the thread that the
-   *   fault "ends a worker" starts and ends
+   * @param parts `nsm`: an NSM in this process, in place of the device. `worker`: the script of the thread
+   *   that the fault "ends a worker" starts and ends
    */
   constructor(setup: ClientSetup, { nsm, worker }: { nsm?: KmsClientOptions["nsm"]; worker?: URL } = {}) {
     this.#setup = setup;
@@ -266,7 +267,7 @@ function collectGarbage(): Disposable {
   return { [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
-/** What the worker is told. */
+/** Task of the worker. */
 export interface WorkerTask {
   readonly setup: ClientSetup;
   readonly ask: Ask;

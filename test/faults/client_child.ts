@@ -1,6 +1,7 @@
 /**
- * A process that holds the client which meets the faults, and nothing else: its memory is searched afterwards. It is
- * told its secrets in disguise, and shows plaintexts in disguise. One line of JSON per command, and per answer.
+ * A process that holds the client which meets the faults, and nothing else: its memory is searched
+ * afterwards. It is told its secrets in disguise, and shows plaintexts in disguise. One line of JSON per
+ * command, and per answer.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import { doublePath, SdkDouble } from "../support/sdk_double.ts";
 import { type Ask, type ClientSetup, type CredentialsFeed, FaultyClient } from "./client.ts";
 import type { Seen } from "./outcome.ts";
 
-/** What the process is told. */
+/** Command to the process. */
 export type ChildCommand =
   | { readonly does: "open"; readonly setup: ClientSetup }
   | { readonly does: "useCredentials"; readonly feed: CredentialsFeed }
@@ -20,7 +21,7 @@ export type ChildCommand =
   /** Wipes what was kept, and closes the client. */
   | { readonly does: "close" };
 
-/** What it answers. A decrypt is answered twice: when the provider was asked, and at its end. */
+/** Answer of the process. A decrypt has two: when the provider was asked, and at its end. */
 export type ChildAnswer = "done" | "asked" | { readonly seen: Seen };
 
 let client: FaultyClient | undefined;

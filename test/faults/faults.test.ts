@@ -15,7 +15,7 @@ import { World } from "./world.ts";
 /** A worker that is ended gives nothing back: the device it had opened, or in C its key pair. */
 const LEFT_BY_WORKER = 1;
 
-/** What the software NSM, in place of the device, can make a difference to. */
+/** Rows on which the software NSM, in place of the device, can make a difference. */
 const OF_THE_NSM: readonly FaultRow[] = FAULT_MATRIX.filter(({ group }) =>
   group === "NSM" || group === "process"
 );

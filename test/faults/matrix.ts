@@ -1,6 +1,6 @@
 /**
- * The fault matrix: what can go wrong between a caller and KMS's key, and what a decrypt then comes to, for each
- * engine. The tests read this table; README.md is written from it.
+ * The fault matrix: what can go wrong between a caller and KMS's key, and what a decrypt then comes to, for
+ * each engine. The tests read this table; README.md is written from it.
  *
  * @module
  */
@@ -11,16 +11,18 @@ import type { Failure, Outcome } from "./outcome.ts";
 
 /** One fault. */
 export interface FaultRow {
-  /** What happens, in a few words; unique. */
+  /** Effect in a few words; unique. */
   readonly name: string;
   readonly group: FaultGroup;
   readonly made: Making;
   readonly expected: Readonly<Record<EngineName, Outcome>>;
-  /** A client of its own meets the fault, because another one is not served again soon, or gives up sooner. */
+  /**
+   * A client of its own meets the fault, because another one is not served again soon, or gives up sooner.
+   */
   readonly ownClient: "as ever" | "three attempts" | "refusal of expired credentials" | undefined;
 }
 
-/** Who fails. */
+/** Party that fails. */
 export type FaultGroup =
   | "proxy"
   | "TLS"
@@ -33,7 +35,7 @@ export type FaultGroup =
   | "clock"
   | "process";
 
-/** How a fault is made. */
+/** Way to make a fault. */
 export type Making =
   /** The simulated KMS does it: to so many requests, or to all. */
   | { readonly by: "kms"; readonly fault: KmsFault; readonly times?: number }
@@ -61,10 +63,10 @@ export type Making =
   /** The process itself, while the call runs. */
   | { readonly by: "process"; readonly does: ProcessFault };
 
-/** How a connection is cut: in good TCP order but without a word of TLS's, by RST, or by silence. */
+/** Cut of a connection: by FIN without TLS's close_notify, by RST, or by silence. */
 export type Cut = "end" | "reset" | "stall";
 
-/** What else the relay can do. */
+/** Other faults of the relay. */
 export type ProxyFault =
   | "cannot reach KMS"
   | "comes back"
@@ -73,10 +75,10 @@ export type ProxyFault =
   | "corrupts the handshake"
   | "corrupts the answer";
 
-/** What a client can be opened with. */
+/** Faults of the options of a client. */
 export type OptionsFault = "closed port" | "missing socket" | "no bundle";
 
-/** What can be wrong with credentials. */
+/** Faults of credentials. */
 export type CredentialsFault =
   | "expired by their own date"
   | "expired by their own date, and to be refused"
@@ -95,7 +97,7 @@ export type CredentialsFault =
   | "expired on the way, and others are there"
   | "revoked on the way, and others are there";
 
-/** What the process can do. */
+/** Faults of the process. */
 export type ProcessFault = "collects garbage" | "closes the client" | "ends a worker";
 
 const MINUTE_MS = 60_000;
@@ -160,7 +162,10 @@ const clock = (offsetMs: number): Making => ({ by: "clock", offsetMs });
 const certificate = (kind: "expired" | "notYetValid" | "wrongName" | "unknownCa"): Making =>
   kms({ kind: "certificate", certificate: kind });
 
-/** Where in the exchange a share of the bytes falls: 0.1 is in the handshake, 0.9 in the request or the answer. */
+/**
+ * Faults of the proxy. A cut's place is a share of the bytes: 0.1 is in the handshake, 0.9 in the request or
+ * the answer.
+ */
 const PROXY: readonly FaultRow[] = [
   row("proxy", "nothing listens at the port", options("closed port"), CONNECTION, C_CLIENT),
   row("proxy", "there is no such unix socket", options("missing socket"), CONNECTION, C_CLIENT),
@@ -312,7 +317,7 @@ const ANSWERS: readonly FaultRow[] = [
   row("answer", "an envelope that is not base64", members({ CiphertextForRecipient: "%%%" }), PROTOCOL),
 ];
 
-/** What is wrong with each envelope. */
+/** Fault of each envelope in words. */
 const ENVELOPES: Readonly<Record<EnvelopeVariant, string>> = {
   anotherKey: "an envelope for another key pair",
   flippedKey: "an envelope whose wrapped key is changed",

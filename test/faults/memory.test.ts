@@ -97,7 +97,7 @@ function suite({ engine, options }: EngineCase): void {
   }
 }
 
-/** How often each secret stands in the memory of the process. */
+/** Count of each secret in the memory of the process. */
 interface Found {
   readonly plaintext: number;
   readonly plaintextEnd: number;

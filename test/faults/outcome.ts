@@ -1,5 +1,5 @@
 /**
- * What a call comes to under a fault, as the table says it and as a test sees it.
+ * Outcome of a call under a fault, as the table states it and as a test sees it.
  *
  * @module
  */
@@ -12,16 +12,16 @@ import { revealBytes } from "../support/disguise.ts";
 export interface Failure {
   readonly error: string;
   readonly code: string;
-  /** Of a `KmsError`. */
+  /** Code and status of a `KmsError`. */
   readonly kms?: { readonly kmsCode: string; readonly httpStatus: number; readonly retryable: boolean };
-  /** Of a `TimeoutError`. */
+  /** Stage of a `TimeoutError`. */
   readonly stage?: api.TimeoutStage;
 }
 
-/** What a call has to come to; a cell of the table. */
+/** Outcome that a call must have; a cell of the table. */
 export type Outcome = "plaintext" | Failure | { readonly notAsked: string };
 
-/** What a call came to, in a form that passes between processes. */
+/** Outcome of a call, in a form that passes between processes. */
 export type Seen = { readonly plaintext: readonly number[] } | SeenError;
 
 /** An error with all that it shows. */
@@ -52,11 +52,11 @@ export function describeError(error: unknown): SeenError {
 }
 
 /**
- * Asserts that a call came to what the table says, and that nothing secret is in what it shows.
+ * Asserts that a call had the outcome of the table, and that its text shows no secret.
  *
- * @param seen What it came to
+ * @param seen Outcome of the call
  * @param expected The cell
- * @param secrets What must not be shown; the first is the plaintext
+ * @param secrets Secrets that must not be shown; the first is the plaintext
  */
 export function assertOutcome(seen: Seen, expected: Outcome, secrets: readonly Uint8Array[]): void {
   const [plaintext = new Uint8Array()] = secrets;

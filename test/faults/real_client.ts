@@ -1,6 +1,7 @@
 /**
- * Tries the fault matrix on engine `sdk-client` over the real C SDK: a process of its own for every try, so that a
- * crash is an outcome. What came of it goes into real_results.json, from which table.ts writes a column.
+ * Tries the fault matrix on engine `sdk-client` over the real C SDK: a process of its own for every try, so
+ * that a crash is an outcome. What came of it goes into real_results.json, from which table.ts writes a
+ * column.
  *
  * `ENCLAVE_KMS_SDK_LIBRARY=<path> node test/faults/real_client.ts [--tries 3] [--row <part of a name>]
  * [--runtime Deno]`; only the whole table, on Node.js, is written down.
@@ -25,7 +26,7 @@ import { World } from "./world.ts";
 /** The C client takes a second for each call over TCP, and hangs for ever where it hangs. */
 const TIMEOUT_MS = 5000;
 
-/** What comes before the fault may take the process along as well: then the try does not count. */
+/** Most starts of the process: one that dies before the fault does not count. */
 const MAX_STARTS = 10;
 
 const { values } = parseArgs({
@@ -69,7 +70,7 @@ async function main(library: string): Promise<void> {
   writeFileSync(REAL_RESULTS, `${JSON.stringify(results, null, 2)}\n`);
 }
 
-/** What a decrypt comes to under the fault, and the next one by the same process. */
+/** Runs a decrypt under the fault, and the next one by the same process. */
 async function tryOnce(world: World, library: string, row: FaultRow) {
   for (let start = 0; start < MAX_STARTS; start++) {
     await using subject = await startClient(world, library);

@@ -1,34 +1,34 @@
 /**
- * What the fault matrix came to on engine `sdk-client` over the real C SDK, as real_client.ts wrote it down.
+ * Results of the fault matrix on engine `sdk-client` over the real C SDK, as real_client.ts wrote them.
  *
  * @module
  */
 import { readFileSync } from "node:fs";
 
-/** How often each outcome was seen: `plaintext`, an error's code, the signal that ended the process, or `hung`. */
+/** Count of each outcome: `plaintext`, an error's code, the signal that ended the process, or `hung`. */
 export type Tally = Readonly<Record<string, number>>;
 
 /** One row of the matrix. */
 export interface RealRow {
-  /** Of the decrypt that met the fault. */
+  /** Outcomes of the decrypt that met the fault. */
   readonly fault: Tally;
-  /** Of the next one by the same process. */
+  /** Outcomes of the next one by the same process. */
   readonly next: Tally;
 }
 
 /** All of them. */
 export interface RealResults {
-  /** Where it was run. */
+  /** Platform of the run. */
   readonly platform: string;
   /** Processes for each row. */
   readonly tries: number;
   readonly rows: Readonly<Record<string, RealRow>>;
 }
 
-/** Where it is written down. */
+/** File of the results. */
 export const REAL_RESULTS: URL = new URL("real_results.json", import.meta.url);
 
-/** @returns What was written down last */
+/** Reads the last results. */
 export function readRealResults(): RealResults {
   return JSON.parse(readFileSync(REAL_RESULTS, "utf8")) as RealResults;
 }

@@ -37,7 +37,7 @@ export class RemoteClient implements FaultySubject {
 
   /**
    * @param runtime A name in {@link RUNTIME_COMMANDS}
-   * @param setup What its client is opened with
+   * @param setup Options of its client
    */
   static async start(runtime: string, setup: ClientSetup): Promise<RemoteClient> {
     const [program = "", ...args] = RUNTIME_COMMANDS[runtime] ?? [];

@@ -9,12 +9,12 @@ import { assertOutcome, type Outcome, type Seen } from "./outcome.ts";
 import type { World } from "./world.ts";
 
 /**
- * @param world What is around the client
+ * @param world Surroundings of the client
  * @param subject The client
  * @param row The fault
- * @param options `onMade` is called when the fault is in force; a call that is to time out has `patience` times
- *   the usual time
- * @returns What a decrypt came to; the fault is over
+ * @param options `onMade` is called when the fault is in force; a call that is to time out has `patience`
+ *   times the usual time
+ * @returns Outcome of a decrypt; the fault is over
  */
 export async function meetFault(
   world: World,
@@ -35,14 +35,14 @@ export async function meetFault(
 }
 
 /**
- * Lets a client meet one fault, again and with more time if the time was up before the call came to where it
- * is to wait: on a busy machine, what comes before takes longer.
+ * Lets a client meet one fault, again with more time if the time was up before the call came to the point of
+ * the fault: on a busy machine, earlier steps take longer.
  *
- * @param world What is around the client
+ * @param world Surroundings of the client
  * @param subject The client
  * @param row The fault
- * @param expected What a decrypt is to come to
- * @returns What the last one came to; the fault is over
+ * @param expected Outcome that a decrypt must have
+ * @returns Outcome of the last decrypt; the fault is over
  */
 export async function meetFaultInTime(
   world: World,

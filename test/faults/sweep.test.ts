@@ -13,8 +13,9 @@ import {
 import { shareKeyOfDouble } from "../support/sdk_double.ts";
 
 /**
- * Every run resets the connection at every byte of a request and its answer, with one engine, and at every 16th of
- * the handshake before. SLOW=1 does so at every byte, with every engine and with an attestation document.
+ * Every run resets the connection at every byte of a request and its answer, with one engine, and at every
+ * 16th of the handshake before. SLOW=1 does so at every byte, with every engine and with an attestation
+ * document.
  */
 const isSlow = process.env["SLOW"] === "1";
 const HANDSHAKE_STEP = isSlow ? 1 : 16;
@@ -60,7 +61,7 @@ function suite(engineCase: EngineCase): void {
     await enclave[Symbol.asyncDispose]();
   });
 
-  /** What of the request a document would lengthen tenfold is left for slow runs. */
+  /** Asks for a decrypt. Slow runs cut the document too, which makes the request ten times longer. */
   async function ask(): Promise<void> {
     if (isSlow) (await client.decrypt({ ciphertext }))[Symbol.dispose]();
     else await client.encrypt({ keyId, plaintext: new Uint8Array(5) });
@@ -100,7 +101,7 @@ function suite(engineCase: EngineCase): void {
     }, SWEEP_TIMEOUT_MS);
   }
 
-  /** What each call came to; each has a connection of its own that is reset after its number of bytes. */
+  /** Cuts each call at its number of bytes, on a connection of its own, and collects the outcomes. */
   async function sweep(
     direction: Direction,
     boundaries: readonly number[],
@@ -132,7 +133,10 @@ function suite(engineCase: EngineCase): void {
   }
 }
 
-/** Where the TLS records of the request or the answer begin and end: the C client says goodbye behind its request. */
+/**
+ * Finds the ends of the TLS records of the request or the answer. The C client sends close_notify after its
+ * request.
+ */
 function boundsOfMessage(bytes: Uint8Array, direction: Direction): { start: number; end: number } {
   const records = splitRecords(bytes);
   const isOfRequest = ({ type, bytes }: TlsRecord) => type === 23 && bytes.length >= MIN_REQUEST_BYTES;

@@ -1,6 +1,6 @@
 /**
- * A thread of the caller's that decrypts with a client of its own, and is ended while it does. Where it finds no
- * device it brings an NSM that nobody trusts: its request gets no answer anyway.
+ * A thread of the caller's that decrypts with a client of its own, and is ended while it does. Where it finds
+ * no device it brings an NSM that nobody trusts: its request gets no answer anyway.
  *
  * @module
  */

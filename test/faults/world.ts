@@ -1,5 +1,6 @@
 /**
- * What is around the client that meets the faults: a simulated KMS and NSM, and a relay between client and KMS.
+ * Surroundings of the client that meets the faults: a simulated KMS and NSM, and a relay between client and
+ * KMS.
  *
  * @module
  */
@@ -42,15 +43,15 @@ const NOWHERE: TcpEndpoint = { transport: "tcp", host: "127.0.0.1", port: 1 };
 
 /** A fault in force. */
 export interface Fault {
-  /** What to ask the client for. */
+  /** Call to make. */
   readonly ask: Ask;
-  /** What happens once the provider was asked for the credentials of the request. */
+  /** Runs once the provider was asked for the credentials of the request. */
   readonly onceAsked?: (() => Promise<void>) | undefined;
   /** Puts everything right again. */
   readonly end: () => Promise<void>;
 }
 
-/** How long one exchange over a new connection is, one way and the other, in bytes and in TLS records. */
+/** Length of one exchange over a new connection, in each direction, in bytes and in TLS records. */
 interface Exchange {
   readonly toServer: number;
   readonly toClient: number;
@@ -94,8 +95,10 @@ export class World implements AsyncDisposable {
   }
 
   /**
-   * @param engine Of the client: each row has an outcome for it
-   * @param timeoutMs Of calls that are to end
+   * Starts the surroundings.
+   *
+   * @param engine Engine of the client: each row has an outcome for it
+   * @param timeoutMs Deadline of calls that end
    */
   static async start(engine: EngineName, timeoutMs: number = PATIENT_MS): Promise<World> {
     const simulator = await startSimulator();
@@ -120,15 +123,15 @@ export class World implements AsyncDisposable {
     return [this.plaintext, ...this.secretKeys, ...this.#sessionTokens];
   }
 
-  /** What gives the subject credentials that are good. */
+  /** Gives the subject valid credentials. */
   async giveCredentials(subject: FaultySubject): Promise<void> {
     await subject.useCredentials(this.#feed(this.simulator.credentials));
   }
 
   /**
    * @param fault A row of the table
-   * @param subject Whom it is to hit
-   * @param patience How many times {@link IMPATIENT_MS} a call has that is to time out
+   * @param subject Client that it hits
+   * @param patience Deadline of a call that times out, in multiples of {@link IMPATIENT_MS}
    */
   async make(
     { made, ownClient, expected }: FaultRow,
@@ -336,7 +339,7 @@ export class World implements AsyncDisposable {
     } as const;
   }
 
-  /** Where this process is supervised, the software NSM answers at /dev/nsm as well. */
+  /** Lets the software NSM answer at /dev/nsm as well, in a supervised process. */
   async #connectDevice(): Promise<void> {
     this.#hasNsm = true;
     const sockets = process.env[SUPERVISED_VARIABLE];
@@ -353,7 +356,7 @@ export class World implements AsyncDisposable {
 
 const PLAIN_ANSWER = new Uint8Array(Buffer.from("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"));
 
-/** What a transport says that finds no module. */
+/** Makes the error of a transport that finds no module. */
 function noNsm(): AttestationError {
   return new AttestationError("UNAVAILABLE", "Cannot ask the NSM: it is gone", {
     hint: "Was it here before?",

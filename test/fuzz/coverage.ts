@@ -17,11 +17,11 @@ session.post("Profiler.enable");
 session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
 
 /**
- * Which code of our own files has run, by V8's precise coverage. Only Node: Deno's `node:inspector` answers nothing.
- * This module has to be imported before what it is to look at.
+ * Which code of our own files has run, by V8's precise coverage. Only Node: Deno's `node:inspector` answers
+ * nothing. This module has to be imported before what it is to look at.
  *
- * Asking costs milliseconds, whatever has run, so a fuzzer asks once for many runs. There is one count for the
- * process: what one asks for, another does not see.
+ * Asking costs milliseconds, whatever has run, so a fuzzer asks once for many runs. There is one count for
+ * the process: what one asks for, another does not see.
  */
 export class CodeCoverage {
   readonly #covers: readonly string[];
@@ -33,12 +33,12 @@ export class CodeCoverage {
     this.#covers = covers;
   }
 
-  /** How many pieces of code were found, each the first time that it ran. */
+  /** Number of pieces of code found, each the first time that it ran. */
   get places(): number {
     return this.#places;
   }
 
-  /** @returns Where code begins that has run since this was last asked, and never before */
+  /** Takes the places of code that has run since the last call, and never before. */
   take(): readonly Place[] {
     const places: Place[] = [];
     for (const [url, ran] of this.#ranSince()) {
@@ -83,8 +83,8 @@ export class CodeCoverage {
 }
 
 /**
- * V8 gives ranges within ranges; the innermost one lines. It leaves out those that ran as often as what is around
- * them, so that only the characters can be compared.
+ * V8 gives ranges within ranges; the innermost one lines. It leaves out those that ran as often as what is
+ * around them, so that only the characters can be compared.
  */
 function paint(functions: readonly Profiler.FunctionCoverage[]): Uint8Array {
   const ranges = functions.filter(isFunction).flatMap(({ ranges }) => ranges);
@@ -104,7 +104,7 @@ function outermostFirst(ranges: readonly Profiler.CoverageRange[]): readonly Pro
   return [...ranges].sort((a, b) => b.endOffset - b.startOffset - (a.endOffset - a.startOffset));
 }
 
-/** How much of a file has run. */
+/** Lines of a file that have run. */
 export interface LineCoverage {
   /** The end of its path. */
   readonly file: string;
@@ -115,9 +115,10 @@ export interface LineCoverage {
 }
 
 /**
- * What has run since this process began. To be asked for once: later V8 tells of less.
+ * Measures the lines that have run since this process began. Only the first call is right: V8 reports less
+ * later.
  *
- * @param files By the ends of their paths
+ * @param files Ends of the files' paths
  */
 export function lineCoverage(files: readonly string[]): readonly LineCoverage[] {
   return ask().flatMap(({ url, functions }) => {

@@ -4,13 +4,13 @@ import { mutate } from "./mutator.ts";
 import { Random } from "./random.ts";
 import { Finding, type FuzzTarget } from "./target.ts";
 
-/** How long to look, and from what. */
+/** Number of runs, and inputs to begin from. */
 export interface FuzzOptions {
-  /** How many inputs to try. */
+  /** Number of inputs to try. */
   readonly runs: number;
   /** 0 to 2^32 - 1: decides every input. */
   readonly seed: number;
-  /** What is known already; the target's seeds if there is none. */
+  /** Known inputs; the target's seeds if there are none. */
   readonly corpus: readonly Uint8Array[];
   /** Sees every input before it is run: what a watchdog tells of, if the input never ends. */
   readonly onInput?: ((input: Uint8Array) => void) | undefined;
@@ -18,16 +18,16 @@ export interface FuzzOptions {
   readonly onProgress?: ((result: FuzzResult) => void) | undefined;
 }
 
-/** What came of it. */
+/** Result of a run. */
 export interface FuzzResult {
   readonly runs: number;
   /** Pieces of code of the target's files that were found. */
   readonly places: number;
-  /** How often each verdict came. */
+  /** Count of each verdict. */
   readonly verdicts: ReadonlyMap<string, number>;
   /** Inputs that were the first to reach a place or a verdict, in order; the corpus comes first. */
   readonly corpus: readonly Uint8Array[];
-  /** What must not be. */
+  /** Inputs that broke a rule. */
   readonly findings: readonly FuzzFinding[];
 }
 
@@ -45,14 +45,14 @@ const MAX_GROWTH = 192 * 1024 * 1024;
 /** One run in so many is done again, and has to come to the same. */
 const REPEAT_EVERY = 16;
 const MAX_FINDINGS = 10;
-/** Of a batch that reaches many places at once, these many inputs are kept: others will lead to the rest. */
+/** Most inputs kept of a batch that reaches many places at once: others will lead to the rest. */
 const MAX_FOUND = 8;
 
 /**
- * Tries inputs, and keeps as a basis for more those that reach a piece of code, or a verdict, that none before has.
+ * Tries inputs, and keeps those that reach a new piece of code or a new verdict as a basis for more.
  *
- * @param target What to run
- * @param options How long, and from what
+ * @param target Target to run
+ * @param options Number of runs, and inputs to begin from
  */
 export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<FuzzResult> {
   const coverage = new CodeCoverage(target.covers);

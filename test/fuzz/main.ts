@@ -1,6 +1,6 @@
 /**
- * What `npm run fuzz` runs: `-- --runs 10000000 --target cms --seed 7 --write`. Without a target the runs are shared
- * out among all. Ends with code 1 if it finds something.
+ * Program of `npm run fuzz`: `-- --runs 10000000 --target cms --seed 7 --write`. Without a target the runs
+ * are shared out among all. Ends with code 1 if it finds something.
  *
  * @module
  */
@@ -112,7 +112,9 @@ async function runTarget(target: FuzzTarget, runs: number, seed: number): Promis
   return result;
 }
 
-/** The least of them is looked for in another process: V8 loses count of functions that it has optimised here. */
+/**
+ * The least of them is looked for in another process: V8 loses count of functions that it has optimised here.
+ */
 async function write(target: FuzzTarget, corpus: readonly Uint8Array[]): Promise<void> {
   const inputs: KnownInput[] = [];
   for (const bytes of corpus.map((input) => new Uint8Array(input))) {

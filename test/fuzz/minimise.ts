@@ -3,9 +3,9 @@ import { CodeCoverage } from "./coverage.ts";
 import type { FuzzTarget } from "./target.ts";
 
 /**
- * The shortest inputs first, each only if it reaches a piece of code or a verdict that those before do not.
+ * Keeps the shortest inputs that reach every piece of code and every verdict.
  *
- * @param target What they are for
+ * @param target Target of the inputs
  * @param inputs None of them a finding
  */
 export async function minimise(target: FuzzTarget, inputs: readonly Uint8Array[]): Promise<KnownInput[]> {

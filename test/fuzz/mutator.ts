@@ -19,7 +19,7 @@ const EDGES = [
   0xfe,
   0xff,
 ] as const;
-/** What a block is filled with: NUL, blanks, brackets, the heads of nested DER and CBOR. */
+/** Bytes that fill a block: NUL, blanks, brackets, the heads of nested DER and CBOR. */
 const FILLERS = [0, 0x20, 0x2c, 0x30, 0x5b, 0x7b, 0x80, 0x81, 0xa1, 0xff] as const;
 const MAX_STEPS = 6;
 const MAX_BLOCK = 64;
@@ -37,7 +37,7 @@ interface Others {
  *
  * @param input Not changed itself
  * @param random Decides everything
- * @param others What is spliced in
+ * @param others Inputs to splice in
  * @param maxLength In bytes
  */
 export function mutate(input: Uint8Array, random: Random, others: Others, maxLength: number): Bytes {

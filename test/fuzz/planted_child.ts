@@ -1,6 +1,6 @@
 /**
- * Fuzzes targets with a fault that is known to be there, for the tests of the fuzzer itself: `guided`, `flaky` or
- * `endless <path>`. Prints what it found.
+ * Fuzzes targets with a fault that is known to be there, for the tests of the fuzzer itself: `guided`,
+ * `flaky` or `endless <path>`. Prints what it found.
  *
  * @module
  */

@@ -2,7 +2,7 @@
  * Picks one input in so many, always the same ones: for checks that are too dear for all.
  *
  * @param input Decides
- * @param oneIn How many there are for each that is picked
+ * @param oneIn Number of inputs for each that is picked
  */
 export function isSampled(input: Uint8Array, oneIn: number): boolean {
   let hash = 0x811c9dc5;

@@ -1,4 +1,4 @@
-/** What a fuzzer runs, and what may come of it. */
+/** Target of a fuzzer, and its verdicts. */
 import { isDeepStrictEqual } from "node:util";
 
 /** One of our readers, with what must hold of it whatever it is given. */
@@ -43,9 +43,9 @@ export function expectSame(ours: unknown, theirs: unknown, what: string): void {
 }
 
 /**
- * What an oracle reads.
+ * Reads with an oracle.
  *
- * @param what For the finding
+ * @param what Name of the oracle in a finding
  * @param read Throws when it refuses
  * @throws {Finding} When it refuses what our reader took
  */
@@ -65,7 +65,7 @@ export function dictionary(...words: readonly string[]): readonly Uint8Array[] {
   });
 }
 
-/** @param text Of a seed */
+/** Encodes the text of a seed. */
 export function utf8(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }

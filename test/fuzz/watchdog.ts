@@ -7,8 +7,8 @@ const MAX_RUN_MS = 120_000;
 const HEAD = 2;
 
 /**
- * Ends the process when an input never ends, and leaves the input behind. Another thread has to: the one that runs
- * the input is busy with it.
+ * Ends the process when an input never ends, and leaves the input behind. Another thread has to: the one that
+ * runs the input is busy with it.
  */
 export class Watchdog implements Disposable {
   readonly #shared: SharedArrayBuffer;
@@ -17,8 +17,8 @@ export class Watchdog implements Disposable {
 
   /**
    * @param maxLength The longest input
-   * @param path Where to leave it
-   * @param maxRunMs How long an input may take, and at most twice that
+   * @param path File that gets the input
+   * @param maxRunMs Time for an input, in milliseconds; it may take up to twice that
    */
   constructor(maxLength: number, path: string, maxRunMs: number = MAX_RUN_MS) {
     this.#shared = new SharedArrayBuffer(4 * HEAD + maxLength);
@@ -40,7 +40,7 @@ export class Watchdog implements Disposable {
   }
 }
 
-/** What the other thread does: wherever this module is loaded with such data. */
+/** Data with which this module is loaded as the other thread. */
 interface WatchdogData {
   readonly shared: SharedArrayBuffer;
   readonly path: string;

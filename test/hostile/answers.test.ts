@@ -21,7 +21,9 @@ for (const engineCase of WIRE_CASES) {
   describe.skipIf(engineCase.skip)(`secrets in clear, engine ${engineCase.label}`, () => inClear(engineCase));
 }
 
-/** Whoever stores ciphertexts can hand over another one: KMS decrypts whatever the key and the context allow. */
+/**
+ * Whoever stores ciphertexts can hand over another one: KMS decrypts whatever the key and the context allow.
+ */
 function swapped(engineCase: EngineCase): void {
   let besieged: Besieged;
 

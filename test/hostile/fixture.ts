@@ -1,4 +1,6 @@
-/** What a hostile parent has in these tests: the wire between enclave and KMS, and certificates of its own. */
+/**
+ * What a hostile parent has in these tests: the wire between enclave and KMS, and certificates of its own.
+ */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
@@ -108,7 +110,9 @@ export class Besieged implements AsyncDisposable {
   }
 }
 
-/** Asserts that a text holds none of the secrets: neither as they are nor in base64, hex or a list of numbers. */
+/**
+ * Asserts that a text holds none of the secrets: neither as they are nor in base64, hex or a list of numbers.
+ */
 export function assertNothingOf(text: string, ...secrets: readonly string[]): void {
   for (const secret of secrets) {
     const bytes = Buffer.from(secret);

@@ -23,7 +23,10 @@ const publicAuthority = await makeAuthority("A public authority");
 const otherAuthority = await makeAuthority("Another authority");
 const publicPem = pem("CERTIFICATE", publicAuthority.certificate);
 
-/** Certificates with which a parent can try to pass for KMS. Only what it can get: no key of KMS or an authority. */
+/**
+ * Certificates with which a parent can try to pass for KMS. Only what it can get: no key of KMS or an
+ * authority.
+ */
 const IMPOSTORS: readonly (readonly [name: string, make: () => Promise<ServerCertificate>])[] = [
   ["signed by itself", () => serverCertificate({ dnsNames: [HOST] })],
   ["of an authority that nobody trusts", () => serverCertificate({ dnsNames: [HOST] }, otherAuthority)],

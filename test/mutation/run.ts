@@ -1,7 +1,7 @@
 /**
  * `npm run mutate [-- [--software] [--incremental] area ...]`: changes the library in one place at a time
- * (Stryker), and sees whether a test notices. Says what survived, and ends with 1 where the tests of an area notice
- * less than 85 % of the changes.
+ * (Stryker), and sees whether a test notices. Says what survived, and ends with 1 where the tests of an area
+ * notice less than 85 % of the changes.
  *
  * @module
  */

@@ -54,7 +54,9 @@ export async function installToolchains({ work, app }: Places): Promise<Runtime[
   return runtimes;
 }
 
-/** Bundles, tests and installs a program that decrypts with the packed package, as users of these tools do. */
+/**
+ * Bundles, tests and installs a program that decrypts with the packed package, as users of these tools do.
+ */
 export async function checkToolchains(places: Places): Promise<void> {
   await checkBundlers(places);
   await check("Jest, with --experimental-vm-modules", async () => {

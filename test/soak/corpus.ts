@@ -13,9 +13,10 @@ const SIZES = [8, 16, 32, 33, 100, 255, 256, 257, 1000, 1024, 2049, 4095, 4096];
 const RSA_SIZES = [8, 16, 32, 100, 190];
 
 /**
- * Requests of many keys, contexts and sizes, each with a plaintext of its own, and some that KMS refuses.
+ * Makes requests of many keys, contexts and sizes, each with a plaintext of its own, and some that KMS
+ * refuses.
  *
- * @param simulator Where the keys are made
+ * @param simulator Simulator that makes the keys
  * @returns 184 requests, 18 of them for refusal, well mixed
  */
 export async function makeRequests(simulator: Simulator): Promise<SoakRequest[]> {
@@ -50,7 +51,7 @@ async function rsaRequests(simulator: Simulator): Promise<SoakRequest[]> {
   return requests;
 }
 
-/** What each of these is refused with does not depend on anything else that happens. */
+/** Makes requests with refusals that depend on nothing else. */
 async function refusedRequests(
   simulator: Simulator,
   good: readonly SoakRequest[],

@@ -14,7 +14,9 @@ const CALLS = slow ? 10_000 : 1000;
 const CLIENT_CALLS = 200;
 const CONCURRENCY = 16;
 
-/** Fewer will do: what is seen is how much more a process comes to hold over all of its calls, however many. */
+/**
+ * Fewer will do: what is seen is how much more a process comes to hold over all of its calls, however many.
+ */
 const CONTROL_CALLS = slow ? CALLS : 200;
 
 /** The smallest leak that so many calls are sure to show, in bytes a call: 137 with SLOW=1. */
@@ -47,7 +49,7 @@ for (const engineCase of cases) {
   });
 }
 
-/** What the same process then does wrong. */
+/** Faults of the process in the control run. */
 const CONTROL: Control = {
   calls: CONTROL_CALLS,
   sabotage: {

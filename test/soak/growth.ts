@@ -1,12 +1,12 @@
 import type { Footprint } from "./soak_task.ts";
 
 /**
- * By how much something grew over a run: the median of the slopes between any two measurements (Theil and Sen),
- * times the calls between the first and the last. A slope, so that a cache that is filled once does not count;
- * a median, so that no single measurement decides.
+ * Computes the growth over a run: the median of the slopes between any two measurements (Theil and Sen),
+ * times the calls between the first and the last. A cache that is filled once does not change the slope, and
+ * no single measurement decides a median.
  *
  * @param footprints In order, at least two
- * @param of What
+ * @param of Quantity
  */
 export function growth(footprints: readonly Footprint[], of: (footprint: Footprint) => number): number {
   const slopes = footprints.flatMap((from, index) =>
@@ -16,14 +16,14 @@ export function growth(footprints: readonly Footprint[], of: (footprint: Footpri
 }
 
 /**
- * What the process holds on to, in bytes: V8's heap after garbage collection, and whatever malloc has handed out,
- * where ArrayBuffers, key pairs and TLS are. Not resident memory: that has holes in it, which come and go.
+ * Adds up the memory that the process holds, in bytes: V8's heap after garbage collection, and malloc's,
+ * which has ArrayBuffers, key pairs and TLS. Resident memory would not do: its holes come and go.
  */
 export function liveBytes({ heapBytes, nativeBytes }: Footprint): number {
   return heapBytes + nativeBytes;
 }
 
-/** How far something rose above its first measurement. */
+/** Computes the greatest rise above the first measurement. */
 export function rise(footprints: readonly Footprint[], of: (footprint: Footprint) => number): number {
   return Math.max(...footprints.map(of)) - of(footprints[0]!);
 }

@@ -10,12 +10,12 @@ const PROBE_SYMBOLS = {
 export class MemoryProbe {
   readonly #library: NativeLibrary<typeof PROBE_SYMBOLS>;
 
-  /** @param path Of the compiled library */
+  /** @param path Path of the compiled library */
   constructor(path: string) {
     this.#library = loader.open(path, PROBE_SYMBOLS, { isolated: true });
   }
 
-  /** How many bytes `malloc` has handed out: key pairs, TLS, buffers outside V8's heap. */
+  /** Reads the bytes that `malloc` has handed out: key pairs, TLS, buffers outside V8's heap. */
   nativeBytes(): number {
     return this.#library.call.probe_in_use();
   }

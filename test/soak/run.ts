@@ -1,6 +1,7 @@
 /**
- * `npm run soak [-- --calls 1000000] [--engine direct] [--runtime node] [--concurrency 16]`: one client through so
- * many decrypts, and what it holds while it runs. Exit code 0 when nothing grew and no answer was wrong.
+ * `npm run soak [-- --calls 1000000] [--engine direct] [--runtime node] [--concurrency 16]`: one client
+ * through so many decrypts, and what it holds while it runs. Exit code 0 when nothing grew and no answer was
+ * wrong.
  *
  * @module
  */

@@ -12,7 +12,7 @@ import { makeRequests } from "./corpus.ts";
 import { growth, liveBytes, rise } from "./growth.ts";
 import type { Control, Footprint, SoakTask } from "./soak_task.ts";
 
-/** How a soak is run. */
+/** Options of a soak. */
 export interface SoakOptions {
   readonly engineCase: EngineCase;
   readonly runtime: "Node" | "Deno";
@@ -25,27 +25,27 @@ export interface SoakOptions {
   readonly onFootprint?: ((footprint: Footprint, calls: number) => void) | undefined;
 }
 
-/** What a soak found. */
+/** Report of a soak. */
 export interface SoakReport {
   readonly footprints: readonly Footprint[];
-  /** Of what the process holds on to, over the run; see `growth()`. */
+  /** Growth of the memory held, over the run; see `growth()`. */
   readonly growthBytes: number;
-  /** What was wrong, one sentence each; none when the soak is passed. */
+  /** Failures, one sentence each; none when the soak has passed. */
   readonly failures: readonly string[];
   /** The same of the control: what it got wrong on purpose. */
   readonly control?: Omit<SoakReport, "control">;
 }
 
 /**
- * The most that a process may come to hold over a run. A leak is a block of C memory (32 bytes and more) or an
- * object on V8's heap (16 and more) that is lost again and again: over a million calls a megabyte is one such
- * block in sixteen calls or more. Noise is a tenth of that.
+ * The most that a process may come to hold over a run. A leak is a block of C memory (32 bytes and more) or
+ * an object on V8's heap (16 and more) that is lost again and again: over a million calls a megabyte is one
+ * such block in sixteen calls or more. Noise is a tenth of that.
  */
 export const MAX_GROWTH_BYTES = 1 << 20;
 
 /**
- * The most that resident memory may grow, as a second look at what neither V8 nor malloc counts (mapped pages,
- * stacks, code). It includes holes that malloc keeps for later.
+ * The most that resident memory may grow, as a second look at what neither V8 nor malloc counts (mapped
+ * pages, stacks, code). It includes holes that malloc keeps for later.
  */
 export const MAX_RESIDENT_GROWTH_BYTES = 24 << 20;
 
@@ -81,7 +81,9 @@ const FAULTS: readonly KmsFault[] = [
   { kind: "unavailable" },
 ];
 
-/** V8 grows its young generation by megabytes, and drops as much compiled code, whenever it likes: not here. */
+/**
+ * V8 grows its young generation by megabytes, and drops as much compiled code, whenever it likes: not here.
+ */
 const V8_FLAGS = ["--expose-gc", "--max-semi-space-size=1", "--no-flush-bytecode"];
 const COMMANDS: Readonly<Record<SoakOptions["runtime"], readonly string[]>> = {
   Node: ["node", ...V8_FLAGS],
@@ -95,8 +97,8 @@ const CHILD = fileURLToPath(new URL("./soak_child.ts", import.meta.url));
 const PROBE_SOURCE = fileURLToPath(new URL("./memory_probe.c", import.meta.url));
 
 /**
- * Runs one client through so many calls, in a process of its own, against a KMS in this one that fails now and
- * then, and judges what came of it.
+ * Runs one client through so many calls, in a process of its own, against a KMS in this one that fails now
+ * and then, and judges what came of it.
  *
  * @throws {Error} When the process cannot be run, or falls silent
  */
@@ -125,9 +127,9 @@ function reportOf(footprints: readonly Footprint[], task: Parameters<typeof judg
 }
 
 /**
- * @param footprints What was measured
- * @param task What the process was told
- * @returns What is wrong with the run, one sentence each
+ * @param footprints Measurements
+ * @param task Task of the process
+ * @returns Failures of the run, one sentence each
  */
 export function judge(
   footprints: readonly Footprint[],
@@ -154,7 +156,7 @@ export function judge(
   ].filter((failure) => failure !== false);
 }
 
-/** How much of a growth falls on one call, in bytes. */
+/** Computes the growth for one call, in bytes. */
 export function perCall(growthBytes: number, footprints: readonly Footprint[]): string {
   return (growthBytes / footprints.at(-1)!.calls).toFixed(2);
 }
@@ -204,7 +206,9 @@ function warmUpOf(calls: number): number {
   return Math.min(Math.max(Math.ceil(calls / 5), 500), 20_000);
 }
 
-/** By the number of requests, not by time: a slow machine would have every attempt of a call fail. */
+/**
+ * Injects faults by the number of requests. By time, a slow machine would have every attempt of a call fail.
+ */
 function injectFaults({ simulator: { kms } }: Enclave): Disposable {
   let struck = 0;
   const timer = setInterval(() => {

@@ -1,6 +1,7 @@
 /**
- * The process under test: one client, many calls, and measurements between them. KMS is in another process, so
- * that what it holds does not count. Takes the path of a {@link SoakTask}, prints a {@link Footprint} a line.
+ * The process under test: one client, many calls, and measurements between them. KMS is in another process,
+ * so that what it holds does not count. Takes the path of a {@link SoakTask}, prints a {@link Footprint} a
+ * line.
  *
  * @module
  */
@@ -14,10 +15,10 @@ import { doublePath, SdkDouble } from "../support/sdk_double.ts";
 import { MemoryProbe } from "./memory_probe.ts";
 import type { Control, Footprint, Outcomes, Sabotage, SoakRequest, SoakTask } from "./soak_task.ts";
 
-/** How long credentials are said to last: they are replaced many times in a run. */
+/** Stated lifetime of credentials, in milliseconds: they are replaced many times in a run. */
 const CREDENTIALS_MS = 5000;
 
-/** What an abandoned call ends with. */
+/** Error of an abandoned call. */
 const ABANDONED = new Error("the caller gave up");
 
 const task = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as SoakTask;
@@ -135,7 +136,7 @@ async function report(before: number): Promise<void> {
   console.log(JSON.stringify(footprint));
 }
 
-/** What is only waiting to be collected goes: some of it in two rounds, with finalizers between. */
+/** Collects garbage: some of it needs two rounds, with finalizers between. */
 async function settle(): Promise<void> {
   // Its journal grows with every call.
   double?.reset();

@@ -1,6 +1,6 @@
 import type { Credentials, DecryptRequest, KmsClientOptions } from "../../mod.ts";
 
-/** What the process under test is told to do. */
+/** Task of the process under test. */
 export interface SoakTask {
   readonly options: Omit<KmsClientOptions, "credentials">;
   /** Used in turn, each for a few seconds. */
@@ -12,7 +12,7 @@ export interface SoakTask {
   readonly warmUp: number;
   /** Calls after it. */
   readonly calls: number;
-  /** How many measurements follow the first. */
+  /** Number of measurements after the first. */
   readonly samples: number;
   /** Every so manieth call is aborted under way; 0 for none. */
   readonly abandonEvery: number;
@@ -38,7 +38,7 @@ export interface SoakRequest extends Omit<DecryptRequest, "ciphertext"> {
   readonly kmsCode?: string | undefined;
 }
 
-/** What the process does wrong. */
+/** Faults of the process. */
 export interface Sabotage {
   /** Bytes of C memory that each call loses. */
   readonly nativeBytes: number;
@@ -50,13 +50,13 @@ export interface Sabotage {
   readonly crossedCall: number;
 }
 
-/** What the process held between two batches of calls, with none in flight. */
+/** Memory and descriptors of the process between two batches of calls, with none in flight. */
 export interface Footprint {
   /** Calls so far, without those of the warm-up. */
   readonly calls: number;
   /** V8's heap after garbage collection. */
   readonly heapBytes: number;
-  /** What malloc has handed out. */
+  /** Bytes that malloc has handed out. */
   readonly nativeBytes: number;
   /** Resident memory that is no file's. */
   readonly residentBytes: number;
@@ -64,11 +64,11 @@ export interface Footprint {
   readonly sockets: number;
   /** Descriptors that are no sockets. */
   readonly files: number;
-  /** What became of the calls, the warm-up's among them; a control's by themselves. */
+  /** Outcomes of the calls, with those of the warm-up; a control has only its own. */
   readonly outcomes: Outcomes;
 }
 
-/** How many calls ended in which way. */
+/** Counts of calls by outcome. */
 export interface Outcomes {
   /** The right plaintext. */
   readonly decrypted: number;
@@ -78,6 +78,6 @@ export interface Outcomes {
   readonly abandoned: number;
   /** Anything else. */
   readonly wrong: number;
-  /** What the first of these was. */
+  /** First wrong outcome. */
   readonly firstWrong?: string | undefined;
 }

@@ -1,5 +1,6 @@
 /**
- * Connects to the endpoint that its first argument says, with the rights it was given, and prints why it cannot.
+ * Connects to the endpoint that its first argument says, with the rights it was given, and prints why it
+ * cannot.
  *
  * @module
  */

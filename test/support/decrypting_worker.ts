@@ -6,7 +6,7 @@
 import { workerData } from "node:worker_threads";
 import { KmsClient, type KmsClientOptions } from "../../mod.ts";
 
-/** What the thread is told. */
+/** Task of the thread. */
 export interface DecryptingTask {
   readonly options: KmsClientOptions;
   readonly ciphertext: Uint8Array;

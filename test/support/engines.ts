@@ -10,7 +10,7 @@ export interface EngineCase {
   /** For the test's name: engine, what stands behind it, and why it is skipped. */
   readonly label: string;
   readonly engine: EngineName;
-  /** What the client is opened with, besides the simulator's own options. */
+  /** Options of the client besides the simulator's own. */
   readonly options: Partial<KmsClientOptions>;
   /** Whether it tells KMS's errors apart, retries, and survives every fault. */
   readonly speaksHttps: boolean;
@@ -26,7 +26,8 @@ const WITHOUT_REAL = realPath === undefined ? "ENCLAVE_KMS_SDK_LIBRARY is not se
 
 /**
  * Every engine, over every part that can stand behind it here. The real C client is not among them: it
- * crashes its host too often to run in a test's own process (test/lib/kms/sdk_client/sdk_client_real.test.ts).
+ * crashes its host too often to run in a test's own process
+ * (test/lib/kms/sdk_client/sdk_client_real.test.ts).
  */
 export const ENGINE_CASES: readonly EngineCase[] = [
   engineCase("direct", "software NSM", undefined, ""),
@@ -37,8 +38,8 @@ export const ENGINE_CASES: readonly EngineCase[] = [
 ];
 
 /**
- * The same without the software NSM where there is a device: for what happens between the client and KMS, which does
- * not depend on how the NSM is reached. Engine `direct` is the same code over both.
+ * The same without the software NSM where there is a device: for what happens between the client and KMS,
+ * which does not depend on how the NSM is reached. Engine `direct` is the same code over both.
  */
 export const WIRE_CASES: readonly EngineCase[] = ENGINE_CASES.filter(({ label }) =>
   sockets === undefined || !label.includes("software")
@@ -63,7 +64,7 @@ export class Enclave implements AsyncDisposable {
     this.#device = device;
   }
 
-  /** What to open a client with for one case. */
+  /** Makes the options of a client for one case. */
   optionsFor({ engine, options, label }: EngineCase): KmsClientOptions {
     const { nsm, ...common } = this.simulator.clientOptions;
     const inProcess = engine === "direct" && label.includes("software");

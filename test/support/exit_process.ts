@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { ExitTask } from "./exit_task.ts";
 import { RUNTIME_COMMANDS } from "./runtime_commands.ts";
 
-/** How a process ended. */
+/** End of a process. */
 export interface Exit {
   /** `null` when it was killed. */
   readonly code: number | null;
@@ -18,7 +18,7 @@ const CHILD = fileURLToPath(new URL("./exit_child.ts", import.meta.url));
  * Runs a process to its end. One that never ends hangs its test, which the runner ends and names.
  *
  * @param runtime A name in `RUNTIME_COMMANDS`
- * @param task What it is told to do
+ * @param task Task of the process
  * @param stall The function of the double that never returns
  */
 export function runToExit(runtime: string, task: ExitTask, stall: string | undefined): Promise<Exit> {

@@ -1,6 +1,6 @@
 import type { KmsClientOptions } from "../../mod.ts";
 
-/** How a process ends. The exit code that it asks for is 7. */
+/** Way in which a process ends. The exit code that it asks for is 7. */
 export type End =
   | "natural"
   | "process.exit"
@@ -10,7 +10,7 @@ export type End =
   | "caught error"
   | "throwing exit handler";
 
-/** What a process is told to do. */
+/** Task of a process. */
 export interface ExitTask {
   readonly options: KmsClientOptions;
   /** Base64. */

@@ -1,6 +1,7 @@
 /**
- * A process that holds a client, asks KMS for what it is told a few times and then waits, so that its memory can be
- * searched. It is told everything in disguise: what it must not keep never stands on its input as it is.
+ * A process that holds a client, asks KMS for what it is told a few times and then waits, so that its memory
+ * can be searched. It is told everything in disguise: what it must not keep never stands on its input as it
+ * is.
  *
  * @module
  */
@@ -13,16 +14,16 @@ import type { MemoryAnswer, MemoryCommand, MemorySetup, MemoryTask } from "./mem
 
 const FRAME_BYTES = 4096;
 
-/** Where the private number stands in a P-256 key as PKCS #8; the rest of it is known to everybody. */
+/** Range of the private number in a P-256 key as PKCS #8; the rest of the key is public. */
 const SCALAR = [36, 68] as const;
 
-/** What is kept on purpose. */
+/** Secrets kept on purpose. */
 const kept: unknown[] = [];
 
 let client: KmsClient | undefined;
 let credentials: Credentials | undefined;
 
-/** What the process knew of the task it does, in disguise. */
+/** Secrets of the task under way, in disguise. */
 let secrets: number[][] = [];
 
 for await (const line of createInterface(process.stdin)) {

@@ -1,6 +1,6 @@
 import type { TcpEndpoint } from "../../lib/core/endpoint.ts";
 
-/** What a process can ask KMS for. */
+/** Operation that a process can ask KMS for. */
 export type MemoryOperation =
   | "decrypt"
   | "encrypt"
@@ -10,7 +10,7 @@ export type MemoryOperation =
   | "deriveSharedSecret"
   | "streams";
 
-/** What a process opens its client with. */
+/** Options of the process's client. */
 export interface MemorySetup {
   readonly engine: string;
   readonly library: string | undefined;
@@ -19,7 +19,7 @@ export interface MemorySetup {
   readonly trustedCertificates: string;
 }
 
-/** What a process is told to ask for; secrets in disguise. */
+/** Call that a process must make; secrets in disguise. */
 export interface MemoryTask {
   readonly operation: MemoryOperation;
   readonly accessKeyId: string;
@@ -29,27 +29,27 @@ export interface MemoryTask {
   readonly keyId: string;
   /** Base64. */
   readonly ciphertext: string;
-  /** What to encrypt. */
+  /** Plaintext to encrypt. */
   readonly plaintext?: readonly number[];
-  /** Whose secret is derived: base64. */
+  /** Public key of the other party, base64. */
   readonly publicKey?: string;
   readonly encryptionContext: Readonly<Record<string, string>>;
-  /** How often. */
+  /** Number of calls. */
   readonly rounds: number;
   /** Keeps what is secret, and the secret key, on purpose: to prove that a search would find them. */
   readonly keep: boolean;
 }
 
-/** What the process is told, one line of JSON each. */
+/** Command to the process, a line of JSON. */
 export type MemoryCommand =
   | { readonly does: "open"; readonly setup: MemorySetup }
   | { readonly does: "ask"; readonly task: MemoryTask }
   | { readonly does: "close" };
 
-/** What it answers, one line of JSON each. */
+/** Answer of the process, a line of JSON. */
 export interface MemoryAnswer {
-  /** What it did and how many bytes it got, `decrypted 32`, or an error's code. */
+  /** Result and its length, such as `decrypted 32`, or an error's code. */
   readonly outcome: string;
-  /** What it had and must not have any more, in disguise. */
+  /** Secrets that it had and must have wiped, in disguise. */
   readonly secrets: readonly (readonly number[])[];
 }

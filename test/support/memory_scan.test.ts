@@ -10,7 +10,7 @@ const NEEDLES = {
   same: new Uint8Array(12).fill(7),
 };
 
-/** What a search finds that takes a piece at a time. */
+/** Searches a piece at a time. */
 function find(haystack: Uint8Array, piece: number): Record<keyof typeof NEEDLES, number> {
   const search = new Search(NEEDLES);
   for (let at = 0; at < haystack.length; at += piece) {

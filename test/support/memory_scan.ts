@@ -25,7 +25,7 @@ export class AskingProcess implements Disposable {
 
   /**
    * @param runtime A name in {@link RUNTIME_COMMANDS}
-   * @param setup What its client is opened with
+   * @param setup Options of its client
    */
   static async start(runtime: string, setup: MemorySetup): Promise<AskingProcess> {
     const [program = "", ...args] = RUNTIME_COMMANDS[runtime] ?? [];
@@ -64,10 +64,10 @@ export class AskingProcess implements Disposable {
 }
 
 /**
- * How often each needle stands in the writable memory of a process.
+ * Counts each needle in the writable memory of a process.
  *
  * @param pid The process
- * @param needles What to look for, by name; each longer than {@link STRIDE} bytes
+ * @param needles Bytes to look for, by name; each longer than {@link STRIDE} bytes
  */
 export function countInMemory<N extends string>(
   pid: number,
@@ -83,23 +83,23 @@ export function countInMemory<N extends string>(
   return search.counts;
 }
 
-/** How far the search steps: every needle has two bytes that it steps on. */
+/** Step of the search, in bytes: every needle has two bytes on a step. */
 const STRIDE = 8;
 
 /**
- * Looks for many needles in one go, however many there are. Deno's `Buffer.indexOf` takes as long for each of them
- * as this takes for all.
+ * Looks for many needles in one go, however many there are. Deno's `Buffer.indexOf` takes as long for each of
+ * them as this takes for all.
  */
 export class Search<N extends string> {
   readonly counts: Record<N, number>;
-  /** By how much a chunk has to reach into the next one. */
+  /** Bytes of the next chunk that a chunk must include. */
   readonly overlap: number;
-  /** By two bytes, as one number: the needles that have them among their first, and after how many others. */
+  /** Needles by two of their first bytes, as one number, with the offset of the two. */
   readonly #places = new Map<number, Place<N>[]>();
   /** Whether there is such a needle. */
   readonly #isWanted = new Uint8Array(1 << 16);
 
-  /** @param needles What to look for, by name; each longer than {@link STRIDE} bytes */
+  /** @param needles Bytes to look for, by name; each longer than {@link STRIDE} bytes */
   constructor(needles: Readonly<Record<N, Uint8Array>>) {
     const named = Object.entries<Uint8Array>(needles) as [N, Uint8Array][];
     this.counts = Object.fromEntries(named.map(([name]) => [name, 0])) as Record<N, number>;
@@ -114,7 +114,7 @@ export class Search<N extends string> {
    * Counts those that begin before `limit`; the next chunk has the others.
    *
    * @param chunk A piece of memory, with {@link overlap} bytes of the next
-   * @param limit How much of it is not of the next
+   * @param limit Length without the bytes of the next chunk
    */
   take(chunk: Uint8Array, limit: number): void {
     const isWanted = this.#isWanted;
@@ -138,7 +138,7 @@ export class Search<N extends string> {
   }
 }
 
-/** Where in a needle two bytes stand. */
+/** Place of two bytes in a needle. */
 interface Place<N> {
   readonly name: N;
   readonly needle: Uint8Array;

@@ -10,8 +10,8 @@ class Context {
 }
 
 /**
- * What people, or attackers, give where a plain object of texts is wanted. Each holds a pair, which the usual ways to
- * read a record leave out or misread.
+ * Values that are no plain object of texts. Each holds a pair that the usual ways to read a record leave out
+ * or misread.
  */
 export const NO_RECORDS: readonly (readonly [name: string, value: unknown])[] = [
   ["null", null],

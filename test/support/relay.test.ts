@@ -60,7 +60,7 @@ describe("a relay", () => {
     await echo[Symbol.asyncDispose]();
   });
 
-  /** What the client heard until `until` came or the connection ended, and how it ended. */
+  /** Collects the bytes that the client got until `until` came or the connection ended, and the end. */
   async function talk(
     text: string,
     until: string | undefined,

@@ -1,6 +1,6 @@
 /**
- * A TCP relay on loopback that does to a connection what a hostile or failing proxy can do: it sees bytes and TLS
- * records, and cuts, stalls, resets, changes, reorders, replays and redirects them. It holds no key.
+ * A TCP relay on loopback that does to a connection what a hostile or failing proxy can do: it sees bytes and
+ * TLS records, and cuts, stalls, resets, changes, reorders, replays and redirects them. It holds no key.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import type { TcpEndpoint, UnixEndpoint } from "../../lib/core/endpoint.ts";
 import { until } from "./until.ts";
 
 /**
- * The time for whoever keeps a connection idle to notice that it is broken: turns of the event loop, each of so many
- * milliseconds. One long wait may be over at the same moment as the news comes, on a busy machine.
+ * The time for whoever keeps a connection idle to notice that it is broken: turns of the event loop, each of
+ * so many milliseconds. One long wait may be over at the same moment as the news comes, on a busy machine.
  */
 const NOTICE_TURNS = 4;
 const NOTICE_MS = 5;
@@ -27,14 +27,14 @@ export interface TlsRecord {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** What goes out instead of a record: nothing, the same, or others. Called in order, with the index from 0. */
+/** Replaces a record: by nothing, the same, or others. Called in order, with the index from 0. */
 export type RecordChange = (record: TlsRecord, index: number) => readonly Uint8Array[];
 
-/** What to do to a connection; bytes and records are counted from where the plan begins. */
+/** Faults of a connection. Bytes and records count from the start of the plan. */
 export interface RelayPlan {
   /**
-   * Lets so many bytes through one way. The next thing that happens is an end in good order, a reset, or nothing
-   * any more. At byte 0 it happens when the first byte would go through.
+   * Lets so many bytes through one way. The next thing that happens is an end in good order, a reset, or
+   * nothing any more. At byte 0 it happens when the first byte would go through.
    */
   readonly cut?: {
     readonly direction: Direction;
@@ -47,7 +47,7 @@ export interface RelayPlan {
   readonly replay?: RelayRecording;
 }
 
-/** What went through one connection, as it arrived at the relay. */
+/** Bytes of one connection, as they arrived at the relay. */
 export interface RelayRecording {
   readonly toServer: Uint8Array<ArrayBuffer>;
   readonly toClient: Uint8Array<ArrayBuffer>;
@@ -68,7 +68,7 @@ export class Relay implements AsyncDisposable {
   /**
    * Listens on a free port of 127.0.0.1.
    *
-   * @param target Where connections go
+   * @param target Address that connections lead to
    */
   static async start(target: TcpEndpoint | UnixEndpoint): Promise<Relay> {
     const relay = new Relay(target);
@@ -82,7 +82,7 @@ export class Relay implements AsyncDisposable {
     return { transport: "tcp", host: "127.0.0.1", port: (this.#server.address() as AddressInfo).port };
   }
 
-  /** How many connections clients have made. */
+  /** Number of connections that clients have made. */
   get connectionCount(): number {
     return this.#connections.length;
   }
@@ -146,12 +146,12 @@ export class Relay implements AsyncDisposable {
 }
 
 /**
- * Says to a server what a client once said to it.
+ * Sends a server the bytes that a client once sent.
  *
- * @param recording Of the client
+ * @param recording Recording of the client
  * @param target The server
- * @param quietMs How long the server may say nothing until it counts as done
- * @returns What the server said
+ * @param quietMs Silence after which the server counts as done, in milliseconds
+ * @returns Bytes that the server sent
  */
 export async function replayToServer(
   recording: RelayRecording,
@@ -213,7 +213,11 @@ export function shortenRecord(at: number, byBytes = 1): RecordChange {
   };
 }
 
-/** @param bytes What went one way over a TLS connection; what is left of a last, incomplete record is left out */
+/**
+ * Splits the bytes of one direction of a TLS connection into records. An incomplete last record is left out.
+ *
+ * @param bytes Bytes of one direction
+ */
 export function splitRecords(bytes: Uint8Array): readonly TlsRecord[] {
   return new RecordSplitter().take(bytes);
 }

@@ -11,7 +11,7 @@ import { KmsClient, type KmsClientOptions } from "../../mod.ts";
 import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
 
-/** What the C client has calls for: asks once, and says whether the answer is right. */
+/** Operations of the C client: each asks once, and tells whether the answer is right. */
 const OPERATIONS = {
   async decrypt(client: KmsClient, enclave: Simulator, keyId: string): Promise<boolean> {
     const ciphertext = await enclave.encrypt({ keyId, plaintext: "right", encryptionContext });

@@ -31,7 +31,7 @@ const DOUBLE_SYMBOLS = {
 /** The path of the compiled double, or `undefined` where there is no C compiler. */
 export const doublePath: string | undefined = await compileInstrument("sdk-double");
 
-/** What to put behind a test's name when it is skipped for want of the double. */
+/** Suffix of a test's name when it is skipped for want of the double. */
 export const WITHOUT_DOUBLE: string = doublePath === undefined ? " (skipped: no C compiler)" : "";
 
 /** See {@link SdkDouble.shareKey}: for test files to which it does not matter whose key pair it is. */
@@ -60,7 +60,7 @@ export class SdkDouble {
     this.#call.double_reset();
   }
 
-  /** What was acquired, called and released, in order. */
+  /** Reads the acquisitions, calls and releases, in order. */
   log(): string[] {
     return this.#text(this.#call.double_log);
   }
@@ -70,7 +70,7 @@ export class SdkDouble {
     return this.#text(this.#call.double_violations);
   }
 
-  /** How many acquisitions were not released. */
+  /** Counts the acquisitions that were not released. */
   live(): number {
     return this.#call.double_live();
   }
@@ -90,17 +90,20 @@ export class SdkDouble {
     this.#call.double_release_stalls();
   }
 
-  /** How many threads wait in the double. */
+  /** Counts the threads that wait in the double. */
   stalled(): number {
     return this.#call.double_stalled();
   }
 
-  /** Gives all key pairs from now on one RSA key: it takes a tenth of a second to make. {@link reset} leaves it so. */
+  /**
+   * Gives all key pairs from now on one RSA key: it takes a tenth of a second to make. {@link reset} leaves
+   * it so.
+   */
   shareKey(): void {
     this.#call.double_share_key(1);
   }
 
-  /** What `aws_last_error` says after the next planned failure. */
+  /** Sets the result of `aws_last_error` after the next planned failure. */
   setLastError(code: number): void {
     this.#call.double_set_last_error(code);
   }

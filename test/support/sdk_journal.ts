@@ -1,6 +1,6 @@
 /**
- * What the double's journal must say of one decrypt, written as a script that mirrors the promise and not the
- * code: acquire in order, release in strict reverse, whatever fails.
+ * Expected journal of the double for one decrypt, as a script that mirrors the promise and not the code:
+ * acquire in order, release in strict reverse, whatever fails.
  *
  * @module
  */
@@ -11,21 +11,21 @@ export interface PlannedFailure {
   readonly nth: number;
 }
 
-/** What one run leaves in the journal, and every call on the way that can fail. */
+/** Journal of one run, and every call on the way that can fail. */
 export interface Journal {
   /** From KmsClient.open() to close(). */
   readonly lines: readonly string[];
-  /** Of decrypt() alone. */
+  /** Lines of decrypt() alone. */
   readonly decryptLines: readonly string[];
-  /** What an open client holds. */
+  /** Number of acquisitions that an open client holds. */
   readonly heldByClient: number;
-  /** Of KmsClient.open(). */
+  /** Calls of KmsClient.open(). */
   readonly openCalls: readonly PlannedFailure[];
-  /** Of decrypt(). */
+  /** Calls of decrypt(). */
   readonly decryptCalls: readonly PlannedFailure[];
 }
 
-/** What the C client is given, besides what it always gets. */
+/** Parameters of the C client besides those that it always gets. */
 export interface ClientExtras {
   readonly hostName: boolean;
   readonly keyId: boolean;

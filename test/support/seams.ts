@@ -3,7 +3,10 @@ import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import { type OperationName, OPERATIONS } from "../../lib/kms/operations/operations.ts";
 
-/** What the sources under test did with some bytes. What the simulator does in the same process does not count. */
+/**
+ * Counts of calls that the sources under test made with some bytes. The simulator's in the same process do
+ * not count.
+ */
 export interface SeamCounts {
   /** Times that the bytes' base64 was decoded. */
   decodes: number;

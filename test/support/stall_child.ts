@@ -12,7 +12,7 @@ import type { MemorySetup, MemoryTask } from "./memory_messages.ts";
 import { revealBytes } from "./disguise.ts";
 import { doublePath, SdkDouble } from "./sdk_double.ts";
 
-/** What the process is told: what to decrypt, and where C stalls. */
+/** Task of the process: the ciphertext, and the C function that stalls. */
 export type StallTask = MemorySetup & Omit<MemoryTask, "operation" | "rounds" | "keep"> & {
   readonly stall: string;
 };

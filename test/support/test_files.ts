@@ -27,8 +27,8 @@ export interface TestFiles {
   /** May run in one process, one after the other. */
   readonly together: readonly string[];
   /**
-   * Each in a process of its own: what they do to C's state, such as a key pair that a worker leaves when it is
-   * ended, would show in the files after it.
+   * Each in a process of its own: what they do to C's state, such as a key pair that a worker leaves when it
+   * is ended, would show in the files after it.
    */
   readonly alone: readonly string[];
 }

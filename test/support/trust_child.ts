@@ -1,5 +1,6 @@
 /**
- * Opens a client that is given no certificates, and prints what comes of it. Nothing listens where its KMS should be.
+ * Opens a client that is given no certificates, and prints what comes of it. Nothing listens where its KMS
+ * should be.
  *
  * @module
  */

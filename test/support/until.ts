@@ -8,11 +8,11 @@ const FIRST_PAUSE_MS = 2;
 const LAST_PAUSE_MS = 250;
 
 /**
- * Waits for something that has to happen, however busy the machine is: what never happens is a process that hangs,
- * which the runner ends and names.
+ * Waits for a condition that must become true, however busy the machine is. If it never does, the process
+ * hangs, and the runner ends and names it.
  *
  * @param condition Asked with pauses that grow from 2 to 250 milliseconds
- * @param state How it stands, for whoever looks into why it does not happen
+ * @param state Describes the state, for a reader of a failure
  */
 export async function until(
   condition: () => boolean | Promise<boolean>,

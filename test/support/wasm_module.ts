@@ -21,11 +21,13 @@ export interface WasmFunction {
   readonly code: readonly number[];
 }
 
-/** What a module is made of. */
+/** Parts of a module. */
 export interface WasmParts {
   /** Functions, in the order of their indices. */
   readonly functions?: readonly WasmFunction[];
-  /** The memory's limits as they stand in the section; default: one page, no maximum. Exported as `memory`. */
+  /**
+   * The memory's limits as they stand in the section; default: one page, no maximum. Exported as `memory`.
+   */
   readonly memory?: readonly number[] | undefined;
   /** Other sections by id, contents as they are. */
   readonly sections?: Readonly<Record<number, readonly number[]>>;

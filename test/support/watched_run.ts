@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { PROGRESS_VARIABLE } from "./test_progress.ts";
 
-/** What a process came to. */
+/** End of a process. */
 export interface Outcome {
   /** 1 when a signal ended it. */
   readonly code: number;
@@ -18,7 +18,9 @@ export interface Outcome {
   readonly output: string;
 }
 
-/** A process whose tests neither start nor finish for this long, in milliseconds, hangs if it is also idle. */
+/**
+ * A process whose tests neither start nor finish for this long, in milliseconds, hangs if it is also idle.
+ */
 const STALL_MS = 600_000;
 
 /** A process that uses less than this part of one processor is idle. */
@@ -37,8 +39,8 @@ interface Mark {
 }
 
 /**
- * Processes with tests in them. One that hangs is killed with all its children, and named: a failed assertion may
- * leave a socket open, and its process would wait for ever.
+ * Processes with tests in them. One that hangs is killed with all its children, and named: a failed assertion
+ * may leave a socket open, and its process would wait for ever.
  */
 export class WatchedRuns implements Disposable {
   /** The tests that hung, each as its process noted it. */
@@ -107,7 +109,7 @@ export class WatchedRuns implements Disposable {
     }
   }
 
-  /** @returns How it stands with a process now, or `undefined` when it has ended */
+  /** Reads the state of a process; `undefined` when it has ended. */
   #mark(pid: number, path: string, family: readonly ProcessStatus[]): Mark | undefined {
     if (family.length === 0) return void this.#marks.delete(pid);
     const progress = `${statSync(path).mtimeMs} ${readFileSync(path, "utf8")}`;

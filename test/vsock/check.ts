@@ -2,9 +2,10 @@ import { inspect } from "node:util";
 import process from "node:process";
 
 /**
- * One check of a scenario: prints a line, and makes the process fail when it fails. The checks after it still run.
+ * Runs one check of a scenario: prints a line, and makes the process fail when it fails. The checks after it
+ * still run.
  *
- * @param name What is proven
+ * @param name Claim that it proves
  * @param body The proof; what it returns is printed
  */
 export async function check(name: string, body: () => Promise<string | void>): Promise<void> {

@@ -1,6 +1,8 @@
 import { createServer, type Server, type Socket } from "node:net";
 
-/** The messages of the vhost-user protocol that want an answer, and the one flag of theirs that matters here. */
+/**
+ * The messages of the vhost-user protocol that want an answer, and the one flag of theirs that matters here.
+ */
 const GET_FEATURES = 1;
 const GET_VRING_BASE = 11;
 const GET_PROTOCOL_FEATURES = 15;
@@ -17,8 +19,8 @@ const PROTOCOL_FEATURES = 1n << 9n;
 
 /**
  * A vhost-user-vsock device for qemu that gives a guest its CID and carries nothing: its queues are never
- * looked at. What the guest sends to its own CID, the guest's kernel loops back (vsock_loopback); what it sends
- * anywhere else meets silence. No /dev/vhost-vsock and no AF_VSOCK on the host.
+ * looked at. What the guest sends to its own CID, the guest's kernel loops back (vsock_loopback); what it
+ * sends anywhere else meets silence. No /dev/vhost-vsock and no AF_VSOCK on the host.
  *
  * See docs/interop/vhost-user in qemu, and Virtio 1.2, section 5.10.4.
  *

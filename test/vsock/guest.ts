@@ -14,15 +14,18 @@ const MEMORY = "3G";
 const BOOT_TIMEOUT_MS = 60_000;
 const CONSOLE_TAIL = 2000;
 
-/** How a command in the guest ended. */
+/** End of a command in the guest. */
 export interface GuestResult {
   /** The exit code; that of a shell for a command that a signal ended. */
   readonly code: number;
-  /** What it printed, on stdout and stderr alike. */
+  /** Text that it printed, on stdout and stderr alike. */
   readonly output: string;
 }
 
-/** A Linux in an emulator that sees this machine's files, read-only, and has AF_VSOCK. Nothing else of it is shared. */
+/**
+ * A Linux in an emulator that sees this machine's files, read-only, and has AF_VSOCK. Nothing else of it is
+ * shared.
+ */
 export class Guest implements AsyncDisposable {
   readonly #folder: string;
   readonly #emulator: ChildProcess;
@@ -146,9 +149,9 @@ export class Guest implements AsyncDisposable {
  * TCG: it works on any machine, in a container too. The memory is shared because vhost-user insists on it.
  *
  * One processor, because with two QEMU (7.2) may go on running the translation of code that the other has
- * replaced: patched_code.c sees it in most of its rounds. V8 patches its jump tables from background threads and
- * frees what nothing should reach any more, so it died of "Check failed: it->second.Size() > offset", or of a
- * signal.
+ * replaced: patched_code.c sees it in most of its rounds. V8 patches its jump tables from background threads
+ * and frees what nothing should reach any more, so it died of "Check failed: it->second.Size() > offset", or
+ * of a signal.
  */
 function emulatorArguments({ kernel }: GuestParts, folder: string): string[] {
   return [

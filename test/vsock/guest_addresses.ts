@@ -7,5 +7,5 @@ export const GUEST_CID = PARENT_CID;
 /** From whom the guest's own connections come, whatever CID they go to: vsock_loopback says so. */
 export const LOOPBACK_CID = 1;
 
-/** Where the proxy to KMS listens. */
+/** Address of the proxy to KMS. */
 export const PARENT: VsockEndpoint = { transport: "vsock", cid: ANY_CID, port: KMS_PROXY_PORT };

@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { GuestParts } from "./packages.ts";
 
-/** What the guest needs beyond what the kernel has built in. What these depend on comes along. */
+/** Kernel modules that the guest needs. Their dependencies come along. */
 const MODULES = [
   "9pnet_virtio",
   "9p",
@@ -23,8 +23,8 @@ const DIRECTORY = 0o040755;
  * Packs the guest's first files: busybox, the modules in the order they are to be loaded in, and the script
  * that is the first process.
  *
- * @param parts Where they come from
- * @param path Where the archive goes
+ * @param parts Paths of the parts
+ * @param path Path of the archive
  */
 export function packInitramfs({ busybox, modules }: GuestParts, path: string): void {
   const ordered = loadOrder(modules);

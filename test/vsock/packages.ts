@@ -13,7 +13,7 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-/** What a guest is made of, all of it from the distribution. */
+/** Parts of a guest, all of them from the distribution. */
 export interface GuestParts {
   /** The emulator. */
   readonly qemu: string;
@@ -27,7 +27,10 @@ export interface GuestParts {
 
 const QEMU = "qemu-system-x86_64";
 
-/** Packages that stand for the newest kernel with vsock, 9p and cuse, best first: Debian 12's, then Debian 13's. */
+/**
+ * Packages that stand for the newest kernel with vsock, 9p and cuse, best first: Debian 12's, then Debian
+ * 13's.
+ */
 const KERNEL_PACKAGES = ["linux-image-6.12-amd64", "linux-image-amd64"];
 
 /**

@@ -1,8 +1,8 @@
 /**
- * `npm run test:vsock`: boots a small Linux guest, and in it runs every scenario on Node and on Deno, over real
- * AF_VSOCK. The guest's CID is 3, the parent's as an enclave sees it, so that the fixed address of the proxy to
- * KMS works as it is. The servers are bundled beforehand, on the host. Arguments are parts of the names of the
- * scenarios to run; without any, all run that do not measure: `attack` has to be named.
+ * `npm run test:vsock`: boots a small Linux guest, and in it runs every scenario on Node and on Deno, over
+ * real AF_VSOCK. The guest's CID is 3, the parent's as an enclave sees it, so that the fixed address of the
+ * proxy to KMS works as it is. The servers are bundled beforehand, on the host. Arguments are parts of the
+ * names of the scenarios to run; without any, all run that do not measure: `attack` has to be named.
  *
  * The host needs x86-64 Debian 12 or later, and qemu-system-x86, which it installs when it is root. A guest
  * that does not boot is a failure, never a skip. On the host nothing connects over AF_VSOCK.
@@ -29,13 +29,17 @@ const SCENARIOS = "test/vsock/scenarios";
 /** Against what hangs: on two cores that eight others wanted as well, the slowest scenario took 82 s. */
 const SCENARIO_TIMEOUT_MS = 240_000;
 
-/** Scenarios that hold a measurement to a bound, which a busy machine may miss. They run when they are named. */
+/**
+ * Scenarios that hold a measurement to a bound, which a busy machine may miss. They run when they are named.
+ */
 const MEASURING: readonly string[] = ["attack"];
 
 /** Scenarios that measure for longer. */
 const LONGER_MS: Readonly<Record<string, number>> = { attack: 900_000 };
 
-/** The same for all of them: 412 s there, 130 s for `doctor` and `entropy`, and twice the time of `attack`. */
+/**
+ * The same for all of them: 412 s there, 130 s for `doctor` and `entropy`, and twice the time of `attack`.
+ */
 const RUN_TIMEOUT_MS = 3_000_000;
 
 const RUNTIMES: Readonly<Record<string, string>> = {
@@ -82,7 +86,7 @@ console.log(
 );
 process.exitCode = failures.length === 0 ? 0 : 1;
 
-/** What V8 dies of on a processor that is not is hard to read. */
+/** Checks the emulated processor first: V8's crash on a wrong one is hard to read. */
 async function expectFaithfulProcessor(guest: Guest): Promise<void> {
   const { code, output } = await guest.run(quote(patchedCode), SCENARIO_TIMEOUT_MS);
   if (code !== 0) throw new Error(`Cannot trust the guest's processor: exit code ${code}, ${output.trim()}`);

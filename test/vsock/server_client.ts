@@ -20,11 +20,11 @@ export interface KmstoolAnswer {
 }
 
 /**
- * One request over a vsock connection of its own.
+ * Sends one request over a vsock connection of its own.
  *
- * @param port Where the server listens
- * @param path Of the URL
- * @param body What to post as JSON; without one it is a GET
+ * @param port Port of the server
+ * @param path Path of the URL
+ * @param body Body to post as JSON; without one it is a GET
  */
 export async function askHttp(port: number, path: string, body?: unknown): Promise<HttpAnswer> {
   const stream = await connectToServer(port);
@@ -49,7 +49,7 @@ export class KmstoolClient implements Disposable {
     this.#chunks = stream[Symbol.asyncIterator]();
   }
 
-  /** @param port Where the server listens */
+  /** @param port Port of the server */
   static async connect(port: number): Promise<KmstoolClient> {
     return new KmstoolClient(await connectToServer(port));
   }
@@ -77,7 +77,7 @@ export class KmstoolClient implements Disposable {
   }
 }
 
-/** @param port Where the server listens */
+/** @param port Port of the server */
 export async function connectToServer(port: number): Promise<Duplex> {
   using deadline = new Deadline("connect", CONNECT_TIMEOUT_MS);
   const stream = await connectVsock({ transport: "vsock", cid: GUEST_CID, port }, deadline);

@@ -10,7 +10,7 @@ export const BUNDLES_VARIABLE = "ENCLAVE_KMS_TEST_BUNDLES";
 
 const isDeno = "Deno" in globalThis;
 
-/** What docs/server.md says to run, on the runtime that runs this. */
+/** Command that docs/server.md gives, on the runtime that runs this. */
 const COMMAND = isDeno
   ? ["deno", "run", "--quiet", "--no-prompt", "--cached-only", "--unstable-vsock", "--allow-net"].concat(
     ["--allow-read", "--allow-env", "--allow-sys=hostname", "--allow-ffi"],

@@ -318,8 +318,8 @@ function patienceFor(kind: KmsFault["kind"] | NsmFault["kind"]): Change {
 }
 
 /**
- * Doctor hears of a wrong envelope from the client that refused it, in one error whichever it is: a run has each of
- * them on one of the runtimes, SLOW=1 on both. The engines' own tests have them all.
+ * Doctor hears of a wrong envelope from the client that refused it, in one error whichever it is: a run has
+ * each of them on one of the runtimes, SLOW=1 on both. The engines' own tests have them all.
  */
 function isOfThisRun({ kind }: KmsFault, index: number): boolean {
   if (kind !== "wrongEnvelope" || process.env["SLOW"] === "1") return true;

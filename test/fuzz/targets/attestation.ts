@@ -46,8 +46,8 @@ const CBOR_WORDS = [
 ];
 
 /**
- * The document of a Nitro Secure Module. What is taken, cbor2 writes again to the same bytes, in one of the forms
- * that it may have; where it has fields that are not known, cbor2 reads the others to the same.
+ * The document of a Nitro Secure Module. What is taken, cbor2 writes again to the same bytes, in one of the
+ * forms that it may have; where it has fields that are not known, cbor2 reads the others to the same.
  */
 export const cose: FuzzTarget = {
   name: "cose",
@@ -139,7 +139,9 @@ function readByCbor2<T = ReadonlyMap<unknown, unknown>>(bytes: Uint8Array): T | 
   }
 }
 
-/** A payload in hex, with and without the length of its own map, of that of the registers and of the bundle. */
+/**
+ * A payload in hex, with and without the length of its own map, of that of the registers and of the bundle.
+ */
 function formsOf(fields: ReadonlyMap<unknown, unknown>): string[] {
   const entries = [...fields].map(([key, value]) => {
     const [name, closed] = [encodeHex(encode(key)), encodeHex(encode(value))];
@@ -239,7 +241,7 @@ export const der: FuzzTarget = {
   },
 };
 
-/** What a module answers to each operation: every member is read, as what it has to be. */
+/** Target of the answers of a module to each operation: every member is read and checked. */
 export const nsm: FuzzTarget = {
   name: "nsm",
   maxLength: 0x3000,
@@ -364,8 +366,9 @@ function rootOf(input: Uint8Array): Uint8Array | undefined {
 }
 
 /**
- * OpenSSL and asn1js look into what is opaque to us: names, and extensions that we do not know. So they get the
- * certificate once more with plain names and without extensions, which both have to read, and to the same.
+ * OpenSSL and asn1js look into what is opaque to us: names, and extensions that we do not know. So they get
+ * the certificate once more with plain names and without extensions, which both have to read, and to the
+ * same.
  */
 function compareWithOthers(input: Uint8Array<ArrayBuffer>, certificate: Certificate): string {
   const { publicKey, notBefore, notAfter } = certificate;
@@ -418,7 +421,7 @@ function withoutOpaqueParts(
 const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array();
 const NAME = sequence(set(sequence(oid("2.5.4.3"), utf8String("a"))));
 
-/** What DerReader does with every check, in a few lines. */
+/** Reads DER as DerReader does, in a few lines. */
 function elements(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
   const found: Uint8Array<ArrayBuffer>[] = [];
   for (let at = 0; at < bytes.length;) {

@@ -4,7 +4,8 @@ const INDEFINITE = 0x80;
 const CONSTRUCTED = 0x20;
 
 /**
- * Walks through BER by its tags and lengths, whatever it means, and is strict where pkijs, asn1js and OpenSSL are not.
+ * Walks through BER by its tags and lengths, whatever it means, and is strict where pkijs, asn1js and OpenSSL
+ * are not.
  *
  * @param bytes One or more elements
  * @throws {Finding} When a length is not in its shortest form, does not fit, or is not ended

@@ -32,7 +32,10 @@ const JSON_WORDS = [
   "AAAA",
 ];
 
-/** KMS's answers of status 200, to each operation: taken only if they have what was asked for, and no secret in clear. */
+/**
+ * KMS's answers of status 200, to each operation: taken only if they have what was asked for, and no secret
+ * in clear.
+ */
 export const reply: FuzzTarget = {
   name: "reply",
   maxLength: 65_536,
@@ -103,7 +106,10 @@ export const reply: FuzzTarget = {
   },
 };
 
-/** KMS's answers of another status: always an error of KMS, of bounded length, without what KMS should not repeat. */
+/**
+ * KMS's answers of another status: always an error of KMS, of bounded length, without what KMS should not
+ * repeat.
+ */
 export const refusal: FuzzTarget = {
   name: "refusal",
   maxLength: 65_536,

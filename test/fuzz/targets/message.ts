@@ -19,8 +19,8 @@ import { dictionary, expect, expectSame, type FuzzTarget } from "../target.ts";
 const MAX_FRAME_BYTES = 65_536;
 
 /**
- * A message of the Encryption SDK's format: its header and frames, with a cipher that takes every tag, since no
- * mutation could make a right one. The first byte decides in what chunks it comes; that must not matter.
+ * A message of the Encryption SDK's format: its header and frames, with a cipher that takes every tag, since
+ * no mutation could make a right one. The first byte decides in what chunks it comes; that must not matter.
  */
 export const message: FuzzTarget = {
   name: "message",
@@ -126,7 +126,7 @@ async function readFrames(header: ReadHeader, input: ByteReader): Promise<number
   }
 }
 
-/** What was read is what is written, if its texts are texts and its pairs are in order. */
+/** Checks that a header is written as it was read, if its texts are texts and its pairs are in order. */
 function checkHeader(header: ReadHeader, bytes: Uint8Array): void {
   const { body, tag, dataKeys, encryptionContext } = header;
   expectSame(new Uint8Array(body), new Uint8Array(bytes.subarray(0, body.length)), "the bytes under the tag");

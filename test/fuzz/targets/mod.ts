@@ -7,7 +7,9 @@ import { message } from "./message.ts";
 import { body, http, kmstool } from "./server.ts";
 import { wasm } from "./wasm.ts";
 
-/** Every reader of ours that is given bytes by others, and how many of a million runs it gets: by its speed. */
+/**
+ * Every reader of ours that is given bytes by others, and how many of a million runs it gets: by its speed.
+ */
 export const TARGETS: ReadonlyMap<FuzzTarget, number> = new Map([
   [cms, 240_000],
   [cose, 30_000],

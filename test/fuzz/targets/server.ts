@@ -53,8 +53,8 @@ const JSON_WORDS = [
 ];
 
 /**
- * A stream of kmstool messages. The first byte decides in what chunks it comes, which must not matter; and the
- * stream is cut as a simple split at the NULs cuts it.
+ * A stream of kmstool messages. The first byte decides in what chunks it comes, which must not matter; and
+ * the stream is cut as a simple split at the NULs cuts it.
  */
 export const kmstool: FuzzTarget = {
   name: "kmstool",
@@ -95,7 +95,10 @@ export const kmstool: FuzzTarget = {
   },
 };
 
-/** The bodies and the query of HTTP requests, as JSON. Errors name places and expectations, never what was sent. */
+/**
+ * The bodies and the query of HTTP requests, as JSON. Errors name places and expectations, never what was
+ * sent.
+ */
 export const body: FuzzTarget = {
   name: "body",
   maxLength: MAX_BODY_BYTES,
@@ -343,7 +346,7 @@ function readMessage(bytes: Uint8Array): string {
   }
 }
 
-/** What MessageBuffer says with state and wiping, in a few lines. */
+/** Splits a stream as MessageBuffer does, without state and wiping. */
 function splitSimply(stream: Uint8Array): string[] {
   const verdicts: string[] = [];
   for (let start = 0; start < stream.length;) {

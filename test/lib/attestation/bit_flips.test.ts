@@ -10,8 +10,8 @@ import { DOCUMENT_VECTORS, HAS_VECTORS, readVector, SKIPPED } from "./vectors.ts
 const SLOW = process.env["SLOW"] === "1";
 const IS_DENO = "Deno" in globalThis;
 /**
- * In a normal run each runtime changes every byte of the simulated document, at one or two bits: not the other
- * runtime's, and not the same from byte to byte, since 5 and 8 have no divisor in common.
+ * In a normal run each runtime changes every byte of the simulated document, at one or two bits: not the
+ * other runtime's, and not the same from byte to byte, since 5 and 8 have no divisor in common.
  */
 const EVERY_BYTE = { first: IS_DENO ? 2 : 0, step: 5 };
 /** A prime, so that all positions in a byte have their turn. */

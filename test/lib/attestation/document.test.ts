@@ -173,7 +173,9 @@ function replacePcrs(pcrs: Uint8Array): Uint8Array {
   return document({}, { 2: Uint8Array.of(0xa9, ...others, ...encode("pcrs"), ...pcrs) });
 }
 
-/** The same document with a payload of open length, as far as it is a document whose payload begins as a map. */
+/**
+ * The same document with a payload of open length, as far as it is a document whose payload begins as a map.
+ */
 function withOpenPayload(bytes: Uint8Array): Uint8Array {
   const good = encode(HEADER);
   const [start, rest] = [Uint8Array.of(0x84, ...good, 0xa0), bytes.subarray(2 + good.length)];

@@ -19,8 +19,8 @@ export const VECTORS = [
 export const VECTORS_FOLDER: string = fileURLToPath(new URL("../../../../shared/vectors/", import.meta.url));
 
 /**
- * Whether the genuine vectors are here. Where their folder is, tests read them: a file that is missing fails them
- * and skips nothing.
+ * Whether the genuine vectors are here. Where their folder is, tests read them: a file that is missing fails
+ * them and skips nothing.
  */
 export const HAS_VECTORS: boolean = existsSync(VECTORS_FOLDER);
 

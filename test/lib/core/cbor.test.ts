@@ -131,7 +131,9 @@ function isReadByCbor2(bytes: Uint8Array<ArrayBuffer>): boolean {
   }
 }
 
-/** RFC 8949, appendix C, in TypeScript: pseudocode of another author, without our reader's notion of items. */
+/**
+ * RFC 8949, appendix C, in TypeScript: pseudocode of another author, without our reader's notion of items.
+ */
 function isWellFormed(bytes: Uint8Array): boolean {
   let at = 0;
   const fail = (): never => {

@@ -10,7 +10,8 @@ const ROOT_KEY = randomBytes(32);
 
 /**
  * A KMS of a few lines, as our client and as the client of AWS's keyring: a data key opens only with the key
- * and the context that it was made with. It keeps the secrets that it hands out, to see whether they are wiped.
+ * and the context that it was made with. It keeps the secrets that it hands out, to see whether they are
+ * wiped.
  */
 export class FakeKms implements DataKeySource, DataKeyOpener {
   readonly secrets: SecretBytes[] = [];

@@ -24,7 +24,9 @@ interface Ask {
   readonly encryptionContext?: Record<string, string>;
 }
 
-/** What is looked for after a task: its secret access key, and the beginnings, ends and base64 of its secrets. */
+/**
+ * What is looked for after a task: its secret access key, and the beginnings, ends and base64 of its secrets.
+ */
 interface Needles {
   readonly secretKey: Uint8Array;
   readonly secrets: Readonly<Record<string, Uint8Array>>;

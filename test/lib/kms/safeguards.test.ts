@@ -1,5 +1,6 @@
 /**
- * What narrows what is accepted must bite: it is shown with it, and without it. What would read as nothing is refused.
+ * What narrows what is accepted must bite: it is shown with it, and without it. What would read as nothing is
+ * refused.
  *
  * @module
  */

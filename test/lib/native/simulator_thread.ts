@@ -1,6 +1,6 @@
 /**
- * A simulated enclave on a thread of its own, for tests whose own thread blocks in C meanwhile. Says what there is
- * to connect to, and stays until it is terminated.
+ * A simulated enclave on a thread of its own, for tests whose own thread blocks in C meanwhile. Says what
+ * there is to connect to, and stays until it is terminated.
  *
  * @module
  */

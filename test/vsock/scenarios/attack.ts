@@ -1,8 +1,8 @@
 /**
- * Every attack of `npm run bench -- attack` on the bundled server, over AF_VSOCK: attacker and good caller both come
- * over vsock_loopback, so both are CID 1. The guest has one emulated processor for the server, KMS, the good caller and
- * the attacker, fewer and shorter rounds than the benchmark, and fewer connections, of which each takes its time to
- * open here; the ratio is held to the same bound.
+ * Every attack of `npm run bench -- attack` on the bundled server, over AF_VSOCK: attacker and good caller
+ * both come over vsock_loopback, so both are CID 1. The guest has one emulated processor for the server, KMS,
+ * the good caller and the attacker, fewer and shorter rounds than the benchmark, and fewer connections, of
+ * which each takes its time to open here; the ratio is held to the same bound.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -71,7 +71,7 @@ function settings(): Record<string, string> {
   };
 }
 
-/** What vsock-proxy does on the parent. */
+/** Forwards connections as vsock-proxy does on the parent. */
 function startProxy() {
   const { host, port } = simulator.endpoint as TcpEndpoint;
   return listen(PARENT, {}, ({ stream }) => {

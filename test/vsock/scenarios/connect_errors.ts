@@ -1,4 +1,4 @@
-/** What connecting to a CID or port where nobody is comes to, and whether the hint is right. */
+/** Errors of connecting to a CID or port where nobody listens, and their hints. */
 import assert from "node:assert/strict";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import { ConnectionError, type EnclaveKmsError, TimeoutError } from "../../../lib/core/errors.ts";

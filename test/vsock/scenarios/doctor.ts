@@ -26,12 +26,12 @@ const PATIENCE_MS = 100_000;
 /** For what takes all the time there is. */
 const SHORT_MS = 10_000;
 
-/** Where nobody is, and the way there is silent. */
+/** CID that does not exist and does not answer. */
 const SILENT_CID = 4;
 
 const isDeno = "Deno" in globalThis;
 
-/** What cli/README.md says to run in an enclave. */
+/** Command that cli/README.md gives for an enclave. */
 const DENO = ["deno", "run", "--quiet", "--no-prompt", "--no-check", "--allow-env", "--allow-read"].concat(
   ["--allow-net", "--allow-ffi"],
 );
@@ -162,7 +162,7 @@ function startProxy(accept: (connection: Connection) => void) {
   return listen(PARENT, {}, accept);
 }
 
-/** What vsock-proxy does on the parent. */
+/** Forwards a connection as vsock-proxy does on the parent. */
 function forward(stream: Connection["stream"]): void {
   const { host, port } = simulator.endpoint as TcpEndpoint;
   const upstream = connect({ host, port, allowHalfOpen: true });

@@ -1,6 +1,6 @@
 /**
- * The whole path of a decrypt, as in an enclave: the client is given no endpoint and goes to vsock CID 3, port
- * 8000, where a proxy forwards to the simulated KMS; /dev/nsm is answered by the software NSM.
+ * The whole path of a decrypt, as in an enclave: the client is given no endpoint and goes to vsock CID 3,
+ * port 8000, where a proxy forwards to the simulated KMS; /dev/nsm is answered by the software NSM.
  */
 import assert from "node:assert/strict";
 import { connect } from "node:net";
@@ -15,7 +15,7 @@ import { LOOPBACK_CID, PARENT } from "../guest_addresses.ts";
 const PLAINTEXT = "attack at dawn";
 const encryptionContext = { tenant: "a" };
 
-/** How long a call goes on while there is no proxy. */
+/** Time that the proxy is away during a call, in milliseconds. */
 const ABSENCE_MS = 5000;
 
 await using enclave = await startEnclave();
@@ -67,7 +67,7 @@ await check("a client outlives its proxy, and says so while there is none", asyn
 
 await proxy[Symbol.asyncDispose]();
 
-/** What vsock-proxy does on the parent. */
+/** Forwards connections as vsock-proxy does on the parent. */
 function startProxy() {
   const { host, port } = simulator.endpoint as TcpEndpoint;
   return listen(PARENT, {}, ({ stream, peer }) => {

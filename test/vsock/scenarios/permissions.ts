@@ -39,7 +39,7 @@ async function checkNode(): Promise<void> {
   });
 }
 
-/** What the child prints, on both streams. */
+/** Runs the child and returns the text of both streams. */
 function run(flags: string[]): Promise<string> {
   const child = spawn(process.execPath, [...flags, CHILD], { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";

@@ -68,7 +68,7 @@ const kmstoolDecrypt = {
   EncryptionContext: encryptionContext,
 };
 
-/** What KMS answers passes the proxy after this. */
+/** Answers of KMS pass the proxy after this. */
 let released = Promise.resolve();
 let proxy = await startProxy();
 const started = performance.now();
@@ -218,7 +218,9 @@ if (process.exitCode === 1) console.log(server.output.split("\n").slice(-OUTPUT_
 await proxy[Symbol.asyncDispose]();
 rmSync(folder, { recursive: true });
 
-/** As in an enclave, but for the authority of the simulated KMS; KMS is where it always is: CID 3, port 8000. */
+/**
+ * As in an enclave, but for the authority of the simulated KMS; KMS is where it always is: CID 3, port 8000.
+ */
 function settings(): Record<string, string> {
   const callers = { [LOOPBACK_CID]: { tenant: "a" } };
   writeFileSync(policyFile, POLICY);
@@ -269,7 +271,7 @@ async function replacePolicy(text: string): Promise<void> {
   await server.untilLogged('"the policy is replaced"', from);
 }
 
-/** @returns What lets KMS's answers through again */
+/** Holds KMS's answers back; the returned function lets them pass. */
 function holdAnswers(): () => void {
   const { promise, resolve } = Promise.withResolvers<void>();
   released = promise;
@@ -298,7 +300,7 @@ async function isClosed(port: number): Promise<boolean> {
   }
 }
 
-/** What vsock-proxy does on the parent. */
+/** Forwards connections as vsock-proxy does on the parent. */
 function startProxy() {
   const { host, port } = simulator.endpoint as TcpEndpoint;
   return listen(PARENT, {}, ({ stream }) => {

@@ -1,6 +1,6 @@
 /**
- * How fast vsock is beside TCP: the same work through the same code, over the guest's two loopbacks. Kernel and
- * program are emulated alike here, so what the kernel does weighs far more than on a real machine.
+ * Speed of vsock beside TCP: the same work through the same code, over the guest's two loopbacks. Kernel and
+ * program are emulated alike here, so the kernel's part weighs far more than on a real machine.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -27,7 +27,7 @@ const MEGABYTES = 4;
 const STREAMS = 4;
 const CHUNK = new Uint8Array(65_536);
 
-/** What is asked of Node. */
+/** Least ratio on Node. */
 const LEAST_RATIO = 0.9;
 
 await check("HTTP requests, vsock against TCP", () => compare("requests/s", requests, LEAST_RATIO));

@@ -40,8 +40,8 @@ export function manyPolicies(count: number): string {
 }
 
 /**
- * Made by the first test that asks, and not while tests are collected: mutation testing has to see which tests
- * load it.
+ * Made by the first test that asks, and not while tests are collected: mutation testing has to see which
+ * tests load it.
  */
 export function once<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;

@@ -1,6 +1,7 @@
 /**
- * Random WebAssembly modules that count for themselves: at each entry of a function and each head of a loop a global is
- * incremented. It has its own table of instructions and shares no code with lib/policy, whose meter it judges.
+ * Random WebAssembly modules that count for themselves: at each entry of a function and each head of a loop a
+ * global is incremented. It has its own table of instructions and shares no code with lib/policy, whose meter
+ * it judges.
  *
  * @module
  */
@@ -75,7 +76,10 @@ export interface RandomModule {
   readonly seen: ReadonlySet<string>;
 }
 
-/** @returns A valid module, as long as what is planted is; it exports its functions, and its counter as `count` */
+/**
+ * @returns A valid module, as long as what is planted is; it exports its functions, and its counter as
+ *   `count`
+ */
 export function randomModule(random: Random, planted: Planted = {}): RandomModule {
   return new Generator(random, planted).module();
 }

@@ -311,7 +311,9 @@ function assertPair(pkcs8: Uint8Array, spki: Uint8Array): void {
   assert.ok(!verify(digest || null, other, publicFrom(spki), signature));
 }
 
-/** Digests by curve or type, where it is not SHA-256: Deno's P-521 refuses shorter ones, Ed25519 has its own. */
+/**
+ * Digests by curve or type, where it is not SHA-256: Deno's P-521 refuses shorter ones, Ed25519 has its own.
+ */
 const DIGESTS: Readonly<Record<string, string>> = { secp384r1: "sha384", secp521r1: "sha512", ed25519: "" };
 
 function assertPairForOpenssl(key: Uint8Array, spki: Uint8Array): void {
