@@ -1,5 +1,5 @@
 /**
- * What `npm test` runs: the static checks, then the same tests on Node and on Deno, both with a `/dev/nsm`
+ * Program of `npm test`: the static checks, then the same tests on Node and on Deno, both with a `/dev/nsm`
  * that the software NSM answers. Prints one line with the totals at the end.
  *
  * @module
@@ -39,7 +39,9 @@ const CHECKS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const sockets = mkdtempSync(join(tmpdir(), "enclave-kms-nsm-"));
-/** What Node has compiled, for the many child processes that load the library anew; Deno always keeps it. */
+/**
+ * Folder of Node's compile cache, for the many child processes that load the library. Deno always keeps one.
+ */
 const compiled = mkdtempSync(join(tmpdir(), "enclave-kms-compiled-"));
 process.on("exit", () => {
   for (const folder of [sockets, compiled]) rmSync(folder, { recursive: true, force: true });
@@ -57,7 +59,7 @@ const SUMMARIES = { Node: /^\s*Tests\s.*$/m, Deno: /^.*\d+ passed.*failed.*$/m }
  */
 const AT_ONCE = 3;
 
-/** What takes longest by itself comes first, so that nothing is waited for alone in the end. */
+/** Files that take longest. They start first, so that none runs alone at the end. */
 const LONGEST = /^test\/(?:soak\/endurance|faults\/(?:faults|memory))\.test\.ts$/;
 
 /** Test files to one process on Deno: few, and the last processes end together; many, and few start up. */

@@ -9,7 +9,7 @@ import { ROOT, sourceFiles } from "./support/source_files.ts";
 /** Tests of what is measured, and what measures in a guest. */
 const MEASURES = /^test\/(bench\/|documents\.test\.ts$|vsock\/scenarios\/attack\.ts$)/;
 
-/** What the public API and applications may import: the library but its handles. */
+/** Rooms that the public API and applications may import: the library but its handles. */
 const LIBRARY: readonly string[] = [
   "lib/core",
   "lib/transport",

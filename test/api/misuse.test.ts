@@ -13,7 +13,7 @@ import * as nsmEntry from "../../lib/nsm/mod.ts";
 import * as policy from "../../lib/policy/mod.ts";
 import * as sim from "../../sim/mod.ts";
 
-/** What people pass by mistake. */
+/** Values that people pass by mistake. */
 const WRONG: readonly unknown[] = [
   undefined,
   null,
@@ -27,7 +27,7 @@ const WRONG: readonly unknown[] = [
   Symbol("s"),
 ];
 
-/** What a raw error says: nobody wrote it for the caller. */
+/** Text of a raw error, which was not written for the caller. */
 const RAW = new RegExp(
   "^Cannot (?:read properties|set properties|convert|destructure|use 'in'|mix)|is not (?:a function|iterable|a constructor|an object)|" +
     'undefined \\(reading|null \\(reading|The "[\\w.]+" argument|Invalid (?:array|typed array) length|' +
@@ -51,7 +51,7 @@ let world: World;
 const KEY = "alias/a";
 const at = <T>(value: unknown): T => value as T;
 
-/** By name: what is called, and with which of the wrong things it may work all the same. */
+/** Calls by name, with the wrong values that each may accept all the same. */
 const CALLS: Readonly<Record<string, readonly [call: Call, fine?: (wrong: unknown) => boolean]>> = {
   "kmsDecrypt()": [(wrong) => api.kmsDecrypt(at(wrong))],
   "KmsClient.open()": [(wrong) => api.KmsClient.open(at(wrong))],

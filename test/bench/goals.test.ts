@@ -11,7 +11,7 @@ import { describe, test } from "#test";
 
 const PARTS: Parts = { kmstool: "/kmstool", vsockRedirect: "", sdkLibrary: "/sdk.so", hasDevice: true };
 
-/** Of one round: latency in ms, calls a second, CPU ms for each of two calls. */
+/** Makes the slice of one round: latency in ms, calls a second, CPU ms for each of two calls. */
 function slice(latencyMs: number, perSecond: number, cpuMs: number, loopMs: readonly number[] = []): Slice {
   return {
     latenciesMs: [latencyMs, latencyMs],

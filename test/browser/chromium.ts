@@ -22,7 +22,7 @@ const FLAGS = [
  *
  * @param url The page
  * @param program Debian's is `chromium`
- * @returns What ends it and removes the profile; `gone` says why it ended by itself
+ * @returns Ends it and removes the profile when disposed; `gone` gives the reason when it ended by itself
  */
 export function openInChromium(url: string, program: string): AsyncDisposable & { gone: Promise<Error> } {
   const profile = mkdtempSync(join(tmpdir(), "enclave-kms-chromium-"));

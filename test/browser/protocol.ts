@@ -1,6 +1,6 @@
 /** One verification that the browser makes, and what has to come of it. Bytes are base64. */
 export interface BrowserCase {
-  /** What it is. */
+  /** Name of the document. */
   readonly name: string;
   /** The document. */
   readonly document: string;
@@ -12,25 +12,25 @@ export interface BrowserCase {
   readonly nonce?: string;
   /** Expected in the document, hex by index. */
   readonly pcrs?: Readonly<Record<number, string>>;
-  /** How old it may be. */
+  /** Greatest age, in milliseconds. */
   readonly maxAgeMs?: number;
   /** `verified`, or the error's code. */
   readonly outcome: string;
 }
 
-/** What the page asks for first. */
+/** Task that the page asks for first. */
 export interface BrowserTask {
   /** To verify. */
   readonly cases: readonly BrowserCase[];
   /** To seal a secret to: the verification has to succeed. */
   readonly session: BrowserCase;
-  /** What to seal. */
+  /** Secret to seal. */
   readonly secret: string;
 }
 
-/** What the page reports at its end. */
+/** Report of the page at its end. */
 export interface BrowserReport {
-  /** What went wrong outside the checks, such as an error of the page itself. */
+  /** Failure outside the checks, such as an error of the page itself. */
   readonly failure?: string;
   /** The outcome of every case. */
   readonly outcomes: readonly string[];

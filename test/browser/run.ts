@@ -1,5 +1,5 @@
 /**
- * What `npm run test:browser` runs: bundles the entry for callers for browsers, and has headless Chromium
+ * Program of `npm run test:browser`: bundles the entry for callers for browsers, and has headless Chromium
  * verify documents with it and exchange secrets with a session on Node.js. One line per check.
  *
  * Chromium is Debian's, or the one that the environment names: `CHROMIUM=/path npm run test:browser`.

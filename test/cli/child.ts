@@ -26,7 +26,7 @@ export const RUNTIME: readonly string[] = "Deno" in globalThis
   ]
   : ["node"];
 
-/** What a child process is given besides the command line. */
+/** Options of a child process besides the command line. */
 export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly input?: string | undefined;

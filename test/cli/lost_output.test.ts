@@ -13,7 +13,7 @@ const OUTPUT_LOST = 74;
 const LOST = (command: string, reason: string) =>
   `enclave-kms${command}: Cannot write the output: ${reason}; the part that was written may be incomplete\n`;
 
-/** Where a stream leads, in the words of a shell. A broken pipe is a FIFO whose only reader has closed it. */
+/** Targets of a stream, in the shell's notation. A broken pipe is a FIFO whose only reader has closed it. */
 const STREAMS = {
   pipe: () => "",
   full: (descriptor: number) => `exec ${descriptor}>/dev/full`,
@@ -44,7 +44,7 @@ describe.skipIf(!hasFull)(`output that cannot be written${REASON}`, () => {
   const connection = () => [...laptop.connection, "--timeout-ms", "60000"];
   const root = () => ["--root", `${laptop.folder}/root.der`];
 
-  /** What a command is for goes to standard output: without it, there is nothing. */
+  /** Commands that fail when their standard output is lost: their result is on it. */
   const products: Readonly<Record<string, () => readonly string[]>> = {
     decrypt: () => ["decrypt", ...connection(), "--ciphertext", ciphertext],
     genkey: () => ["genkey", ...connection(), "--key-id", keyId, "--key-spec", "AES-256"],

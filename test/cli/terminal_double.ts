@@ -44,7 +44,7 @@ export class TerminalDouble implements Terminal {
   }
 }
 
-/** How a command line ended. */
+/** Exit code and output of a command line. */
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;

@@ -70,7 +70,7 @@ function swapped(engineCase: EngineCase): void {
   });
 }
 
-/** What only KMS could send, or who had its TLS key: an answer that belongs to another request. */
+/** Answers that belong to another request: only KMS, or a thief of its TLS key, could send them. */
 function elsewhere(engineCase: EngineCase): void {
   let besieged: Besieged;
   const kms = () => besieged.enclave.simulator.kms;

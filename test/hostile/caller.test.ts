@@ -113,7 +113,7 @@ describe("a forged caller CID", () => {
     return `POST ${path} HTTP/1.1\r\n${[...own, ...headers].join("\r\n")}\r\n\r\n${text}`;
   };
 
-  /** What a caller is told who may do nothing: a code, and nothing else of use. */
+  /** Expects an answer to a caller without rights: a code, and nothing else of use. */
   async function expectDenied(
     endpoint: Endpoint,
     request: string,

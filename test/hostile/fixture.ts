@@ -1,5 +1,5 @@
 /**
- * What a hostile parent has in these tests: the wire between enclave and KMS, and certificates of its own.
+ * Means of a hostile parent in these tests: the wire between enclave and KMS, and certificates of its own.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -24,7 +24,7 @@ import type { ServerCertificate, Simulator } from "../../sim/mod.ts";
 import { type Enclave, type EngineCase, startEnclave } from "../support/engines.ts";
 import { Relay } from "../support/relay.ts";
 
-/** What nobody but the enclave may learn. */
+/** Plaintext that only the enclave may learn. */
 export const PLAINTEXT = "attack at dawn, tenant red";
 
 /** The lives of certificates in these tests. */
@@ -122,7 +122,7 @@ export function assertNothingOf(text: string, ...secrets: readonly string[]): vo
   }
 }
 
-/** What a promise is rejected with. */
+/** Waits for a promise to reject, and returns the error. */
 export async function rejection(call: Promise<unknown>): Promise<unknown> {
   try {
     await call;
@@ -132,7 +132,7 @@ export async function rejection(call: Promise<unknown>): Promise<unknown> {
   return assert.fail("it was not refused");
 }
 
-/** What an impostor answers: success, and nothing. */
+/** Answer of an impostor: success with an empty object. */
 const NOTHING = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 /** A TLS server of the parent's, which keeps what it gets to read. */
@@ -170,12 +170,12 @@ export class Impostor implements AsyncDisposable {
     return impostor;
   }
 
-  /** How many connections came. */
+  /** Number of connections. */
   get connections(): number {
     return this.#connections;
   }
 
-  /** What it read, after TLS. */
+  /** Text that it read, after TLS. */
   get heard(): string {
     return this.#heard;
   }
@@ -226,12 +226,12 @@ export class PartedKms implements AsyncDisposable {
     return parted;
   }
 
-  /** How many requests came through TLS. */
+  /** Number of requests that came through TLS. */
   get requestCount(): number {
     return this.#requestCount;
   }
 
-  /** How many answers have begun. */
+  /** Number of answers that have begun. */
   get answerCount(): number {
     return this.#answerCount;
   }

@@ -29,7 +29,7 @@ const HTTP_ANSWER = new TextEncoder().encode("HTTP/1.1 200 OK\r\ncontent-length:
 /** An alert that says the connection ends, as one could come before there are keys. */
 const CLOSE_NOTIFY = Uint8Array.of(21, 3, 3, 0, 2, 1, 0);
 
-/** Where it happens. */
+/** Field that is given a value that is no record. */
 interface Field {
   readonly relay: Relay;
   readonly kms: PartedKms;

@@ -1,6 +1,6 @@
 /** A part of the library, and the tests that have to notice when it is changed. */
 export interface Area {
-  /** What is mutated. */
+  /** Files that are mutated. */
   readonly mutate: readonly string[];
   /**
    * The tests, as globs. Those that take long and see nothing that the others do not are left out, for every
@@ -11,7 +11,7 @@ export interface Area {
   readonly processes?: true;
 }
 
-/** By the name that `npm run mutate -- <name>` takes. */
+/** Areas by the name that `npm run mutate -- <name>` takes. */
 export const AREAS: Readonly<Record<string, Area>> = {
   core: {
     // All that is not of another area, so that a new file is in one.
@@ -163,7 +163,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
 };
 
-/** What is not mutated, and why. */
+/** Files that are not mutated, and the reason. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
   "ffi/loader_deno.ts": "runs on Deno only, where Stryker does not",
   "ffi/symbols.ts": "types",

@@ -1,12 +1,12 @@
 /** A change that no test of its area can notice, and why. */
 export interface Unnoticeable {
-  /** Where, from the root of the repository. */
+  /** Path of the file, from the root of the repository. */
   readonly file: string;
-  /** What is replaced, on one line. */
+  /** Text that is replaced, on one line. */
   readonly text: string;
-  /** What else is on the line where it begins; default: anything. */
+  /** Other text on the line where it begins; default: anything. */
   readonly line?: string;
-  /** By what; default: by anything. */
+  /** Replacement; default: anything. */
   readonly replacement?: string;
   /** `equivalent`: the library does the same. `elsewhere`: seen by a test that mutation does not run. */
   readonly kind: "equivalent" | "elsewhere";
@@ -692,10 +692,12 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
 ];
 
 /**
- * @param file Where a mutant is, from the root of the repository
- * @param text What it replaces
- * @param line The line where that begins
- * @param replacement By what
+ * Finds the reason why no test can notice a mutant.
+ *
+ * @param file Path of the mutant's file, from the root of the repository
+ * @param text Text that it replaces
+ * @param line Line on which the text begins
+ * @param replacement Text in its place
  */
 export function unnoticeable(
   file: string,

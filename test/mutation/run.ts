@@ -24,7 +24,7 @@ const LEAST_SCORE = 85;
 /** Reports, and copies of the library to be changed. Neither git nor the formatter looks there. */
 const FOLDER = "build/mutation";
 
-/** Of the table at the end. */
+/** Headings of the table at the end. */
 const HEADINGS = "area        mutants   noticed equivalent elsewhere      open    errors    score";
 
 const NOTICED = ["Killed", "Timeout"];
@@ -126,7 +126,7 @@ function row({ name, mutants, noticed, equivalent, elsewhere, open, errors, scor
   } %`;
 }
 
-/** What no test noticed and nobody has judged. */
+/** Lists the mutants that no test noticed and that are not in the list of equivalents. */
 function survivors(results: readonly Mutant[]): string[] {
   return results
     .filter((mutant) => UNNOTICED.includes(mutant.status) && judgement(mutant) === undefined)
@@ -143,7 +143,7 @@ function judgement(mutant: Mutant): Unnoticeable | undefined {
   return unnoticeable(relative("", fileName), textOf(mutant), line, replacement);
 }
 
-/** What the mutant replaces, on one line. */
+/** Reads the text that the mutant replaces, on one line. */
 function textOf({ fileName, location: { start, end } }: Mutant): string {
   const lines = readFileSync(fileName, "utf8").split("\n").slice(start.line - 1, end.line);
   lines[lines.length - 1] = lines.at(-1)!.slice(0, end.column - 1);

@@ -13,7 +13,7 @@ export interface Runtime {
   readonly folder: string;
 }
 
-/** How npm installs what the checks need. */
+/** Flags with which npm installs the packages of the checks. */
 export const NPM_FLAGS: readonly string[] = [
   "--prefer-offline",
   "--no-audit",
@@ -21,7 +21,7 @@ export const NPM_FLAGS: readonly string[] = [
   "--loglevel=error",
 ];
 
-/** How many checks have failed. */
+/** Number of failed checks. */
 export let failures = 0;
 
 /** Makes one check, and prints one line about it. */

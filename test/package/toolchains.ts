@@ -11,14 +11,14 @@ const TOOLCHAINS = "test/package/toolchains";
 const CONSUMER = "test/package/consumer";
 const PLAINTEXT = "attack at dawn\n";
 
-/** What bundles leave outside without being told: koffi has native code, and Cedar is a file. */
+/** Packages that bundles leave outside by default: koffi has native code, and Cedar is a file. */
 const BESIDE_BUNDLES: readonly string[] = ["koffi", "@koromix", "@cedar-policy"];
 
-/** Where things are. */
+/** Folders of the checks. */
 export interface Places {
   /** A temporary folder. */
   readonly work: string;
-  /** Where npm has installed the package. */
+  /** Folder in which npm has installed the package. */
   readonly app: string;
   /** The packed package. */
   readonly tarball: string;

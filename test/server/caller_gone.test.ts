@@ -63,7 +63,7 @@ describe("a caller that goes away while KMS stalls", () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** How many callers the metrics say are gone. */
+  /** Reads the number of callers that left from the metrics. */
   function goneCount(protocol: string): number {
     const sample = new RegExp(
       `requests_total\\{protocol="${protocol}",operation="Decrypt",outcome="gone"\\} (\\d+)`,

@@ -18,9 +18,9 @@ const PLAINTEXT_BASE64 = Buffer.from(PLAINTEXT).toString("base64");
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-limit-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** How one protocol asks, and what an attacker sends instead. */
+/** Requests of one protocol, and the bytes that an attacker sends instead. */
 interface Protocol {
-  /** What has to be sent before a request, and is answered too. */
+  /** Message that must precede a request; it is answered too. */
   readonly greeting: (fixture: Fixture) => string | undefined;
   readonly request: (fixture: Fixture) => string;
   /** Ends an answer. */

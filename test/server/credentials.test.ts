@@ -238,7 +238,7 @@ describe("CredentialStore", () => {
       credentialsRefused,
     });
 
-  /** What the store makes of a request that ends like this. */
+  /** Reads the store's opinion of the credentials after a request that ended like this. */
   const judged = (lease: CredentialsLease, failure?: unknown) =>
     lease.judge(failure === undefined ? Promise.resolve() : Promise.reject(failure)).catch((error) => error);
 

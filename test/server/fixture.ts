@@ -18,11 +18,11 @@ export const PARENT = 3;
 export const TENANT = 7;
 export const STRANGER = 9;
 
-/** What is encrypted in these tests; nothing of it may be in a log. */
+/** Plaintext of these tests; no log may hold any of it. */
 export const PLAINTEXT = "attack at dawn, tenant red";
 export const ENCRYPTION_CONTEXT: Readonly<Record<string, string>> = { tenant: "red" };
 
-/** How a test's server differs from the usual one. */
+/** Differences between a test's server and the usual one. */
 export interface FixtureOptions {
   readonly policy?: Policy;
   /** Default: the parent alone. */
@@ -31,7 +31,7 @@ export interface FixtureOptions {
   readonly maxWaiting?: number;
   readonly timeoutMs?: number;
   readonly withoutNsm?: boolean;
-  /** How the NSM writes documents. */
+  /** Form of the NSM's documents. */
   readonly documentForm?: "indefinite" | "definite";
   /** Gets where KMS listens, and returns where to look for it. */
   readonly through?: (endpoint: Endpoint) => Promise<Endpoint>;

@@ -14,13 +14,13 @@ import { type Simulator, startSimulator } from "../../sim/mod.ts";
 import { Fixture, PARENT } from "./fixture.ts";
 import { dial, Serving } from "./serving.ts";
 
-/** What one write of an attacker's carries. */
+/** Bytes in one write of an attacker. */
 const FLOOD = 65_536;
 
 /** Messages that are refused and do not end the connection. */
 const REFUSED = 4000;
 
-/** How many of an attacker's messages may be handled while a request of the victim's goes there and back. */
+/** Most messages of an attacker that may be handled during one request of the victim. */
 const MAX_BETWEEN = 60;
 
 const NOT_JSON = JSON.stringify({ Status: "Error", Message: KMSTOOL_ERRORS.notJson });

@@ -79,7 +79,7 @@ export async function exchangeMessages(
   return answer.split("\0").filter((reply) => reply !== "").map((reply) => JSON.parse(reply));
 }
 
-/** What a raw HTTP client got until the server ended the connection. */
+/** Sends raw text, and collects the answer until the server ends the connection. */
 export async function exchange(endpoint: Endpoint, text: string | Uint8Array): Promise<string> {
   const socket = dial(endpoint);
   let answer = "";

@@ -48,7 +48,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** What the NSM does with a request: answers, closes the connection, or stays silent. */
+/** Reaction of the NSM to a request: answers, closes the connection, or stays silent. */
 type Answer = (request: Buffer) => Uint8Array | "close" | "silent";
 
 /** A program under the supervisor, with a software NSM of its own unless `answer` is undefined. */

@@ -63,7 +63,7 @@ describe("the completions of zsh and fish", () => {
   });
 });
 
-/** What bash offers for the last of some words. */
+/** Completes the last of some words in bash. */
 async function completeInBash(words: readonly string[]): Promise<string[]> {
   const { stdout } = await runHere(["completions", "bash"]);
   const line = ["enclave-kms", ...words].map((word) => `'${word}'`).join(" ");

@@ -27,13 +27,13 @@ import {
 /** Far more than the command gives itself: a busy machine must not look like a broken link. */
 const PATIENT_MS = 60_000;
 
-/** Where something never answers, and this is waited for; still more than the command gives itself. */
+/** Time limit where something never answers, in milliseconds: more than the command's own. */
 const STALLED_MS = 8000;
 
-/** What doctor has to name first; undefined: nothing is broken. */
+/** Link that doctor must name first; undefined: nothing is broken. */
 type Expected = LinkName | undefined;
 
-/** What can be wrong with the options, beside the simulator's own faults. */
+/** Wrong options, beside the simulator's own faults. */
 type Change = Partial<Omit<DoctorOptions, "client">> & { readonly client?: Partial<DoctorOptions["client"]> };
 
 describe("doctor", () => {
@@ -339,7 +339,7 @@ const REFUSALS: readonly (readonly [KmsExceptionName, Expected])[] = [
   ["UnsupportedOperationException", "round-trip"],
 ];
 
-/** What a KMS or a proxy that is no such thing does with a connection. */
+/** Peers in place of KMS or a proxy, and their treatment of a connection. */
 const PROXIES: readonly (readonly [string, (socket: Socket) => void, Expected])[] = [
   ["accepts and stalls", () => {}, "proxy"],
   ["accepts and resets", (socket) => socket.resetAndDestroy(), "proxy"],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { AttestationError } from "../../../lib/core/errors.ts";
 
-/** What is said of a document that fails a check, and what to look at then. */
+/** Message and hint for each check that fails. */
 const WORDS: Readonly<Record<string, readonly [message: RegExp, hint: RegExp]>> = {
   BASIC_CONSTRAINTS: [
     /^(?:an issuer is not a certificate authority|the signing certificate is an authority's)$/,

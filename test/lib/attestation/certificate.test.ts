@@ -22,7 +22,7 @@ interface ChainPlan {
   readonly arrange?: (cabundle: Uint8Array[]) => Uint8Array[];
   /** The level whose certificate says that it is no authority. */
   readonly notAuthority?: number;
-  /** Who is said to have issued the certificate of a level, and signs it. */
+  /** Chooses the issuer that is named in the certificate of a level, and signs it. */
   readonly issuer?: (level: number, above: Identity, root: Identity) => Identity;
   /** Changes the certificate of the leaf. */
   readonly leaf?: (certificate: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
@@ -185,7 +185,7 @@ function bytes(...list: (Uint8Array | undefined)[]): Uint8Array[] {
   return list.filter((entry) => entry !== undefined);
 }
 
-/** Of the last byte of the signature's s. */
+/** Flips the last bit of the signature's s. */
 function lastBitFlipped(certificate: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(certificate).with(-1, (certificate.at(-1) ?? 0) ^ 1);
 }

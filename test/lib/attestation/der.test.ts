@@ -34,7 +34,7 @@ describe("DerReader", () => {
     assert.deepEqual(new DerReader(bytes).contents(TAG.octetString), Uint8Array.of(1, 2));
   });
 
-  /** What is said of each of {@link refusals}, in their order. */
+  /** Messages of {@link refusals}, in their order. */
   const WORDS = [
     ...["an unexpected tag", "an unexpected tag", "a length is missing", "an element is cut off"],
     ...["an element is cut off", "a length is indefinite or too long", "a length is indefinite or too long"],

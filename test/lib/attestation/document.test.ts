@@ -377,7 +377,7 @@ describe.skipIf(!HAS_VECTORS)(`genuine documents${SKIPPED}`, () => {
   });
 });
 
-/** What AWS wrote in each form, and what stands in it besides the nine fields. */
+/** Genuine documents of each form, and the fields that they have besides the nine. */
 const FORMS = [
   { documentForm: "indefinite", genuine: "attestation-2026-04.cbor" },
   { documentForm: "definite", genuine: "attestation-production.cbor" },

@@ -12,7 +12,7 @@ interface Node {
   content: Node[] | Uint8Array;
 }
 
-/** Where the parts of a certificate are, from the outermost sequence. */
+/** Paths of the parts of a certificate, from the outermost sequence. */
 const TBS = [0];
 const [VERSION, ALGORITHM, VALIDITY, SPKI, EXTENSIONS] = [[0, 0, 0], [0, 2], [0, 4], [0, 6], [0, 7, 0]];
 const [NOT_BEFORE, POINT] = [[...VALIDITY, 0], [...SPKI, 1]];

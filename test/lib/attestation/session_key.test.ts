@@ -292,7 +292,7 @@ function infoOf(document: Uint8Array): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(Buffer.concat([Buffer.from("enclave-kms session key 1"), digest]));
 }
 
-/** What Node writes before the point. */
+/** Reads the bytes that Node writes before the point. */
 function spkiHead(): Buffer {
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   return publicKey.export({ type: "spki", format: "der" }).subarray(0, POINT_START);

@@ -15,7 +15,7 @@ export const VECTORS = [
   "kms-ciphertext-for-recipient.ber",
 ] as const;
 
-/** Where they are, if they are: beside the project. */
+/** Folder of the vectors beside the project, if it exists. */
 export const VECTORS_FOLDER: string = fileURLToPath(new URL("../../../../shared/vectors/", import.meta.url));
 
 /**

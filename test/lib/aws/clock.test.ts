@@ -26,7 +26,7 @@ function suite(engineCase: EngineCase): void {
   });
   afterAll(() => enclave[Symbol.asyncDispose]());
 
-  /** How many requests KMS gets for so many calls at once. */
+  /** Counts the requests that KMS gets for so many calls at once. */
   async function requestsFor(client: KmsClient, calls = 1): Promise<number> {
     const { kms } = enclave.simulator;
     const before = kms.requestCount;

@@ -14,7 +14,7 @@ describe("Pauses", () => {
     performance.now = now;
   });
 
-  /** How long the next pause is. */
+  /** Reads the next pause, in milliseconds. */
   function next(pauses: Pauses): number {
     pauses.begin();
     const startedAt = ms;

@@ -11,7 +11,10 @@ import { FakeKms, KEY_ARN } from "./fake_kms.ts";
 import { collect, collectUntilFailure, decrypt, decryption, encrypt, pattern, streamOf } from "./streams.ts";
 
 const FRAME = 1024;
-/** Of a message with an empty context under {@link KEY_ARN}: the header, and around the last frame. */
+/**
+ * Lengths in a message with an empty context under {@link KEY_ARN}: the header, and the bytes around the last
+ * frame.
+ */
 const HEADER_BYTES = 37 + 2 + 2 + 7 + 2 + KEY_ARN.length + 2 + 60 + 1 + 4 + 32 + 16;
 const FINAL_OVERHEAD = 4 + 4 + 12 + 4 + 16;
 const REGULAR_OVERHEAD = 4 + 12 + 16;

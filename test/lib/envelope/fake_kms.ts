@@ -18,7 +18,7 @@ export class FakeKms implements DataKeySource, DataKeyOpener {
   readonly requests: { keyId: string; encryptionContext?: EncryptionContext }[] = [];
   /** Bytes of the data keys that it makes. */
   keyBytes = 32;
-  /** What it says the key is, instead of what it was asked for. */
+  /** Key id in its answers, in place of the one in the request. */
   answeredKeyId: string | undefined;
 
   generateDataKey(

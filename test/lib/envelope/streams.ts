@@ -13,7 +13,7 @@ export async function collect(stream: ReadableStream<Uint8Array>): Promise<Uint8
   return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
 }
 
-/** What comes out before the failure, and the failure. */
+/** Collects the bytes before the failure, and the failure. */
 export async function collectUntilFailure(
   stream: ReadableStream<Uint8Array>,
 ): Promise<{ plaintext: Uint8Array; error: Error & { code?: string } }> {
@@ -52,7 +52,7 @@ export function pattern(length: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length }, (_, index) => (index * 31 + (index >> 8) * 7) % 256);
 }
 
-/** How each failure of decrypting `message` is told. */
+/** Decrypts `message` and describes the failure. */
 export async function faultOf(message: Uint8Array, options?: Partial<DecryptStreamOptions>): Promise<string> {
   const { error } = await collectUntilFailure(streamOf(message).pipeThrough(decryption(options)));
   return error.code ?? error.name;

@@ -23,7 +23,7 @@ function suite(engineCase: EngineCase): void {
   });
   afterAll(() => enclave[Symbol.asyncDispose]());
 
-  /** What a provider returned, and which it was asked for. */
+  /** Makes a provider that keeps the credentials it returned. */
   function issuing(options: { expiration: boolean }): { issued: Credentials[]; provider: () => Credentials } {
     const issued: Credentials[] = [];
     const provider = () => {

@@ -18,7 +18,7 @@ import { shareKeyOfDouble } from "../../support/sdk_double.ts";
 
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
-/** What KMS answers to a request that must not be decrypted. */
+/** KMS's refusal of a request that must not be decrypted. */
 interface Refused {
   readonly name: string;
   readonly kmsCode: string;

@@ -15,17 +15,17 @@ const cases = ENGINE_CASES.filter(({ label }) =>
   !label.includes("software") && !label.startsWith("sdk-client")
 );
 
-/** What to ask for. */
+/** Call to make. */
 interface Ask {
   readonly operation: MemoryOperation;
-  /** Of what is encrypted or decrypted. */
+  /** Length of the plaintext, in bytes. */
   readonly length?: number;
   readonly keep?: boolean;
   readonly encryptionContext?: Record<string, string>;
 }
 
 /**
- * What is looked for after a task: its secret access key, and the beginnings, ends and base64 of its secrets.
+ * Bytes to look for after a task: its secret access key, and the beginnings, ends and base64 of its secrets.
  */
 interface Needles {
   readonly secretKey: Uint8Array;
@@ -174,7 +174,7 @@ function suite(engineCase: EngineCase): void {
   });
 }
 
-/** How often the needles stand in the memory of a process. */
+/** Counts the needles in the memory of a process. */
 function search({ pid }: AskingProcess, wanted: readonly Needles[]) {
   const named = wanted.flatMap(({ secretKey, secrets }, index) => [
     [`secretKey of ${index}`, secretKey] as const,

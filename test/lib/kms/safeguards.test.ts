@@ -1,6 +1,6 @@
 /**
- * What narrows what is accepted must bite: it is shown with it, and without it. What would read as nothing is
- * refused.
+ * Options that narrow what is accepted take effect: each is tried with and without. An option that would read
+ * as nothing is refused.
  *
  * @module
  */

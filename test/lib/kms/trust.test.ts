@@ -21,7 +21,7 @@ const VARIABLES = [
   "DENO_TLS_CA_STORE",
 ];
 
-/** What a client without certificates of its own comes to, in a process of its own. */
+/** Opens a client without certificates in a process of its own, and returns the outcome. */
 async function open(
   engine: EngineName,
   variables: Readonly<Record<string, string>>,

@@ -23,13 +23,13 @@ function makeCalls() {
 /** Whatever waits for a promise that is settled has gone on. */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
 
-/** How the process really ends is tested in one of its own (exit.test.ts): here it only seems to. */
+/** Here the process only seems to end; exit.test.ts ends one. */
 describe("guardExit()", () => {
   const events = ["exit", "uncaughtExceptionMonitor"] as const;
   const left: number[] = [];
   let stuck = false;
 
-  /** What the library has installed, for the first that asked for it. */
+  /** Collects the listeners that the library installs at the first request. */
   function install(): { leave: Listener; monitor: Listener } {
     const before = events.map((event) => new Set(process.listeners(event as "exit")));
     guardExit(() => stuck);

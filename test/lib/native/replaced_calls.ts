@@ -9,7 +9,7 @@ import { NativeMemory } from "../../../lib/native/native_memory.ts";
 /**
  * Puts other functions in the place of libc's, until it is disposed.
  *
- * @param replacements By the name of the C function
+ * @param replacements Functions by the name of the C function
  */
 export function replaceCalls(replacements: Partial<Libc["call"]>): Disposable {
   const { call } = libc();

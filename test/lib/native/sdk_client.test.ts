@@ -38,7 +38,7 @@ const TOO_OLD = "Use aws-nitro-enclaves-sdk-c 0.4.2 or later, or engine direct o
 const encode = (text: string) => new Uint8Array(new TextEncoder().encode(text));
 const SECRET = encode("a plaintext of some length");
 
-/** What a failing call must become. */
+/** Error that a failing call must become. */
 interface Failure {
   readonly kind: new (...args: never[]) => NativeError;
   readonly message: string;
@@ -108,7 +108,7 @@ describe.skipIf(unsupervised || doublePath === undefined)(`SdkClient${REASON}`, 
     assert.deepEqual(double.violations(), []);
   }
 
-  /** What a client is asked, in words. */
+  /** Request to a client, in words. */
   interface Words {
     readonly keyId?: string;
     readonly encryptionAlgorithm?: string;
@@ -233,7 +233,7 @@ describe.skipIf(unsupervised || doublePath === undefined)(`SdkClient${REASON}`, 
     });
   });
 
-  /** What has an own name in messages, by the C function behind it. */
+  /** Actions with a name of their own in messages, by the C function behind each. */
   const ACTIONS = {
     aws_kms_encrypt_blocking_with_context: "encrypt",
     aws_kms_generate_data_key_blocking: "generate a data key",

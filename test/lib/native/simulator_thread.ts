@@ -8,7 +8,7 @@ import { parentPort } from "node:worker_threads";
 import type { TcpEndpoint } from "../../../lib/core/endpoint.ts";
 import { startEnclave } from "../../support/engines.ts";
 
-/** What is sent when the simulator listens. */
+/** Message sent when the simulator listens. */
 export interface SimulatedPeer {
   readonly region: string;
   readonly port: number;

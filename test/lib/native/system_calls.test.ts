@@ -319,7 +319,7 @@ describe("the C SDK's library", () => {
     assert.equal(loadSdk(doublePath), loadSdk(doublePath));
   });
 
-  /** What checkSdk() asks of a library. */
+  /** Makes the part of a library that checkSdk() calls. */
   function withLastError(code: number, name: string | null): { sdk: Sdk; reset: () => number } {
     let resets = 0;
     const text = NativeMemory.create(32);

@@ -20,7 +20,7 @@ const answering = (answer: unknown): Policy => ({ name: "odd", decide: () => ans
 describe("facts", () => {
   const hex = (length: number) => "0f".repeat(length);
 
-  /** What is wrong with a part, in the library's words. */
+  /** Wrong parts, and the library's message for each. */
   const WRONG: readonly (readonly [parts: object, name: string, message: RegExp])[] = [
     [{ action: "De crypt" }, "TypeError", /^action must be a word of at most 64 letters, digits and _/],
     [{ action: undefined }, "TypeError", /^action must be a word of at most 64 letters, digits and _/],

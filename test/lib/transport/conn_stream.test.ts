@@ -15,7 +15,7 @@ import { authority, connectionTo, echo, send, serveTls } from "../kms/https/serv
 
 const IS_DENO = "Deno" in globalThis;
 
-/** What Deno's connections do, over a socket of Node's: reads and writes only a few bytes at a time. */
+/** Connection like Deno's over a socket of Node: reads and writes only a few bytes at a time. */
 class SocketConn implements ByteConn {
   readonly log: string[] = [];
   readonly #socket: Socket;

@@ -20,8 +20,10 @@ export class HttpClient implements Disposable {
   }
 
   /**
-   * @param path Of the URL
-   * @param body What to post
+   * Sends a POST.
+   *
+   * @param path Path of the URL
+   * @param body Body to post
    */
   post(path: string, body: string | Uint8Array): Promise<Answer> {
     const length = Buffer.byteLength(body);

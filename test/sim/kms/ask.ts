@@ -5,7 +5,7 @@ import type { NsmTransport } from "../../../lib/nsm/nsm_transport.ts";
  * Sends any request to a module.
  *
  * @param nsm The module
- * @param request What to encode as CBOR
+ * @param request Request, which is encoded as CBOR
  * @returns The decoded answer
  */
 export async function ask(nsm: NsmTransport, request: unknown): Promise<unknown> {

@@ -8,7 +8,7 @@ import type { ListenAddress } from "../../../sim/tls/tls_server.ts";
 
 /** A client of the simulated KMS that shares no code with it: requests signed by aws4fetch. */
 
-/** How a request differs from a good one. */
+/** Differences between a request and a good one. */
 export interface CallOptions {
   /** Another access key. */
   readonly credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
@@ -28,17 +28,17 @@ export interface CallOptions {
   readonly method?: string;
   /** Another path. */
   readonly path?: string;
-  /** Where to connect to, if not to the simulator's first address. */
+  /** Address to connect to. Default: the simulator's first. */
   readonly address?: ListenAddress;
   /** Keeps connections. */
   readonly agent?: Agent;
 }
 
-/** What came back. */
+/** Answer of KMS. */
 export interface Reply {
   /** HTTP status. */
   readonly status: number;
-  /** By lowercase name. */
+  /** Headers by lowercase name. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** The body as it came. */
   readonly text: string;
@@ -49,10 +49,10 @@ export interface Reply {
 /**
  * Sends one signed request.
  *
- * @param enclave Whose KMS
+ * @param enclave Simulator with the KMS
  * @param operation Such as `Decrypt`
  * @param members The JSON body
- * @param options What to do differently
+ * @param options Differences from the usual request
  */
 export async function call(
   enclave: Simulator,
@@ -79,10 +79,10 @@ export async function call(
 }
 
 /**
- * An agent that connects to the simulator.
+ * Makes an agent that connects to the simulator.
  *
- * @param enclave Whose KMS
- * @param address Where it listens
+ * @param enclave Simulator with the KMS
+ * @param address Address of KMS
  * @param keepAlive Whether to keep connections
  */
 export function agentFor(

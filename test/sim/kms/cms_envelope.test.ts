@@ -100,7 +100,7 @@ function tryToOpen(envelope: Uint8Array): Uint8Array | undefined {
   }
 }
 
-/** Where key identifier, wrapped key, IV and content stand in an envelope of 32 bytes. */
+/** Finds the ranges of key identifier, wrapped key, IV and content in an envelope of 32 bytes. */
 function secretRanges(envelope: Uint8Array): readonly (readonly [start: number, end: number])[] {
   const after = (...marker: number[]) => Buffer.from(envelope).indexOf(Buffer.from(marker)) + marker.length;
   const keyId = after(0x80, 0x20);

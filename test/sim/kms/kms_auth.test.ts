@@ -154,7 +154,7 @@ describe("the clock of KMS", () => {
     return { [Symbol.dispose]: () => void (kms.enclave.kms.clockOffsetMs = 0) };
   };
 
-  /** How far ahead the Date header is, in minutes. */
+  /** Reads the lead of the Date header, in minutes. */
   const shownBy = ({ headers }: Reply) =>
     Math.round((Date.parse(String(headers["date"])) - Date.now()) / 60_000);
 

@@ -9,7 +9,7 @@ import { recipient, recipientKeys, SECRET } from "./kms_fixture.ts";
 
 type Good = Readonly<Record<string, unknown>>;
 
-/** What a plain client sees of a fault. */
+/** Symptom of a fault that a plain client sees. */
 type Symptom = (attempt: () => Promise<Reply>, fault: KmsFault) => Promise<void>;
 
 const { publicKey } = recipientKeys();

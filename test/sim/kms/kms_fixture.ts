@@ -8,7 +8,7 @@ import { type Simulator, startSimulator } from "../../../sim/simulator.ts";
 import { call, type CallOptions, type Reply } from "./caller.ts";
 import { openssl } from "../tls/openssl.ts";
 
-/** What is encrypted. */
+/** Plaintext of these tests. */
 export const SECRET = "attack at dawn";
 
 /** Under which encryption context. */
@@ -80,7 +80,7 @@ export function bytesOf({ members, text }: Reply, member: string): Uint8Array<Ar
   return decodeBase64(String(members[member]));
 }
 
-/** What is in an envelope, opened by openssl. */
+/** Opens an envelope with openssl. */
 export function openedByOpenssl(envelope: Uint8Array, privateKey: KeyObject): Uint8Array<ArrayBuffer> {
   const key = privateKey.export({ type: "pkcs8", format: "pem" });
   const args = ["cms", "-decrypt", "-inform", "DER", "-in", "envelope", "-inkey", "key"];

@@ -6,7 +6,7 @@ import { HAS_OPENSSL, NO_OPENSSL, openssl } from "./openssl.ts";
 
 const HOST_NAME = "kms.us-east-1.amazonaws.com";
 
-/** What openssl says of the certificate as that of KMS's host. */
+/** Verifies a certificate as that of KMS's host with openssl, and returns its words. */
 async function verify(authority: TlsAuthority, kind: CertificateKind): Promise<string> {
   const { cert } = await authority.certificate(kind);
   const files = { ca: authority.trustedCertificates, cert };

@@ -13,8 +13,8 @@ export const NO_OPENSSL: string = HAS_OPENSSL ? "" : " (skipped: no openssl comm
  * Runs openssl in a folder of its own.
  *
  * @param args Its arguments, with the names of the files
- * @param files What to put into the folder, by name
- * @returns What it printed
+ * @param files Files for the folder, by name
+ * @returns Output of the program
  * @throws With openssl's own words, when it fails
  */
 export function openssl(

@@ -11,7 +11,7 @@ import { CertificateError, ConnectionError, ProtocolError } from "../../../../li
 const HOST = "kms.eu-central-1.amazonaws.com";
 const failure = (code?: unknown) => Object.assign(new Error("no"), code === undefined ? {} : { code });
 
-/** What passes by itself, by the names of Node and of Deno. */
+/** Errors that pass by themselves, by the names of Node and of Deno. */
 const PASSING = [
   ...["ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "EPIPE", "ENOENT", "EAGAIN", "EAI_AGAIN", "EHOSTUNREACH"],
   ...["ENETUNREACH", "ETIMEDOUT", "ConnectionRefused", "ConnectionReset"],

@@ -163,7 +163,7 @@ describe("HttpsEngine", () => {
   const SENT = { KeyId: ARN, EncryptionContext: { tenant: "a" }, GrantTokens: ["t"] };
   const BLOB = encodeBase64(new Uint8Array([9, 9]));
 
-  /** What each of the other operations sends, besides a Recipient. */
+  /** Members that each of the other operations sends besides a Recipient. */
   const OPERATIONS: readonly {
     readonly name: string;
     readonly isAttested: boolean;

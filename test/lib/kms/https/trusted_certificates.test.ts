@@ -49,7 +49,7 @@ describe("checkTrustedCertificates()", () => {
   });
 });
 
-/** How a runtime that has nothing is started is tested in processes of their own (trust.test.ts). */
+/** Tests of a runtime without certificates run in processes of their own (trust.test.ts). */
 describe("checkRuntimeTrust()", () => {
   /** With another answer of the runtime's to what it trusts. */
   function withStore(getCACertificates: unknown, run: () => void): void {

@@ -12,7 +12,7 @@ const CONTEXT = { tenant: "a" };
 const BYTES = Uint8Array.of(1, 2, 3);
 const COMMON = { keyId: ARN, grantTokens: ["token"], dryRun: true };
 const SENT = { KeyId: ARN, GrantTokens: ["token"], DryRun: true };
-/** What is left out of the JSON. */
+/** Members that are left out of the JSON. */
 const ABSENT = { GrantTokens: undefined, DryRun: undefined };
 
 const json = (members: unknown) => new TextEncoder().encode(JSON.stringify(members));
@@ -41,7 +41,7 @@ interface Expected {
   readonly members: object;
 }
 
-/** What goes over the wire. */
+/** Requests on the wire. */
 const REQUESTS: Readonly<Record<string, Expected>> = {
   decrypt: {
     name: "Decrypt",

@@ -13,7 +13,7 @@ import { SecretBytes } from "../../../../lib/core/secret_bytes.ts";
 const BYTES = new Uint8Array([1, 2, 3]);
 const CONTEXT = { tenant: "a", "grüße": "" };
 const TOKENS = ["token"];
-/** What every request may have besides its own. */
+/** Options that every request may have besides its own. */
 const CALL = { signal: new AbortController().signal, timeoutMs: 5 };
 
 /** Calls with what TypeScript would not let through. */

@@ -8,7 +8,7 @@ import { ContentInfo, EnvelopedData, KeyTransRecipientInfo } from "pkijs";
 import { decodeHex, encodeHex } from "../../../../lib/core/encoding.ts";
 import type { Envelope } from "../../../../lib/kms/recipient/cms_envelope.ts";
 
-/** How the content is laid out. */
+/** Layout of the content. */
 export type Shape = "primitive" | { readonly segmentBytes: number };
 
 /** The position of a field in an envelope, in bytes. */

@@ -47,7 +47,7 @@ interface Sealing {
   readonly shape?: Shape;
 }
 
-/** What KMS does, with faults if need be. */
+/** Encrypts as KMS does, with faults if need be. */
 function seal(to: KeyObject, plaintext: Uint8Array, sealing: Sealing = {}): Uint8Array {
   const contentKey = sealing.contentKey ?? randomBytes(32);
   const fill = 16 - plaintext.length % 16;
@@ -62,7 +62,7 @@ function seal(to: KeyObject, plaintext: Uint8Array, sealing: Sealing = {}): Uint
   return writeEnvelope({ wrappedKey, iv, ciphertext }, sealing.shape ?? { segmentBytes: 4096 }).bytes;
 }
 
-/** What was in the memory that is wiped meanwhile. */
+/** Collects the content of memory that is wiped meanwhile. */
 function wipedBy(run: () => void): Uint8Array[] {
   const wiped: Uint8Array[] = [];
   using _spy = spyOnFill((bytes) => wiped.push(Uint8Array.from(bytes)));

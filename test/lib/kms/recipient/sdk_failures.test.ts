@@ -27,7 +27,7 @@ import {
 
 const CONTEXT = { tenant: "a" };
 
-/** What each failing call must become. */
+/** Error class of each failing call. */
 const ERRORS: Readonly<Record<string, { new (...args: never[]): EnclaveKmsError }>> = {
   aws_nitro_enclaves_get_allocator: SdkInitError,
   aws_attestation_rsa_keypair_new: SdkGenericError,

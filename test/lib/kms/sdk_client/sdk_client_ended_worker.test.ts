@@ -13,8 +13,8 @@ const PATIENCE_MS = 30_000;
 const TWO_CLIENTS = "aws_nitro_enclaves_kms_client_new: two clients live at once";
 
 /**
- * What cannot be promised, as it is: the C client is one to a JavaScript thread, and a thread that is ended
- * inside C never gives its client back. The double bears a second one beside it; the real C client may crash.
+ * Limits that cannot be lifted: a JavaScript thread has one C client, and a thread that is ended inside C
+ * never gives its client back. The double bears a second one beside it; the real C client may crash.
  */
 for (const engineCase of ENGINE_CASES.filter(({ label }) => label.startsWith("sdk-client over double"))) {
   describe.skipIf(engineCase.skip)(`a worker ended inside C, engine ${engineCase.label}`, () => {

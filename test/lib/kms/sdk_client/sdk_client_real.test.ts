@@ -15,10 +15,10 @@ const skip = library === undefined || process.env[SUPERVISED_VARIABLE] === undef
 const REASON = skip ? " (skipped: needs ENCLAVE_KMS_SDK_LIBRARY and npm test)" : "";
 const runtime = "Deno" in globalThis ? "Deno" : "Node";
 
-/** What the C client has calls for. */
+/** Operations of the C client. */
 const OPERATIONS = ["decrypt", "encrypt", "generateDataKey", "generateRandom"];
 
-/** How often each outcome was seen. */
+/** Count of each outcome. */
 type Tally = Record<string, number>;
 
 describe.skipIf(skip)(`engine sdk-client over real C SDK${REASON}`, () => {

@@ -4,7 +4,7 @@ import { nameOf, readDecision, readProblems } from "../../../../lib/policy/cedar
 
 const NAMES = ["first", "second", "third", ...Array.from({ length: 9 }, (_, index) => `more-${index}`)];
 
-/** What Cedar answers, unless a part is changed. */
+/** Makes Cedar's answer, with some parts changed. */
 function answer(parts: Record<string, unknown> = {}): string {
   const { decision = "allow", reason = ["policy1"], errors = [] } = parts;
   return JSON.stringify({ type: "success", response: { decision, diagnostics: { reason, errors } } });

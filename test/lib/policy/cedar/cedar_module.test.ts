@@ -33,7 +33,7 @@ async function roomWith(
   return await import(pathToFileURL(join(room, "policy/cedar/cedar_module.ts")).href);
 }
 
-/** How many modules WebAssembly compiles meanwhile. */
+/** Counts the modules that WebAssembly compiles meanwhile. */
 function countCompilations(run: () => void): number {
   const { WebAssembly: engine } = globalThis as unknown as {
     WebAssembly: { Module: new (...args: never[]) => object };

@@ -60,7 +60,7 @@ const F32 = [0x43, 0, 0, 0x80, 0x3f];
 const F64 = [0x44, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f];
 const I64 = [0x42, 6];
 
-/** What a processor takes long for: the first and the last of each stretch of opcodes. */
+/** Operations that a processor takes long for: the first and the last of each range of opcodes. */
 const SLOW: Readonly<Record<string, readonly number[]>> = {
   "i32.div_s": [op.i32, 6, op.i32, 3, 0x6d],
   "i32.rem_u": [op.i32, 6, op.i32, 3, 0x70],

@@ -1,5 +1,5 @@
 /**
- * What is not in a plug-in's list, each planted in an otherwise good module: every proposal that engines
+ * Constructs outside a plug-in's list, each planted in an otherwise valid module: every proposal that engines
  * accept, in the places where it can stand.
  *
  * @module
@@ -23,8 +23,8 @@ const local = (type: number): Planted => ({ locals: () => [[1, type]] });
 const dead = (code: readonly number[]) => [I32, 0, 0x04, VOID, ...code, END];
 
 /**
- * By name: the proposal, and where it stands. Where it can be, it is the only thing that is not in the list,
- * so that nothing else refuses the module.
+ * Planted proposals by name of the proposal and its place. Where possible, the proposal is the only construct
+ * outside the list, so that nothing else refuses the module.
  */
 export const PLANTED: Readonly<Record<string, Planted>> = {
   "typed references: block": { code: () => [0x02, 0x63, 0x70, 0xd0, 0x70, END, DROP] },

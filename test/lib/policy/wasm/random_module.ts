@@ -28,7 +28,7 @@ const OPERATORS: readonly (readonly [first: number, count: number, signature: st
   ...[[0xc0, 2, "i>i"], [0xc2, 3, "I>I"]] as const,
 ];
 const SATURATING = ["f>i", "f>i", "F>i", "F>i", "f>I", "f>I", "F>I", "F>I"];
-/** By opcode from `i32.load` on: the type, and the largest alignment as a power of two. */
+/** Type and largest alignment (as a power of two) of each opcode from `i32.load` on. */
 const LOADS = ["i2", "I3", "f2", "F3", "i0", "i0", "i1", "i1", "I0", "I0", "I1", "I1", "I2", "I2"];
 const STORES = ["i2", "I3", "f2", "F3", "i0", "i1", "I0", "I1", "I2"];
 
@@ -48,7 +48,7 @@ function addOperator(code: readonly number[], signature: string): void {
   BY_RESULT.set(result, [...BY_RESULT.get(result) ?? [], { code, takes: takes.split("") as Type[] }]);
 }
 
-/** What is planted in a module that the list does not have; `type` is the index of the first type it adds. */
+/** Construct outside the list that is planted in a module; `type` is the index of the first type it adds. */
 export interface Planted {
   /** For the code of a function that takes and returns nothing; `self` is its index. */
   readonly code?: (type: number, self: number) => readonly number[];
@@ -401,7 +401,7 @@ class Generator {
     });
   }
 
-  /** What is not reached takes from a stack that has anything. */
+  /** Adds unreachable code, which takes any values from the stack. */
   #dead(depth: number): void {
     this.#emit(0x02, 0x40);
     this.#labels.push([]);

@@ -17,7 +17,7 @@ import { MAX_COUNT, type Planted, type RandomModule, randomModule } from "./rand
 
 const FIRST_SEED = Number(process.env["SEED"] ?? 11);
 const MODULES = process.env["SLOW"] === "1" ? 100_000 : 2000;
-/** How often each part of the list and each proposal has to occur: in 100 of 10^5 modules. */
+/** Least count of each part of the list and of each proposal: 100 in 10^5 modules. */
 const AT_LEAST = MODULES / 1000;
 
 const FUEL = 3000;
@@ -31,7 +31,7 @@ const WITH_LENGTHS: MeterRules = {
   extraInstructions: PREFIXED.flatMap(({ name, hasLength }) => hasLength ? [name] : []),
 };
 
-/** What engines of today do not accept: they are refused as well, and that is all there is to see. */
+/** Proposals that no engine accepts yet: the list refuses them as well, and no more can be tested. */
 const OF_TOMORROW = ["custom page sizes", "wide arithmetic", "stack switching: cont", "strings: stringref"];
 
 interface Tally {
@@ -54,7 +54,7 @@ function meterOrRefuse(bytes: Uint8Array, rules: MeterRules): Uint8Array<ArrayBu
 }
 
 interface Run {
-  /** Of the memory in the end, in pages. */
+  /** Size of the memory at the end, in pages. */
   readonly pages: number;
   readonly result: unknown;
   readonly trap: string | undefined;

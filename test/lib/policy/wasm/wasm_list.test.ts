@@ -21,7 +21,9 @@ const types = (...more: readonly (readonly number[])[]) => ({
 
 const many = (count: number, item: readonly number[]): number[] => vector(Array(count).fill(item));
 
-/** What engines accept, and what ran without a charge or took hundreds of megabytes for each decision. */
+/**
+ * Modules that engines accept, and that ran without a charge or took hundreds of megabytes for each decision.
+ */
 const ESCAPES: Readonly<Record<string, Refused>> = {
   "a loop behind a block whose type is a typed reference": [
     { sections: types() },
@@ -55,7 +57,9 @@ const ESCAPES: Readonly<Record<string, Refused>> = {
   ],
 };
 
-/** What an instance or the engine's compiler takes long for, before any fuel is taken; found by measuring. */
+/**
+ * Modules that take an instance or the engine's compiler long before any fuel is taken; found by measuring.
+ */
 const COSTLY: Readonly<Record<string, Refused>> = {
   "50,000 locals and 20,000 branches, 35 s to compile": [
     {

@@ -19,7 +19,7 @@ import { HAS_OPENSSL, NO_OPENSSL, openssl } from "../../tls/openssl.ts";
 const kms = KmsFixture.use();
 const { privateKey, publicKey } = recipientKeys();
 
-/** What a test of refusals asks: members over the good ones, then the exception and its text. */
+/** Test of a refusal: members over the good ones, then the exception and its text. */
 type Refusal = readonly [
   what: string,
   members: Readonly<Record<string, unknown>>,
@@ -27,7 +27,7 @@ type Refusal = readonly [
   message?: RegExp | null,
 ];
 
-/** What Decrypt makes of a ciphertext. */
+/** Decrypts a ciphertext. */
 async function decrypted(CiphertextBlob: unknown, EncryptionContext?: unknown): Promise<Reply> {
   return await kms.call("Decrypt", { CiphertextBlob, EncryptionContext });
 }
@@ -280,7 +280,7 @@ describe("GenerateRandom", () => {
   }
 });
 
-/** What node:crypto has to say of the public key of each kind. */
+/** Details of the public key of each kind that node:crypto must report. */
 const KINDS: Readonly<Record<KeyPairSpec, readonly (string | number | undefined)[]>> = {
   RSA_2048: ["rsa", 2048],
   RSA_3072: ["rsa", 3072],
@@ -301,7 +301,7 @@ function publicFrom(spki: Uint8Array): ReturnType<typeof createPublicKey> {
   return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
 }
 
-/** What the private key signs, the public one verifies; another message it does not. */
+/** Asserts that the public key verifies what the private one signs, and no other message. */
 function assertPair(pkcs8: Uint8Array, spki: Uint8Array): void {
   const key = createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
   const digest = DIGESTS[String(key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType)] ?? "sha256";
