@@ -3,7 +3,10 @@
  * compiled in the tests checks each of them against the real headers.
  */
 
-/** `struct aws_byte_buf` of aws-c-common: `{ size_t len; uint8_t *buffer; size_t capacity; struct aws_allocator *allocator; }` */
+/**
+ * `struct aws_byte_buf` of aws-c-common: `{ size_t len; uint8_t *buffer; size_t capacity; struct aws_allocator
+ * *allocator; }`
+ */
 export const AWS_BYTE_BUF = { size: 32, len: 0, buffer: 8, capacity: 16, allocator: 24 } as const;
 
 /**
@@ -49,10 +52,10 @@ export const NSM_MESSAGE = {
 /** `_IOWR(0x0A, 0, struct nsm_raw)` of the NSM driver. */
 export const NSM_IOCTL = 0xc0200a00;
 
-/** The driver takes a request of at most this many bytes. */
+/** Largest request that the driver takes, in bytes. */
 export const NSM_REQUEST_MAX_BYTES = 0x1000;
 
-/** The driver fills a response buffer of at most this many bytes. */
+/** Largest response buffer that the driver fills, in bytes. */
 export const NSM_RESPONSE_MAX_BYTES = 0x3000;
 
 /** `struct rand_pool_info` of <linux/random.h>; the bytes follow it. */
@@ -106,7 +109,7 @@ export const RTLD_NODELETE = 0x1000;
 export const MFD_CLOEXEC = 1;
 
 /**
- * The fields of a filled `struct aws_byte_buf`.
+ * Reads the fields of a filled `struct aws_byte_buf`.
  *
  * @param struct 32 bytes
  */
@@ -119,7 +122,7 @@ export function readByteBuf(struct: Uint8Array<ArrayBuffer>): { len: number; buf
 }
 
 /**
- * A `struct aws_socket_endpoint`.
+ * Encodes a `struct aws_socket_endpoint`.
  *
  * @param address CID in decimal, IP address or socket path, at most 107 bytes
  * @param port 0 to 2^32 - 1
@@ -135,7 +138,7 @@ export function encodeSocketEndpoint(address: string, port: number): Uint8Array<
 }
 
 /**
- * A `struct sockaddr_vm`.
+ * Encodes a `struct sockaddr_vm`.
  *
  * @param cid 0 to 2^32 - 1
  * @param port 0 to 2^32 - 1
@@ -151,7 +154,7 @@ export function encodeSockaddrVm(cid: number, port: number): Uint8Array<ArrayBuf
 }
 
 /**
- * The address in a `struct sockaddr_vm`, or `undefined` when the struct is of another family.
+ * Decodes a `struct sockaddr_vm`.
  *
  * @param struct At least 16 bytes
  */
@@ -162,7 +165,7 @@ export function decodeSockaddrVm(struct: Uint8Array<ArrayBuffer>): { cid: number
 }
 
 /**
- * A `struct timeval`.
+ * Encodes a `struct timeval`.
  *
  * @param durationMs Milliseconds, not negative
  * @returns 16 bytes
@@ -176,7 +179,7 @@ export function encodeTimeval(durationMs: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * The argument of the NSM ioctl.
+ * Encodes the argument of the NSM ioctl.
  *
  * @param request Address and length of the request
  * @param response Address and capacity of the response buffer
@@ -196,7 +199,7 @@ export function encodeNsmMessage(
 }
 
 /**
- * How many bytes the NSM wrote.
+ * Reads the number of bytes that the NSM wrote.
  *
  * @param struct The 32 bytes after the ioctl
  */
@@ -205,10 +208,10 @@ export function readNsmResponseLength(struct: Uint8Array<ArrayBuffer>): number {
 }
 
 /**
- * A `struct rand_pool_info` with its bytes, all of whose bits count.
+ * Encodes a `struct rand_pool_info` that credits every bit of its bytes.
  *
- * @param bytes Random ones
- * @returns 8 bytes more than those; the caller wipes them
+ * @param bytes Random bytes
+ * @returns The struct, 8 bytes longer than them; the caller wipes it
  */
 export function encodeRandPoolInfo(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const struct = new Uint8Array(new ArrayBuffer(RAND_POOL_INFO.size + bytes.length));
@@ -219,7 +222,7 @@ export function encodeRandPoolInfo(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * A `struct pollfd` that waits for writability.
+ * Encodes a `struct pollfd` that waits for writability.
  *
  * @param fd The descriptor
  * @returns 8 bytes

@@ -1,11 +1,11 @@
 import type { AsyncCalls, Calls, NativeLibrary, SymbolDeclaration, SymbolTable } from "./symbols.ts";
 import { checkArguments, fromC, toC } from "./values.ts";
 
-/** One C function as a runtime binds it: unchecked, and with that runtime's own values. */
+/** C function as a runtime binds it: unchecked, and with that runtime's own values. */
 export interface BoundFunction {
-  /** Calls it on this thread. */
+  /** Calls the function on this thread. */
   readonly call: (args: readonly unknown[]) => unknown;
-  /** Calls it on another thread. */
+  /** Calls the function on another thread. */
   readonly callAsync: (args: readonly unknown[]) => Promise<unknown>;
 }
 
@@ -15,7 +15,7 @@ const argumentsInUse = new Set<readonly unknown[]>();
 /**
  * Puts the checks and conversions that both runtimes share around the functions of a library.
  *
- * @param path Where it was loaded from
+ * @param path Path that it was loaded from
  * @param table Its functions
  * @param bind Binds one function; `undefined` for an optional one that is missing
  */

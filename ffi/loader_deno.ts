@@ -42,7 +42,7 @@ function load(path: string, table: SymbolTable): Record<string, RawFunction | nu
   }
 }
 
-/** Asks first, because Deno would stop and prompt on a terminal. */
+/** Checks the permission first, because Deno would stop and prompt on a terminal. */
 function requirePermission(path: string): void {
   const { state } = Deno.permissions.querySync({ name: "ffi", path });
   if (state !== "granted") throw new LoadFailure(path, `permission missing, run with --allow-ffi=${path}`);

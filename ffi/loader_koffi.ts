@@ -54,7 +54,7 @@ function loadKoffi(): Koffi {
   }
 }
 
-/** @returns The reason, and what to do about it */
+/** Explains why koffi did not load, and what to do about it. */
 function explain({ code, message }: NodeJS.ErrnoException): [reason: string, hint: string] {
   const addon = `@koromix/koffi-${process.platform}-${process.arch}`;
   if (code === "ERR_DLOPEN_DISABLED") {
@@ -79,7 +79,7 @@ function explain({ code, message }: NodeJS.ErrnoException): [reason: string, hin
   ];
 }
 
-/** The size of the stacks can be set once, before the first library is loaded by anyone in the process. */
+/** Sets the size of stacks, which is possible once: before anyone in the process loads a library. */
 function configureStacks(koffi: Koffi): void {
   const { async_stack_size: size } = koffi.config();
   if (size !== undefined && size >= ASYNC_STACK_BYTES) return;

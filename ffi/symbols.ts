@@ -1,5 +1,5 @@
 /**
- * How a C function is declared as data, and what TypeScript infers from the declaration.
+ * Types that declare C functions as data, and the calls that TypeScript infers from a declaration.
  *
  * A parameter is a pair: the kind that crosses the boundary, and its C declaration. The tests compile
  * every C declaration against the real headers, and check that the kind suits it.
@@ -7,11 +7,11 @@
 
 declare const pointee: unique symbol;
 
-/** An address in C memory, branded by what is there. Never NULL: that is `null`. */
+/** Address in C memory, branded by what lies there. Never NULL: that is `null`. */
 export type Pointer<T extends string> = bigint & { readonly [pointee]: T };
 
 /**
- * What a parameter takes.
+ * Kind of value that a parameter takes.
  *
  * - `bytes`: a `Uint8Array` of at least one byte; C sees its first byte and may write. `bytes?`: or `null`
  * - `pointer X`: an address of an X, typed. `pointer? X`: or `null`. `pointer any`: of anything
@@ -26,20 +26,20 @@ export type ParameterKind =
   | `pointer ${string}`
   | `pointer? ${string}`;
 
-/** What a function returns. A pointer that is NULL arrives as `null`. */
+/** Kind of value that a function returns. A NULL pointer arrives as `null`. */
 export type ResultKind = "void" | "bool" | "i32" | "u32" | "usize" | "isize" | `pointer ${string}`;
 
-/** One C function. */
+/** Declaration of one C function. */
 export interface SymbolDeclaration {
   /** Kind and C declaration of each parameter, in order. */
   readonly parameters: readonly (readonly [kind: ParameterKind, c: string])[];
   /** Kind and C type of the result. */
   readonly result: readonly [kind: ResultKind, c: string];
-  /** May block: also offered as an asynchronous call on another thread. */
+  /** Whether it may block, and is also offered as an asynchronous call on another thread. */
   readonly blocking?: true;
-  /** Missing in some releases: `undefined` there. */
+  /** Whether some releases lack it; it is `undefined` there. */
   readonly optional?: true;
-  /** The last parameter stands in a C `...`. */
+  /** Whether the last parameter stands in a C `...`. */
   readonly variadic?: true;
 }
 
@@ -78,7 +78,7 @@ export type AsyncCalls<T extends SymbolTable> = {
 
 /** A loaded library. It stays loaded for the life of the process: unloading one is never safe. */
 export interface NativeLibrary<T extends SymbolTable> {
-  /** What was loaded; `null` is the program itself. */
+  /** Path of the library; `null` is the program itself. */
   readonly path: string | null;
   /** Calls on this thread. */
   readonly call: Calls<T>;
@@ -86,9 +86,9 @@ export interface NativeLibrary<T extends SymbolTable> {
   readonly callAsync: AsyncCalls<T>;
 }
 
-/** Why a library could not be loaded. */
+/** Failure to load one library. */
 export class LoadFailure extends Error {
-  /** What was tried. */
+  /** Path that was tried. */
   readonly path: string;
   /** The symbol that is missing, when the library itself was found. */
   readonly symbol: string | undefined;
@@ -101,9 +101,9 @@ export class LoadFailure extends Error {
   }
 }
 
-/** Why this runtime cannot call C at all, whatever the library. */
+/** Failure of this runtime to call C at all, whatever the library. */
 export class FfiFailure extends Error {
-  /** What to do about it. */
+  /** Likeliest remedy, in one sentence. */
   readonly hint: string;
 
   constructor(reason: string, hint: string, cause?: unknown) {
@@ -113,13 +113,15 @@ export class FfiFailure extends Error {
   }
 }
 
-/** What a loader does for one runtime. */
+/** Loader of C libraries for one runtime. */
 export interface Loader {
-  /** Where libc may be, best first; `null` is the program itself. */
+  /** Paths that libc may have, best first; `null` is the program itself. */
   readonly libcPaths: readonly (string | null)[];
-  /** How many asynchronous calls may run at once without starving the runtime. */
+  /** Number of asynchronous calls that may run at once without starving the runtime. */
   readonly maxAsyncCalls: number;
   /**
+   * Loads a library and binds its functions.
+   *
    * @param path Absolute path, or `null` for the program itself
    * @param table The functions to bind
    * @param options `isolated`: keep the library's own symbols in front of the program's (RTLD_DEEPBIND)

@@ -7,10 +7,10 @@ const INTEGER_RANGE: Readonly<Record<string, readonly [min: number, max: number]
 };
 
 /**
- * Refuses what both runtimes would silently turn into something else: an empty array into NULL, -1 into
+ * Refuses arguments that both runtimes would silently turn into something else: an empty array into NULL, -1 into
  * 2^64 - 1, 1.5 into 1, a string into a copied buffer, a number into an address.
  *
- * @param name The C function
+ * @param name Name of the C function
  * @param declaration Its declaration
  * @param args The arguments of one call
  * @throws {TypeError} When a type or the number of arguments is wrong
@@ -57,7 +57,7 @@ function checkInteger(where: string, kind: ParameterKind, value: unknown): void 
 }
 
 /**
- * Checked arguments as both runtimes take them: addresses and sizes as bigints, NULL as 0.
+ * Converts checked arguments to what both runtimes take: addresses and sizes as bigints, NULL as 0.
  *
  * @param declaration The function's declaration
  * @param args Arguments that {@link checkArguments} has passed
@@ -71,10 +71,10 @@ export function toC(declaration: SymbolDeclaration, args: readonly unknown[]): u
 }
 
 /**
- * A result as TypeScript sees it: NULL as `null`, addresses as bigints, other integers as numbers.
+ * Converts a result to what TypeScript sees: NULL as `null`, addresses as bigints, other integers as numbers.
  *
  * @param kind The declared kind
- * @param value What the runtime gave
+ * @param value Value that the runtime gave
  */
 export function fromC(kind: ResultKind, value: unknown): unknown {
   if (kind === "void") return undefined;

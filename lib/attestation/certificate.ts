@@ -1,14 +1,14 @@
 import { toHex } from "../core/bytes.ts";
 import { DerReader, malformed, TAG } from "./der.ts";
 
-/** The bits of the key usage extension that matter here, in the first byte of its BIT STRING. */
+/** Bits of the key usage extension that matter here, in the first byte of its BIT STRING. */
 export const KEY_USAGE = { digitalSignature: 0x80, keyCertSign: 0x04 } as const;
 
-/** What is checked of an X.509 certificate of the attestation PKI: version 3, P-384, ECDSA with SHA-384. */
+/** Checked parts of an X.509 certificate of the attestation PKI: version 3, P-384, ECDSA with SHA-384. */
 export interface Certificate {
-  /** The part that is signed, DER. */
+  /** Signed part, DER. */
   readonly signedPart: Uint8Array<ArrayBuffer>;
-  /** The issuer's ECDSA signature as r and s, 96 bytes. */
+  /** ECDSA signature of the issuer as r and s, 96 bytes. */
   readonly signature: Uint8Array<ArrayBuffer>;
   /** Name of the issuer, DER. */
   readonly issuer: Uint8Array<ArrayBuffer>;
@@ -18,17 +18,17 @@ export interface Certificate {
   readonly notBefore: number;
   /** Last moment of validity, milliseconds since 1970. */
   readonly notAfter: number;
-  /** The P-384 public key, SPKI DER. */
+  /** P-384 public key, SPKI DER. */
   readonly publicKey: Uint8Array<ArrayBuffer>;
   /** Extensions. */
   readonly extensions: CertificateExtensions;
 }
 
-/** The extensions that are understood; others are ignored unless critical. */
+/** Extensions that are understood; others are ignored unless critical. */
 export interface CertificateExtensions {
   /** Whether basic constraints say that this is a CA; undefined without the extension. */
   readonly ca?: boolean;
-  /** How many CA certificates may follow below this one. */
+  /** Number of CA certificates that may follow below this one. */
   readonly pathLength?: number;
   /** First byte of the key usage bits, see {@link KEY_USAGE}. */
   readonly keyUsage?: number;
@@ -104,7 +104,7 @@ function rawSignature(der: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return raw;
 }
 
-/** UTCTime (years 1950 to 2049) or GeneralizedTime, to the second, in UTC: RFC 5280, section 4.1.2.5. */
+/** Reads UTCTime (years 1950 to 2049) or GeneralizedTime, to the second, in UTC: RFC 5280, section 4.1.2.5. */
 function time(fields: DerReader): number {
   const short = fields.nextIs(TAG.utcTime);
   const text = String.fromCharCode(...fields.contents(short ? TAG.utcTime : TAG.generalizedTime));

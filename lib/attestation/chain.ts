@@ -6,10 +6,10 @@ import { failed } from "./failures.ts";
 export const AWS_NITRO_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b";
 
 /**
- * Whether a chain starts where it has to. The root's own signature proves nothing and is not looked at.
+ * Checks that a chain starts at the trusted root. The root's own signature proves nothing and is not checked.
  *
  * @param first The first certificate of the chain, DER
- * @param root The root to trust, DER; AWS's without one
+ * @param root The root to trust, DER. Default: AWS's
  * @throws {AttestationError} `ROOT`
  */
 export async function checkRoot(
@@ -21,7 +21,7 @@ export async function checkRoot(
 }
 
 /**
- * All of RFC 5280, section 6.1 that costs no signature: critical extensions, names, key identifiers, basic
+ * Checks all of RFC 5280, section 6.1 that needs no signature: critical extensions, names, key identifiers, basic
  * constraints, path lengths, key usage and validity, in this order.
  *
  * @param chain The root first, the document's signer last
@@ -39,6 +39,8 @@ export function checkChain(chain: readonly Certificate[], at: number): void {
 }
 
 /**
+ * Verifies the signatures of a chain.
+ *
  * @param chain The root first
  * @returns Whether each certificate below the root was signed with the key of the one above it
  */
@@ -50,9 +52,11 @@ export async function areSigned(chain: readonly Certificate[]): Promise<boolean>
 }
 
 /**
- * @param signer Whose key
+ * Verifies one signature.
+ *
+ * @param signer Certificate of the key
  * @param signature ES384: r and s, 96 bytes
- * @param data What was signed
+ * @param data Signed bytes
  * @returns Whether the signature is right
  */
 export async function isSigned(

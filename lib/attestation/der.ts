@@ -1,6 +1,6 @@
 import { AttestationError } from "../core/errors.ts";
 
-/** The ASN.1 tags of certificates. */
+/** ASN.1 tags of certificates. */
 export const TAG = {
   boolean: 0x01,
   integer: 0x02,
@@ -14,14 +14,18 @@ export const TAG = {
 } as const;
 
 /**
- * Reads DER, strictly: one-byte tags, definite lengths in their shortest form, nothing left over.
+ * Strict reader of DER: one-byte tags, definite lengths in their shortest form, nothing left over.
  * Every fault is an {@link AttestationError} with the check `CERTIFICATE`.
  */
 export class DerReader {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   #offset = 0;
 
-  /** @param bytes The encoding; the reader hands out views into it */
+  /**
+   * Begins at the first byte.
+   *
+   * @param bytes The encoding; the reader returns views into it
+   */
   constructor(bytes: Uint8Array<ArrayBuffer>) {
     this.#bytes = bytes;
   }
@@ -36,14 +40,14 @@ export class DerReader {
     return this.#bytes[this.#offset] === tag;
   }
 
-  /** The whole next element, tag and length included. */
+  /** Reads the whole next element, tag and length included. */
   element(tag: number): Uint8Array<ArrayBuffer> {
     const start = this.#offset;
     this.contents(tag);
     return this.#bytes.subarray(start, this.#offset);
   }
 
-  /** The contents of the next element. */
+  /** Reads the contents of the next element. */
   contents(tag: number): Uint8Array<ArrayBuffer> {
     if (!this.nextIs(tag)) throw malformed("an unexpected tag");
     this.#offset++;
@@ -54,19 +58,19 @@ export class DerReader {
     return this.#bytes.subarray(start, this.#offset);
   }
 
-  /** A reader over the contents of the next element. */
+  /** Makes a reader over the contents of the next element. */
   enter(tag: number): DerReader {
     return new DerReader(this.contents(tag));
   }
 
-  /** The next BOOLEAN. */
+  /** Reads the next BOOLEAN. */
   boolean(): boolean {
     const [value, ...rest] = this.contents(TAG.boolean);
     if (rest.length > 0 || (value !== 0 && value !== 0xff)) throw malformed("a BOOLEAN is neither 0 nor 255");
     return value === 0xff;
   }
 
-  /** The next INTEGER, which may not be negative, as big-endian bytes without the sign byte. */
+  /** Reads the next INTEGER, which must not be negative, as big-endian bytes without the sign byte. */
   unsignedInteger(): Uint8Array<ArrayBuffer> {
     const bytes = this.contents(TAG.integer);
     const [first, second] = bytes;
@@ -76,7 +80,7 @@ export class DerReader {
     return bytes.subarray(1);
   }
 
-  /** The next BIT STRING of whole bytes. */
+  /** Reads the next BIT STRING of whole bytes. */
   wholeBytes(): Uint8Array<ArrayBuffer> {
     const bytes = this.contents(TAG.bitString);
     if (bytes[0] !== 0) throw malformed("a BIT STRING is not made of whole bytes");
@@ -104,8 +108,10 @@ export class DerReader {
 }
 
 /**
- * @param what What is wrong
- * @returns The error for a certificate that cannot be read
+ * Makes the error of a certificate that cannot be read.
+ *
+ * @param what The fault
+ * @returns The error
  */
 export function malformed(what: string): AttestationError {
   return new AttestationError("CERTIFICATE", `Cannot read certificate: ${what}`, {

@@ -16,54 +16,54 @@ import {
   tooDeep,
 } from "./document_items.ts";
 
-/** The largest attestation document that is read, in bytes. */
+/** Largest attestation document that is read, in bytes. */
 export const MAX_ATTESTATION_DOCUMENT_BYTES = 16_384;
 
 /**
- * What a Nitro Secure Module says of its enclave, and the signed parts to check it by.
+ * Statement of a Nitro Secure Module about its enclave, with the signed parts to check it by.
  *
  * The fields are copies, or views into one private copy of the document.
  */
 export interface AttestationDocument {
-  /** The module that made the document: `i-…-enc…`. */
+  /** Name of the module that made the document: `i-…-enc…`. */
   readonly moduleId: string;
-  /** The hash function of the PCRs. */
+  /** Hash function of the PCRs. */
   readonly digest: "SHA384";
-  /** When the document was made, milliseconds since 1970, by the hypervisor's clock. */
+  /** Time of making, milliseconds since 1970, by the hypervisor's clock. */
   readonly timestamp: number;
-  /** The locked platform configuration registers by index (0 to 31): 32, 48 or 64 bytes each. */
+  /** Locked platform configuration registers by index (0 to 31): 32, 48 or 64 bytes each. */
   readonly pcrs: ReadonlyMap<number, Uint8Array<ArrayBuffer>>;
-  /** The certificate of the key that signed the document, DER. */
+  /** Certificate of the key that signed the document, DER. */
   readonly certificate: Uint8Array<ArrayBuffer>;
-  /** The certificates above it, DER, the root first. */
+  /** Certificates above it, DER, the root first. */
   readonly cabundle: readonly Uint8Array<ArrayBuffer>[];
-  /** The enclave's public key, as it gave it to the module: SPKI DER for KMS. */
+  /** Public key that the enclave gave to the module: SPKI DER for KMS. */
   readonly publicKey: Uint8Array<ArrayBuffer> | undefined;
   /** Data that the enclave had signed. */
   readonly userData: Uint8Array<ArrayBuffer> | undefined;
-  /** The nonce that the enclave had signed. */
+  /** Nonce that the enclave had signed. */
   readonly nonce: Uint8Array<ArrayBuffer> | undefined;
   /**
-   * Names of the fields that this version does not know, with what is not printable ASCII escaped; nothing is
-   * decided by them. Those that begin with `unprotected ` were not signed: anyone may have added them.
+   * Names of the fields that this version does not know, with all but printable ASCII escaped; they decide nothing.
+   * Those that begin with `unprotected ` were not signed: anyone may have added them.
    */
   readonly unknownFields: readonly string[];
   /** COSE's protected header, CBOR. */
   readonly protectedHeader: Uint8Array<ArrayBuffer>;
-  /** The signed payload, CBOR: the fields above, but for what is `unprotected`. */
+  /** Signed payload, CBOR: the fields above, except those that are `unprotected`. */
   readonly payload: Uint8Array<ArrayBuffer>;
-  /** The ES384 signature, r and s, 96 bytes. */
+  /** ES384 signature, r and s, 96 bytes. */
   readonly signature: Uint8Array<ArrayBuffer>;
 }
 
 /**
  * Reads an attestation document: an untagged COSE_Sign1 with ES384.
  *
- * What could be read in two ways is refused: duplicate keys, strings in chunks, numbers and lengths that are not
- * in their shortest form, tags, bytes left over, fields that are missing or of another type. What cannot is not
- * insisted on, for AWS changes it: maps and the bundle of certificates may have an open length, as the payload
- * has since 2025, and absent fields may be null. Fields that are not known may hold any well-formed CBOR, at most
- * 16 deep; they stand in `unknownFields`.
+ * A document that could be read in two ways is refused: duplicate keys, strings in chunks, numbers and lengths that
+ * are not in their shortest form, tags, bytes left over, fields that are missing or of another type. Forms that
+ * cannot be misread are accepted, since AWS changes them: maps and the bundle of certificates may have an open
+ * length, as the payload has since 2025, and absent fields may be null. Unknown fields may hold any well-formed CBOR,
+ * at most 16 deep; their names stand in `unknownFields`.
  *
  * Not guaranteed: that anything in it is true. {@link verifyAttestation} checks that.
  *
@@ -102,12 +102,12 @@ export function decodeAttestationDocument(bytes: Uint8Array): AttestationDocumen
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const COSE_SIGN1_LENGTH = 4;
-/** `{1: -35}`: the algorithm is ES384. */
+/** Header `{1: -35}`: the algorithm is ES384. */
 const ES384_HEADER = Uint8Array.of(0xa1, 0x01, 0x38, 0x22);
 const ALGORITHM_LABEL = 1;
 const ES384_SIGNATURE_LENGTH = 96;
 const MAX_TEXT_LENGTH = 256;
-/** The last time that a Date can be: whoever writes a later one in words gets a RangeError. */
+/** Last time that a Date can hold: a later one throws a RangeError when it is formatted. */
 const MAX_TIME_MS = 8_640_000_000_000_000;
 const MAX_CABUNDLE_LENGTH = 8;
 const MAX_PCRS = 32;
@@ -123,7 +123,7 @@ const FIELDS: ReadonlySet<string> = new Set([
   "user_data",
   "nonce",
 ]);
-/** The registers of a document that is not an enclave's, but of a whole instance. */
+/** Name of the registers in a document of a whole instance instead of an enclave. */
 const NITRO_TPM_FIELD = "nitrotpm_pcrs";
 
 function readCoseSign1(bytes: Bytes) {
@@ -145,7 +145,7 @@ function readCoseSign1(bytes: Bytes) {
   };
 }
 
-/** What is not signed is not read, but may not say otherwise than what is. */
+/** Names the unsigned fields. Their values are not read, but must not contradict the signed ones. */
 function unprotectedNames(header: CborItem): string[] {
   if (header.type !== "map") throw malformed("COSE", "the unprotected header is not a map");
   const isAlgorithm = ({ type, argument }: CborItem) => type === "unsigned" && argument === ALGORITHM_LABEL;

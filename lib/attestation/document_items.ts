@@ -1,6 +1,6 @@
 /**
- * The items of an attestation document: maps by name, byte strings and texts within their limits, each in the
- * one form that it may have, and the errors of what is not.
+ * Items of an attestation document: maps by name, byte strings and texts within their limits, each in its only
+ * allowed form, and the errors for every other form.
  *
  * @module
  */
@@ -8,26 +8,31 @@ import { type AttestationCheck, AttestationError } from "../core/errors.ts";
 import { toHex } from "../core/bytes.ts";
 import { cborEntries, type CborItem, cborText, readCbor } from "../core/cbor.ts";
 
-/** How many arrays, maps and tags may be in each other in a field that is not known. */
+/** Most levels of arrays, maps and tags in an unknown field. */
 export const MAX_UNKNOWN_HEIGHT = 16;
-/** How many may be in each other in one that is: it is a map or a list of byte strings at most. */
+/** Most levels in a known field, which is a map or a list of byte strings at most. */
 export const MAX_KNOWN_HEIGHT = 2;
-/** AWS says 1024 for certificates and the public key, 512 for the others; the device itself allows more. */
+/**
+ * Most bytes of a field. AWS documents 1024 for certificates and the public key, 512 for the others; the device
+ * allows more.
+ */
 const MAX_FIELD_LENGTH = 4096;
 const MAX_NAME_SHOWN = 64;
 const NULL = 22;
-/** False, true and null. */
+/** Simple values false, true and null. */
 const KNOWN_SIMPLE_VALUES = [20, 21, NULL];
 
-/** A map's values by name, and the names that are not known, fit to be shown. */
+/** Values of a map by name, and the unknown names, fit to be shown. */
 export interface DocumentFields {
   readonly known: ReadonlyMap<string, CborItem>;
   readonly unknown: readonly string[];
 }
 
 /**
+ * Reads one item, and nothing after it.
+ *
  * @param bytes CBOR
- * @returns The one item that it is
+ * @returns The item
  * @throws {AttestationError} `CBOR`
  */
 export function readItem(bytes: Uint8Array<ArrayBuffer>): CborItem {
@@ -37,11 +42,11 @@ export function readItem(bytes: Uint8Array<ArrayBuffer>): CborItem {
 }
 
 /**
- * Reads a map of any length, whose names are texts and integers. Values are not looked into, but for the depth of
- * those whose names are not known.
+ * Reads a map of any length, with texts and integers as names. Of the values, only the depth of those with unknown
+ * names is checked.
  *
  * @param map The map
- * @param names The names that are known, all texts
+ * @param names Known names, all texts
  * @throws {AttestationError} `DUPLICATE_KEY`, `NOT_CANONICAL`, `TOO_DEEP`, `CBOR` or `FIELD`
  */
 export function readFields(map: CborItem, names: ReadonlySet<string>): DocumentFields {
@@ -70,12 +75,14 @@ function readName(key: CborItem): string {
 }
 
 /**
- * @param check What fails when it is not one
- * @param item Any
- * @param name What it is
- * @param min Its least length, in bytes
- * @param max Its greatest
- * @returns A view of it
+ * Reads a byte string within its limits.
+ *
+ * @param check Check that fails when it is none
+ * @param item Any item
+ * @param name Name of the field, for the message
+ * @param min Least length, in bytes
+ * @param max Greatest length, in bytes
+ * @returns A view of the bytes
  */
 export function byteString(
   check: AttestationCheck,
@@ -92,7 +99,7 @@ export function byteString(
   throw malformed(check, `${name} is not a byte string of ${min} to ${max} bytes`);
 }
 
-/** The text of a text item, whose form was checked. */
+/** Decodes a text item after its form was checked. */
 export function text(item: CborItem): string {
   const value = cborText(item);
   if (value === undefined) throw isNotCbor();
@@ -100,9 +107,9 @@ export function text(item: CborItem): string {
 }
 
 /**
- * Checks the form of an item that is looked into: of it alone, not of what it holds.
+ * Checks the form of one item, and not of the items inside it.
  *
- * @param item Any
+ * @param item Any item
  * @throws {AttestationError} `TOO_DEEP`, `CBOR` or `NOT_CANONICAL`
  */
 export function checkKnown(item: CborItem): void {
@@ -112,17 +119,17 @@ export function checkKnown(item: CborItem): void {
   if (!isShortest || (isIndefinite && (type === "bytes" || type === "text"))) throw notCanonical();
 }
 
-/** Whether it is null. */
+/** Tells whether an item is null. */
 export function isNull({ type, argument }: CborItem): boolean {
   return type === "simple" && argument === NULL;
 }
 
-/** A number in full, of a head in its shortest form. */
+/** Reads the number of a head, which has its shortest form, without rounding. */
 function exactArgument({ argument, encoded }: CborItem): bigint {
   return Number.isSafeInteger(argument) ? BigInt(argument) : BigInt(`0x${toHex(encoded.subarray(1))}`);
 }
 
-/** A name for people: short, on one line, and the same everywhere. */
+/** Shortens and escapes a name to one line that looks the same everywhere. */
 function printable(name: string): string {
   const shown = name.replaceAll(
     /[^\x20-\x7e]/gu,
@@ -133,18 +140,20 @@ function printable(name: string): string {
 
 const isNotCbor = () => malformed("CBOR", "not one item of CBOR");
 
-/** The error for what is nested too deeply. */
+/** Makes the error of an item that is nested too deeply. */
 export const tooDeep = (): AttestationError => malformed("TOO_DEEP", "it is nested too deeply");
-/** The error for a key that is there twice. */
+/** Makes the error of a key that is there twice. */
 export const duplicateKey = (): AttestationError => malformed("DUPLICATE_KEY", "a key is there twice");
-/** The error for what could be written shorter, or in one piece. */
+/** Makes the error of an item that could be written shorter, or in one piece. */
 export const notCanonical = (): AttestationError => {
   return malformed("NOT_CANONICAL", "something is not in its shortest form");
 };
 
 /**
- * @param check The check that failed
- * @param what What was found
+ * Makes the error of a failed check.
+ *
+ * @param check The check
+ * @param what The finding
  * @param hint Default: that of the check
  */
 export function malformed(

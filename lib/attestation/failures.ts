@@ -22,8 +22,10 @@ const HINTS: Readonly<Partial<Record<AttestationCheck, string>>> = {
 };
 
 /**
- * @param check The check that failed
- * @param what What was found
+ * Makes the error of a failed check.
+ *
+ * @param check The check
+ * @param what The finding
  * @returns The error, with the hint of its check
  */
 export function failed(check: AttestationCheck, what: string): AttestationError {

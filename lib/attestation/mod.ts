@@ -1,6 +1,9 @@
 /**
- * Attestation for those who talk to an enclave: callers, parents and browsers verify its documents, and seal
- * secrets to it. Everything here is TypeScript over WebCrypto: no C library, and no module of Node.js.
+ * Attestation, seen from outside an enclave: callers, parents and browsers verify its documents, and seal secrets to
+ * it. Everything here is TypeScript over WebCrypto: no C library, and no module of Node.js.
+ *
+ * The room imports lib/core alone, and only files of it that run in browsers. Begin with verify.ts, which calls
+ * document.ts (CBOR and COSE), certificate.ts over der.ts, and chain.ts; session_key.ts stands on them.
  *
  * In an enclave, `NsmClient` of "enclave-kms/nsm" asks for the documents.
  *

@@ -6,19 +6,19 @@ import { concatBytes, equalBytes } from "../core/bytes.ts";
 import { failed } from "./failures.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "./verify.ts";
 
-/** The longest secret that is sealed, in bytes: 1 MiB. */
+/** Longest secret that can be sealed, in bytes: 1 MiB. */
 export const MAX_SEALED_SECRET_BYTES = 1_048_576;
-/** The longest context of a sealed message, in bytes. */
+/** Longest context of a sealed message, in bytes. */
 export const MAX_SEAL_CONTEXT_BYTES = 4096;
-/** By how many bytes a sealed message is longer than its secret: version 1, encapsulated key 65, tag 16. */
+/** Bytes that a sealed message has beside its secret: version 1, encapsulated key 65, tag 16. */
 export const SEAL_OVERHEAD_BYTES = 82;
 
-/** What can have a document signed: NsmClient in an enclave, SoftwareNsm on a laptop. */
+/** Module that signs documents: NsmClient in an enclave, SoftwareNsm on a laptop. */
 export interface Attester {
   /**
    * Asks for an attestation document.
    *
-   * @param request What to have signed with the measurements
+   * @param request Data to sign together with the measurements
    * @returns The document, COSE_Sign1
    */
   attest(request: {
@@ -28,41 +28,41 @@ export interface Attester {
   }): Promise<Uint8Array>;
 }
 
-/** What to have signed with a session key. */
+/** Data that is signed together with a session key. */
 export interface SessionKeyOptions {
-  /** The caller's nonce, which proves that the document is new: at most 512 bytes. */
+  /** Nonce of the caller, which proves that the document is new: at most 512 bytes. */
   readonly nonce?: Uint8Array | undefined;
-  /** Anything else, at most 512 bytes. */
+  /** Other data, at most 512 bytes. */
   readonly userData?: Uint8Array | undefined;
 }
 
-/** What the two ends of a sealed message have to agree on. */
+/** Context that both ends of a sealed message must agree on. */
 export interface SealContext {
   /**
-   * What the message is for, 1 to 4096 bytes: a message that was sealed with one context is not opened
-   * with another. Default: nothing.
+   * Purpose of the message, 1 to 4096 bytes: a message sealed with one context does not open with another. Default:
+   * none.
    */
   readonly context?: Uint8Array | undefined;
 }
 
-/** What the enclave has to prove before a secret is sealed to it. */
+/** Expectations that the enclave must meet before a secret is sealed to it. */
 export interface SealOptions extends VerifyAttestationOptions, SealContext {
-  /** At least one register: without, the secret could go to any enclave of anyone. */
+  /** At least one register: without one, the secret could go to any enclave of anyone. */
   readonly pcrs: NonNullable<VerifyAttestationOptions["pcrs"]>;
 }
 
 /**
- * A key pair of this enclave's for one session, with the attestation document that holds its public key: a
- * caller that verifies the document can seal secrets with {@link sealTo} that only this enclave can open.
+ * Key pair of this enclave for one session, with the attestation document that holds its public key. A caller who
+ * verifies the document can seal secrets with {@link sealTo} that only this enclave can open.
  *
- * HPKE (RFC 9180) in base mode with DHKEM(P-256, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM: what WebCrypto
- * has on Node.js from 22, on Deno and in every browser; X25519 came to it only lately. HPKE's `info` holds the SHA-256
- * of the document, its `aad` the context, and so a message opens in the session and for the purpose that it
- * was sealed for, and nowhere else.
+ * HPKE (RFC 9180) in base mode with DHKEM(P-256, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM: WebCrypto has them on
+ * Node.js from 22, on Deno and in every browser; X25519 came to it only lately. HPKE's `info` holds the SHA-256 of
+ * the document, its `aad` the context, and so a message opens only in the session and for the purpose that it was
+ * sealed for.
  *
  * Not guaranteed:
- * - who sealed a message: anyone who has the document can. Put what the caller has to prove into the secret.
- * - that a message comes once: while the key lives, the same message opens again. Make a key for each secret
+ * - the sender of a message: anyone who has the document can seal. Put a proof of the caller into the secret.
+ * - that a message arrives once: while the key lives, the same message opens again. Make a key for each secret
  *   and dispose it afterwards, or put a number into the context.
  * - that the private key is wiped on dispose. WebCrypto holds it, never shows it, and frees it when it is
  *   collected; what HPKE derives from it on the way is left to the collector, too.
@@ -89,7 +89,7 @@ export interface SealOptions extends VerifyAttestationOptions, SealContext {
  * ```
  */
 export class SessionKey implements Disposable {
-  /** The attestation document with the public key, COSE_Sign1: not secret, for the caller. */
+  /** Attestation document with the public key, COSE_Sign1: not secret, for the caller. */
   readonly document: Uint8Array<ArrayBuffer>;
   readonly #info: Uint8Array;
   #keys: Keys | undefined;
@@ -101,13 +101,13 @@ export class SessionKey implements Disposable {
   }
 
   /**
-   * Makes a key pair, and has the module sign a document with its public key. About a millisecond, and what
-   * the module takes.
+   * Makes a key pair, and has the module sign a document with its public key. This takes about a
+   * millisecond beside the module's own time.
    *
    * @param nsm The module; not owned
    * @param options The nonce, and other data to have signed
    * @returns The key; the caller disposes it
-   * @throws {AttestationError} When there will be no document
+   * @throws {AttestationError} When the module gives no document
    * @throws {TypeError} When an option is unknown or of a wrong type
    */
   static async create(nsm: Attester, options: SessionKeyOptions = {}): Promise<SessionKey> {
@@ -130,11 +130,11 @@ export class SessionKey implements Disposable {
   /**
    * Opens a message that was sealed to this key's document.
    *
-   * @param sealed What {@link sealTo} made
+   * @param sealed Message that {@link sealTo} made
    * @param options The context that it was sealed with
    * @returns The secret; the caller disposes it
-   * @throws {ProtocolError} When it is no such message, or for another session or context, or changed: which of
-   *   these, is not told
+   * @throws {ProtocolError} When it is no such message, is for another session or context, or was changed; it does not
+   *   tell which
    * @throws {DisposedError} After dispose
    * @throws {TypeError} When an argument is of a wrong type
    * @throws {RangeError} When the context is empty or too long
@@ -158,7 +158,7 @@ export class SessionKey implements Disposable {
     }
   }
 
-  /** Lets go of the private key: nothing more can be opened. Disposing twice is harmless. */
+  /** Releases the private key: nothing more can be opened. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     this.#keys = undefined;
   }
@@ -169,8 +169,8 @@ export class SessionKey implements Disposable {
  *
  * @param document The document of the session key, as the enclave sent it
  * @param secret At most 1 MiB; the caller keeps it, and the duty to wipe it
- * @param options What to expect of the document, as for {@link verifyAttestation}, and the context. Without a
- *   `nonce` the document may be an old one: then the secret is safe, but nobody may be there to open it
+ * @param options Expectations of the document, as for {@link verifyAttestation}, and the context. Without a `nonce` the
+ *   document may be an old one: the secret is safe then, but perhaps no enclave is left to open it
  * @returns The sealed message: as long as the secret and {@link SEAL_OVERHEAD_BYTES} bytes more
  * @throws {AttestationError} When the document does not verify; `ERR_ATTESTATION_PUBLIC_KEY` when it holds no
  *   session key
@@ -212,7 +212,7 @@ const VERSION = 1;
 const POINT_LENGTH = 65;
 const LABEL = new TextEncoder().encode("enclave-kms session key 1");
 
-/** What SPKI DER of a P-256 key has before its point: RFC 5480. */
+/** Bytes before the point in the SPKI DER of a P-256 key: RFC 5480. */
 const SPKI_HEAD = Uint8Array.of(
   ...[0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01],
   ...[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00],
@@ -231,7 +231,7 @@ function sessionPoint(spki: Uint8Array | undefined): Uint8Array {
   throw notOfSession();
 }
 
-/** Node.js refuses a point that is not on the curve when it imports it, Deno when it multiplies it. */
+/** Seals a secret. Node.js refuses a point off the curve when it imports it, Deno when it multiplies it. */
 async function seal(
   point: Uint8Array,
   secret: Uint8Array,
@@ -255,7 +255,7 @@ function checkContext(context: Uint8Array | undefined): Uint8Array {
   throw new RangeError(`context must have 1 to ${MAX_SEAL_CONTEXT_BYTES} bytes`);
 }
 
-/** Without a copy where the bytes have a buffer of their own. */
+/** Takes bytes over, without a copy where they have a buffer of their own. */
 function takeSecret(bytes: Uint8Array): SecretBytes {
   const { buffer } = bytes;
   if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) {

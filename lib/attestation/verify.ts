@@ -10,40 +10,40 @@ import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.
 export { AWS_NITRO_ROOT_SHA256 } from "./chain.ts";
 export type { PcrsByIndex, PcrValue } from "../core/pcrs.ts";
 
-/** How far a document's timestamp may lie ahead of the time to verify at, in milliseconds: five minutes. */
+/** Milliseconds that a document's timestamp may lie ahead of the time to verify at: five minutes. */
 export const CLOCK_TOLERANCE_MS = 300_000;
 
 /**
- * What a document is checked against besides its own signatures. An expectation that is given must be able to fail:
- * one that is empty is refused. To expect nothing of a part, leave it out.
+ * Expectations of a document, beside its own signatures. A given expectation must be able to fail: an empty one is
+ * refused. To expect nothing of a part, leave it out.
  */
 export interface VerifyAttestationOptions {
-  /** The root certificate to trust instead of AWS's, DER: that of a simulator. */
+  /** Root certificate to trust instead of AWS's, DER: that of a simulator. */
   readonly root?: Uint8Array | undefined;
-  /** The time to verify at, milliseconds since 1970. Default: now. */
+  /** Time to verify at, milliseconds since 1970. Default: now. */
   readonly at?: number | undefined;
-  /** How old the document may be, milliseconds. Default: as old as its certificate allows, three hours. */
+  /** Greatest age of the document, milliseconds. Default: the lifetime of its certificate, three hours. */
   readonly maxAgeMs?: number | undefined;
-  /** The nonce that has to be in the document, 1 byte or more. */
+  /** Nonce that the document must have, 1 byte or more. */
   readonly nonce?: Uint8Array | undefined;
-  /** The user data that have to be in the document, 1 byte or more. */
+  /** User data that the document must have, 1 byte or more. */
   readonly userData?: Uint8Array | undefined;
-  /** The public key that has to be in the document, in the same encoding. */
+  /** Public key that the document must have, in the same encoding. */
   readonly publicKey?: Uint8Array | undefined;
   /**
-   * The PCRs that have to be in the document, by index 0 to 31; of a list, one has to be. A plain object, or a `Map`
-   * such as the `pcrs` of another document, which demands all that are in it: PCR3 and PCR4 too, which differ from
-   * instance to instance.
+   * PCRs that the document must have, by index 0 to 31; one value of a list must match. A plain object, or a `Map`
+   * such as the `pcrs` of another document. Such a map demands every register in it, with PCR3 and PCR4, which differ
+   * from instance to instance.
    */
   readonly pcrs?: PcrsByIndex<PcrValue | readonly PcrValue[]> | undefined;
-  /** Accept enclaves in debug mode, whose PCR0 to PCR2 are zero and whose memory the parent can read. */
+  /** Whether to accept enclaves in debug mode: their PCR0 to PCR2 are zero, and the parent can read their memory. */
   readonly allowDebug?: boolean | undefined;
 }
 
 /**
  * Verifies an attestation document: its form, the certificates from the pinned root down to the key that
- * signed it, the ES384 signature, and then what it says. It needs WebCrypto and nothing else, and so runs in
- * browsers too.
+ * signed it, the ES384 signature, and then its fields. It needs WebCrypto and nothing else, and so runs in browsers,
+ * too.
  *
  * A failure names the one check that failed, in its `code`: `ERR_ATTESTATION_` and one of these, in the order
  * of checking.
@@ -78,18 +78,18 @@ export interface VerifyAttestationOptions {
  * | `PUBLIC_KEY` | has another public key than `publicKey`, or none |
  * | `PCR` | has none of the allowed values in a register of `pcrs` |
  *
- * Fields that are not known stand in `unknownFields` and decide nothing. Two things are not signed, and so may be
- * changed by whoever passes the document on, to no effect on what is returned besides: the unprotected header, and
- * which of an ECDSA signature's two equivalent forms it is.
+ * Fields that are not known stand in `unknownFields` and decide nothing. Two parts are not signed, so anyone who
+ * passes the document on may change them, without effect on the other fields: the unprotected header, and the choice
+ * between the two equivalent forms of an ECDSA signature.
  *
  * Not guaranteed: that the enclave is yours. Without `pcrs` any enclave of anyone in AWS passes. Nor that it
  * speaks now: that takes a fresh `nonce`, while `maxAgeMs` bounds the age by both clocks. A document says
- * nothing of who brings it. Certificates are not looked up in revocation lists.
+ * nothing about its bearer. Certificates are not looked up in revocation lists.
  *
  * @param document COSE_Sign1, at most 16 KiB
- * @param options What to expect
+ * @param options Expectations
  * @returns The document's fields
- * @throws {AttestationError} Whose `code` names the one check that failed
+ * @throws {AttestationError} When a check fails; its `code` names the check
  * @throws {TypeError} When an argument is of a wrong type, an option is not known, or `pcrs` names no register
  * @throws {RangeError} When `maxAgeMs` is not a whole number from 0, or an expectation is empty
  * @example
@@ -125,7 +125,7 @@ export async function verifyAttestation(
   return parsed;
 }
 
-/** The registers that measure the image, its kernel and its application. */
+/** Registers that measure the image, its kernel and its application. */
 const IMAGE_PCRS = [0, 1, 2];
 
 const OPTIONS = ["root", "at", "maxAgeMs", "nonce", "userData", "publicKey", "pcrs", "allowDebug"];
@@ -141,15 +141,15 @@ type Expectations =
 
 interface AllowedPcr {
   readonly index: number;
-  /** Lowercase hex. */
+  /** Allowed values in lowercase hex. */
   readonly values: readonly string[];
 }
 
 function checkExpectations(options: VerifyAttestationOptions): Expectations {
   const given = checkFields("options of verifyAttestation", options, OPTIONS);
   const { at = Date.now(), allowDebug = false } = given;
-  if (!Number.isFinite(at)) throw new TypeError("at has to be a number of milliseconds");
-  if (typeof allowDebug !== "boolean") throw new TypeError("allowDebug has to be a boolean");
+  if (!Number.isFinite(at)) throw new TypeError("at must be a number of milliseconds");
+  if (typeof allowDebug !== "boolean") throw new TypeError("allowDebug must be a boolean");
   const age = { min: 0, max: Number.MAX_SAFE_INTEGER, default: Number.MAX_SAFE_INTEGER };
   return {
     at,
@@ -168,33 +168,33 @@ function derOf(root: unknown): Uint8Array | undefined {
     new TextDecoder().decode(root.subarray(0, MAX_PEM_LEAD)).includes(PEM_BEGIN);
   if (!isPem) return expectedBytes("root", root);
   throw new TypeError(
-    "root has to be DER, and this is PEM: decode the base64 between its BEGIN and END lines (decodeBase64)",
+    "root must be DER, and this is PEM: decode the base64 between its BEGIN and END lines (decodeBase64)",
   );
 }
 
 const PEM_BEGIN = "-----BEGIN ";
 
-/** Text may stand before the certificate, in bytes. */
+/** Most bytes of text before a PEM certificate. */
 const MAX_PEM_LEAD = 4096;
 
 function expectedBytes(field: string, value: unknown): Uint8Array | undefined {
   if (value === undefined) return undefined;
-  if (!(value instanceof Uint8Array)) throw new TypeError(`${field} has to be a Uint8Array`);
+  if (!(value instanceof Uint8Array)) throw new TypeError(`${field} must be a Uint8Array`);
   if (value.length > 0) return value;
-  throw new RangeError(`${field} has to have a byte to expect: leave it out to expect nothing`);
+  throw new RangeError(`${field} must have a byte to expect: leave it out to expect nothing`);
 }
 
 function allowedPcrs(pcrs: unknown): AllowedPcr[] {
   const allowed = readPcrs("pcrs", pcrs).map(([index, value]) => {
     const values: readonly unknown[] = Array.isArray(value) ? value : [value];
-    if (values.length === 0) throw new TypeError(`pcrs[${index}] has to have a value`);
+    if (values.length === 0) throw new TypeError(`pcrs[${index}] must have a value`);
     return { index, values: values.map((one) => pcrHex(`pcrs[${index}]`, one)) };
   });
   if (allowed.length > 0) return allowed;
   throw new TypeError("pcrs must name a register: without one, any enclave of anyone passes");
 }
 
-/** The document's own first: whatever was changed on its way fails there, at the price of one verification. */
+/** Checks the document's own signature first: a document changed on its way fails there, after one verification. */
 async function checkSignatures(document: AttestationDocument, chain: readonly Certificate[]): Promise<void> {
   const { protectedHeader, payload, signature } = document;
   const signed = new Uint8Array(encode(["Signature1", protectedHeader, new Uint8Array(), payload]));

@@ -10,7 +10,7 @@ const LIB = fileURLToPath(new URL("../../../lib", import.meta.url));
 const OF_THE_MODULE = ["UNAVAILABLE", "REFUSED", "ANSWER", "BUSY"];
 
 describe("the checks of attestation documents", () => {
-  const source = readFileSync(`${LIB}/core/attestation_error.ts`, "utf8");
+  const source = readFileSync(`${LIB}/core/error_code.ts`, "utf8");
   const union = /type AttestationCheck =([^;]*);/.exec(source)?.[1] ?? "";
   const checks = [...union.matchAll(/"(\w+)"/g)].map(([, name = ""]) => name)
     .filter((name) => !OF_THE_MODULE.includes(name));

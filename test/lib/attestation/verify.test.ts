@@ -80,7 +80,7 @@ describe.skipIf(!HAS_VECTORS)(`verifyAttestation() of genuine documents${SKIPPED
     for (const root of [pem, new TextEncoder().encode(pem)]) {
       await assert.rejects(verifyAttestation(new Uint8Array(1), { root: root as Uint8Array }), {
         name: "TypeError",
-        message: /^root has to be DER, and this is PEM/,
+        message: /^root must be DER, and this is PEM/,
       });
     }
   });
@@ -282,10 +282,10 @@ for (const documentForm of ["indefinite", "definite"] as const) {
 
     test("refuses arguments of a wrong type with a TypeError that names them", async () => {
       const wrong: readonly (readonly [RegExp, unknown])[] = [
-        [/^root has to be a Uint8Array$/, { root: "x" }],
-        [/^nonce has to be a Uint8Array$/, { nonce: "x" }],
-        [/^at has to be a number of milliseconds$/, { at: "now" }],
-        [/^at has to be a number of milliseconds$/, { at: NaN }],
+        [/^root must be a Uint8Array$/, { root: "x" }],
+        [/^nonce must be a Uint8Array$/, { nonce: "x" }],
+        [/^at must be a number of milliseconds$/, { at: "now" }],
+        [/^at must be a number of milliseconds$/, { at: NaN }],
         ...["32", "99", "100", "-1", "x", "01", "1x", "x1", ""].map((index) =>
           [/^pcrs must have no index that is not 0 to 31$/, { pcrs: { [index]: "00".repeat(48) } }] as const
         ),
@@ -300,14 +300,14 @@ for (const documentForm of ["indefinite", "definite"] as const) {
         ),
         [/^pcrs\[0\] must be 32/, { pcrs: { 0: `x${"00".repeat(48)}` } }],
         [/^pcrs\[0\] must be 32/, { pcrs: { 0: `${"00".repeat(48)}\n` } }],
-        [/^pcrs\[0\] has to have a value$/, { pcrs: { 0: [] } }],
+        [/^pcrs\[0\] must have a value$/, { pcrs: { 0: [] } }],
         [/^pcrs\[0\] must be 32/, { pcrs: { 0: ["00".repeat(48), null] } }],
         [/^pcrs must be a plain object or a Map$/, { pcrs: null }],
         [/^pcrs must be a plain object or a Map$/, { pcrs: "x" }],
-        [/^userData has to be a Uint8Array$/, { userData: "x" }],
-        [/^publicKey has to be a Uint8Array$/, { publicKey: null }],
+        [/^userData must be a Uint8Array$/, { userData: "x" }],
+        [/^publicKey must be a Uint8Array$/, { publicKey: null }],
         [/^maxAgeMs must be a number$/, { maxAgeMs: "1" }],
-        [/^allowDebug has to be a boolean$/, { allowDebug: 1 }],
+        [/^allowDebug must be a boolean$/, { allowDebug: 1 }],
         [/options of verifyAttestation have no field `pcr`/, { pcr: { 0: "00".repeat(48) } }],
       ];
       for (const [message, given] of wrong) {
