@@ -20,7 +20,6 @@ const NOT_YET: readonly string[] = [
   "lib/core",
   "lib/envelope",
   "lib/kms",
-  "lib/native",
   "lib/nsm",
   "lib/policy",
   "lib/transport",

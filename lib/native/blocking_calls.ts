@@ -4,28 +4,28 @@ import { isMainThread } from "node:worker_threads";
 import { loader } from "#loader";
 import { libc } from "./libc.ts";
 
-/** How many requests to the NSM may be inside C at once. Two thirds of all calls, and at least one less. */
+/** Number of requests to the NSM that may be inside C at once: two thirds of all calls, and at least one less. */
 export const MAX_NSM_CALLS: number = Math.floor(loader.maxAsyncCalls * 2 / 3);
 
-/** Each says whether something is inside C that may never return. */
+/** Checks whether something is inside C that may never return. */
 const stuckChecks = new Set<() => boolean>();
 
 let fatal: { error: unknown } | undefined;
 
-/** What a call waits for, and so which others it may hold up. */
+/** Kind of thing that a call waits for, and so of the calls that it may hold up. */
 export type BlockingKind = "nsm" | "other";
 
 /**
  * Runs a C call that may block on another thread, behind a limit for the whole process: blocked calls use up
- * the runtime's threads, and would starve its files and DNS. An NSM that falls silent holds up requests to
- * the NSM, and neither key pairs nor connections.
+ * the runtime's threads, and would starve its files and DNS. A silent NSM holds up requests to the NSM, but
+ * neither key pairs nor connections.
  *
- * C cannot be cancelled. Whoever gives up waits no longer, but the call and the memory it uses live until
- * C returns.
+ * C cannot be cancelled. A caller who gives up waits no longer, but the call and its memory live until C
+ * returns.
  *
- * @param kind What the call waits for
+ * @param kind Kind of thing that the call waits for
  * @param call Starts the call
- * @returns What C returned
+ * @returns The result of C
  */
 export function runBlocking<T>(kind: BlockingKind, call: () => Promise<T>): Promise<T> {
   guardExit(isAnyInFlight);
@@ -35,14 +35,14 @@ export function runBlocking<T>(kind: BlockingKind, call: () => Promise<T>): Prom
 /**
  * Keeps a thread that never returns from C from holding up the end of the process, as a blocked koffi call
  * or worker does: after `process.exit` and after an uncaught error the process then leaves by libc's
- * `_exit`, once all exit handlers are done. With nothing inside C it leaves as ever.
+ * `_exit`, once all exit handlers are done. With nothing inside C it leaves as usual.
  *
  * Not guaranteed: on both runtimes a call of {@link runBlocking} keeps the event loop alive, so a program
  * that merely runs out of work waits until C returns (a real NSM answers within 120 s); it can call
- * `process.exit`. Nor is anything guarded for a worker of the caller's that uses this library: while it is
- * inside C, Node can neither terminate it nor leave.
+ * `process.exit`. A worker of the caller's that uses this library is not guarded either: while it is inside
+ * C, Node can neither terminate it nor leave.
  *
- * @param isStuck Says at exit whether something is still inside C
+ * @param isStuck Tells at exit whether something is still inside C
  */
 export function guardExit(isStuck: () => boolean): void {
   if (stuckChecks.size === 0 && isMainThread) installExitHandler();
@@ -67,7 +67,7 @@ function isCaught(): boolean {
   return process.listenerCount("uncaughtException") > 0 || process.hasUncaughtExceptionCaptureCallback();
 }
 
-/** Those that were added later: after `_exit` nobody would run them. */
+/** Runs the handlers that were added later: after `_exit` nothing would run them. */
 function runHandlersAfter(handler: NodeJS.ExitListener, code: number): void {
   const handlers = process.rawListeners("exit") as NodeJS.ExitListener[];
   try {
@@ -78,7 +78,7 @@ function runHandlersAfter(handler: NodeJS.ExitListener, code: number): void {
   }
 }
 
-/** Calls of one kind: so many at once, the others wait, first come, first served. */
+/** Calls of one kind: a limited number runs at once, the others wait in order. */
 class Lane {
   readonly #limit: number;
   readonly #waiting: (() => void)[] = [];

@@ -1,12 +1,12 @@
-/** What Deno knows of a right, as far as it is needed here; Node has no such object. */
+/** Deno's object for permissions, as far as it is needed here; Node has none. */
 interface DenoPermissions {
   querySync(right: Readonly<Record<string, string>>): { readonly state: string };
 }
 
 /**
- * Says whether something may be done without Deno's asking whoever sits at the terminal.
+ * Tells whether something may be done without Deno prompting on the terminal.
  *
- * @param rights Deno's descriptors of what it takes
+ * @param rights Deno's descriptors of the permissions
  * @returns Whether this is Node, or Deno has granted all of them
  */
 export function isGranted(...rights: readonly Readonly<Record<string, string>>[]): boolean {

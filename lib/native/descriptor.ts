@@ -6,15 +6,19 @@ import { cString, libc, systemCallError } from "./libc.ts";
 export class Descriptor implements Disposable {
   #fd: number | undefined;
 
-  /** @param fd An open descriptor, owned from now on */
+  /**
+   * Takes a descriptor over.
+   *
+   * @param fd An open descriptor, owned from now on
+   */
   constructor(fd: number) {
     this.#fd = fd;
   }
 
   /**
-   * A file in memory, without a name in any folder. Corresponds to `memfd_create` and `write`.
+   * Makes a file in memory, without a name in any folder. Corresponds to `memfd_create` and `write`.
    *
-   * @param name For `/proc` only
+   * @param name Name that `/proc` shows
    * @param content At least one byte
    * @throws {SystemCallError} When the kernel refuses
    */
@@ -33,7 +37,7 @@ export class Descriptor implements Disposable {
   }
 
   /**
-   * The number.
+   * Number of the descriptor.
    *
    * @throws {DisposedError} After dispose or release
    */

@@ -2,7 +2,7 @@ import process from "node:process";
 import type { Pointer } from "../../ffi/symbols.ts";
 import { DisposedError } from "../core/errors.ts";
 
-/** Tells of handles that were collected without dispose. It never frees: C may still be using them. */
+/** Reports handles that were collected without dispose. It never frees: C may still be using them. */
 const leaks = new FinalizationRegistry<string>((what) => {
   process.emitWarning(`${what} was collected without dispose; its C memory is lost`, "EnclaveKmsLeak");
 });
@@ -18,9 +18,11 @@ export abstract class Handle<T extends string> implements Disposable {
   readonly #release: (pointer: Pointer<T>) => void;
 
   /**
-   * @param what The class's name, for messages
-   * @param pointer What it owns from now on
-   * @param release Gives it back to C
+   * Takes an allocation over.
+   *
+   * @param what Name of the class, for messages
+   * @param pointer Address of the allocation, owned from now on
+   * @param release Function that gives it back to C
    */
   protected constructor(what: string, pointer: Pointer<T>, release: (pointer: Pointer<T>) => void) {
     this.#what = what;
@@ -30,7 +32,7 @@ export abstract class Handle<T extends string> implements Disposable {
   }
 
   /**
-   * Where the allocation is.
+   * Address of the allocation.
    *
    * @throws {DisposedError} After dispose
    */

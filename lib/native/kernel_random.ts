@@ -12,7 +12,7 @@ import { Descriptor } from "./descriptor.ts";
 import { cString, errno, errnoName, libc, systemCallError } from "./libc.ts";
 import { NativeMemory } from "./native_memory.ts";
 
-/** Where the kernel takes random bytes from its programs. */
+/** Path of the device at which the kernel takes random bytes from programs. */
 export const RANDOM_DEVICE_PATH = "/dev/random";
 
 const MAX_SOURCE_LENGTH = 128;
@@ -20,7 +20,7 @@ const MAX_SOURCE_LENGTH = 128;
 const FORBIDDEN = /^(?:EACCES|EPERM|EROFS)$/;
 
 /**
- * The kernel's generator of random numbers, to be given bytes. None of its calls waits for anything.
+ * Kernel's generator of random numbers, which can be given bytes. None of its calls waits.
  *
  * Corresponds to `open`, `ioctl` with RNDADDENTROPY and RNDRESEEDCRNG, `write` and `close`.
  */
@@ -32,7 +32,9 @@ export class KernelRandom implements Disposable {
   }
 
   /**
-   * @param path The device
+   * Opens the device.
+   *
+   * @param path Path of the device
    * @throws {SystemCallError} When there is none, or it may not be opened
    */
   static open(path: string = RANDOM_DEVICE_PATH): KernelRandom {
@@ -46,10 +48,10 @@ export class KernelRandom implements Disposable {
   }
 
   /**
-   * Mixes bytes into the kernel's pool, and has it count every bit of them where this process may.
+   * Mixes bytes into the kernel's pool, and credits every bit of them where this process is allowed to.
    *
-   * @param bytes Random ones, at least 1. What is copied of them is wiped
-   * @returns Whether they count; without CAP_SYS_ADMIN they are mixed in all the same
+   * @param bytes Random bytes, at least 1. Copies of them are wiped
+   * @returns Whether they were credited; without CAP_SYS_ADMIN they are mixed in all the same
    * @throws {SystemCallError} When it is no such device, or does not take them
    */
   add(bytes: Uint8Array): boolean {
@@ -69,11 +71,11 @@ export class KernelRandom implements Disposable {
   }
 
   /**
-   * Has the kernel draw from its pool now, and not when it would have next: up to a minute later, or five
-   * before Linux 5.18.
+   * Makes the kernel draw from its pool now, instead of up to a minute later (five minutes before Linux 5.18).
    *
-   * @returns Whether it says so; not without CAP_SYS_ADMIN, before Linux 4.17, and while the pool is not full.
-   *   Before Linux 5.12, and its stable releases' copies of that mend, it says so and only stirs what it had
+   * @returns Whether the kernel reports that it did. It does not without CAP_SYS_ADMIN, before Linux 4.17, and while
+   *   the pool is not full. Before Linux 5.12 and the stable releases with its fix, it reports so and only stirs its
+   *   old state
    */
   reseed(): boolean {
     using unread = NativeMemory.create(1);
@@ -97,11 +99,11 @@ export class KernelRandom implements Disposable {
 }
 
 /**
- * The hardware that the kernel draws random bytes from. Read through libc: Deno's own `--allow-read` does not
- * reach into /sys.
+ * Reads the name of the hardware that the kernel draws random bytes from. Goes through libc, since Deno's
+ * `--allow-read` does not reach into /sys.
  *
- * @param path Where the kernel names it
- * @returns Such as `nsm-hwrng`; undefined when there is none, or its name may not be read
+ * @param path File in which the kernel names it
+ * @returns A name such as `nsm-hwrng`; undefined when there is none, or it must not be read
  */
 export function readHardwareSource(path: string): string | undefined {
   const { call } = libc();

@@ -6,13 +6,13 @@ import { LoadFailure, type NativeLibrary, type Pointer } from "../../ffi/symbols
 import { LibraryLoadError, SystemCallError } from "../core/errors.ts";
 import { openLibrary } from "./open_library.ts";
 
-/** libc's functions, as ffi/libc_symbols.ts declares them. */
+/** Functions of libc, as ffi/libc_symbols.ts declares them. */
 export type Libc = NativeLibrary<typeof LIBC_SYMBOLS>;
 
 let loaded: Libc | undefined;
 
 /**
- * libc, loaded on first use and kept.
+ * Loads libc on first use, and keeps it.
  *
  * @throws {LibraryLoadError} When this is not Linux, or FFI is not permitted
  */
@@ -44,12 +44,12 @@ function hintOf(failures: readonly string[]): string {
 }
 
 /**
- * The error of a system call that was made just now, on this thread.
+ * Makes the error of a system call that failed just now, on this thread.
  *
- * @param action What failed: "open /dev/nsm"
- * @param cFunction The C function
+ * @param action Action that failed: "open /dev/nsm"
+ * @param cFunction Name of the C function
  * @param hint The likeliest cause
- * @param nativeCode `errno` where it was read already
+ * @param nativeCode `errno`, where it was read already
  */
 export function systemCallError(
   action: string,
@@ -64,7 +64,7 @@ export function systemCallError(
   });
 }
 
-/** `errno` of this thread. Corresponds to `errno`. */
+/** Reads `errno` of this thread. Corresponds to `errno`. */
 export function errno(): number {
   const { call } = libc();
   const location = call.__errno_location();
@@ -75,18 +75,18 @@ export function errno(): number {
 }
 
 /**
- * The name of an error number: `ENOENT`.
+ * Names an error number: `ENOENT`.
  *
- * @param code As in `errno`
+ * @param code Value of `errno`
  */
 export function errnoName(code: number): string {
   return code > 0 ? getSystemErrorName(-code) : "an unknown error";
 }
 
 /**
- * Text as C wants it: UTF-8 with a NUL at the end.
+ * Encodes text for C: UTF-8 with a NUL at the end.
  *
- * @param text Without a NUL of its own
+ * @param text Text without a NUL
  * @throws {TypeError} When a NUL in the text would cut it short
  */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
@@ -96,7 +96,7 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * A copy of the text at an address.
+ * Copies the text at an address.
  *
  * @param pointer A C string
  * @param maxLength Bytes to read at most
@@ -108,10 +108,10 @@ export function readCString(pointer: Pointer<"c_char">, maxLength = 4096): strin
 }
 
 /**
- * A copy of C memory, in memory that V8 does not move.
+ * Copies C memory into memory that V8 does not move.
  *
- * @param pointer Where it begins
- * @param length In bytes, at least 1
+ * @param pointer Address of its beginning
+ * @param length Length in bytes, at least 1
  */
 export function copyFromC(pointer: Pointer<string>, length: number): Uint8Array<ArrayBuffer> {
   const copy = new Uint8Array(new ArrayBuffer(length));

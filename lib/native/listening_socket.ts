@@ -16,7 +16,7 @@ import { ConnectionError } from "../core/errors.ts";
 import { Descriptor } from "./descriptor.ts";
 import { errno, errnoName, libc } from "./libc.ts";
 
-/** An address on vsock. */
+/** Address on vsock. */
 export interface VsockAddress {
   /** Context id, 0 to 2^32 - 1. */
   readonly cid: number;
@@ -24,7 +24,7 @@ export interface VsockAddress {
   readonly port: number;
 }
 
-/** What a failed listen most likely means, by `errno`. */
+/** Likeliest causes of a failed listen, by `errno`. */
 const LISTEN_HINTS: Readonly<Record<string, string>> = {
   EADDRINUSE: "Another process listens on that port: is the server running twice?",
   EADDRNOTAVAIL: "This machine does not have that CID: listen on 4294967295, which is any",
@@ -34,7 +34,7 @@ const LISTEN_HINTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * A listening stream socket made through libc, on Node, which has no vsock of its own.
+ * Listening stream socket made through libc, on Node, which has no vsock of its own.
  *
  * Corresponds to `socket`, `bind` and `listen`.
  */
@@ -51,7 +51,7 @@ export class ListeningSocket implements Disposable {
    * Listens on AF_VSOCK.
    *
    * @param address CID 2^32 - 1 is any, and so is port 2^32 - 1
-   * @param backlog How many connections may wait to be accepted
+   * @param backlog Number of connections that may wait to be accepted
    * @throws {ConnectionError} When the address is taken or there is no vsock; the hint says what to check
    */
   static listenVsock({ cid, port }: VsockAddress, backlog: number): ListeningSocket {
@@ -64,7 +64,7 @@ export class ListeningSocket implements Disposable {
    * @param family `AF_VSOCK`, or `AF_UNIX` in tests
    * @param address The `struct sockaddr`
    * @param name The address, for messages
-   * @param backlog How many connections may wait to be accepted
+   * @param backlog Number of connections that may wait to be accepted
    */
   static listen(
     family: number,
@@ -77,7 +77,7 @@ export class ListeningSocket implements Disposable {
     return new ListeningSocket(new Descriptor(descriptor.release()), backlog);
   }
 
-  /** The vsock address it is bound to; `undefined` for another family. Corresponds to `getsockname`. */
+  /** Vsock address that it is bound to; `undefined` for another family. Corresponds to `getsockname`. */
   get address(): VsockAddress | undefined {
     return vsockAddress(this.#descriptor.fd, libc().call.getsockname);
   }
@@ -87,7 +87,7 @@ export class ListeningSocket implements Disposable {
    * it knows, so it is given a fresh AF_UNIX socket, and in the same tick, before the loop has looked at it,
    * this socket takes that descriptor's place.
    *
-   * @param server One that does not listen yet; it owns the socket afterwards
+   * @param server A server that does not listen yet; it owns the socket afterwards
    * @throws {ConnectionError} In a worker of node:cluster, whose servers do not listen themselves
    */
   handOver(server: net.Server): void {
@@ -115,11 +115,11 @@ export class ListeningSocket implements Disposable {
 }
 
 /**
- * Who is at the other end of a connection that a handed-over server accepted: the kernel's word, which the peer
- * cannot forge. Corresponds to `getpeername`.
+ * Reads the address of the peer of a connection that a handed-over server accepted. The kernel says it, and the peer
+ * cannot forge it. Corresponds to `getpeername`.
  *
- * @param socket As the server gave it
- * @returns `undefined` when it is no vsock connection, or gone already
+ * @param socket Socket that the server gave
+ * @returns The address; `undefined` when it is no vsock connection, or gone already
  */
 export function vsockPeer(socket: net.Socket): VsockAddress | undefined {
   const fd = descriptorOf(socket);
@@ -127,11 +127,11 @@ export function vsockPeer(socket: net.Socket): VsockAddress | undefined {
 }
 
 /**
- * Changes the backlog of a vsock socket that listens already, wherever in this process it was made: Deno's
- * listeners are fixed at 128 and do not show their descriptors. Corresponds to `listen`.
+ * Changes the backlog of a vsock socket of this process that listens already. Deno's listeners have a fixed backlog
+ * of 128 and do not show their descriptors. Corresponds to `listen`.
  *
- * @param port The one it listens on
- * @param backlog How many connections may wait to be accepted
+ * @param port Port that it listens on
+ * @param backlog Number of connections that may wait to be accepted
  * @returns Whether there is such a socket
  */
 export function setVsockBacklog(port: number, backlog: number): boolean {
@@ -142,7 +142,7 @@ export function setVsockBacklog(port: number, backlog: number): boolean {
   return false;
 }
 
-/** Far more than a server opens before it listens. */
+/** Highest descriptor that is looked at: far more than a server opens before it listens. */
 const MAX_DESCRIPTORS = 4096;
 
 function isListening(fd: number): boolean {
@@ -153,8 +153,8 @@ function isListening(fd: number): boolean {
 }
 
 /**
- * Node has no public way to a socket's descriptor. `_handle.fd` is undocumented and old (0.x to 26); handOver()
- * makes sure that it tells the truth before anything is accepted.
+ * Reads a socket's descriptor, for which Node has no public way. `_handle.fd` is undocumented and old (0.x to 26);
+ * handOver() checks it before anything is accepted.
  */
 function descriptorOf(owner: net.Server | net.Socket): number | undefined {
   const fd = (owner as { _handle?: { fd?: unknown } | null })._handle?.fd;
@@ -170,7 +170,7 @@ function boundSocket(family: number, address: Uint8Array<ArrayBuffer>, name: str
   return new Descriptor(descriptor.release());
 }
 
-/** An address of AF_UNIX for which Linux picks an abstract name by itself: unix(7), "Autobind". */
+/** Encodes an address of AF_UNIX for which Linux picks an abstract name: unix(7), "Autobind". */
 function encodeUnnamed(): Uint8Array<ArrayBuffer> {
   const struct = new Uint8Array(new ArrayBuffer(2));
   new DataView(struct.buffer).setUint16(0, AF_UNIX, true);
@@ -184,7 +184,7 @@ function vsockAddress(fd: number, call: NameCall): VsockAddress | undefined {
   return call(fd, struct, encodeLength(struct)) === 0 ? decodeSockaddrVm(struct) : undefined;
 }
 
-/** A `socklen_t` that C reads and writes. */
+/** Encodes a `socklen_t` that C reads and writes. */
 function encodeLength(struct: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const length = new Uint8Array(new ArrayBuffer(4));
   new DataView(length.buffer).setUint32(0, struct.length, true);

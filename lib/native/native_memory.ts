@@ -4,12 +4,12 @@ import { Handle } from "./handle.ts";
 import { copyFromC, libc } from "./libc.ts";
 
 /**
- * Memory of libc's, for what C must find at a fixed address. Wiped before it is freed.
+ * Memory of libc at an address that stays fixed for C. Wiped before it is freed.
  *
  * Corresponds to `calloc`, `explicit_bzero` and `free`.
  */
 export class NativeMemory extends Handle<"void"> {
-  /** In bytes. */
+  /** Length in bytes. */
   readonly length: number;
 
   private constructor(pointer: Pointer<"void">, length: number) {
@@ -21,7 +21,9 @@ export class NativeMemory extends Handle<"void"> {
   }
 
   /**
-   * @param length In bytes, at least 1
+   * Allocates memory.
+   *
+   * @param length Length in bytes, at least 1
    * @returns Zeroed memory
    */
   static create(length: number): NativeMemory {
@@ -39,7 +41,9 @@ export class NativeMemory extends Handle<"void"> {
   }
 
   /**
-   * @param bytes What to put at the beginning, 1 to `length` bytes
+   * Writes bytes at the beginning.
+   *
+   * @param bytes The bytes, 1 to `length`
    */
   write(bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.length > this.length) throw new RangeError("More bytes than the memory has");
@@ -47,7 +51,9 @@ export class NativeMemory extends Handle<"void"> {
   }
 
   /**
-   * @param length How many bytes from the beginning, 1 to `length`
+   * Copies bytes from the beginning.
+   *
+   * @param length Number of bytes, 1 to `length`
    * @returns A copy
    */
   read(length: number): Uint8Array<ArrayBuffer> {

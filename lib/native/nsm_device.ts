@@ -14,14 +14,14 @@ import { Descriptor } from "./descriptor.ts";
 import { cString, errno, errnoName, libc } from "./libc.ts";
 import { NativeMemory } from "./native_memory.ts";
 
-/** Where the driver of the Nitro Secure Module puts its device. */
+/** Path of the Nitro Secure Module's device. */
 export const NSM_DEVICE_PATH = "/dev/nsm";
 
 /**
- * The Nitro Secure Module of this enclave: one CBOR request in, one CBOR answer out.
+ * Nitro Secure Module of this enclave: one CBOR request in, one CBOR answer out.
  *
  * The driver takes one request at a time and may take up to 120 s, so every request runs on another
- * thread. A device that is disposed while a request runs is closed when the last one returns.
+ * thread. A device that is disposed while requests run is closed when the last one returns.
  *
  * Corresponds to `open`, `ioctl` with request 0xC0200A00, and `close`.
  */
@@ -35,7 +35,9 @@ export class NsmDevice implements Disposable {
   }
 
   /**
-   * @param path The device
+   * Opens the device.
+   *
+   * @param path Path of the device
    * @throws {AttestationError} When there is none, or it may not be opened
    */
   static open(path: string = NSM_DEVICE_PATH): NsmDevice {
@@ -48,8 +50,10 @@ export class NsmDevice implements Disposable {
   }
 
   /**
+   * Sends one request.
+   *
    * @param request CBOR, 1 to 4096 bytes
-   * @returns CBOR, at most 12288 bytes
+   * @returns The answer, CBOR of at most 12288 bytes
    * @throws {AttestationError} When the driver reports an error
    */
   async exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {

@@ -7,8 +7,8 @@ import { checkSdk, type Sdk } from "./sdk_library.ts";
 const NOTHING = new Uint8Array(new ArrayBuffer(0));
 
 /**
- * A byte buffer of the C SDK: a zeroed `struct aws_byte_buf` of 32 bytes that is ours, and the memory that
- * C hangs into it. Overwritten with zeros on dispose, whoever filled it and whether that call succeeded.
+ * Byte buffer of the C SDK: a zeroed `struct aws_byte_buf` of 32 bytes in our own memory, and the memory that C
+ * attaches to it. It is overwritten with zeros on dispose, also after a call that failed.
  *
  * Corresponds to `aws_byte_buf_init`, `aws_byte_buf_write` and `aws_byte_buf_clean_up_secure`.
  */
@@ -21,7 +21,7 @@ export class SdkByteBuffer implements Disposable {
   }
 
   /**
-   * A buffer for C to fill.
+   * Makes a buffer for C to fill.
    *
    * @param sdk The library
    */
@@ -30,7 +30,7 @@ export class SdkByteBuffer implements Disposable {
   }
 
   /**
-   * A buffer with a copy of `bytes`.
+   * Makes a buffer with a copy of `bytes`.
    *
    * @param sdk The library
    * @param allocator Its allocator
@@ -63,7 +63,7 @@ export class SdkByteBuffer implements Disposable {
   }
 
   /**
-   * The struct itself, for C.
+   * Struct for C.
    *
    * @throws {DisposedError} After dispose
    */
@@ -77,13 +77,13 @@ export class SdkByteBuffer implements Disposable {
     return readByteBuf(this.struct).len;
   }
 
-  /** A copy of the bytes in use, in memory that V8 does not move; the caller wipes it if it is secret. */
+  /** Copies the bytes in use into memory that V8 does not move; the caller wipes the copy if it is secret. */
   copyOut(): Uint8Array<ArrayBuffer> {
     const { len, buffer } = readByteBuf(this.struct);
     return len === 0 ? NOTHING : copyFromC(buffer as Pointer<"uint8_t">, len);
   }
 
-  /** Overwrites and frees what C allocated. Disposing twice is harmless. */
+  /** Overwrites and frees the memory that C allocated. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     const struct = this.#struct;
     this.#struct = undefined;

@@ -18,16 +18,18 @@ import type { SdkByteBuffer } from "./sdk_byte_buffer.ts";
 import { checkSdk, type Sdk } from "./sdk_library.ts";
 import type { SdkString } from "./sdk_string.ts";
 
-/** Which kind of socket the C client opens. */
+/** Kind of socket that the C client opens. */
 export type SocketDomain = keyof typeof AWS_SOCKET_DOMAIN;
 
 /**
- * A `struct aws_socket_endpoint` in C memory, where the configuration's pointer to it stays good.
+ * `struct aws_socket_endpoint` in C memory, where the configuration's pointer to it stays valid.
  *
  * Corresponds to `aws_mem_calloc` and `aws_mem_release`.
  */
 export class SdkSocketEndpoint extends Handle<"aws_socket_endpoint"> {
   /**
+   * Makes the struct.
+   *
    * @param sdk The library
    * @param allocator Its allocator
    * @param address CID in decimal, IP address or socket path, at most 107 bytes
@@ -55,29 +57,31 @@ export class SdkSocketEndpoint extends Handle<"aws_socket_endpoint"> {
   }
 }
 
-/** What a client configuration is made of. All of it must outlive the making of the client. */
+/** Parts of a client configuration. All of them must live until the client is made. */
 export interface SdkClientParts {
   readonly region: SdkString;
   readonly endpoint: SdkSocketEndpoint;
   readonly domain: SocketDomain;
   readonly accessKeyId: SdkString;
   readonly secretAccessKey: SdkString;
-  /** Empty for none: C crashes on NULL. */
+  /** Session token; empty for none, since C crashes on NULL. */
   readonly sessionToken: SdkString;
-  /** Replaces `kms.<region>.amazonaws.com`. */
+  /** Host name instead of `kms.<region>.amazonaws.com`. */
   readonly hostName: SdkString | undefined;
 }
 
 /**
- * The configuration of a C KMS client.
+ * Configuration of a C KMS client.
  *
  * Corresponds to `aws_nitro_enclaves_kms_client_config_default` and
  * `aws_nitro_enclaves_kms_client_config_destroy`.
  */
 export class SdkClientConfiguration extends Handle<"aws_nitro_enclaves_kms_client_configuration"> {
   /**
+   * Makes a configuration.
+   *
    * @param sdk The library
-   * @param parts Copied, but for the region, the endpoint and the host name, which C only points to
+   * @param parts Parts; C copies them, except the region, the endpoint and the host name, which it only points to
    * @throws {SdkKmsConfigError} When C makes none
    */
   static create(sdk: Sdk, parts: SdkClientParts): SdkClientConfiguration {
@@ -100,7 +104,7 @@ export class SdkClientConfiguration extends Handle<"aws_nitro_enclaves_kms_clien
     return configuration;
   }
 
-  /** The one field that has no parameter in C. */
+  /** Sets the only field without a parameter in C. */
   #setHostName(hostName: SdkString): void {
     const value = new Uint8Array(new ArrayBuffer(8));
     new DataView(value.buffer).setBigUint64(0, hostName.pointer, true);
@@ -109,21 +113,21 @@ export class SdkClientConfiguration extends Handle<"aws_nitro_enclaves_kms_clien
   }
 }
 
-/** What the C client is asked to decrypt. */
+/** Request to decrypt. */
 export interface SdkDecryptRequest {
   readonly ciphertext: SdkByteBuffer;
   readonly keyId: SdkString | undefined;
-  /** C wants one with every key id. */
+  /** Algorithm; C requires one with every key id. */
   readonly encryptionAlgorithm: SdkString | undefined;
-  /** A JSON object of strings. */
+  /** Encryption context, a JSON object of strings. */
   readonly encryptionContext: SdkString | undefined;
 }
 
-/** What the C client is asked to encrypt. */
+/** Request to encrypt. */
 export interface SdkEncryptRequest {
   readonly keyId: SdkString;
   readonly plaintext: SdkByteBuffer;
-  /** A JSON object of strings. */
+  /** Encryption context, a JSON object of strings. */
   readonly encryptionContext: SdkString | undefined;
 }
 
@@ -135,8 +139,8 @@ type OptionalCall =
 const NO_REASON = "The C client does not say why: use engine direct or sdk to see KMS's own error";
 
 /**
- * The C SDK's own KMS client: connects when made, and blocks. Upstream it may hang or crash; see the
- * engine that uses it.
+ * KMS client of the C SDK: connects when it is made, and blocks. Upstream's code may hang or crash: see the engine
+ * that uses it.
  *
  * Corresponds to `aws_nitro_enclaves_kms_client_new`, `aws_kms_decrypt_blocking`,
  * `aws_kms_decrypt_blocking_with_context`, `aws_kms_encrypt_blocking_with_context`,
@@ -152,8 +156,10 @@ export class SdkClient extends Handle<"aws_nitro_enclaves_kms_client"> {
   }
 
   /**
+   * Connects a client.
+   *
    * @param sdk The library
-   * @param configuration Read now, not kept
+   * @param configuration Configuration; read now and not kept
    * @throws {SdkKmsClientError} When C makes none: C does not say why
    */
   static create(sdk: Sdk, configuration: SdkClientConfiguration): SdkClient {
@@ -167,7 +173,9 @@ export class SdkClient extends Handle<"aws_nitro_enclaves_kms_client"> {
   }
 
   /**
-   * @param request What to decrypt
+   * Decrypts.
+   *
+   * @param request The request
    * @param plaintext Filled by C; the caller disposes it, after an error too
    * @throws {SdkKmsDecryptError} When KMS refuses or the answer cannot be opened: C does not say which
    */
@@ -183,7 +191,9 @@ export class SdkClient extends Handle<"aws_nitro_enclaves_kms_client"> {
   }
 
   /**
-   * @param request What to encrypt, and under which key
+   * Encrypts.
+   *
+   * @param request The plaintext and the key
    * @param ciphertext Filled by C; the caller disposes it, after an error too
    * @throws {SdkKmsRequestError} When KMS refuses: C does not say why
    */
@@ -200,10 +210,12 @@ export class SdkClient extends Handle<"aws_nitro_enclaves_kms_client"> {
   }
 
   /**
-   * @param keyId The KMS key
-   * @param keySpec How long
+   * Makes a data key.
+   *
+   * @param keyId Key of KMS
+   * @param keySpec Length of the data key
    * @param plaintext Filled by C; the caller disposes it, after an error too
-   * @param ciphertext The same
+   * @param ciphertext Filled by C, too; the caller disposes it
    * @throws {SdkKmsRequestError} When KMS refuses: C does not say why
    */
   generateDataKey(
@@ -223,7 +235,9 @@ export class SdkClient extends Handle<"aws_nitro_enclaves_kms_client"> {
   }
 
   /**
-   * @param numberOfBytes 1 to 1024
+   * Gets random bytes.
+   *
+   * @param numberOfBytes Number of bytes, 1 to 1024
    * @param plaintext Filled by C; the caller disposes it, after an error too
    * @throws {SdkKmsRequestError} When KMS refuses: C does not say why
    */

@@ -13,10 +13,10 @@ class KeyPairHandle extends Handle<"aws_rsa_keypair"> {
 }
 
 /**
- * An RSA-2048 key pair that never leaves C memory, and what the C SDK does with it.
+ * RSA-2048 key pair that never leaves C memory, with the operations of the C SDK on it.
  *
- * It counts its users: a key pair that is disposed while C still works with it is destroyed when C
- * returns. It holds the library for as long.
+ * It counts its users: a key pair disposed while C works with it is destroyed when C returns, and holds the library
+ * until then.
  *
  * Corresponds to `aws_attestation_rsa_keypair_new`, `aws_attestation_request`,
  * `aws_attestation_rsa_decrypt`, `aws_cms_cipher_decrypt` and `aws_attestation_rsa_keypair_destroy`.
@@ -79,13 +79,13 @@ export class SdkKeyPair implements Disposable {
   }
 
   /**
-   * Opens one envelope's parts: the content key by RSA-OAEP, the content by AES-256-CBC, both in C memory
+   * Opens the parts of one envelope: the content key by RSA-OAEP, the content by AES-256-CBC, both in C memory
    * and on this thread (on another, C's stack would keep the plaintext).
    *
    * @param wrappedKey 256 bytes
-   * @param iv 16 bytes: C reads as many, whatever the length
+   * @param iv 16 bytes: C reads that many, whatever the length
    * @param ciphertext A multiple of 16 bytes, at most 16 KiB: C puts the plaintext on its stack
-   * @returns The plaintext, or `undefined` for whatever is wrong with them
+   * @returns The plaintext; `undefined` when the parts are wrong in any way
    */
   open(
     wrappedKey: Uint8Array<ArrayBuffer>,
@@ -157,10 +157,10 @@ export class SdkKeyPair implements Disposable {
 const CONTENT_KEY_BYTES = 32;
 const IV_BYTES = 16;
 
-/** More than the longest plaintext that KMS sends. */
+/** Zeros, more than the longest plaintext that KMS sends. */
 const ZEROS = new Uint8Array(new ArrayBuffer(8192));
 
-/** Without C's error number: that stays on the thread that made the call. */
+/** Makes an error without C's error number, which stays on the thread that made the call. */
 function keyPairFailure(): SdkGenericError {
   return new SdkGenericError("Cannot make an RSA key pair: aws_attestation_rsa_keypair_new returned NULL", {
     cFunction: "aws_attestation_rsa_keypair_new",

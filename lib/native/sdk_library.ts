@@ -12,14 +12,14 @@ import {
 import { cString, libc, readCString } from "./libc.ts";
 import { openLibrary } from "./open_library.ts";
 
-/** The C SDK's functions, as ffi/sdk_symbols.ts declares them. */
+/** Functions of the C SDK, as ffi/sdk_symbols.ts declares them. */
 export type Sdk = NativeLibrary<typeof SDK_SYMBOLS>;
 
 const SONAMES = ["libaws-nitro-enclaves-sdk-c.so.0unstable", "libaws-nitro-enclaves-sdk-c.so"];
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
 
-/** One loaded and initialised library, shared by all its users in the process. */
+/** Loaded and initialised library, shared by all its users in the process. */
 interface SharedLibrary {
   readonly sdk: Sdk;
   readonly allocator: Pointer<"aws_allocator">;
@@ -30,7 +30,7 @@ const loaded = new Map<string, Sdk>();
 const initialised = new Map<Sdk, SharedLibrary>();
 
 /**
- * The C SDK, initialised. Set-up is process-wide: the first user initialises it, the last one cleans it
+ * Initialised C SDK. Set-up is process-wide: the first user initialises it, the last one cleans it
  * up, both on the main thread and at once. The library itself stays loaded for the life of the process.
  *
  * Not guaranteed: users on several JavaScript threads are counted apart, and the first thread that is done
@@ -48,7 +48,9 @@ export class SdkLibrary implements Disposable {
   }
 
   /**
-   * @param path Absolute path of the library, or nothing for the usual places
+   * Loads the library, and initialises it for its first user.
+   *
+   * @param path Absolute path of the library. Default: the usual places
    * @throws {LibraryLoadError} When it cannot be loaded
    * @throws {SdkInitError} When it has no allocator
    */
@@ -57,22 +59,22 @@ export class SdkLibrary implements Disposable {
     return new SdkLibrary(initialised.get(sdk) ?? initialise(sdk));
   }
 
-  /** Another user of the same library, to be disposed on its own. */
+  /** Adds a user of the same library, who disposes it separately. */
   share(): SdkLibrary {
     return new SdkLibrary(this.#use());
   }
 
-  /** The C functions. */
+  /** C functions. */
   get sdk(): Sdk {
     return this.#use().sdk;
   }
 
-  /** The library's allocator. */
+  /** Allocator of the library. */
   get allocator(): Pointer<"aws_allocator"> {
     return this.#use().allocator;
   }
 
-  /** Where it was loaded from. */
+  /** Path that it was loaded from. */
   get path(): string {
     return this.#use().sdk.path ?? "";
   }
@@ -93,11 +95,11 @@ export class SdkLibrary implements Disposable {
 }
 
 /**
- * The C SDK's functions, not initialised: for a thread that works while the main thread holds an
+ * Loads the functions of the C SDK without initialising it: for a thread that works while the main thread holds an
  * {@link SdkLibrary}.
  *
- * @param path Absolute path of the library, or nothing for the usual places
- * @throws {LibraryLoadError} Names every path tried, and why it would not do
+ * @param path Absolute path of the library. Default: the usual places
+ * @throws {LibraryLoadError} When no path does; it names each one, and the reason
  */
 export function loadSdk(path?: string): Sdk {
   const failures: string[] = [];
@@ -119,7 +121,7 @@ export function loadSdk(path?: string): Sdk {
   });
 }
 
-/** By what was said of the first path that tells something: the usual places are mostly not there. */
+/** Chooses a hint by the first failure other than a missing file: most of the usual places do not exist. */
 function loadHint(failures: readonly string[], path: string | undefined): string {
   const text = failures.join("\n");
   if (text.includes("permission missing")) return "Deno lacks --allow-ffi, for the library's path or for all";
@@ -129,7 +131,7 @@ function loadHint(failures: readonly string[], path: string | undefined): string
   }
   const withoutPaths = candidates(path).reduce((left, tried) => left.replaceAll(tried, ""), text);
   if (/lib[\w.+-]+\.so[\w.]*: cannot open|Error loading shared library lib/.test(withoutPaths)) {
-    return "What it needs is not in the image, or of another libc: ldd says what it looks for";
+    return "Does the image lack a library that it needs, or have one of another libc? ldd lists them";
   }
   return path === undefined
     ? "Is the library in the image? `library` names its path, and engine direct does without"
@@ -137,12 +139,12 @@ function loadHint(failures: readonly string[], path: string | undefined): string
 }
 
 /**
- * Turns NULL and non-zero into an error, right after the call, on the thread that made it.
+ * Turns NULL or a non-zero code into an error, right after the call, on the thread that made it.
  *
  * @param sdk The library
- * @param result What C returned: a pointer, a code or a success flag
+ * @param result Result of C: a pointer, a code or a success flag
  * @param Failure The error class for this step
- * @param failed What failed: the action, the C function and the hint
+ * @param failed Failed step: the action, the C function and the hint
  * @returns The pointer, the code 0 or `true`
  */
 export function checkSdk<T>(
@@ -170,7 +172,7 @@ export function checkSdk<T>(
 
 /**
  * Keeps the runtime from unloading the library when the process ends: threads that end later still run its
- * destructors, and would crash. Where libc has no `dlopen` the runtime's own habit has to do.
+ * destructors, and would crash. Without `dlopen` in libc, the runtime's own behaviour must do.
  */
 function pin(path: string): void {
   libc().call.dlopen?.(cString(path), RTLD_NOW | RTLD_NODELETE);

@@ -3,21 +3,23 @@ import { SdkGenericError } from "../core/errors.ts";
 import { Handle } from "./handle.ts";
 import { checkSdk, type Sdk } from "./sdk_library.ts";
 
-/** C must not be handed an empty array: it would see NULL. One byte, of which it reads none, stands in. */
+/** Stand-in for an empty array, which C would see as NULL. It reads no byte of it. */
 const NOTHING = new Uint8Array(new ArrayBuffer(1));
 
 /**
- * An immutable string of the C SDK.
+ * Immutable string of the C SDK.
  *
  * Corresponds to `aws_string_new_from_array`, `aws_string_destroy` and, for a secret,
  * `aws_string_destroy_secure`.
  */
 export class SdkString extends Handle<"aws_string"> {
   /**
+   * Copies bytes into a string.
+   *
    * @param sdk The library
    * @param allocator Its allocator
-   * @param bytes UTF-8 without a NUL; copied. May be empty
-   * @param options `secret`: overwrite it with zeros on dispose. `name`: what it is, for messages
+   * @param bytes UTF-8 without a NUL; may be empty
+   * @param options `secret`: overwrite it with zeros on dispose. `name`: its name, for messages
    * @throws {SdkGenericError} When C has no memory
    */
   static create(

@@ -20,7 +20,7 @@ import { runBlocking } from "./blocking_calls.ts";
 import { Descriptor } from "./descriptor.ts";
 import { errno, errnoName, libc, systemCallError } from "./libc.ts";
 
-/** What a failed connect most likely means, by `errno`. */
+/** Likeliest causes of a failed connect, by `errno`. */
 const CONNECT_HINTS: Readonly<Record<string, string>> = {
   ECONNRESET: "Nothing listens on that port, or its backlog is full: is the proxy running on the parent?",
   ECONNREFUSED: "Nothing listens there: is the proxy running?",
@@ -31,7 +31,7 @@ const CONNECT_HINTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * A connected stream socket made through libc, on Node, which has no vsock of its own.
+ * Connected stream socket made through libc, on Node, which has no vsock of its own.
  *
  * Corresponds to `socket`, `connect` and `poll`.
  */
@@ -114,7 +114,7 @@ function openSocket(family: number): Descriptor {
   throw connectError(family === AF_VSOCK ? "vsock" : "a socket", code);
 }
 
-/** Linux gives up after two seconds by itself, however long the caller would wait. Where it refuses, so be it. */
+/** Raises the two seconds after which Linux gives up by itself. A kernel that refuses keeps its two seconds. */
 function setConnectTimeout(fd: number, timeoutMs: number): void {
   const duration = encodeTimeval(timeoutMs);
   libc().call.setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, duration, duration.length);
@@ -129,7 +129,7 @@ async function waitUntilWritable(fd: number, name: string, timeoutMs: number): P
   if (code === ETIMEDOUT) {
     throw new TimeoutError(`Cannot connect to ${name}: no answer within ${Math.ceil(timeoutMs)} ms`, {
       stage: "connect",
-      hint: "Nobody has that CID, or its machine is overloaded: in an enclave the parent is CID 3",
+      hint: "Does nobody have that CID, or is its machine overloaded? In an enclave the parent is CID 3",
     });
   }
   if (code !== 0) throw connectError(name, code);

@@ -8,16 +8,18 @@ import { cString, libc, readCString } from "./libc.ts";
 const VARIABLE = "SSL_CERT_FILE";
 
 /**
- * The certificate authorities that C libraries trust, for as long as it lives: a file in memory, named by
- * `SSL_CERT_FILE`. The variable belongs to the whole process, so only one may live at a time.
+ * Certificate authorities that C libraries trust while it lives: a file in memory, named by `SSL_CERT_FILE`. The
+ * variable belongs to the whole process, so only one may live at a time.
  *
- * Corresponds to `setenv`, and to what AWS-LC and s2n read.
+ * Corresponds to `setenv`; AWS-LC and s2n read the variable.
  */
 export class TrustStore implements Disposable {
   readonly #file: Descriptor;
   readonly #before: string | undefined;
 
   /**
+   * Puts certificates into force.
+   *
    * @param pem Certificates, PEM, at least one
    * @throws {SystemCallError} When the kernel has no memory for the file
    */
@@ -27,7 +29,7 @@ export class TrustStore implements Disposable {
     libc().call.setenv(cString(VARIABLE), cString(`/proc/self/fd/${this.#file.fd}`), 1);
   }
 
-  /** Puts the variable back, and closes the file. */
+  /** Restores the variable, and closes the file. */
   [Symbol.dispose](): void {
     using _file = this.#file;
     if (this.#before === undefined) libc().call.unsetenv(cString(VARIABLE));
@@ -35,21 +37,21 @@ export class TrustStore implements Disposable {
   }
 }
 
-/** Where C libraries look for certificate authorities. */
+/** Places in which C libraries look for certificate authorities. */
 export interface TrustPlaces {
-  /** What `SSL_CERT_FILE` names, if it is set. */
+  /** File that `SSL_CERT_FILE` names, if it is set. */
   readonly namedFile: string | undefined;
-  /** Other files. One that is there is enough. */
+  /** Other files. One that exists is enough. */
   readonly files: readonly string[];
   /** Folders with a file for each certificate. One that is not empty is enough. */
   readonly folders: readonly string[];
 }
 
 /**
- * Checks that C libraries find certificate authorities, since without them they try for half a minute and do not
- * say why they fail. What Deno may not read is taken to be there.
+ * Checks that C libraries find certificate authorities: without them they try for half a minute, and do not say why
+ * they fail. A place that Deno must not read counts as present.
  *
- * @param places Default: those of AWS-LC and aws-c-io
+ * @param places Places to look in. Default: those of AWS-LC and aws-c-io
  * @throws {CertificateError} When there are none, or `SSL_CERT_FILE` names a file without any
  */
 export function checkSystemTrust(places: TrustPlaces = systemPlaces()): void {
@@ -62,7 +64,7 @@ export function checkSystemTrust(places: TrustPlaces = systemPlaces()): void {
   }
 }
 
-/** aws-c-io's list, and AWS-LC's own. */
+/** Lists the places of aws-c-io and of AWS-LC. */
 function systemPlaces(): TrustPlaces {
   const folder = readVariable("SSL_CERT_DIR") || undefined;
   return {

@@ -79,7 +79,7 @@ describe.skipIf(onDeno)(`connections that are under way at first${REASON}`, () =
     assert.ok(held.length > 0 && held.length < 5, String(error));
     assert.ok(error instanceof TimeoutError, String(error));
     assert.equal(error.message, "Cannot connect to the full one: no answer within 50 ms");
-    assert.match(error.hint, /^Nobody has that CID, or its machine is overloaded/);
+    assert.match(error.hint, /^Does nobody have that CID, or is its machine overloaded/);
     for (const descriptor of held) descriptor[Symbol.dispose]();
     assert.equal(descriptors(), before);
   });
