@@ -16,7 +16,8 @@ const COMMAND = onDeno ? ["run", "--quiet", "--no-prompt", "--allow-all"] : [];
 
 /** Decrypts, calls C, and asks Cedar, which lies in a file of its package. */
 const PROGRAM = `
-import { KmsClient, NsmClient } from "./mod.ts";
+import { KmsClient } from "./mod.ts";
+import { NsmClient } from "./lib/nsm/mod.ts";
 import { cedarPolicy } from "./lib/policy/mod.ts";
 import { startSimulator } from "./sim/mod.ts";
 
