@@ -35,7 +35,7 @@ handleSignals(server, () => enclave.close());
 const url = urlOf(server);
 await sendCredentials(url, enclave);
 const ciphertext = await encrypt(enclave);
-// Whoever does not read it is served all the same.
+// The server serves on when this cannot be written.
 tryWriteAll(
   STDOUT,
   `
