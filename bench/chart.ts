@@ -54,7 +54,7 @@ export function barChart(
     `${parts.join("\n")}\n</svg>\n`;
 }
 
-/** From the power of ten below the smallest value to the largest value. */
+/** Makes a scale from the power of ten below the smallest value to the largest value. */
 function makeScale(values: readonly number[]): (value: number) => number {
   const low = Math.floor(Math.log10(Math.min(...values)) - 0.01);
   const high = Math.max(Math.log10(Math.max(...values)), low + 1);

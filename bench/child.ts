@@ -56,7 +56,7 @@ export class Child implements AsyncDisposable {
 
   /**
    * @param question Becomes one line of its input
-   * @param limitMs After so many milliseconds without an answer it is ended: what is measured may hang
+   * @param limitMs Time after which the process is ended, in milliseconds: it may hang
    * @returns The answer
    * @throws {ChildDied} When it ended instead
    */

@@ -47,7 +47,7 @@ export async function runGate(lab: Lab, progress: (text: string) => void): Promi
   return [...checks, ...wireChecks(lab), ...await timeChecks(lab)];
 }
 
-/** One line for each check. */
+/** Formats one line for each check. */
 export function formatGate(checks: readonly Check[]): string {
   const width = Math.max(...checks.map(({ what }) => what.length));
   return checks.map((check) => {
@@ -68,7 +68,7 @@ const CALLS: Readonly<Record<"direct" | "sdk", CallCounts>> = {
   sdk: { functions: 1550, foreign: 40, reads: 2, writes: 2 },
 };
 
-/** Counted on Node, whose engine and library are the same as Deno's. */
+/** Counts calls on Node. Its engine and the library are the same as on Deno. */
 async function callChecks(lab: Lab, path: "direct" | "sdk"): Promise<Check[]> {
   await using child = await lab.start("Node", "call_counts.ts", [path]);
   const counts = await child.ask<CallCounts>(DECRYPTS);

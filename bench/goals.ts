@@ -52,7 +52,7 @@ export function judge(findings: Findings): Goal[] {
   ];
 }
 
-/** One line for each goal. */
+/** Formats one line for each goal. */
 export function formatGoals(goals: readonly Goal[]): string {
   const width = Math.max(...goals.map(({ goal }) => goal.length));
   const lines = goals.map(({ goal, value, bound, direction, unit, outcome }) => {
@@ -84,7 +84,7 @@ function awsSdkGoals(findings: Findings): Goal[] {
   ];
 }
 
-/** Against a real tool only: what stands in for it is slower than it. */
+/** Makes the goals against the real tool. Its substitute is slower than it. */
 function subprocessGoals(findings: Findings): Goal[] {
   const warm = [["direct", "Node"], ["sdk", "Deno"]] as const;
   return warm.flatMap((one) =>

@@ -14,7 +14,7 @@ const RESULT = /^ok +(\S.*?), vsock against TCP.*?([\d.]+) against ([\d.]+) (\S+
 const TIMEOUT_MS = 600_000;
 
 /**
- * The same work over vsock and over TCP, in a guest: AF_VSOCK is never used on the machine itself.
+ * Measures the same work over vsock and over TCP, in a guest: AF_VSOCK is never used on the machine itself.
  *
  * @param progress Is told when there is no guest to be had
  * @returns Nothing, then

@@ -97,7 +97,7 @@ async function findParts(folder: string): Promise<Parts> {
   };
 }
 
-/** A tool that would not take the redirection would connect to whatever vsock this machine has. */
+/** Compiles the redirection and tries it: a tool without it would connect to the vsock of this machine. */
 async function compileRedirect(folder: string, kmstool: string): Promise<string> {
   const library = join(folder, "vsock_redirect.so");
   const run = promisify(execFile);

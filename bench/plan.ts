@@ -102,8 +102,9 @@ function comparisons(runtime: Runtime): Cell[] {
 }
 
 /**
- * 64 key pairs at once take both cores of a small machine half a minute on Deno: once, without a network. And
- * sdk-client makes one call at a time, however many wait.
+ * Tells whether a cell is measured. 64 key pairs at once take both cores of a small machine half a minute on
+ * Deno, so slow paths have 64 at once without a network only. sdk-client makes one call at a time, however
+ * many wait.
  */
 function isMeasurable({ path, roundTripMs, atOnce }: Cell): boolean {
   if (path === "sdk-client" && atOnce > 1) return false;

@@ -60,14 +60,16 @@ export async function describeMachine({ kmstool, sdkLibrary }: Parts): Promise<M
   };
 }
 
-/** One line that stands above the table. */
+/** Formats the line above the table. */
 export function formatMachine({ cpu, cores, memoryGiB, kernel, versions, parts }: Machine): string {
   const pairs = Object.entries({ ...versions, ...parts }).map(([name, value]) => `${name} ${value}`);
   return `${cpu}, ${cores} cores, ${memoryGiB} GiB, Linux ${kernel}; ${pairs.join(", ")}`;
 }
 
 /**
- * @param folder Made if it is not there
+ * Writes the results and the chart.
+ *
+ * @param folder Folder, made if it does not exist
  * @param report Everything
  * @returns The paths of the files written
  */
@@ -85,7 +87,7 @@ function shorten(_name: string, value: unknown): unknown {
   return isList ? value.map((item) => Math.round(item * 1000) / 1000) : value;
 }
 
-/** Throughput without a network, one panel for each concurrency. */
+/** Makes the panels: throughput without a network, one for each concurrency. */
 function panelsOf(results: readonly Result[]): Panel[] {
   const shown = results.filter(({ cell }) => cell.roundTripMs === 0 && !cell.watchesLoop);
   const counts = [...new Set(shown.map(({ cell }) => cell.atOnce))];

@@ -24,8 +24,10 @@ export interface Result {
 }
 
 /**
+ * Computes the results of all cells.
+ *
  * @param measured All cells
- * @param parts For their labels
+ * @param parts Parts that the labels name
  */
 export function makeResults(measured: readonly Measured[], parts: Parts): Result[] {
   return measured.map((one) => {
@@ -71,12 +73,12 @@ export function ratioOf(
   return ratio(find(one), find(other), value);
 }
 
-/** @returns NaN of a slice without calls */
+/** Computes the processor time of a call, in milliseconds; NaN for a slice without calls. */
 export function cpuPerCall({ cpuMs, latenciesMs }: Slice): number {
   return latenciesMs.length === 0 ? NaN : cpuMs / latenciesMs.length;
 }
 
-/** The server's process goes on, so its time is nowhere in the process that asks it. */
+/** Tells whether the processor time is counted. The server's is in another process, which goes on. */
 function isCpuCounted(path: PathName): boolean {
   return path !== "server";
 }

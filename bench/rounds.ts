@@ -57,7 +57,7 @@ function describe({ path, runtime, roundTripMs, atOnce }: Cell): string {
   return `${path} on ${runtime}, ${roundTripMs} ms, ${atOnce} at once`;
 }
 
-/** Each process is warmed up once for each network, with 16 at once if it is so measured. */
+/** Chooses the cell that warms up a process: once for each network, with 16 at once if that is measured. */
 function isFirstOfItsKind(cell: Cell, _index: number, cells: readonly Cell[]): boolean {
   const isAlike = (other: Cell) =>
     other.path === cell.path && other.runtime === cell.runtime && other.roundTripMs === cell.roundTripMs;

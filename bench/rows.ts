@@ -3,8 +3,9 @@ import type { Result } from "./results.ts";
 import type { Row } from "./table.ts";
 
 /**
- * @param results In the table's order: networks and concurrency together, so that what is compared stands
- *   together
+ * Makes the rows of the comparison, grouped by network and concurrency.
+ *
+ * @param results Results in the table's order
  */
 export function comparisonRows(results: readonly Result[]): Row[] {
   const compared = results.filter(({ cell }) => !cell.watchesLoop);
@@ -27,7 +28,11 @@ export function comparisonRows(results: readonly Result[]): Row[] {
   );
 }
 
-/** @param results Those that watched the event loop are taken */
+/**
+ * Makes the rows of the event loop.
+ *
+ * @param results Results; those that watched the event loop are taken
+ */
 export function loopRows(results: readonly Result[]): Row[] {
   const watched = results.filter(({ cell }) => cell.watchesLoop);
   return watched.map((result) => {

@@ -100,7 +100,7 @@ function rateOf({ latenciesMs, elapsedMs, failedMs }: Lane): number {
   return latenciesMs.length === 0 ? 0 : latenciesMs.length / (elapsedMs - failedMs) * 1000;
 }
 
-/** A wrong plaintext ends the benchmark: what is wrong need not be fast. */
+/** Makes one call, and counts a failure. A wrong plaintext ends the benchmark. */
 async function attempt(path: Path, sample: Sample, failures: Record<string, number>): Promise<boolean> {
   let isRight: boolean;
   try {
@@ -135,7 +135,7 @@ export class LoopWatch {
     this.#next();
   }
 
-  /** @returns All delays, in milliseconds */
+  /** Ends the watch, and returns all delays in milliseconds. */
   end(): number[] {
     clearTimeout(this.#timer);
     return this.#delaysMs;

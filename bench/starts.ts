@@ -137,7 +137,7 @@ async function runFresh(lab: Lab, { runtime, path, timesMs, rssMiB }: Start): Pr
   rssMiB.push(rssBytes / MIB);
 }
 
-/** The tool is nothing but a cold start. One that crashed says nothing about how long it takes. */
+/** Measures the tool, which makes a cold start for each call. A start that crashed does not count. */
 async function runTool(lab: Lab, start: Start): Promise<void> {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     const timeMs = await runToolOnce(lab);

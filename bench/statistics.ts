@@ -9,7 +9,9 @@ export interface Summary {
 }
 
 /**
- * @param values In any order; they are left as they are
+ * Computes a quantile.
+ *
+ * @param values Values in any order; they are not changed
  * @param share 0 to 1
  * @returns The value below which that share lies, interpolated; NaN of none
  */
@@ -22,13 +24,17 @@ export function quantile(values: readonly number[], share: number): number {
   return below === above ? below : below + (above - below) * (position - Math.floor(position));
 }
 
-/** @param values In any order; NaN is left out */
+/**
+ * Computes the median.
+ *
+ * @param values Values in any order; NaN is left out
+ */
 export function median(values: readonly number[]): number {
   return quantile(values.filter((value) => !Number.isNaN(value)), 0.5);
 }
 
 /**
- * A round that the machine disturbed counts as one round, not with all its values.
+ * Summarizes rounds. A round that the machine disturbed counts as one round, not with all its values.
  *
  * @param rounds The values of each round
  */
@@ -38,8 +44,8 @@ export function summarize(rounds: readonly (readonly number[])[]): Summary {
 }
 
 /**
- * The median of the ratios of rounds: what slows the machine down for a while slows both parts of a round,
- * and falls out of their ratio.
+ * Computes the median of the rounds' ratios. A disturbance of the machine slows both parts of a round, and
+ * falls out of their ratio.
  *
  * @param numerators One value per round, NaN where there is none
  * @param denominators The same of the baseline
@@ -49,7 +55,9 @@ export function medianRatio(numerators: readonly number[], denominators: readonl
 }
 
 /**
- * @param items In any order
+ * Shuffles items.
+ *
+ * @param items Items in any order
  * @param random Numbers from 0 to 1, without 1
  * @returns The same in random order
  */
@@ -63,7 +71,7 @@ export function shuffle<T>(items: readonly T[], random: () => number): T[] {
 }
 
 /**
- * Random numbers that can be had again (mulberry32).
+ * Makes a generator of reproducible random numbers (mulberry32).
  *
  * @param seed A whole number
  */

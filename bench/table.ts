@@ -44,7 +44,9 @@ const COLUMNS: readonly Column[] = [
 const GAP = "  ";
 
 /**
- * @param rows In order; a section begins where its name changes
+ * Formats a table.
+ *
+ * @param rows Rows in order; a section begins where its name changes
  * @returns The table, with a heading line for each section
  */
 export function formatTable(rows: readonly Row[]): string {
@@ -66,7 +68,9 @@ export function formatTable(rows: readonly Row[]): string {
 }
 
 /**
- * @param value To be read by people
+ * Formats a number for people.
+ *
+ * @param value The number
  * @returns Three digits that count, or all before the point; empty for NaN
  */
 export function number(value: number | undefined): string {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * Command line: `enclave-kms` where the package is installed, or `node cli/main.ts`, or `deno run … cli/main.ts`.
+ * Command line: `enclave-kms` where the package is installed, or `node cli/main.ts`, or `deno run …
+ * cli/main.ts`.
  *
  * @module
  */

@@ -17,7 +17,10 @@ export function reasonOf(error: unknown): string {
   return systemErrorName(error) ?? (/^\w{1,40}$/.test(error.name) ? error.name : "unknown reason");
 }
 
-/** Deno names a few of the system's errors; the message has the number of the others. */
+/**
+ * Finds the system's name of an error on Deno, which names a few itself and puts the number of others in the
+ * message.
+ */
 function systemErrorName({ message }: Error): string | undefined {
   const number = Number(/\(os error (\d{1,5})\)/.exec(message)?.[1]);
   return Object.entries(constants.errno).find(([, value]) => value === number)?.[0];

@@ -51,7 +51,7 @@ The policy is sim/serve.cedar: change it, then \`kill -HUP ${process.pid}\`. Ctr
 `,
 );
 
-/** A key that only this enclave can use, as its owner would make it. */
+/** Makes a key that only this enclave can use, and encrypts under it, as its owner would. */
 async function encrypt(enclave: Simulator): Promise<string> {
   const { keyId } = await enclave.createKey({ policy: attestedKeyPolicy({ 0: enclave.nsm.pcr(0) }) });
   const request = { keyId, plaintext: MESSAGE, encryptionContext: ENCRYPTION_CONTEXT };

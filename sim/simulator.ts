@@ -31,7 +31,7 @@ export interface SimulatedEncryptRequest {
   readonly keyId: string;
   /** 1 to 4096 bytes, or text. */
   readonly plaintext: Uint8Array | string;
-  /** Has to be given again to decrypt. */
+  /** Encryption context, which a decrypt must repeat. */
   readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
   /** Default: `SYMMETRIC_DEFAULT`. */
   readonly encryptionAlgorithm?: KeyAlgorithm | undefined;

@@ -92,7 +92,7 @@ function contentOf(name: string): Content {
   return { allowed: LIBRARY, packages: LIBRARY_PACKAGES };
 }
 
-/** A third party's code would need its licence in the package: none is bundled, so none is missing. */
+/** Checks that a bundle holds no third party's code, which would need its licence in the package. */
 function checkContent(
   metafile: Metafile,
   output: string,

@@ -117,7 +117,7 @@ async function bundleEntry(runtime: Runtime, source: string, outfile: string): P
   return metafile;
 }
 
-/** @returns The packages inside */
+/** Checks the content of a bundle, and returns the packages inside. */
 function checkContent(runtime: Runtime, source: string, { inputs, outputs }: Metafile): string[] {
   const allowed = runtime === "node" ? [...PACKAGES, "koffi"] : PACKAGES;
   const packages = new Set(Object.keys(inputs).flatMap((input) => packageOf(input) ?? []));
@@ -144,7 +144,9 @@ function sumUp({ outputs }: Metafile): Record<string, number> {
   return sums;
 }
 
-/** Node's modules, under either name: older packages leave the `node:` out. */
+/**
+ * Tells whether a path is a module of the runtime, under either name: older packages leave the `node:` out.
+ */
 function isOfRuntime(path: string): boolean {
   return path.startsWith("node:") || /^[a-z_]+(?:\/[a-z_]+)?$/.test(path);
 }
@@ -153,7 +155,7 @@ function packageOf(input: string): string | undefined {
   return /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input)?.[1];
 }
 
-/** koffi's addon for each C library that this machine's npm installed: glibc, and musl for Alpine. */
+/** Copies koffi's addon for each C library that this machine's npm installed: glibc, and musl for Alpine. */
 function copyKoffi(target: string): void {
   const scope = "node_modules/@koromix";
   for (const name of readdirSync(scope).filter((entry) => entry.startsWith("koffi-linux-"))) {

@@ -41,13 +41,16 @@ function readStat(name: string): ProcessStat[] {
   }];
 }
 
-/** A supervisor names the script as well, but its program is none of the runtimes. */
+/**
+ * Tells whether a process runs a script on a runtime. A supervisor names the script as well, with a program
+ * of its own.
+ */
 function runs(pid: number, script: string): boolean {
   const [program = "", ...args] = (read(`/proc/${pid}/cmdline`) ?? "").split("\0");
   return /\b(node|deno)$/.test(program) && args.some((arg) => arg.endsWith(script));
 }
 
-/** @returns undefined when the process has ended meanwhile */
+/** Reads a file of /proc; undefined when the process has ended meanwhile. */
 function read(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");

@@ -92,7 +92,7 @@ async function leaveAttestation({ target, stop, count, isUnderWay }: Attack): Pr
   await sleep(LEAVE_EVERY_MS, undefined, { signal: stop });
 }
 
-/** The server's policy denies whatever has the tag `denied`. */
+/** Asks for decrypts with the tag `denied`, which the server's policy denies. */
 async function askDenied({ target, stop, count, isUnderWay }: Attack, pairs: number): Promise<void> {
   const entries = Array.from({ length: pairs - 1 }, (_, index) => [`k${index}`, ""]);
   const encryptionContext = { ...Object.fromEntries(entries), denied: "" };
@@ -126,7 +126,7 @@ async function holdAll(attack: Attack, opening: string, everyMs: number): Promis
   await lanes(attack, target.maxConnections, hold);
 }
 
-/** Valid requests, as many at once as one connection may have. */
+/** Sends valid requests, as many at once as one connection may have. */
 async function pipeline(attack: Attack): Promise<void> {
   const { target, stop, count, isUnderWay } = attack;
   const body = JSON.stringify({ ciphertext: target.ciphertext });
@@ -149,7 +149,7 @@ async function lanes(attack: Attack, at: number, work: (attack: Attack) => Promi
   await Promise.all(Array.from({ length: at }, () => forever(attack, () => work(attack))));
 }
 
-/** Whatever the server does to it, it comes again. */
+/** Repeats the work until it is stopped, whatever the server does to it. */
 async function forever({ stop }: Attack, work: () => Promise<void>): Promise<void> {
   while (!stop.aborted) {
     try {

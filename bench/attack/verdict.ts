@@ -67,7 +67,7 @@ function failureLines({ attack, where, failures }: Verdict): string[] {
   return Object.entries(failures).map(([text, count]) => `${attack}, ${where}: ${count} times "${text}"`);
 }
 
-/** One line for each attack, and one for each kind of failure. */
+/** Formats one line for each attack, and one for each kind of failure. */
 export function formatVerdicts(verdicts: readonly Verdict[]): string {
   const head = [
     "",

@@ -54,7 +54,7 @@ function isGone(disposable: Disposable): true {
   return true;
 }
 
-/** The document's own signature, and those of its certificates. */
+/** Collects the document's own signature, and those of its certificates. */
 function signaturesOf(bytes: Uint8Array): { own: Signed; chain: Signed[] } {
   const { cabundle, certificate, protectedHeader, payload, signature } = decodeAttestationDocument(bytes);
   const certificates = [...cabundle, certificate].map(parseCertificate);

@@ -68,7 +68,7 @@ function parts({ principal, action, resource, context }: PolicyFacts): Parameter
   };
 }
 
-/** The same decision by the package's own glue: objects in and out, and no limits. */
+/** Makes the same decision by the package's own glue: objects in and out, and no limits. */
 function unmeteredDecision(text: string, { principal, resource, context }: PolicyFacts): () => boolean {
   unmetered.preparseSchema("schema", cedarSchema());
   unmetered.preparsePolicySet("policies", { staticPolicies: text });

@@ -19,7 +19,7 @@ const TIMEOUT_MS = 60_000;
 const DOCUMENT_MAX_AGE_MS = 60_000;
 
 /**
- * AWS's own client speaks to KMS; key pair, attestation document and opening are this library's, for AWS's
+ * Opens AWS's own client of KMS. Key pair, attestation document and opening are this library's, since AWS's
  * client has none. The document is kept for a minute, as in ours.
  */
 export async function openAwsSdk(

@@ -7,7 +7,7 @@ import { isRight } from "./plaintext.ts";
 /** Long enough that only what hangs runs into it. */
 const TIMEOUT_MS = 60_000;
 
-/** A client that stays, as a service has it. `sdk-client` makes everything anew for each call even so. */
+/** Opens a client that stays, as in a service. `sdk-client` makes everything anew for each call even so. */
 export async function openClient(
   engine: EngineName,
   setting: Setting,

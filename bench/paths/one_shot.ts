@@ -4,7 +4,7 @@ import { clientOptions } from "./client.ts";
 import type { Path } from "./path.ts";
 import { isRight } from "./plaintext.ts";
 
-/** Key pair, attestation document and connection anew for each call. */
+/** Opens a path that makes key pair, attestation document and connection anew for each call. */
 export function openOneShot(
   engine: EngineName,
   setting: Setting,

@@ -10,7 +10,10 @@ import type { ServerOrder } from "../server_process.ts";
 import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 import type { Path } from "./path.ts";
 
-/** The server in a process of its own, on this runtime, asked over a unix socket by as little as can ask. */
+/**
+ * Starts the server in a process of its own, on this runtime. A minimal HTTP client asks it over a unix
+ * socket.
+ */
 export async function openServer(setting: Setting, parts: Parts, roundTripMs: RoundTripMs): Promise<Path> {
   const folder = await mkdtemp(join(tmpdir(), "enclave-kms-bench-"));
   const socket = join(folder, "http.sock");
@@ -37,7 +40,7 @@ export async function openServer(setting: Setting, parts: Parts, roundTripMs: Ro
   };
 }
 
-/** The server closes what was idle for a minute. */
+/** Takes an idle connection that is open: the server closes those that were idle for a minute. */
 function takeOpen(idle: HttpCaller[]): HttpCaller | undefined {
   for (let caller = idle.pop(); caller !== undefined; caller = idle.pop()) if (caller.isOpen) return caller;
 }

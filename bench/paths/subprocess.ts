@@ -10,7 +10,10 @@ const CLI = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 /** The real tool may hang for good in its C client; 64 at once on two idle cores take about three seconds. */
 const TIMEOUT_MS = 8_000;
 
-/** A program for each call: its own start, key pair and connection, and its output to read. */
+/**
+ * Opens a path that starts a program for each call, with a key pair and a connection of its own, and reads
+ * its output.
+ */
 export function openSubprocess(setting: Setting, parts: Parts, roundTripMs: RoundTripMs): Promise<Path> {
   const command = commandLine(setting, parts, roundTripMs);
   return Promise.resolve({
@@ -39,7 +42,7 @@ export interface CommandLine {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** The tool if there is one, this project's own command line otherwise. */
+/** Makes the command line of the tool, or of this project's own program without it. */
 export function commandLine(setting: Setting, parts: Parts, roundTripMs: RoundTripMs): CommandLine {
   return parts.kmstool === undefined
     ? ownCommandLine(setting, parts, roundTripMs)

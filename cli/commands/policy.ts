@@ -60,7 +60,7 @@ export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<nu
   return allowed ? EXIT.ok : EXIT.denied;
 }
 
-/** `policy schema`: prints what policies are checked against, in Cedar's notation. */
+/** Runs `policy schema`: prints the schema that policies are checked against, in Cedar's notation. */
 export async function printSchema(args: Arguments, terminal: Terminal): Promise<number> {
   await terminal.write(cedarSchema({ actions: actionsOf(args), attributes: attributesOf(args) }));
   return EXIT.ok;

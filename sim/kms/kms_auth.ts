@@ -9,7 +9,7 @@ export interface Authority {
   readonly credentials: CredentialStore;
   /** The region of the endpoint. */
   readonly region: string;
-  /** The clock, milliseconds since 1970. */
+  /** Reads the clock, milliseconds since 1970. */
   now(): number;
 }
 
@@ -120,7 +120,7 @@ function findCredentials(
   return found.credentials;
 }
 
-/** The path is `/` and there is no query: KMS has no other. */
+/** Makes the canonical request. The path is `/` and there is no query: KMS has no other. */
 function canonicalRequest({ method, headers, body }: HttpRequest, signedHeaders: readonly string[]): string {
   const lines = signedHeaders.map((name) =>
     `${name}:${(headers.get(name) ?? "").trim().replace(/ +/g, " ")}\n`

@@ -47,7 +47,7 @@ export class CredentialStore {
     this.#issued.delete(accessKeyId);
   }
 
-  /** The credentials with this access key id, and whether they have expired. */
+  /** Finds the credentials with this access key id, and whether they have expired. */
   find(accessKeyId: string): { credentials: SimulatedCredentials; expired: boolean } | undefined {
     const entry = this.#issued.get(accessKeyId);
     return entry && { credentials: entry.credentials, expired: entry.expiresAt <= this.#now() };

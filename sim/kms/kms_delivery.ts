@@ -13,9 +13,10 @@ export interface AnswerStamp {
 }
 
 /**
- * @param output The members of an output, or the refusal
- * @param stamp For its headers
- * @returns The answer as KMS sends it
+ * Makes the answer as KMS sends it.
+ *
+ * @param output Members of an output, or the refusal
+ * @param stamp Values for its headers
  */
 export function jsonAnswer(
   output: Readonly<Record<string, unknown>> | KmsRefusal,
@@ -26,7 +27,7 @@ export function jsonAnswer(
 }
 
 /**
- * The refusal that stands in for the operation under some faults.
+ * Makes the refusal that replaces the operation under some faults.
  *
  * @param fault The fault in force
  */

@@ -115,7 +115,7 @@ export class GrantStore {
   }
 }
 
-/** A copy of the pairs that a request must have. */
+/** Copies and checks the pairs that a request must have. */
 function checkConstraint(field: string, given: unknown): Readonly<Record<string, string>> | undefined {
   if (given === undefined) return undefined;
   const pairs = checkRecord(field, given).map(([name, value]) => {

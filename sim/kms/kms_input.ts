@@ -12,7 +12,9 @@ export class KmsInput {
   }
 
   /**
-   * @param body The request's body
+   * Parses the body of a request.
+   *
+   * @param body The body
    * @throws {KmsRefusal} `SerializationException` when it is not a JSON object
    */
   static parse(body: Uint8Array): KmsInput {
@@ -25,13 +27,13 @@ export class KmsInput {
     throw new KmsRefusal("SerializationException", null);
   }
 
-  /** The same without a member that the operation does not know: KMS passes over those. */
+  /** Leaves out a member that the operation does not know: KMS ignores those. */
   without(name: string): KmsInput {
     const { [name]: _, ...others } = this.#members;
     return new KmsInput(others);
   }
 
-  /** A member that may be absent. */
+  /** Reads a text that may be absent. */
   text(name: string): string | undefined {
     const value = this.#members[name] ?? undefined;
     if (value === undefined || typeof value === "string") return value;
@@ -45,7 +47,7 @@ export class KmsInput {
     return value;
   }
 
-  /** Base64 of 1 to `maxLength` bytes. */
+  /** Reads base64 of 1 to `maxLength` bytes. */
   bytes(name: string, maxLength: number): Uint8Array<ArrayBuffer> {
     const bytes = this.#decode(name, this.requiredText(name));
     if (bytes.length === 0) throw invalid("", name, "Member must have length greater than or equal to 1");
@@ -55,7 +57,7 @@ export class KmsInput {
     return bytes;
   }
 
-  /** A map of strings; empty when absent. */
+  /** Reads a map of strings; empty when absent. */
   textMap(name: string): Readonly<Record<string, string>> {
     const value = this.#members[name] ?? {};
     if (isRecord(value) && Object.values(value).every((entry) => typeof entry === "string")) {
@@ -64,7 +66,7 @@ export class KmsInput {
     throw new KmsRefusal("SerializationException", `${name} is not a map of strings`);
   }
 
-  /** A structure that may be absent. */
+  /** Reads a structure that may be absent. */
   structure(name: string): KmsInput | undefined {
     const value = this.#members[name] ?? undefined;
     if (value === undefined) return undefined;
@@ -72,12 +74,12 @@ export class KmsInput {
     throw new KmsRefusal("SerializationException", `${name} is not a structure`);
   }
 
-  /** EncryptionAlgorithm; `SYMMETRIC_DEFAULT` when absent. */
+  /** Reads EncryptionAlgorithm; `SYMMETRIC_DEFAULT` when absent. */
   algorithm(): KeyAlgorithm {
     return this.choice("EncryptionAlgorithm", KEY_ALGORITHMS) ?? "SYMMETRIC_DEFAULT";
   }
 
-  /** One of some texts; may be absent. */
+  /** Reads a text that is one of the choices, and may be absent. */
   choice<Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
     const value = this.text(name);
     if (value === undefined) return undefined;
@@ -93,7 +95,7 @@ export class KmsInput {
     return choice;
   }
 
-  /** A whole number from `min` to `max`; may be absent. */
+  /** Reads a whole number from `min` to `max` that may be absent. */
   integer(name: string, min: number, max: number): number | undefined {
     const value = this.#members[name] ?? undefined;
     if (value === undefined) return undefined;
@@ -107,7 +109,7 @@ export class KmsInput {
     return value;
   }
 
-  /** True or false; false when absent. */
+  /** Reads a boolean; false when absent. */
   flag(name: string): boolean {
     const value = this.#members[name] ?? false;
     if (typeof value === "boolean") return value;

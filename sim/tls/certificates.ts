@@ -113,8 +113,9 @@ export async function sign(keys: KeyPair, curve: Curve, data: Bytes): Promise<By
 }
 
 /**
+ * Makes a key pair for ECDSA. Both keys can be exported.
+ *
  * @param curve The curve
- * @returns A fresh pair for ECDSA; both keys can be exported
  */
 export function generateKeys(curve: Curve): Promise<KeyPair> {
   return webcrypto.subtle.generateKey({ name: "ECDSA", namedCurve: curve }, true, ["sign", "verify"]);

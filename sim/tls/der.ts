@@ -18,28 +18,28 @@ export function concat(...parts: readonly Uint8Array[]): Bytes {
   return joined;
 }
 
-/** One element with a definite length. */
+/** Makes an element with a definite length. */
 export function element(tag: number, ...contents: readonly Uint8Array[]): Bytes {
   const body = concat(...contents);
   return concat(Uint8Array.of(tag, ...lengthBytes(body.length)), body);
 }
 
-/** One constructed element with an indefinite length: BER only. */
+/** Makes a constructed element with an indefinite length: BER only. */
 export function indefinite(tag: number, ...contents: readonly Uint8Array[]): Bytes {
   return concat(Uint8Array.of(tag, 0x80), ...contents, Uint8Array.of(0, 0));
 }
 
-/** SEQUENCE. */
+/** Makes a SEQUENCE. */
 export function sequence(...contents: readonly Uint8Array[]): Bytes {
   return element(0x30, ...contents);
 }
 
-/** SET of one element. */
+/** Makes a SET of one element. */
 export function set(content: Uint8Array): Bytes {
   return element(0x31, content);
 }
 
-/** INTEGER, from an unsigned big-endian number or a small one. */
+/** Makes an INTEGER from an unsigned big-endian number or a small one. */
 export function integer(value: Uint8Array | number): Bytes {
   const bytes = typeof value === "number" ? Uint8Array.of(value) : value;
   const start = bytes.findIndex((byte) => byte !== 0);
@@ -54,33 +54,33 @@ export const TRUE: Bytes = Uint8Array.of(0x01, 0x01, 0xff);
 /** NULL. */
 export const NULL: Bytes = Uint8Array.of(0x05, 0x00);
 
-/** OCTET STRING. */
+/** Makes an OCTET STRING. */
 export function octetString(...contents: readonly Uint8Array[]): Bytes {
   return element(0x04, ...contents);
 }
 
-/** BIT STRING of whole bytes. */
+/** Makes a BIT STRING of whole bytes. */
 export function bitString(bytes: Uint8Array): Bytes {
   return element(0x03, Uint8Array.of(0), bytes);
 }
 
-/** UTF8String. */
+/** Makes a UTF8String. */
 export function utf8String(text: string): Bytes {
   return element(0x0c, new TextEncoder().encode(text));
 }
 
-/** PrintableString. */
+/** Makes a PrintableString. */
 export function printableString(text: string): Bytes {
   return element(0x13, new TextEncoder().encode(text));
 }
 
-/** OBJECT IDENTIFIER, from its dotted form. */
+/** Makes an OBJECT IDENTIFIER from its dotted form. */
 export function oid(dotted: string): Bytes {
   const [first = 0, second = 0, ...arcs] = dotted.split(".").map(Number);
   return element(0x06, Uint8Array.from([first * 40 + second, ...arcs].flatMap(base128)));
 }
 
-/** UTCTime before 2050 and GeneralizedTime from then on, as X.509 wants it. */
+/** Makes a UTCTime before 2050 and a GeneralizedTime from then on, as X.509 requires. */
 export function time(milliseconds: number): Bytes {
   const digits = new Date(milliseconds).toISOString().replace(/\.\d{3}|[-:T]/g, "");
   const short = digits < "2050";

@@ -18,16 +18,16 @@ export interface Delivery {
 
 /** Handler of a server's connections. */
 export interface ConnectionHandler {
-  /** The certificate for a new connection, or "silence" to leave it unanswered. */
+  /** Chooses the certificate for a new connection, or "silence" to leave it unanswered. */
   certificate(): Promise<ServerCertificate | "silence">;
-  /** The answer to a request; a promise that never settles leaves the client waiting. */
+  /** Answers a request. A promise that never settles leaves the client waiting. */
   answer(request: HttpRequest): Promise<Delivery>;
 }
 
 /** Address at which the server listens. */
 export type ListenAddress = TcpEndpoint | UnixEndpoint;
 
-/** One request begins in each turn of the event loop, however many a client has sent. */
+/** Starts one request in each turn of the event loop, however many a client has sent. */
 const REQUESTS = new TurnLimiter();
 
 /** HTTPS over TCP or a unix socket, with a hand on every connection. */
@@ -100,7 +100,7 @@ export class TlsServer implements AsyncDisposable {
   }
 }
 
-/** The requests, or the status to refuse with. */
+/** Reads the requests, or the status to refuse with. */
 function readOrRefuse(reader: HttpReader, chunk: Uint8Array): (HttpRequest | number)[] {
   try {
     return reader.read(chunk);
@@ -143,7 +143,7 @@ function write(socket: TLSSocket, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve) => socket.write(bytes, () => resolve()));
 }
 
-/** RST where the transport has it. */
+/** Resets the connection where the transport has RST. */
 function breakOff(socket: Socket): void {
   const overTcp = socket.remotePort !== undefined;
   // One that is shutting down cannot be reset any more: Node would leave its descriptor open.

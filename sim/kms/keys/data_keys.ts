@@ -16,7 +16,9 @@ import {
 import type { SimulatedKey } from "./simulated_key.ts";
 import { authorize, requestAttributes } from "../policy/key_policy.ts";
 
-/** GenerateDataKey: random bytes in clear or for the recipient, and the same under a symmetric key. */
+/**
+ * Answers GenerateDataKey: random bytes in clear or for the recipient, and the same under a symmetric key.
+ */
 export async function generateDataKey(context: OperationContext, input: KmsInput): Promise<KmsOutput> {
   const length = dataKeyLength(input);
   const common = await readKeyInput(context, input);
@@ -31,7 +33,9 @@ export async function generateDataKey(context: OperationContext, input: KmsInput
   };
 }
 
-/** GenerateDataKeyPair: like GenerateDataKey, with a private key and, always in clear, its public key. */
+/**
+ * Answers GenerateDataKeyPair: like GenerateDataKey, with a private key and, always in clear, its public key.
+ */
 export async function generateDataKeyPair(context: OperationContext, input: KmsInput): Promise<KmsOutput> {
   const spec = input.requiredChoice("KeyPairSpec", ALL_KEY_PAIR_SPECS);
   const common = await readKeyInput(context, input);
@@ -51,7 +55,7 @@ export async function generateDataKeyPair(context: OperationContext, input: KmsI
   };
 }
 
-/** GenerateRandom: no key, no grants, no dry run; the caller's own policy decides. */
+/** Answers GenerateRandom: no key, no grants, no dry run; the caller's own policy decides. */
 export async function generateRandom(context: OperationContext, input: KmsInput): Promise<KmsOutput> {
   const length = input.integer("NumberOfBytes", 1, MAX_RANDOM_LENGTH);
   if (length === undefined) throw new KmsRefusal("ValidationException", "NumberOfBytes is required.");
@@ -85,7 +89,7 @@ function dataKeyLength(input: KmsInput): number {
   throw new KmsRefusal("ValidationException", "Please specify either number of bytes or key spec.");
 }
 
-/** The symmetric key that data keys are encrypted under. */
+/** Finds the symmetric key that data keys are encrypted under. */
 function wrappingKey(
   context: OperationContext,
   input: KmsInput,

@@ -1,7 +1,7 @@
 import type { KmsInput } from "../kms_input.ts";
 import { admit, endDryRun, type KmsOutput, type OperationContext, readKeyInput } from "./key_use.ts";
 
-/** DeriveSharedSecret: the raw secret of ECDH, in clear or for the recipient. */
+/** Answers DeriveSharedSecret: the raw secret of ECDH, in clear or for the recipient. */
 export async function deriveSharedSecret(context: OperationContext, input: KmsInput): Promise<KmsOutput> {
   const algorithm = input.requiredChoice("KeyAgreementAlgorithm", ["ECDH"]);
   const peer = input.bytes("PublicKey", MAX_ATTESTED_PUBLIC_KEY_BYTES);

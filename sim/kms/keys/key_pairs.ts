@@ -61,12 +61,12 @@ export async function makeKeyPair(
   }
 }
 
-/** The public half as KMS sends it: SPKI DER. */
+/** Exports the public half as KMS sends it: SPKI DER. */
 export function publicKeyDer({ publicKey }: Pick<KeyPair, "publicKey">): Uint8Array<ArrayBuffer> {
   return new Uint8Array(publicKey.export({ type: "spki", format: "der" }));
 }
 
-/** The private half as KMS sends it: PKCS #8 DER. */
+/** Exports the private half as KMS sends it: PKCS #8 DER. */
 export function privateKeyDer({ privateKey }: Pick<KeyPair, "privateKey">): Uint8Array<ArrayBuffer> {
   return new Uint8Array(privateKey.export({ type: "pkcs8", format: "der" }));
 }

@@ -27,7 +27,7 @@ export class KeyStore {
     return key;
   }
 
-  /** The key with this id, ARN, alias or alias ARN. */
+  /** Finds a key by id, ARN, alias or alias ARN. */
   find(name: string): SimulatedKey {
     const found = this.#keys.find(({ keyId, arn, alias }) =>
       name === keyId || name === arn ||
@@ -37,14 +37,14 @@ export class KeyStore {
     throw new KmsRefusal("NotFoundException", this.#notFound(name));
   }
 
-  /** The key that made this symmetric ciphertext. */
+  /** Finds the key that made a symmetric ciphertext. */
   findByCiphertext(ciphertext: Uint8Array): SimulatedKey {
     const found = this.#keys.find((key) => key.made(ciphertext));
     if (found === undefined) throw new KmsRefusal("InvalidCiphertextException");
     return found;
   }
 
-  /** KMS's three texts: for an alias, for a name that could be a key's, and for any other. */
+  /** Chooses among KMS's three texts: for an alias, for a name that could be a key's, and for any other. */
   #notFound(name: string): string {
     const isArn = name.startsWith("arn:");
     if (name.includes("alias/")) return `Alias ${isArn ? name : this.#aliasArn(name)} is not found.`;

@@ -16,7 +16,7 @@ export interface OperationContext {
   readonly identityPolicy: KeyPolicy;
   /** Reads and verifies the Recipient of a request. */
   readonly recipients: RecipientReader;
-  /** The members that hand a secret out: in clear, or in an envelope when there is a recipient. */
+  /** Makes the members that return a secret: in clear, or in an envelope when there is a recipient. */
   release(member: string, secret: Uint8Array, recipient: Recipient | undefined): KmsOutput;
   /** Notes which key was used, for the log. */
   noteKey(key: SimulatedKey): void;
@@ -101,7 +101,9 @@ export function endDryRun({ dryRun }: Pick<KeyInput, "dryRun">): void {
   if (dryRun) throw new KmsRefusal("DryRunOperationException");
 }
 
-/** The encryption context in one unambiguous form: pairs sorted by name, each part with its length. */
+/**
+ * Encodes the encryption context in one unambiguous form: pairs sorted by name, each part with its length.
+ */
 export function associatedData(
   key: SimulatedKey,
   encryptionContext: Readonly<Record<string, string>>,
@@ -116,7 +118,7 @@ export function associatedData(
   return new TextEncoder().encode(JSON.stringify(pairs));
 }
 
-/** KeyMaterialId, which KMS leaves out for recipients and of asymmetric keys. */
+/** Makes the member KeyMaterialId, which KMS leaves out for recipients and for asymmetric keys. */
 export function materialMember({ materialId }: SimulatedKey, { recipient }: KeyInput): KmsOutput {
   return materialId === undefined || recipient !== undefined ? {} : { KeyMaterialId: materialId };
 }

@@ -148,7 +148,7 @@ export class SimulatedKey {
   }
 
   /**
-   * The raw shared secret with another key on the same curve, by ECDH.
+   * Derives the raw shared secret with another key on the same curve, by ECDH.
    *
    * @param peer The other public key, SPKI DER
    * @throws {KmsRefusal} `ValidationException` without a message, as KMS has it, when that is no such key

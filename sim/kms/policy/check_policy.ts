@@ -104,7 +104,7 @@ const isBoolean = (text: string) => text === "true" || text === "false";
 /** Policy variables, which KMS would put a value in place of, are not. */
 const isPlainText = (text: string) => !text.includes("${");
 
-/** One text or several, as a list; none would match nothing or everything. */
+/** Reads one text or several as a list. It refuses an empty list, which would match nothing or everything. */
 function texts(
   field: string,
   place: string,

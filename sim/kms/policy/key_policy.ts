@@ -196,7 +196,10 @@ function applies(statement: KeyPolicyStatement, question: PolicyQuestion): boole
     meansTheRole(statement, question);
 }
 
-/** AWS does not say which of several it compares: neither a permission nor a denial is to rest on a guess. */
+/**
+ * Reads an attribute. It refuses several values: AWS does not say which it compares, and a guess must not
+ * decide.
+ */
 function valueOf(attributes: RequestAttributes, key: string): string | undefined {
   const value = attributes.get(key.toLowerCase());
   if (value !== AMBIGUOUS) return value;
@@ -207,8 +210,8 @@ function valueOf(attributes: RequestAttributes, key: string): string | undefined
 }
 
 /**
- * A statement that allows an account leaves it to the account's own policies; one that denies it denies all
- * of it.
+ * Tells whether a statement is about the role. Allowing an account leaves the decision to its policies;
+ * denying an account denies all of it.
  */
 function meansTheRole({ Principal = "*", Effect }: KeyPolicyStatement, question: PolicyQuestion): boolean {
   const given = Principal === "*" ? ["*"] : [Principal["AWS"] ?? []].flat();
