@@ -1,9 +1,9 @@
 /**
  * Streams and HTTP over vsock, the same on Node and Deno; TCP and unix sockets take the same way on a laptop.
  *
- * {@link connect} opens a stream, and {@link listen} accepts streams with the CID of each peer. The room imports
- * lib/native and lib/core. Begin with open_transport.ts and listen.ts; the files ending in _node and _deno are what
- * each runtime needs for vsock.
+ * {@link connect} opens a stream, and {@link listen} accepts streams with the CID of each peer. {@link serve} answers
+ * HTTP with a fetch handler, and {@link createFetch} asks. The room imports lib/native and lib/core. Begin with
+ * open_transport.ts and listen.ts; the files ending in _node and _deno are what each runtime needs for vsock.
  *
  * Not guaranteed: privacy, or who calls. Bytes travel in the clear, and every process on the parent has CID 3.
  *
@@ -25,7 +25,10 @@
  */
 export { connect } from "./connect.ts";
 export type { Connection, ConnectionStream, GiveWay, VsockPeer } from "./connection.ts";
+export { createFetch, type CreateFetchOptions, type Fetch, type VsockAddress } from "./create_fetch.ts";
+export type { ServeHandler, ServeInfo } from "./fetch_listener.ts";
 export { ANY_CID, ANY_VSOCK_PORT, listen, type Listener, type ListenOptions } from "./listen.ts";
+export { type HttpServer, serve, type ServeOptions } from "./serve.ts";
 export type { CallOptions } from "../core/call_options.ts";
 export {
   type Endpoint,

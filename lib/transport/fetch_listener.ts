@@ -1,0 +1,157 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { clearTimeout, setTimeout } from "node:timers";
+import { ConnectionError } from "../core/errors.ts";
+import { byteStream } from "./byte_stream.ts";
+import { sendResponse } from "./send_response.ts";
+
+/** Facts about the peer that sent a request. */
+export interface ServeInfo {
+  /**
+   * CID of the peer, by the kernel's word; 3 is the parent, as an enclave sees it. On TCP and unix sockets
+   * `developmentCid`, and undefined unless that is given.
+   */
+  readonly remoteCid: number | undefined;
+  /** Port of the peer on vsock. */
+  readonly remotePort: number | undefined;
+}
+
+/** Answers a request. The signal of the request aborts when the peer goes away before the answer is sent. */
+export type ServeHandler = (request: Request, info: ServeInfo) => Response | Promise<Response>;
+
+/** Parts of a {@link fetchListener}. */
+export interface FetchListenerParts {
+  /** Answers requests. */
+  readonly handler: ServeHandler;
+  /** Makes the answer when the handler throws. */
+  readonly onError: (error: unknown) => Response | Promise<Response>;
+  /** Largest body of a request, in bytes. */
+  readonly maxBodyBytes: number;
+  /** Finds the peer behind a connection. */
+  readonly infoOf: (connection: Duplex) => ServeInfo;
+}
+
+/** Requests on one connection that may wait for their answers; one more ends the connection. */
+const MAX_PIPELINED = 16;
+
+/** Header lines of a request. Deno needs a second for a Request with 2500, and a millisecond for one with 100. */
+const MAX_HEADER_LINES = 100;
+
+/** Milliseconds for the rest of an unread body after the answer. */
+const DISCARD_MS = 1000;
+
+/** Requests of one connection, which take turns. */
+interface Line {
+  waiting: number;
+  turn: Promise<void>;
+}
+
+/**
+ * Makes a listener of node:http out of a fetch handler.
+ *
+ * @param parts Handler, limits, and the way to the peer's CID
+ */
+export function fetchListener(parts: FetchListenerParts): RequestListener {
+  const lines = new WeakMap<Duplex, Line>();
+  return (incoming, outgoing) => {
+    const { socket } = incoming;
+    const line = lines.get(socket) ?? { waiting: 0, turn: Promise.resolve() };
+    lines.set(socket, line);
+    if (++line.waiting > MAX_PIPELINED) return void socket.destroy();
+    line.turn = line.turn.then(async () => {
+      await answer(parts, incoming, outgoing);
+      line.waiting--;
+    });
+  };
+}
+
+async function answer(
+  parts: FetchListenerParts,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
+  if (outgoing.destroyed || incoming.socket.destroyed) return;
+  const caller = new AbortController();
+  const leave = () => {
+    if (!outgoing.writableFinished) caller.abort(callerGone());
+  };
+  outgoing.once("close", leave);
+  incoming.socket.once("close", leave);
+  try {
+    await sendResponse(await respond(parts, incoming, caller.signal), outgoing);
+  } finally {
+    incoming.socket.off("close", leave);
+    discard(incoming);
+  }
+}
+
+async function respond(
+  { handler, onError, infoOf, maxBodyBytes }: FetchListenerParts,
+  incoming: IncomingMessage,
+  signal: AbortSignal,
+): Promise<Response> {
+  if (incoming.rawHeaders.length > 2 * MAX_HEADER_LINES) return empty(431);
+  if (Number(incoming.headers["content-length"] ?? 0) > maxBodyBytes) return empty(413);
+  let isTooLarge = false;
+  const tooLarge = () => {
+    isTooLarge = true;
+    return new RangeError(`The request's body has more than ${maxBodyBytes} bytes`);
+  };
+  let request: Request;
+  try {
+    request = translate(incoming, { maxBytes: maxBodyBytes, tooLarge, signal });
+  } catch {
+    return empty(400);
+  }
+  try {
+    return checkResponse(await handler(request, infoOf(incoming.socket)));
+  } catch (error) {
+    if (isTooLarge) return empty(413);
+    return await Promise.resolve(error).then(onError).then(checkResponse).catch(() => empty(500));
+  }
+}
+
+function translate(
+  incoming: IncomingMessage,
+  { maxBytes, tooLarge, signal }: { maxBytes: number; tooLarge: () => Error; signal: AbortSignal },
+): Request {
+  const { method = "", url = "", rawHeaders } = incoming;
+  if (!url.startsWith("/")) throw new TypeError("The target must be a path");
+  const headers = new Headers();
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    headers.append(rawHeaders[index] ?? "", rawHeaders[index + 1] ?? "");
+  }
+  const init: RequestInit & { duplex?: "half" } = { method, headers, signal };
+  if (method !== "GET" && method !== "HEAD") {
+    init.body = byteStream(incoming, { maxBytes, tooLarge, broken: callerGone, signal });
+    init.duplex = "half";
+  }
+  // No host that a caller names gets into the URL.
+  return new Request(`http://enclave${url}`, init);
+}
+
+function checkResponse(answer: Response): Response {
+  if (answer instanceof Response) return answer;
+  throw new TypeError("A handler must answer with a Response");
+}
+
+/**
+ * Lets node:http throw away what the handler did not read, for a while: closing on unread bytes would take the answer
+ * along.
+ */
+function discard(incoming: IncomingMessage): void {
+  if (incoming.complete || incoming.destroyed) return;
+  const timer = setTimeout(() => incoming.socket.destroy(), DISCARD_MS);
+  for (const event of ["end", "close"]) incoming.once(event, () => clearTimeout(timer));
+  incoming.resume();
+}
+
+function empty(status: number): Response {
+  return new Response(null, { status });
+}
+
+function callerGone(): ConnectionError {
+  return new ConnectionError("The caller went away before the answer was sent", {
+    hint: "Its connection ended: did it give up waiting?",
+  });
+}

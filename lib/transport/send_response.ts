@@ -1,0 +1,44 @@
+import type { ServerResponse } from "node:http";
+
+/**
+ * Sends an answer at the pace of the peer. When the peer goes away, the body is cancelled; when the body fails, the
+ * connection is cut, so that the peer sees that the answer is not whole.
+ *
+ * @param answer Answer whose body nobody has read
+ * @param outgoing Message of node:http that carries it
+ */
+export async function sendResponse(answer: Response, outgoing: ServerResponse): Promise<void> {
+  const reader = answer.body?.getReader();
+  const cancel = () => void reader?.cancel().catch(() => {});
+  if (outgoing.destroyed) return cancel();
+  outgoing.once("close", cancel);
+  try {
+    outgoing.writeHead(answer.status, headersOf(answer));
+    for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
+      if (!outgoing.write(next.value)) await writable(outgoing);
+    }
+    outgoing.end();
+  } catch {
+    cancel();
+    outgoing.destroy();
+    outgoing.socket?.destroy();
+  }
+}
+
+function headersOf({ headers }: Response): Record<string, string | string[]> {
+  const cookies = headers.getSetCookie();
+  const all: Record<string, string | string[]> = Object.fromEntries(headers);
+  if (cookies.length > 0) all["set-cookie"] = cookies;
+  return all;
+}
+
+function writable(outgoing: ServerResponse): Promise<void> {
+  if (outgoing.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const go = () => {
+      outgoing.off("drain", go).off("close", go);
+      resolve();
+    };
+    outgoing.once("drain", go).once("close", go);
+  });
+}
