@@ -20,18 +20,18 @@ export interface AttestationErrorDetails extends ErrorDetails {
   readonly nsmCode?: NsmErrorCode | undefined;
 }
 
-/** An attestation document could not be obtained, or did not pass a check. */
+/** Failure to obtain an attestation document, or of a check that one must pass. */
 export class AttestationError extends EnclaveKmsError {
-  /** `ERR_ATTESTATION_` and the check that failed. */
+  /** Stable code: `ERR_ATTESTATION_` and the check that failed. */
   readonly code: `ERR_ATTESTATION_${AttestationCheck}`;
-  /** With `ERR_ATTESTATION_REFUSED`: what the module answered, if it is an answer that is known. */
+  /** Answer of the module, with `ERR_ATTESTATION_REFUSED` and when it is a known one. */
   readonly nsmCode: NsmErrorCode | undefined;
 
   /**
    * Makes an error of one failed check.
    *
    * @param check The check that failed
-   * @param message What failed
+   * @param message Failure, action first
    * @param details The hint, and the module's answer where it refused
    */
   constructor(check: AttestationCheck, message: string, details: AttestationErrorDetails) {

@@ -1,20 +1,22 @@
 import { checkInteger } from "./checks.ts";
 import { MAX_TIMEOUT_MS } from "./deadline.ts";
 
-/** What every call may be given besides its request. */
+/** Options of every call, beside its request. */
 export interface CallOptions {
-  /** Ends the call early; the promise rejects with the signal's reason. */
+  /** Signal that ends the call early; the promise rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds for the call, retries included; 1 to 2147483647. Default: the client's. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** The fields that say how long to wait. */
+/** Names of all {@link CallOptions}. */
 export const CALL_FIELDS: readonly string[] = ["signal", "timeoutMs"];
 
 /**
- * @param call How the caller wants to wait
- * @param defaultTimeoutMs In milliseconds
+ * Checks the options of a call.
+ *
+ * @param call The options
+ * @param defaultTimeoutMs Default of the time-out, in milliseconds
  * @throws {TypeError} When the signal is no AbortSignal, or the time-out no number
  * @throws {RangeError} When the time-out is out of range
  */
@@ -30,8 +32,10 @@ export function checkCall(
 }
 
 /**
- * @param timeoutMs In milliseconds, or undefined for the default
- * @param defaultTimeoutMs In milliseconds
+ * Checks a time-out.
+ *
+ * @param timeoutMs Milliseconds, or undefined for the default
+ * @param defaultTimeoutMs Default, in milliseconds
  */
 export function checkTimeout(timeoutMs: unknown, defaultTimeoutMs: number): number {
   return checkInteger("timeoutMs", timeoutMs, { min: 1, max: MAX_TIMEOUT_MS, default: defaultTimeoutMs });

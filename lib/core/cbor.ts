@@ -1,11 +1,11 @@
 /**
- * One item of CBOR (RFC 8949), read as it was written: what a form is allowed where, {@link readCbor}'s caller
- * judges. It needs nothing but the language, and so runs in browsers too.
+ * Items of CBOR (RFC 8949), read in the form they were written in. The caller of {@link readCbor} judges which forms
+ * are allowed where. It needs nothing but the language, and so runs in browsers, too.
  *
  * @module
  */
 
-/** The kinds of items, by major type; floats are told from the other simple values. */
+/** Kind of an item, by major type; floats are told apart from the other simple values. */
 export type CborType =
   | "unsigned"
   | "negative"
@@ -17,10 +17,10 @@ export type CborType =
   | "simple"
   | "float";
 
-/** An item, and where it stands in the bytes it was read from. */
+/** Item, with its place in the bytes that it was read from. */
 export interface CborItem {
   readonly type: CborType;
-  /** Number in its head: a value, a length, a tag; above 2^53 the nearest that there is. Zero for floats. */
+  /** Number in its head: a value, a length or a tag; above 2^53 rounded to the nearest. Zero for floats. */
   readonly argument: number;
   /** Whether the number in its head is in its shortest form. */
   readonly isShortest: boolean;
@@ -28,23 +28,22 @@ export interface CborItem {
   readonly isIndefinite: boolean;
   /** Items inside: elements, keys and values by turns, the tagged item, or chunks. */
   readonly items: readonly CborItem[];
-  /** How many arrays, maps and tags are in each other, itself included: 0 for `1`, 1 for `[1]`. */
+  /** Levels of arrays, maps and tags, itself included: 0 for `1`, 1 for `[1]`. */
   readonly height: number;
-  /** Everything it is written in, its head too: a view. */
+  /** View of all its bytes, with its head. */
   readonly encoded: Uint8Array;
-  /** What follows its head, such as a string's bytes: a view. */
+  /** View of the bytes after its head, such as those of a string. */
   readonly content: Uint8Array;
 }
 
-/** How deep items are read, at most: the reader takes stack by the depth. What is deeper counts as malformed. */
+/** Most levels that are read, since the reader takes stack by the level. A deeper item counts as malformed. */
 export const MAX_CBOR_HEIGHT = 64;
 
 /**
- * Reads an item with everything in it, in time and memory that grow with the bytes, whatever is in them.
+ * Reads an item with everything in it, in time and memory proportional to its bytes, whatever they are.
  *
- * Well-formed is what is asked (RFC 8949, appendix C), so that the caller can judge the rest where it matters:
- * heads that are longer than need be, open lengths, a key twice, text that is not UTF-8, tags and floats are all
- * read.
+ * The item must be well-formed (RFC 8949, appendix C). The caller judges the rest: heads that are longer than
+ * necessary, open lengths, a key that is there twice, text that is not UTF-8, tags and floats are all read.
  *
  * @param bytes One item, complete and with nothing after it
  * @returns The item; undefined when it is not well-formed, or deeper than {@link MAX_CBOR_HEIGHT}
@@ -60,8 +59,10 @@ export function readCbor(bytes: Uint8Array): CborItem | undefined {
 }
 
 /**
- * @param item Any, or none
- * @returns Its text; undefined when it is none, in chunks, or not UTF-8
+ * Decodes the text of an item.
+ *
+ * @param item Any item, or none
+ * @returns The text; undefined when it is no text, in chunks, or not UTF-8
  */
 export function cborText(item: CborItem | undefined): string | undefined {
   if (item?.type !== "text" || item.isIndefinite) return undefined;
@@ -73,6 +74,8 @@ export function cborText(item: CborItem | undefined): string | undefined {
 }
 
 /**
+ * Pairs the items of a map.
+ *
  * @param map An item that is a map
  * @returns Its keys and values, in order
  */
@@ -83,22 +86,22 @@ export function cborEntries({ items }: CborItem): (readonly [key: CborItem, valu
 class MalformedError extends Error {}
 
 const TYPES: readonly CborType[] = ["unsigned", "negative", "bytes", "text", "array", "map", "tag", "simple"];
-/** What a head's low five bits can say instead of a number up to 23. */
+/** Value of a head's low five bits that stands for a number in the following byte. */
 const ONE_BYTE_FOLLOWS = 24;
 const TWO_BYTES_FOLLOW = 25;
 const EIGHT_BYTES_FOLLOW = 27;
 const LENGTH_IS_OPEN = 31;
-/** Ends what has an open length. */
+/** Byte that ends an item of open length. */
 const BREAK = 0xff;
-/** The least number that a head of 2, 3, 5 or 9 bytes is the shortest for. */
+/** Least numbers for which heads of 2, 3, 5 and 9 bytes are the shortest. */
 const SHORTEST_FROM = [24, 0x100, 0x10000, 0x100000000];
-/** The major type of simple values and floats. */
+/** Major type of simple values and floats. */
 const SIMPLE = 7;
 const CAN_BE_OPEN: ReadonlySet<CborType> = new Set(["bytes", "text", "array", "map"]);
 const HOLDERS: ReadonlySet<CborType> = new Set(["array", "map", "tag"]);
 const NOTHING: readonly CborItem[] = [];
 
-/** An item whose views are made when they are looked at: a document may hold thousands of items. */
+/** Item that makes its views on demand: a document may hold thousands of items. */
 class ReadItem implements CborItem {
   readonly type: CborType;
   readonly argument: number;
@@ -134,7 +137,7 @@ class ReadItem implements CborItem {
   }
 }
 
-/** An item's first byte, and the number that it says or announces. */
+/** First byte of an item, and the number that it holds or announces. */
 interface Head extends Pick<CborItem, "type" | "argument" | "isShortest" | "isIndefinite"> {
   readonly start: number;
   readonly end: number;
@@ -176,7 +179,7 @@ class Reader {
     };
   }
 
-  /** Goes to the item's end. */
+  /** Reads up to the item's end. */
   #content({ type, argument, isIndefinite }: Head, depth: number): readonly CborItem[] {
     switch (type) {
       case "bytes":
@@ -195,7 +198,7 @@ class Reader {
     }
   }
 
-  /** However many are announced, each takes a byte that has to be there. */
+  /** Reads as many items as are announced. Each needs a byte, so a large number fails at the end of the bytes. */
   #items(count: number, depth: number): CborItem[] {
     const items: CborItem[] = [];
     while (items.length < count) items.push(this.item(depth + 1));

@@ -1,15 +1,17 @@
 /**
- * The checks that options and requests share. Their messages name the field and what was expected, never
- * the value, which may be a secret.
+ * Checks that options and requests share. Their messages name the field and the expectation, and never the value,
+ * which may be a secret.
+ *
+ * @module
  */
 
 /**
- * Reads a record of names and values, and each value once. What is read is all there is: what lies on a prototype,
- * under a symbol or hidden from enumeration would be left out in silence, and so is refused.
+ * Reads a record of names and values, and each value once. Values on a prototype, under a symbol or hidden from
+ * enumeration would be left out in silence, and so are refused.
  *
- * @param field Its name
+ * @param field Name of the record
  * @param value A plain object, from this realm or another, or one without a prototype
- * @param expected What to say it must be
+ * @param expected Expectation, for the message
  * @returns Its own names and values, in order
  * @throws {TypeError} When it is anything else: a `Map`, `Set` or `Headers`, whose entries are no properties, an
  *   array, or an instance of a class
@@ -29,10 +31,10 @@ export function checkRecord(
 /**
  * Checks that an object has known fields only, and reads each of them once.
  *
- * @param what The thing, for messages: "decrypt request"
- * @param value What the caller gave
- * @param known Every field there is: an unknown one is most likely a misspelt safeguard
- * @returns A frozen copy without a prototype: it has what the caller gave, and nothing that somebody put on
+ * @param what Name of the object, for messages: "decrypt request"
+ * @param value The object
+ * @param known Names of all fields: an unknown one is most likely a misspelt safeguard
+ * @returns A frozen copy without a prototype: it has the given fields, and none that somebody put on
  *   `Object.prototype`
  * @throws {TypeError} When it is no plain object, or has a field that is not known
  */
@@ -49,9 +51,11 @@ export function checkFields<T>(what: string, value: T, known: readonly string[])
 }
 
 /**
- * @param field Its name
+ * Checks an integer.
+ *
+ * @param field Name of the field
  * @param value An integer, or undefined for the default
- * @param range The least and the greatest allowed, and the default
+ * @param range Least and greatest allowed, and the default
  * @throws {TypeError} When it is no number
  * @throws {RangeError} When it is out of range, or not an integer
  */
@@ -69,7 +73,9 @@ export function checkInteger(
 }
 
 /**
- * @param field Its name
+ * Checks that a value is one of some words.
+ *
+ * @param field Name of the field
  * @param value One of the allowed words, or undefined
  * @param allowed The words
  * @throws {TypeError} When it is anything else
@@ -86,11 +92,11 @@ export function checkOneOf<T extends string>(
 }
 
 /**
- * Text that survives the way to KMS: well-formed Unicode without NUL.
+ * Checks that text survives the way to KMS: well-formed Unicode without NUL.
  *
- * @param field Its name
+ * @param field Name of the field
  * @param value The text
- * @param maxLength In UTF-16 code units
+ * @param maxLength Greatest length, in UTF-16 code units
  * @throws {TypeError} When it is no string, or has a NUL or a lone surrogate
  * @throws {RangeError} When it is empty or too long
  */
@@ -103,7 +109,9 @@ export function checkText(field: string, value: unknown, maxLength: number): str
 }
 
 /**
- * @param field Its name
+ * Checks that text is well-formed Unicode without NUL.
+ *
+ * @param field Name of the field
  * @param value Text of any length
  * @throws {TypeError} When it has a NUL or a lone surrogate
  */
@@ -119,7 +127,7 @@ function quoteField(field: string): string {
 
 const { propertyIsEnumerable } = Object.prototype;
 
-/** By the shape of the prototype, not its identity: another realm has an `Object.prototype` of its own. */
+/** Compares the shape of the prototype, not its identity: another realm has its own `Object.prototype`. */
 function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -1,29 +1,31 @@
 import { TimeoutError } from "./errors.ts";
 import { TIMEOUT_STAGES, type TimeoutStage } from "./timeout_stage.ts";
 
-/** The longest time-out, in milliseconds: what a timer can hold (2^31 - 1). */
+/** Longest time-out, in milliseconds: the most that a timer can hold (2^31 - 1). */
 export const MAX_TIMEOUT_MS = 2_147_483_647;
 
 /**
- * One call's time budget together with the caller's AbortSignal. Dispose it to stop its timer and to leave the
+ * Time budget of one call, together with the caller's AbortSignal. Dispose it to stop its timer and to leave the
  * caller's signal.
  *
  * `signal` aborts with a {@link TimeoutError} when the time is up, or with the caller's own reason.
  */
 export class Deadline implements Disposable {
-  /** Aborts when the time is up or when the caller aborts. */
+  /** Signal that aborts when the time is up or the caller aborts. */
   readonly signal: AbortSignal;
-  /** What is waited for now. Set it before each wait: the error names the one during which the time was up. */
+  /** Stage that the call is in. Set it before each wait: the error names the one during which the time was up. */
   stage: TimeoutStage;
   readonly #endsAt: number;
   readonly #timer: ReturnType<typeof setTimeout>;
   readonly #leaveCaller: (() => void) | undefined;
 
   /**
-   * @param what The operation, for the message: "decrypt"
+   * Starts the timer.
+   *
+   * @param what Name of the operation, for the message: "decrypt"
    * @param timeoutMs Milliseconds from now, 1 to {@link MAX_TIMEOUT_MS}
-   * @param signal The caller's signal, if there is one
-   * @param stage What is waited for first. Default: nothing outside this process
+   * @param signal Signal of the caller, if there is one
+   * @param stage First stage. Default: `process`, which waits for nothing outside
    */
   constructor(what: string, timeoutMs: number, signal?: AbortSignal, stage: TimeoutStage = "process") {
     const controller = new AbortController();
@@ -47,7 +49,7 @@ export class Deadline implements Disposable {
   /**
    * Settles as `work` does, or rejects when the deadline passes first; `work` itself goes on.
    *
-   * @param work What to wait for
+   * @param work Work to wait for
    */
   async race<T>(work: Promise<T>): Promise<T> {
     work.catch(() => {});
@@ -65,7 +67,7 @@ export class Deadline implements Disposable {
   /**
    * Waits, or rejects when the deadline passes first.
    *
-   * @param delayMs How long, in milliseconds
+   * @param delayMs Milliseconds
    */
   async sleep(delayMs: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -83,7 +85,7 @@ export class Deadline implements Disposable {
   }
 }
 
-/** As `AbortSignal.any` does, which costs three times as much and holds on to signals until they are collected. */
+/** Follows a signal as `AbortSignal.any` does, which costs three times as much and keeps signals until collected. */
 function follow(signal: AbortSignal, controller: AbortController): () => void {
   const abort = () => controller.abort(signal.reason);
   if (signal.aborted) abort();

@@ -1,12 +1,12 @@
-/** A word with more edits than this is another word; of short words, one edit in three letters. */
+/** Most edits that make a mistyped word; for short words, one in three letters. */
 const MAX_EDITS = 3;
 
 /**
  * Finds what a mistyped name was most likely meant to be. Upper and lower case, `-` and `_` are the same.
  *
- * @param word The name as it was given
- * @param known The names there are
- * @returns The nearest one that is near enough; the first of those that are equally near
+ * @param word Name that was given
+ * @param known Known names
+ * @returns The nearest name that is near enough, and the first of several; undefined when there is none
  */
 export function didYouMean(word: string, known: readonly string[]): string | undefined {
   // A long word is no slip of the keyboard, and the time grows with its length.

@@ -1,6 +1,6 @@
 /**
- * Base64 and hex under the names of `@std/encoding`, over the runtimes' own codecs. Unlike those, the
- * decoders are strict, and can decode into a buffer of the caller's, so that a decoded secret exists once.
+ * Base64 and hex under the names of `@std/encoding`, over the runtimes' own codecs. Unlike those, the decoders are
+ * strict, and can decode into a buffer of the caller's, so that a decoded secret exists once.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import { Buffer } from "node:buffer";
 import { checkFields } from "./checks.ts";
 import { allocateOffHeap } from "./secret_bytes.ts";
 
-/** How to decode. */
+/** Options of decoders. */
 export interface DecodeOptions {
-  /** What the text is, for the error's message: `ciphertext`. */
+  /** Name of the text, for messages: `ciphertext`. */
   readonly field?: string;
-  /** Where to put the bytes; without it, fresh memory that the collector does not move. */
+  /** Memory to fill. Default: fresh memory that the collector does not move. */
   readonly into?: Uint8Array<ArrayBuffer>;
 }
 
@@ -37,7 +37,7 @@ export function encodeBase64(data: Uint8Array): string {
  * alphabet are refused. There is exactly one text for any bytes: the one {@link encodeBase64} makes.
  *
  * @param text Base64 of any length
- * @param options The field's name for errors, and where to put the bytes
+ * @param options Name of the field for errors, and memory to fill
  * @returns The bytes; with `into`, the part of it that was filled
  * @throws {TypeError} If the text is not canonical base64; the message holds nothing of it
  * @throws {RangeError} If `into` is too short
@@ -80,7 +80,7 @@ export function encodeHex(data: Uint8Array): string {
  * writes uppercase and most tools write lowercase.
  *
  * @param text Hex of any length
- * @param options The field's name for errors, and where to put the bytes
+ * @param options Name of the field for errors, and memory to fill
  * @returns The bytes; with `into`, the part of it that was filled
  * @throws {TypeError} If the text is not hex; the message holds nothing of it
  * @throws {RangeError} If `into` is too short

@@ -1,14 +1,14 @@
 import { checkFields, checkInteger, checkOneOf, checkText } from "./checks.ts";
 
-/** The CID of the parent instance, as every Nitro Enclave sees it. */
+/** CID of the parent instance, as every Nitro Enclave sees it. */
 export const PARENT_CID = 3;
 
-/** The vsock port where the proxy to KMS listens on the parent. */
+/** Vsock port on which the proxy to KMS listens on the parent. */
 export const KMS_PROXY_PORT = 8000;
 
-/** A vsock address. */
+/** Vsock address. */
 export interface VsockEndpoint {
-  /** Over AF_VSOCK: the way out of an enclave. */
+  /** Transport over AF_VSOCK: the way out of an enclave. */
   readonly transport: "vsock";
   /** Context id of the peer, 0 to 2^32 - 1. The parent is {@link PARENT_CID}. */
   readonly cid: number;
@@ -16,9 +16,9 @@ export interface VsockEndpoint {
   readonly port: number;
 }
 
-/** A TCP address, for development and simulators. */
+/** TCP address, for development and simulators. */
 export interface TcpEndpoint {
-  /** Over TCP. */
+  /** Transport over TCP. */
   readonly transport: "tcp";
   /** Host name or IP address to connect to. TLS still checks the KMS host name. */
   readonly host: string;
@@ -26,18 +26,18 @@ export interface TcpEndpoint {
   readonly port: number;
 }
 
-/** A unix domain socket, for a proxy on the same machine. */
+/** Address of a unix domain socket, for a proxy on the same machine. */
 export interface UnixEndpoint {
-  /** Over a unix domain stream socket. */
+  /** Transport over a unix domain stream socket. */
   readonly transport: "unix";
   /** Path of the socket, at most 107 bytes. */
   readonly path: string;
 }
 
-/** Where the connection to KMS goes. TLS runs over it, end to end with KMS. */
+/** Address that the connection to KMS goes to. TLS runs over it, end to end with KMS. */
 export type Endpoint = VsockEndpoint | TcpEndpoint | UnixEndpoint;
 
-/** KMS through the proxy on the parent: vsock CID 3, port 8000. */
+/** Address of the proxy to KMS on the parent: vsock CID 3, port 8000. */
 export const DEFAULT_KMS_ENDPOINT: VsockEndpoint = {
   transport: "vsock",
   cid: PARENT_CID,
@@ -48,8 +48,8 @@ export const DEFAULT_KMS_ENDPOINT: VsockEndpoint = {
  * Reads an endpoint as it is written in settings and flags: `vsock:CID:PORT`, `tcp:HOST:PORT` (an IPv6
  * address in brackets) or `unix:PATH`.
  *
- * @param text As it was written
- * @param lowestPort Of TCP: 0, which means any, is for those who listen
+ * @param text The text
+ * @param lowestPort Lowest TCP port: 1 to connect, 0 (any free one) to listen
  * @returns The endpoint; undefined when it is none, or a number is out of range
  */
 export function parseEndpoint(text: string, lowestPort: 0 | 1 = 1): Endpoint | undefined {
@@ -68,7 +68,7 @@ export function parseEndpoint(text: string, lowestPort: 0 | 1 = 1): Endpoint | u
 /**
  * Checks an endpoint that a caller gave as an object.
  *
- * @param endpoint Anything
+ * @param endpoint Any value
  * @param lowestPort Lowest TCP port: 1 to connect, 0 (any free one) to listen
  * @returns A copy with the fields of its transport only
  * @throws {TypeError} When it is no object, or a field is unknown or of a wrong type

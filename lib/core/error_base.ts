@@ -2,14 +2,14 @@ import type { ErrorCode } from "./error_code.ts";
 
 /** Details that an error carries besides its message. */
 export interface ErrorDetails {
-  /** The likeliest cause, or what to check first, in one sentence. */
+  /** Likeliest cause, or first thing to check, in one sentence. */
   readonly hint: string;
-  /** The error this one was made from. It must hold no secret. */
+  /** Error that this one was made from. It must hold no secret. */
   readonly cause?: unknown;
 }
 
 /**
- * The base of all errors below.
+ * Base of all errors of this library.
  *
  * @example
  * ```ts
@@ -28,15 +28,15 @@ export interface ErrorDetails {
  * ```
  */
 export abstract class EnclaveKmsError extends Error {
-  /** A stable, machine-readable name for the kind of failure. */
+  /** Stable, machine-readable name of the kind of failure. */
   abstract readonly code: ErrorCode;
-  /** The likeliest cause, or what to check first, in one sentence. */
+  /** Likeliest cause, or first thing to check, in one sentence. */
   readonly hint: string;
 
   /**
-   * Sets what all errors have; the subclasses below call it.
+   * Sets the fields that all errors have.
    *
-   * @param message What failed, action first, without a full stop and without any secret
+   * @param message Failure, action first, without a full stop and without any secret
    * @param details The hint, and the cause where there is one
    */
   constructor(message: string, details: ErrorDetails) {

@@ -1,5 +1,5 @@
 /**
- * Every error this library throws on its own account, each with a stable `code` and a `hint`.
+ * Errors that this library throws on its own account, each with a stable `code` and a `hint`.
  *
  * Mistakes of the caller (a wrong type, a ciphertext that is too long) are plain `TypeError` and
  * `RangeError`; an aborted call rejects with the signal's own reason. No message, hint or property of
@@ -16,31 +16,31 @@ export { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
 export type { ErrorCode } from "./error_code.ts";
 export type { TimeoutStage } from "./timeout_stage.ts";
 
-/** A native library or one of its symbols could not be loaded, or this runtime cannot call C at all. */
+/** Failure to load a native library or one of its symbols, or to call C at all on this runtime. */
 export class LibraryLoadError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_LIBRARY_LOAD";
 }
 
-/** What a failed call into a C library left behind. */
+/** Details of a failed call into a C library. */
 export interface NativeErrorDetails extends ErrorDetails {
-  /** The C function that failed. */
+  /** C function that failed. */
   readonly cFunction: string;
-  /** `aws_last_error()` or `errno` right after the call; 0 when C set none. */
+  /** Value of `aws_last_error()` or `errno` right after the call; 0 when C set none. */
   readonly nativeCode?: number;
 }
 
-/** A call into a C library failed. */
+/** Failure of a call into a C library. */
 export abstract class NativeError extends EnclaveKmsError {
-  /** The C function that failed. */
+  /** C function that failed. */
   readonly cFunction: string;
-  /** `aws_last_error()` or `errno` right after the call; 0 when C set none. */
+  /** Value of `aws_last_error()` or `errno` right after the call; 0 when C set none. */
   readonly nativeCode: number;
 
   /**
-   * Makes an error of what C returned, right after the call.
+   * Makes an error of C's result, right after the call.
    *
-   * @param message What failed
+   * @param message Failure, action first
    * @param details The C function, its error number and the hint
    */
   constructor(message: string, details: NativeErrorDetails) {
@@ -50,55 +50,55 @@ export abstract class NativeError extends EnclaveKmsError {
   }
 }
 
-/** `aws_nitro_enclaves_library_init` or the library's allocator failed. */
+/** Failure of `aws_nitro_enclaves_library_init`, or of the library's allocator. */
 export class SdkInitError extends NativeError {
   /** Stable code. */
   readonly code = "ERR_SDK_INIT";
 }
 
-/** A helper of the C SDK (string, buffer, key pair) failed. */
+/** Failure of a helper of the C SDK (string, buffer, key pair). */
 export class SdkGenericError extends NativeError {
   /** Stable code. */
   readonly code = "ERR_SDK_GENERIC";
 }
 
-/** The C SDK made no client configuration. */
+/** Failure of the C SDK to make a client configuration. */
 export class SdkKmsConfigError extends NativeError {
   /** Stable code. */
   readonly code = "ERR_SDK_KMS_CONFIG";
 }
 
-/** The C SDK made no KMS client, or its client may not be used any more. */
+/** Failure of the C SDK to make a KMS client, or use of one that must not be used any more. */
 export class SdkKmsClientError extends NativeError {
   /** Stable code. */
   readonly code = "ERR_SDK_KMS_CLIENT";
 }
 
-/** The C SDK could not decrypt. */
+/** Failure of the C SDK's client to decrypt. */
 export class SdkKmsDecryptError extends NativeError {
   /** Stable code. */
   readonly code = "ERR_SDK_KMS_DECRYPT";
 }
 
-/** The C SDK's client could not do another operation than decrypt. */
+/** Failure of the C SDK's client in another operation than decrypt. */
 export class SdkKmsRequestError extends NativeError {
   /** Stable code. */
   readonly code = "ERR_SDK_KMS_REQUEST";
 }
 
-/** A system call through libc failed. */
+/** Failure of a system call through libc. */
 export class SystemCallError extends NativeError {
   /** Stable code. */
   readonly code = "ERR_SYSTEM_CALL";
 }
 
-/** What KMS said of a request that it refused. */
+/** Answer of KMS to a request that it refused. */
 export interface KmsErrorDetails extends ErrorDetails {
-  /** The exception's name on the wire, such as `AccessDeniedException`. */
+  /** Name of the exception on the wire, such as `AccessDeniedException`. */
   readonly kmsCode: string;
-  /** The `x-amzn-requestid` header, where KMS sent one. */
+  /** Header `x-amzn-requestid`, where KMS sent one. */
   readonly requestId: string | undefined;
-  /** The HTTP status. */
+  /** HTTP status. */
   readonly httpStatus: number;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
@@ -106,28 +106,28 @@ export interface KmsErrorDetails extends ErrorDetails {
   readonly credentialsRefused?: boolean | undefined;
 }
 
-/** KMS answered, and refused. */
+/** Refusal by KMS. */
 export class KmsError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_KMS";
-  /** The exception's name on the wire, such as `AccessDeniedException`. */
+  /** Name of the exception on the wire, such as `AccessDeniedException`. */
   readonly kmsCode: string;
-  /** The `x-amzn-requestid` header, where KMS sent one. */
+  /** Header `x-amzn-requestid`, where KMS sent one. */
   readonly requestId: string | undefined;
-  /** The HTTP status. */
+  /** HTTP status. */
   readonly httpStatus: number;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
   /**
-   * Whether KMS does not take the credentials: they have expired, it does not know them, or they are not those that
-   * the signature was made with. Other credentials can help then, and nothing else.
+   * Whether KMS refuses the credentials: they have expired, it does not know them, or they did not make the signature.
+   * Only other credentials can help then.
    */
   readonly credentialsRefused: boolean;
 
   /**
    * Makes an error of KMS's answer.
    *
-   * @param message What was refused
+   * @param message Refusal, action first
    * @param details KMS's answer and the hint
    */
   constructor(message: string, details: KmsErrorDetails) {
@@ -140,26 +140,26 @@ export class KmsError extends EnclaveKmsError {
   }
 }
 
-/** The connection to KMS could not be made, or broke. */
+/** Failure to connect to KMS, or a connection that broke. */
 export class ConnectionError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_CONNECTION";
 }
 
-/** The peer's certificate was not accepted, or there is nothing to judge it by. Never retried. */
+/** Refusal of the peer's certificate, or lack of certificates to judge it by. Never retried. */
 export class CertificateError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_CERTIFICATE";
 }
 
-/** What a deadline passed over. */
+/** Details of a passed deadline. */
 export interface TimeoutErrorDetails extends ErrorDetails {
-  /** What the call waited for when its time was up. */
+  /** Stage that the call was in when its time was up. */
   readonly stage: TimeoutStage;
 }
 
 /**
- * A deadline passed.
+ * Deadline that passed.
  *
  * @example
  * ```ts
@@ -173,13 +173,13 @@ export interface TimeoutErrorDetails extends ErrorDetails {
 export class TimeoutError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_TIMEOUT";
-  /** What the call waited for when its time was up. */
+  /** Stage that the call was in when its time was up. */
   readonly stage: TimeoutStage;
 
   /**
-   * Says what did not come in time.
+   * Names the stage that took too long.
    *
-   * @param message What failed
+   * @param message Failure, action first
    * @param details The stage and the hint
    */
   constructor(message: string, details: TimeoutErrorDetails) {
@@ -188,55 +188,55 @@ export class TimeoutError extends EnclaveKmsError {
   }
 }
 
-/** The engine in use has no way to do what was asked; nothing was sent. */
+/** Operation that the engine in use does not offer; nothing was sent. */
 export class UnsupportedOperationError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_UNSUPPORTED_OPERATION";
 }
 
-/** An answer was not what the protocol allows: not JSON, oversized, not the envelope KMS sends. */
+/** Answer that the protocol does not allow: not JSON, oversized, or not the envelope that KMS sends. */
 export class ProtocolError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_PROTOCOL";
 }
 
-/** Credentials are missing, malformed or could not be had from their provider. */
+/** Credentials that are missing or malformed, or that their provider failed to give. */
 export class CredentialsError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_CREDENTIALS";
 }
 
-/** A policy did not say yes. */
+/** Denial by a policy. */
 export class PolicyDeniedError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_POLICY_DENIED";
 }
 
-/** Where in a policy something is wrong; what is not known is undefined. */
+/** Place of the fault in a policy; an unknown part of it is undefined. */
 export interface PolicyErrorDetails extends ErrorDetails {
-  /** The first line is 1. */
+  /** Line, from 1. */
   readonly line?: number | undefined;
-  /** In Unicode characters; the first is 1. */
+  /** Column in Unicode characters, from 1. */
   readonly column?: number | undefined;
-  /** Its `@id`, or `policy` and its number from 0. */
+  /** Policy at fault: its `@id`, or `policy` and its number from 0. */
   readonly policyId?: string | undefined;
 }
 
-/** A policy could not be loaded: it is malformed, does not fit the schema, or cannot decide. */
+/** Failure to load a policy: it is malformed, does not fit the schema, or cannot decide. */
 export class PolicyLoadError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_POLICY_LOAD";
-  /** The line it is about, from 1. */
+  /** Line of the fault, from 1. */
   readonly line: number | undefined;
-  /** The character in that line, from 1. */
+  /** Column of the fault in Unicode characters, from 1. */
   readonly column: number | undefined;
-  /** The policy it is about: its `@id`, or `policy` and its number from 0. */
+  /** Policy at fault: its `@id`, or `policy` and its number from 0. */
   readonly policyId: string | undefined;
 
   /**
-   * Says what is wrong with a policy, and where.
+   * Names a fault, and its place.
    *
-   * @param message What failed
+   * @param message Failure, action first
    * @param details The place, as far as it is known, and the hint
    */
   constructor(message: string, details: PolicyErrorDetails) {
@@ -247,15 +247,15 @@ export class PolicyLoadError extends EnclaveKmsError {
   }
 }
 
-/** Something was used after it had been disposed. */
+/** Use of an object after its dispose. */
 export class DisposedError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_DISPOSED";
 
   /**
-   * Names what was used too late.
+   * Names the object.
    *
-   * @param what The thing that is gone, such as `SecretBytes`
+   * @param what Name of its class, such as `SecretBytes`
    */
   constructor(what: string) {
     super(`Cannot use ${what}: it was disposed`, {

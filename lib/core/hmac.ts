@@ -1,24 +1,24 @@
 import { hash as hashOnce } from "node:crypto";
 import { allocateOffHeap, SecretBytes } from "./secret_bytes.ts";
 
-/** What each hash takes in at a time, in bytes. */
+/** Block size of each hash, in bytes. */
 const BLOCK_BYTES = { sha256: 64, sha512: 128 } as const;
 
 const INNER = 0x36;
 const OUTER = 0x5c;
 
-/** The hashes that HMAC is made of here. */
+/** Hash that HMAC can use here. */
 export type HmacHash = keyof typeof BLOCK_BYTES;
 
 /**
- * HMAC, from hashes of node:crypto's that are made in one go: they leave nothing behind, while a `Hash` object
- * keeps what it was given last, and its result, until it is collected. `createHmac` leaves a copy of its key on
+ * Computes HMAC from one-shot hashes of node:crypto: they leave nothing behind, while a `Hash` object keeps its last
+ * input, and its result, until it is collected. `createHmac` leaves a copy of its key on
  * Deno; on Node it throws and catches two errors inside for each key of bytes, which takes longer than hashing.
  *
- * @param hash Which
- * @param key Of any length
- * @param data Of any length
- * @returns 32 or 64 bytes, which the caller wipes if they are a secret
+ * @param hash The hash
+ * @param key Key of any length
+ * @param data Data of any length
+ * @returns 32 or 64 bytes; the caller wipes them if they are secret
  * @see RFC 2104
  */
 export function hmac(hash: HmacHash, key: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -34,13 +34,13 @@ export function hmac(hash: HmacHash, key: Uint8Array, data: Uint8Array): Uint8Ar
 }
 
 /**
- * HKDF, extract and expand, for keys no longer than the hash's output.
+ * Derives a key by HKDF, extract and expand, for keys no longer than the hash's output.
  *
- * @param hash Which
- * @param secret What the key is derived from, of any length
- * @param salt Of any length
- * @param info Tells this key from others of the same secret
- * @param length Of the key: 1 to 32 or 64 bytes
+ * @param hash The hash
+ * @param secret Secret to derive from, of any length
+ * @param salt Salt of any length
+ * @param info Label that tells this key from others of the same secret
+ * @param length Length of the key: 1 to 32 or 64 bytes
  * @returns The key
  * @see RFC 5869
  */
@@ -61,7 +61,7 @@ export function hkdf(
   }
 }
 
-/** Of a block with the key under a mask, and what follows. */
+/** Hashes one block holding the key XORed with `mask`, followed by `rest`. */
 function digestMasked(hash: HmacHash, key: Uint8Array, mask: number, rest: Uint8Array) {
   const length = BLOCK_BYTES[hash];
   const bytes = allocateOffHeap(length + rest.length);
@@ -74,7 +74,7 @@ function digestMasked(hash: HmacHash, key: Uint8Array, mask: number, rest: Uint8
   }
 }
 
-/** In memory that is nobody else's. */
+/** Hashes data, with the result in memory of its own. */
 function digest(hash: HmacHash, data: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = hashOnce(hash, data, "buffer");
   return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);

@@ -1,4 +1,4 @@
-/** Node.js's flags, by the permission that its error names. */
+/** Flags of Node.js, by the permission that its error names. */
 const NODE_FLAGS: Readonly<Record<string, string>> = {
   FileSystemRead: "--allow-fs-read",
   FileSystemWrite: "--allow-fs-write",
@@ -10,11 +10,11 @@ const NODE_FLAGS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Says which permission of the runtime's is missing, if that is why something failed.
+ * Finds the permission of the runtime that an operation failed for, if it failed for one.
  *
- * @param error What was thrown
- * @param resource What it is wanted for, as the flag names it, such as `127.0.0.1:8000`
- * @returns The flag to run with; undefined when it failed for another reason
+ * @param error The thrown error
+ * @param resource Resource that the flag names, such as `127.0.0.1:8000`
+ * @returns The flag to run with; undefined when the operation failed for another reason
  */
 export function missingRight(error: unknown, resource?: string): string | undefined {
   if (!(error instanceof Error)) return undefined;

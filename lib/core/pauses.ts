@@ -1,15 +1,15 @@
-/** How long to wait between tries, in milliseconds. */
+/** Lengths of pauses between tries, in milliseconds. */
 export interface PauseLimits {
-  /** After the first failure. */
+  /** Pause after the first failure. */
   readonly firstMs: number;
-  /** No pause is longer. */
+  /** Longest pause. */
   readonly maxMs: number;
 }
 
 /**
- * Pauses between tries of something that fails: each is twice as long as the one before, up to a limit, and cut by
- * up to half at random, so that many enclaves do not ask at the same moment. It has no timer: the next try is the
- * caller's to make, once the pause is over.
+ * Pauses between tries of something that fails. Each is twice as long as the one before, up to a limit, and shortened
+ * by up to half at random, so that many enclaves do not ask at the same moment. It has no timer: the caller makes the
+ * next try once the pause is over.
  */
 export class Pauses {
   readonly #limits: PauseLimits;
@@ -18,15 +18,17 @@ export class Pauses {
   #endsAt = -Infinity;
 
   /**
-   * @param limits How long the pauses are
-   * @param random From 0 to below 1
+   * Starts without a pause.
+   *
+   * @param limits Lengths of the pauses
+   * @param random Source of numbers from 0 to below 1
    */
   constructor(limits: PauseLimits, random: () => number = Math.random) {
     this.#limits = limits;
     this.#random = random;
   }
 
-  /** Whether the next try may be made. It is so before the first failure. */
+  /** Whether the next try may be made, as it may before the first failure. */
   get areOver(): boolean {
     return performance.now() >= this.#endsAt;
   }

@@ -1,18 +1,18 @@
 import { toHex } from "./bytes.ts";
 import { checkRecord } from "./checks.ts";
 
-/** A platform configuration register: 32, 48 or 64 bytes, or their hex of either case. */
+/** Value of a platform configuration register: 32, 48 or 64 bytes, or their hex in either case. */
 export type PcrValue = Uint8Array | string;
 
 /** Registers by index: a plain object, or a `Map` as the `pcrs` of a document is. */
 export type PcrsByIndex<Value> = Readonly<Record<number, Value>> | ReadonlyMap<number, Value>;
 
 /**
- * Reads registers by their index, whichever way they are given, and each value once.
+ * Reads registers by their index, from either form, and each value once.
  *
- * @param field Its name
+ * @param field Name of the field
  * @param pcrs A plain object, or a `Map` whose keys are numbers
- * @returns Index, 0 to 31, and what was given for it
+ * @returns Index, 0 to 31, and the value given for it
  * @throws {TypeError} When it is anything else, or has an index that is not 0 to 31
  */
 export function readPcrs(
@@ -29,8 +29,10 @@ export function readPcrs(
 }
 
 /**
- * @param field Its name
- * @param value 32, 48 or 64 bytes, or their hex of either case
+ * Checks the value of a register.
+ *
+ * @param field Name of the field
+ * @param value 32, 48 or 64 bytes, or their hex in either case
  * @returns Lowercase hex
  * @throws {TypeError} When it is anything else
  */
@@ -43,7 +45,7 @@ export function pcrHex(field: string, value: unknown): string {
 const PCR_INDEX = /^(?:[12]?[0-9]|3[01])$/;
 const PCR_HEX = /^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/i;
 
-/** The entries of a Map of any realm, whatever a subclass says its entries are; undefined when it is none. */
+/** Reads the entries of a Map of any realm, past the methods of a subclass; undefined when it is no Map. */
 function entriesOfMap(value: unknown): readonly (readonly [unknown, unknown])[] | undefined {
   try {
     return [...Map.prototype.entries.call(value)];

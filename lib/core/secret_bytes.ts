@@ -46,7 +46,7 @@ export class SecretBytes implements Disposable {
   }
 
   /**
-   * The secret itself, not a copy.
+   * Bytes of the secret itself, not a copy.
    *
    * @throws {DisposedError} After dispose
    */
@@ -55,7 +55,7 @@ export class SecretBytes implements Disposable {
     return this.#bytes;
   }
 
-  /** The number of bytes; 0 after dispose. */
+  /** Number of bytes; 0 after dispose. */
   get length(): number {
     return this.#bytes?.length ?? 0;
   }
@@ -66,37 +66,37 @@ export class SecretBytes implements Disposable {
     this.#bytes = undefined;
   }
 
-  /** Never the secret. */
+  /** Returns `[redacted]`, never the secret. */
   toString(): string {
     return REDACTED;
   }
 
-  /** Never the secret. */
+  /** Returns `[redacted]`, never the secret. */
   toJSON(): string {
     return REDACTED;
   }
 
-  /** Never the secret. */
+  /** Returns `[redacted]`, never the secret. */
   [Symbol.toPrimitive](): string {
     return REDACTED;
   }
 
-  /** Never the secret: what `console.log` shows on Node. */
+  /** Returns the text that `console.log` shows on Node, never the secret. */
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return `SecretBytes ${REDACTED}`;
   }
 
-  /** Never the secret: what `console.log` shows on Deno. */
+  /** Returns the text that `console.log` shows on Deno, never the secret. */
   [Symbol.for("Deno.customInspect")](): string {
     return `SecretBytes ${REDACTED}`;
   }
 }
 
 /**
- * Zeroed memory that V8 never moves. A small `new Uint8Array(n)` lives on the JavaScript heap, and the
- * collector leaves copies of it behind when it moves it; an ArrayBuffer of its own stays where it is.
+ * Allocates zeroed memory that V8 never moves. A small `new Uint8Array(n)` lives on the JavaScript heap, and the
+ * collector leaves copies of it behind when it moves it; an ArrayBuffer of its own stays in place.
  *
- * @param length In bytes
+ * @param length Length in bytes
  * @returns The memory
  */
 export function allocateOffHeap(length: number): Uint8Array<ArrayBuffer> {

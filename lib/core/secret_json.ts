@@ -6,10 +6,10 @@ const PADDING = "=".charCodeAt(0);
 /**
  * Writes a secret as base64 between two texts, without a JavaScript string in between: those cannot be wiped.
  *
- * @param before What comes first
- * @param secret Not kept
- * @param after What comes last
- * @returns Bytes of its own, for the caller to wipe
+ * @param before Text before it
+ * @param secret The secret; not kept
+ * @param after Text after it
+ * @returns New bytes, for the caller to wipe
  */
 export function joinBase64(before: string, secret: Uint8Array, after: string): Uint8Array<ArrayBuffer> {
   const encoder = new TextEncoder();

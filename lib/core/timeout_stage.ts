@@ -1,6 +1,6 @@
-/** What a call waited for when its time was up. */
+/** Thing that a call waited for when its time was up. */
 export type TimeoutStage =
-  /** Nothing outside: the process was busy, or the time very short. */
+  /** Nothing outside: the process was busy, or the time was very short. */
   | "process"
   /** A turn among the requests that the server runs at once. */
   | "admission"
@@ -16,7 +16,7 @@ export type TimeoutStage =
   | "connect"
   /** The TLS handshake. */
   | "tls"
-  /** KMS's answer, of which nothing could be read yet. */
+  /** First byte of KMS's answer. */
   | "kms"
   /** The end of KMS's answer. */
   | "body"
@@ -25,7 +25,7 @@ export type TimeoutStage =
   /** The C client, which does not say what it waits for. */
   | "sdk-client";
 
-/** What was missing at each stage, for the message, and its likeliest cause. */
+/** Missing thing of each stage, for the message, and its likeliest cause. */
 export const TIMEOUT_STAGES: Readonly<
   Record<TimeoutStage, { readonly missing: string; readonly hint: string }>
 > = {

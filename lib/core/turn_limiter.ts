@@ -1,26 +1,26 @@
 import { setImmediate, setTimeout } from "node:timers";
 
 /**
- * How many turns in a row there are before one waits for a timer. Node.js looks for input and output between any two
- * immediates. Deno 2.9 runs up to 61 immediates before it looks once, and waits for a timer by looking.
+ * Number of turns in a row before one waits for a timer. Node.js polls input and output between any two immediates.
+ * Deno 2.9 runs up to 61 immediates before it polls once, and polls while it waits for a timer.
  */
 const TURNS_PER_TIMER = "Deno" in globalThis ? 4 : Infinity;
 
-/** A piece of work that waits for its turn. */
+/** Piece of work that waits for its turn. */
 interface Waiting {
   readonly begin: () => void;
   readonly isOver: () => boolean;
 }
 
 /**
- * Bounds how many pieces of work begin in one turn of the event loop.
+ * Limiter of the number of pieces of work that begin in one turn of the event loop.
  *
- * A loop that awaits only promises that are settled already never leaves its turn: timers and other connections
- * wait until it ends, and a peer who has sent much at once decides when that is. A loop that calls
+ * A loop that awaits only settled promises never leaves its turn: timers and other connections wait until it ends, and
+ * a peer that has sent much at once decides when that is. A loop that calls
  * {@link TurnLimiter.take} before each piece lets them in between. The first pieces of a turn do not wait, so an
  * idle event loop adds no latency.
  *
- * Not guaranteed: how long a turn is, which its pieces decide. On Deno, input and output wait for up to four turns.
+ * Not guaranteed: the length of a turn, which its pieces decide. On Deno, input and output wait for up to four turns.
  */
 export class TurnLimiter {
   readonly #perTurn: number;
@@ -28,15 +28,20 @@ export class TurnLimiter {
   #taken = 0;
   #turnsInARow = 0;
 
-  /** @param perTurn How many pieces may begin in one turn, at least 1. Default: 1 */
+  /**
+   * Starts with a whole turn.
+   *
+   * @param perTurn Number of pieces that may begin in one turn, at least 1. Default: 1
+   */
   constructor(perTurn = 1) {
     this.#perTurn = perTurn;
   }
 
   /**
-   * @param isOver Whether there is nothing to do any more, when the turn comes: it then goes to the next, or those
-   *   who come and leave would use up everybody's turns. Default: never
-   * @returns At once if this turn has room; otherwise in a later turn, first come, first served
+   * Waits for a turn with room: this one, or a later one in the order of the calls.
+   *
+   * @param isOver Tells, when the turn comes, whether the work is gone: the turn then goes to the next piece, or peers
+   *   that ask and leave would use up everybody's turns. Default: never
    */
   take(isOver: () => boolean = () => false): Promise<void> {
     if (this.#taken === this.#perTurn) {

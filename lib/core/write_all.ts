@@ -1,21 +1,20 @@
 import { writeSync } from "node:fs";
 
-/** Descriptors of the process's own output. */
+/** Descriptor of the standard output. */
 export const STDOUT = 1;
 export const STDERR = 2;
 
-/** PIPE_BUF of Linux: a pipe takes so much whole or not at all, so that a refused chunk can be written again. */
+/** PIPE_BUF of Linux: a pipe takes such a chunk whole or not at all, so that a refused one can be written again. */
 const CHUNK_BYTES = 4096;
 
-/** How long to wait for a reader of a pipe that somebody made non-blocking, in milliseconds. */
+/** Milliseconds to wait for a reader of a pipe that somebody made non-blocking. */
 const FULL_PIPE_PAUSE_MS = 5;
 
 /**
- * Writes all of some data to a descriptor, or says why not, on either runtime alike. A stream does not: on
- * Node.js a closed pipe and a full disk are events of it, on Deno exceptions, and of a partial write to a file
- * neither tells.
+ * Writes all of some data to a descriptor, or throws the reason, on either runtime alike. A stream does not: a closed
+ * pipe and a full disk are events on Node.js and exceptions on Deno, and neither reports a partial write to a file.
  *
- * @param descriptor Such as {@link STDOUT}
+ * @param descriptor A descriptor such as {@link STDOUT}
  * @param data Text as UTF-8, or bytes, which are not copied
  * @throws {Error} With the error's name as `code` (`EPIPE`, `ENOSPC`); part of the data may have been written
  */
@@ -28,10 +27,10 @@ export async function writeAll(descriptor: number, data: string | Uint8Array): P
 }
 
 /**
- * Writes text if that can be done at once, for messages that nobody's result depends on.
+ * Writes text if it can be written at once, for messages that no result depends on.
  *
- * @param descriptor Such as {@link STDERR}
- * @param text As UTF-8
+ * @param descriptor A descriptor such as {@link STDERR}
+ * @param text Text, written as UTF-8
  * @returns Whether all of it was written
  */
 export function tryWriteAll(descriptor: number, text: string): boolean {
@@ -51,7 +50,7 @@ function chunksOf(data: string | Uint8Array): readonly Uint8Array[] {
   );
 }
 
-/** @returns False when the descriptor takes nothing at the moment */
+/** Writes one chunk; returns false when the descriptor takes nothing at the moment. */
 function writeChunk(descriptor: number, chunk: Uint8Array): boolean {
   try {
     // A disk that fills up takes a part first, and says why only when asked again.
