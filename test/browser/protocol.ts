@@ -1,4 +1,4 @@
-/** One verification that the browser makes, and what has to come of it. Bytes are base64. */
+/** One verification that the browser makes, and what must come of it. Bytes are base64. */
 export interface BrowserCase {
   /** Name of the document. */
   readonly name: string;
@@ -22,7 +22,7 @@ export interface BrowserCase {
 export interface BrowserTask {
   /** To verify. */
   readonly cases: readonly BrowserCase[];
-  /** To seal a secret to: the verification has to succeed. */
+  /** To seal a secret to: the verification must succeed. */
   readonly session: BrowserCase;
   /** Secret to seal. */
   readonly secret: string;

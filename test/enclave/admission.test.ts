@@ -29,7 +29,7 @@ class Line {
     });
   }
 
-  /** Whoever is inside leaves, until nobody is. */
+  /** Lets all callers leave, until none is inside. */
   async drain(): Promise<string[]> {
     while (this.#turn !== undefined) {
       const turn = this.#turn;

@@ -89,7 +89,7 @@ const CALLS_UNDER_PRESSURE = 4;
 /** Time that a call is under way when the fault of the process strikes, in milliseconds. */
 const UNDER_WAY_MS = 30;
 
-/** The same of the C client, whose thread has to start first. */
+/** The same of the C client, whose thread must start first. */
 const C_UNDER_WAY_MS = 1500;
 
 /** The client in this process. */

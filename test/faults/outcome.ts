@@ -74,7 +74,7 @@ export function assertOutcome(seen: Seen, expected: Outcome, secrets: readonly U
   }
 }
 
-/** Whether a call that comes to this has to wait for its deadline. */
+/** Tells whether a call with this outcome must wait for its deadline. */
 export function isTimeout(outcome: Outcome): boolean {
   return typeof outcome === "object" && "code" in outcome && outcome.code === "ERR_TIMEOUT";
 }

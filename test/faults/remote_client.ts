@@ -66,7 +66,7 @@ export class RemoteClient implements FaultySubject {
     const seen = new Promise<Seen>((resolve) => this.#waiting.seen.push(resolve));
     this.#send({ does: "decrypt", ask });
     const running = { asked: Promise.race([asked, this.#ended]), seen: Promise.race([seen, this.#ended]) };
-    // Whoever waits for one of them may not get to the other.
+    // A test that waits for one of them may not get to the other.
     for (const promise of [running.asked, running.seen]) promise.catch(() => {});
     return running;
   }

@@ -18,7 +18,7 @@ session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true 
 
 /**
  * Which code of our own files has run, by V8's precise coverage. Only Node: Deno's `node:inspector` answers
- * nothing. This module has to be imported before what it is to look at.
+ * nothing. This module must be imported before the code that it measures.
  *
  * Asking costs milliseconds, whatever has run, so a fuzzer asks once for many runs. There is one count for
  * the process: what one asks for, another does not see.

@@ -42,7 +42,7 @@ const BATCH = 1024;
 const MAX_CPU_MS = 1500;
 /** Nor may a batch, in which nothing is kept, enlarge the process by more, in bytes. */
 const MAX_GROWTH = 192 * 1024 * 1024;
-/** One run in so many is done again, and has to come to the same. */
+/** One run in so many is done again, and must come to the same. */
 const REPEAT_EVERY = 16;
 const MAX_FINDINGS = 10;
 /** Most inputs kept of a batch that reaches many places at once: others will lead to the rest. */

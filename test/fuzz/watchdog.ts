@@ -7,7 +7,7 @@ const MAX_RUN_MS = 120_000;
 const HEAD = 2;
 
 /**
- * Ends the process when an input never ends, and leaves the input behind. Another thread has to: the one that
+ * Ends the process when an input never ends, and leaves the input behind. Another thread must: the one that
  * runs the input is busy with it.
  */
 export class Watchdog implements Disposable {

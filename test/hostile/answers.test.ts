@@ -22,7 +22,8 @@ for (const engineCase of WIRE_CASES) {
 }
 
 /**
- * Whoever stores ciphertexts can hand over another one: KMS decrypts whatever the key and the context allow.
+ * A party that stores ciphertexts can hand over another one: KMS decrypts whatever the key and the context
+ * allow.
  */
 function swapped(engineCase: EngineCase): void {
   let besieged: Besieged;
@@ -164,7 +165,7 @@ function elsewhere(engineCase: EngineCase): void {
     kms().tamper(() => ({ ...short, KeyId: keyId, CiphertextBlob: "AQID" }), { times: 1 });
     await besieged.expectRefused(client.generateDataKey({ keyId }), "ERR_PROTOCOL");
 
-    // Of the same length it opens. KMS binds an envelope to a key pair and to no request: SECURITY.md has to say so.
+    // Of the same length it opens. KMS binds an envelope to a key pair and to no request: SECURITY.md must say so.
     kms().tamper(() => short, { times: 1 });
     using replayed = await client.generateRandom({ numberOfBytes: 16 });
     assert.equal(replayed.length, 16);

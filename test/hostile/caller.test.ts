@@ -318,7 +318,7 @@ describe("credentials of another account", () => {
       const error = await rejection(client.generateDataKey({ keyId }));
       assert.equal((error as KmsError).code, "ERR_PROTOCOL");
     }
-    // What SECURITY.md has to say: who hands over the credentials chooses the account that an alias is looked up in.
+    // What SECURITY.md must say: who hands over the credentials chooses the account that an alias is looked up in.
     using dataKey = await client.generateDataKey({ keyId: alias });
     assert.equal(dataKey.keyId, theirs);
   });

@@ -1,4 +1,4 @@
-/** A part of the library, and the tests that have to notice when it is changed. */
+/** A part of the library, and the tests that must notice when it is changed. */
 export interface Area {
   /** Files that are mutated. */
   readonly mutate: readonly string[];

@@ -18,7 +18,7 @@ import { type Unnoticeable, unnoticeable } from "./equivalents.ts";
 type StrykerOptions = ConstructorParameters<typeof Stryker>[0];
 type Mutant = Awaited<ReturnType<Stryker["runMutationTest"]>>[number];
 
-/** The least that the tests have to notice, in percent. */
+/** The least that the tests must notice, in percent. */
 const LEAST_SCORE = 85;
 
 /** Reports, and copies of the library to be changed. Neither git nor the formatter looks there. */

@@ -18,7 +18,7 @@ export interface SoakTask {
   readonly abandonEvery: number;
   /** Path of the compiled `memory_probe.c`. */
   readonly probe: string;
-  /** Further calls, of which the soak has to see what is wrong: they are measured by themselves. */
+  /** Further calls, of which the soak must see what is wrong: they are measured by themselves. */
   readonly control?: Control | undefined;
 }
 

@@ -11,7 +11,7 @@ import type { TcpEndpoint, UnixEndpoint } from "../../lib/core/endpoint.ts";
 import { until } from "./until.ts";
 
 /**
- * The time for whoever keeps a connection idle to notice that it is broken: turns of the event loop, each of
+ * Time for a peer with an idle connection to notice that it is broken: turns of the event loop, each of
  * so many milliseconds. One long wait may be over at the same moment as the news comes, on a busy machine.
  */
 const NOTICE_TURNS = 4;
@@ -41,7 +41,7 @@ export interface RelayPlan {
     readonly atByte: number;
     readonly how: "end" | "reset" | "stall";
   };
-  /** Changes TLS records; the plan has to begin where one does. */
+  /** Changes TLS records; the plan must begin where one does. */
   readonly records?: Readonly<Partial<Record<Direction, RecordChange>>>;
   /** Answers every connection with what a server once said, and dials none. */
   readonly replay?: RelayRecording;
@@ -124,7 +124,7 @@ export class Relay implements AsyncDisposable {
     for (let turn = 0; turn < NOTICE_TURNS; turn++) await sleep(NOTICE_MS);
   }
 
-  /** Resolves once the clients have closed every connection: whoever kept one idle has noticed its end. */
+  /** Resolves once the clients have closed every connection: a peer with an idle one has noticed its end. */
   async closedByClients(): Promise<void> {
     await until(
       () => this.#connections.every(({ isClosed }) => isClosed),

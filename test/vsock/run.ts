@@ -2,7 +2,7 @@
  * `npm run test:vsock`: boots a small Linux guest, and in it runs every scenario on Node and on Deno, over
  * real AF_VSOCK. The guest's CID is 3, the parent's as an enclave sees it, so that the fixed address of the
  * proxy to KMS works as it is. The servers are bundled beforehand, on the host. Arguments are parts of the
- * names of the scenarios to run; without any, all run that do not measure: `attack` has to be named.
+ * names of the scenarios to run; without any, all run that do not measure: `attack` must be named.
  *
  * The host needs x86-64 Debian 12 or later, and qemu-system-x86, which it installs when it is root. A guest
  * that does not boot is a failure, never a skip. On the host nothing connects over AF_VSOCK.

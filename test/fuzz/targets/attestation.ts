@@ -367,7 +367,7 @@ function rootOf(input: Uint8Array): Uint8Array | undefined {
 
 /**
  * OpenSSL and asn1js look into what is opaque to us: names, and extensions that we do not know. So they get
- * the certificate once more with plain names and without extensions, which both have to read, and to the
+ * the certificate once more with plain names and without extensions, which both must read, and to the
  * same.
  */
 function compareWithOthers(input: Uint8Array<ArrayBuffer>, certificate: Certificate): string {

@@ -34,7 +34,7 @@ const WORDS: Readonly<Record<string, readonly [message: RegExp, hint: RegExp]>> 
 /**
  * Checks that a verification fails for one reason.
  *
- * @param code The check that has to fail: `CHAIN`
+ * @param code The check that must fail: `CHAIN`
  * @param work The verification
  */
 export async function assertFails(code: string, work: Promise<unknown>): Promise<void> {

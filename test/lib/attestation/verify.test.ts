@@ -243,7 +243,7 @@ for (const documentForm of ["indefinite", "definite"] as const) {
         [Uint8Array, Map<unknown, unknown>, Uint8Array, Uint8Array]
       >(document, { preferMap: true });
       assert.equal(unprotected.size, 0);
-      // The twin of an ECDSA signature (r, s) is (r, n - s): whoever has one can make the other.
+      // The twin of an ECDSA signature (r, s) is (r, n - s): anybody who has one can make the other.
       const s = BigInt(`0x${encodeHex(signature.subarray(48))}`);
       const twin = Uint8Array.of(
         ...signature.subarray(0, 48),

@@ -57,7 +57,7 @@ describe.skipIf(unsupervised || doublePath === undefined)(`SdkClient${REASON}`, 
     thread = new Worker(new URL("./simulator_thread.ts", import.meta.url));
     [peer] = await once(thread, "message") as [SimulatedPeer];
   });
-  // By the first test and not before all: mutation testing has to see which tests use it.
+  // By the first test and not before all: mutation testing must see which tests use it.
   beforeEach(() => {
     trust ??= new TrustStore(peer.trustedCertificates);
     double.reset();

@@ -60,8 +60,8 @@ function suite(path: string): void {
     enclave = await startEnclave();
   });
 
-  // Whoever initialises the library first chooses its allocator. By the first test and not before all: mutation
-  // testing has to see which tests use it.
+  // The first to initialise the library chooses its allocator. By the first test and not before all: mutation
+  // testing must see which tests use it.
   beforeEach(() => {
     if (library !== undefined) return;
     const { call } = loadSdk(path);

@@ -1,6 +1,6 @@
 /**
  * Deno only. Makes one request over a connection of Deno's own, as with vsock, but over TCP, and ends
- * without closing anything: the process has to exit by itself.
+ * without closing anything: the process must exit by itself.
  */
 import process from "node:process";
 import { Deadline } from "../../../lib/core/deadline.ts";

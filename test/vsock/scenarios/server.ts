@@ -27,7 +27,7 @@ const MAX_WAITING = 4;
 const ROOM = MAX_CONCURRENT + MAX_WAITING;
 const BURST = 16;
 
-/** For what has to come, on however busy a machine. */
+/** Time limit for an event that must come on a busy machine too, in milliseconds. */
 const PATIENCE_MS = 30_000;
 
 /** Lines of the server's output that are shown when a check has failed. */

@@ -1,4 +1,4 @@
-/** Makes one request and ends without closing anything: the process has to exit by itself. */
+/** Makes one request and ends without closing anything: the process must exit by itself. */
 import process from "node:process";
 import { Deadline } from "../../../../lib/core/deadline.ts";
 import { KmsConnection } from "../../../../lib/kms/https/kms_connection.ts";

@@ -71,7 +71,7 @@ describe("a policy whose fuel is used up", () => {
     await nextTurn();
     await counting(async (count) => {
       for (let round = 0; round < 5; round++) policy().decide(BURNING);
-      // Two were there; each further request has to have one.
+      // Two were there; each further request must have one.
       assert.deepEqual(count(), { made: 3, parsed: 0 });
       assert.equal(policy().decide(facts()).allowed, true);
       assert.deepEqual(count(), { made: 4, parsed: 0 });

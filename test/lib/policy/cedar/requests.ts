@@ -40,7 +40,7 @@ export function manyPolicies(count: number): string {
 }
 
 /**
- * Made by the first test that asks, and not while tests are collected: mutation testing has to see which
+ * Made by the first test that asks, and not while tests are collected: mutation testing must see which
  * tests load it.
  */
 export function once<T>(make: () => T): () => T {

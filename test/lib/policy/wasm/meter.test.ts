@@ -327,7 +327,7 @@ describe("meter()", () => {
         sections: SEGMENTS,
       };
       assert.equal(cost(parts, [], WITH_LENGTHS), 2);
-      // Without a length it is as good as any other; with one it has to be named.
+      // Without a length it is as good as any other; with one it must be named.
       if (!hasLength) return;
       refuses(
         wasmModule(parts),

@@ -532,7 +532,7 @@ class Generator {
     this.#out.push(0xfc, ...this.#index(number), ...rest);
   }
 
-  /** Now and then longer than it has to be. */
+  /** Now and then longer than it must be. */
   #index(value: number): number[] {
     if (this.#random(10) > 0) return u32(value);
     return [(value & 0x7f) | 0x80, (value >> 7) | 0x80, ...Array(this.#random(3)).fill(0x80), 0x00];

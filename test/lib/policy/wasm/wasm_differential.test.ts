@@ -141,7 +141,7 @@ function count(counts: Map<string, number>, name: string): void {
   counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
-/** Everything in the list: what the meter accepts has to have been there. */
+/** Names every construct of the list. The accepted modules must contain each. */
 function wholeList(): string[] {
   const opcodes = INSTRUCTION_NAMES.flatMap((_, opcode) => FORMS[opcode] === Form.unknown ? [] : [opcode]);
   const two = (byte: number) => byte.toString(16).padStart(2, "0");
