@@ -52,7 +52,8 @@ export class KmsClient implements AsyncDisposable {
   /**
    * Makes the key pair and checks that there is an NSM or a C SDK. It does not speak to KMS yet.
    *
-   * @param options `region` and `credentials`; the rest is right for an enclave
+   * @param options `region` and `credentials`; the rest is right for an enclave. Outside of one, `recipient: "none"`
+   *   opens a client that encrypts
    * @returns The client; dispose it with `await using`
    * @throws {TypeError} When an option is missing, unknown or of a wrong type
    * @throws {RangeError} When an option is out of range

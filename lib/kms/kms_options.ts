@@ -42,6 +42,12 @@ export interface KmsClientOptions {
   readonly library?: string | undefined;
   /** The NSM, for engine `direct`. Default: `/dev/nsm`. A simulator brings its own. */
   readonly nsm?: NsmTransport | undefined;
+  /**
+   * `none` opens a client without an NSM, for operators and tools outside of an enclave. It encrypts, and refuses
+   * with an {@link UnsupportedOperationError} all operations whose answers have secrets, before anything is sent. Its
+   * engine is `direct`, and neither `nsm` nor `library` may be given. Default: the enclave.
+   */
+  readonly recipient?: "none" | undefined;
   /** Milliseconds for opening and for each call, retries included; 1 to 2147483647. Default: 10000. */
   readonly timeoutMs?: number | undefined;
   /**
@@ -91,6 +97,7 @@ export interface CheckedOptions {
   readonly trustedCertificates: string | undefined;
   readonly library: string | undefined;
   readonly nsm: NsmTransport | undefined;
+  readonly recipient: "none" | undefined;
   readonly timeoutMs: number;
   readonly maxAttempts: number;
   readonly maxConnections: number;
@@ -127,6 +134,7 @@ export const OPTION_FIELDS: readonly string[] = [
   "trustedCertificates",
   "library",
   "nsm",
+  "recipient",
   "timeoutMs",
   "maxAttempts",
   "maxConnections",
@@ -160,6 +168,7 @@ export function checkOptions(given: KmsClientOptions): CheckedOptions {
     trustedCertificates: checkCertificates(options.trustedCertificates),
     library: options.library === undefined ? undefined : checkLibrary(options.library),
     nsm,
+    recipient: checkRecipient(options),
     timeoutMs: checkTimeout(options.timeoutMs, DEFAULT_TIMEOUT_MS),
     maxAttempts: checkInteger("maxAttempts", options.maxAttempts, {
       min: 1,
@@ -192,6 +201,17 @@ export function checkOptions(given: KmsClientOptions): CheckedOptions {
       default: DEFAULT_KEY_PAIR_MAX_USES,
     }),
   };
+}
+
+function checkRecipient({ recipient, engine = "auto", nsm, library }: KmsClientOptions): "none" | undefined {
+  if (checkOneOf("recipient", recipient, ["none"]) === undefined) return undefined;
+  if (engine !== "auto" && engine !== "direct") {
+    throw new TypeError('engine must be auto or direct when recipient is "none"');
+  }
+  if (nsm !== undefined || library !== undefined) {
+    throw new TypeError('nsm and library must not be given when recipient is "none": nothing is attested');
+  }
+  return "none";
 }
 
 function checkLibrary(path: unknown): string {

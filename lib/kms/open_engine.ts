@@ -14,6 +14,7 @@ import { NsmRecipient } from "./recipient/nsm_recipient.ts";
 import type { Recipient } from "./recipient/recipient.ts";
 import { SdkClientEngine } from "./sdk_client/sdk_client_engine.ts";
 import { SdkRecipient } from "./recipient/sdk_recipient.ts";
+import { NO_RECIPIENT, UnattestedEngine } from "./unattested_engine.ts";
 
 /**
  * Makes the engine that the options ask for.
@@ -41,6 +42,7 @@ export async function openEngine(options: CheckedOptions, deadline: Deadline): P
 type Parts = Omit<CheckedOptions, "credentials"> & { readonly credentials: CredentialsSource };
 
 async function chooseEngine(options: Parts, deadline: Deadline): Promise<KmsEngine> {
+  if (options.recipient === "none") return await openUnattested(options, deadline);
   switch (options.engine) {
     case "direct":
       return await openDirect(options, deadline);
@@ -74,6 +76,11 @@ async function openDirect(options: Parts, deadline: Deadline): Promise<KmsEngine
   const shared = options.nsm === undefined ? nsm : undefined;
   const make = (until: Deadline) => NsmRecipient.create(nsm, { owned: false }, until);
   return await openHttps("direct", options, { make, shared }, deadline);
+}
+
+async function openUnattested(options: Parts, deadline: Deadline): Promise<KmsEngine> {
+  const make = () => Promise.resolve(NO_RECIPIENT);
+  return new UnattestedEngine(await openHttps("direct", options, { make, shared: undefined }, deadline));
 }
 
 async function openSdk(options: Parts, library: SdkLibrary, deadline: Deadline): Promise<KmsEngine> {

@@ -27,6 +27,7 @@ describe("checkOptions()", () => {
       trustedCertificates: undefined,
       library: undefined,
       nsm: undefined,
+      recipient: undefined,
       timeoutMs: 10_000,
       maxAttempts: 3,
       maxConnections: 16,
@@ -69,6 +70,18 @@ describe("checkOptions()", () => {
     const everything = Object.fromEntries(OPTION_FIELDS.map((name) => [name, undefined]));
     check({ ...everything, region: REGION, credentials: CREDENTIALS });
     refuses("TypeError", /^The KMS client options have no field `proxy`/, { proxy: 1 });
+  });
+
+  test("takes recipient none on engine direct, with nothing that attests", () => {
+    assert.equal(check({ recipient: "none", engine: "direct" }).recipient, "none");
+    refuses("TypeError", "recipient must be one of none", { recipient: "nsm" });
+    refuses("TypeError", 'engine must be auto or direct when recipient is "none"', {
+      recipient: "none",
+      engine: "sdk",
+    });
+    for (const other of [{ nsm: { exchange: () => {} } }, { library: "/lib.so" }]) {
+      refuses("TypeError", /^nsm and library must not be given/, { recipient: "none", ...other });
+    }
   });
 
   for (const engine of ["auto", "direct", "sdk", "sdk-client"]) {

@@ -1,0 +1,54 @@
+import { UnsupportedOperationError } from "../core/errors.ts";
+import type { KmsCall, KmsEngine } from "./engine.ts";
+import { type Checked, type OperationName, operationOf, type Result } from "./operations/operations.ts";
+import type { Recipient } from "./recipient/recipient.ts";
+
+/**
+ * Engine of a client without an NSM: does what is not attested, and refuses the rest before anything is sent. KMS would
+ * send the secret in clear, to wherever this runs.
+ */
+export class UnattestedEngine implements KmsEngine {
+  readonly #engine: KmsEngine;
+
+  /** @param engine Engine that sends; owned from then on */
+  constructor(engine: KmsEngine) {
+    this.#engine = engine;
+  }
+
+  /** See {@link KmsEngine.name}. */
+  get name(): KmsEngine["name"] {
+    return this.#engine.name;
+  }
+
+  /** See {@link KmsEngine.clockOffsetMs}. */
+  get clockOffsetMs(): number {
+    return this.#engine.clockOffsetMs;
+  }
+
+  /** See {@link KmsEngine.run}. */
+  run<K extends OperationName>(name: K, checked: Checked<K>, call: KmsCall): Promise<Result<K>> {
+    const { attested, what } = operationOf(name);
+    return attested ? Promise.reject(needsRecipient(what)) : this.#engine.run(name, checked, call);
+  }
+
+  /** Disposes the engine that sends. */
+  [Symbol.asyncDispose](): PromiseLike<void> {
+    return this.#engine[Symbol.asyncDispose]();
+  }
+}
+
+/** Recipient that attests nothing and opens nothing. */
+export const NO_RECIPIENT: Recipient = {
+  attestationDocument: () => Promise.reject(needsRecipient("attest")),
+  open() {
+    throw needsRecipient("open an answer");
+  },
+  [Symbol.dispose]() {},
+};
+
+function needsRecipient(what: string): UnsupportedOperationError {
+  return new UnsupportedOperationError(`Cannot ${what}: the client was opened with recipient "none"`, {
+    hint:
+      "KMS would send the secret in clear, to outside of an enclave: open the client in an enclave, without `recipient`",
+  });
+}
