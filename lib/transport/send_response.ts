@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import { clearImmediate, setImmediate } from "node:timers";
 
 /**
  * Sends an answer at the pace of the peer. When the peer goes away, the body is cancelled; when the body fails, the
@@ -14,7 +15,12 @@ export async function sendResponse(answer: Response, outgoing: ServerResponse): 
   outgoing.once("close", cancel);
   try {
     outgoing.writeHead(answer.status, headersOf(answer));
-    for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
+    // A body may be long in coming. One that is at hand goes out in one piece with the headers.
+    const flushing = setImmediate(() => outgoing.flushHeaders());
+    const first = reader?.read();
+    void first?.finally(() => clearImmediate(flushing)).catch(() => {});
+    if (first === undefined) clearImmediate(flushing);
+    for (let next = await first; next?.done === false; next = await reader?.read()) {
       if (!outgoing.write(next.value)) await writable(outgoing);
     }
     outgoing.end();

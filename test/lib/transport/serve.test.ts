@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, test } from "#test";
 import type { Endpoint } from "../../../lib/core/endpoint.ts";
 import {
@@ -153,6 +154,32 @@ describe("serve()", () => {
     await raw(server, "GET / HTTP/1.1\r\nhost: x\r\n");
     await raw(server, head("POST / HTTP/1.1", "content-length: 5"), "he");
     assert.equal(server.connectionCount, 0);
+  });
+
+  test("lets a handler take longer than the time-outs of headers and body, and a body come later", async () => {
+    await using server = await start(async () => {
+      await sleep(500);
+      return new Response(
+        new ReadableStream({
+          async pull(controller) {
+            await sleep(500);
+            controller.enqueue(new TextEncoder().encode("late"));
+            controller.close();
+          },
+        }),
+      );
+    }, { headersTimeoutMs: 100, bodyTimeoutMs: 100 });
+    const answer = await createFetch(server.endpoint)("http://x/", { method: "POST", body: "hello" });
+    assert.equal(await answer.text(), "late");
+  });
+
+  test("sends the headers before a body that never comes", async () => {
+    await using server = await start(() =>
+      new Response(new ReadableStream({ pull: () => new Promise(() => {}) }))
+    );
+    const answer = await createFetch(server.endpoint)("http://x/");
+    assert.equal(answer.status, 200);
+    await answer.body?.cancel();
   });
 
   test("ends a connection that is idle", async () => {
