@@ -120,12 +120,12 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   engine: {
     mutate: [
-      "lib/kms/open_engine.ts",
+      "lib/kms/{open_engine,unattested_engine}.ts",
       "lib/kms/recipient/*.ts",
       "!lib/kms/recipient/{cms_envelope,recipient,sdk_*}.ts",
     ],
     tests: [
-      "test/lib/kms/open_engine.test.ts",
+      "test/lib/kms/{open_engine,unattested_client}.test.ts",
       "test/lib/kms/recipient/{document_cache,nsm_recipient,recipient_rotation}.test.ts",
     ],
   },
