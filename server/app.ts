@@ -12,7 +12,7 @@ import type { Operation } from "../enclave/actions.ts";
 import { oneChunk } from "../enclave/http/one_chunk.ts";
 import { OPENAPI_DOCUMENT, type OpenApiDocument } from "./openapi.ts";
 import { outcomeOf, type Problem, problem, PROBLEM_TYPE, problemOf } from "../enclave/http/problem.ts";
-import { type Journal, RequestRecord } from "../enclave/telemetry/request_record.ts";
+import { type RequestLog, RequestRecord } from "../enclave/telemetry/request_record.ts";
 import {
   attestationQuery,
   dataKeyBody,
@@ -38,6 +38,8 @@ export interface HttpEnv {
     gone?: AbortSignal;
     /** Identifies the connection that the request came over. */
     connection?: object;
+    /** Whether the listener has read the body, within its limit. */
+    hasWholeBody?: boolean;
   };
   /** Set on the way. */
   Variables: {
@@ -47,7 +49,7 @@ export interface HttpEnv {
 }
 
 /** What the app is made of. */
-export interface AppParts extends Journal {
+export interface AppParts extends RequestLog {
   /** Does the work. */
   readonly service: EnclaveService;
 }
@@ -97,7 +99,7 @@ export function createApp(parts: AppParts): AppType {
 }
 
 // No return type: Hono's client gets its types from what is inferred here.
-function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: Journal["metrics"]) {
+function makeRoutes(app: Hono<HttpEnv>, service: EnclaveService, metrics: RequestLog["metrics"]) {
   return app
     .post("/v1/decrypt", as("Decrypt"), ...BODY, json((input) => parse(decryptBody, input)), async (c) => {
       const { dryRun, ...request } = c.req.valid("json");
@@ -231,7 +233,7 @@ function secretAnswer<Answer>(
 }
 
 /** One line of the log for each request, also for those that no route takes. */
-function keepRecord(journal: Journal): MiddlewareHandler<HttpEnv> {
+function keepRecord(log: RequestLog): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
     const record = new RequestRecord("http", c.env?.cid ?? NOBODY_CID, c.env?.gone, c.env?.connection);
     c.set("record", record);
@@ -240,7 +242,7 @@ function keepRecord(journal: Journal): MiddlewareHandler<HttpEnv> {
     c.header("cache-control", "no-store");
     await next();
     record.failure = c.error instanceof HTTPException ? undefined : c.error;
-    record.finish(journal, outcome(c), c.res.status);
+    record.finish(log, outcome(c), c.res.status);
   };
 }
 
@@ -263,13 +265,16 @@ const BODY: readonly [MiddlewareHandler<HttpEnv>, MiddlewareHandler<HttpEnv>] = 
     if (wrong.path === "content-encoding") c.header("accept-encoding", "identity");
     return answerProblem(c, problem(415, "ERR_MEDIA_TYPE", c.var.record.id, [wrong]));
   },
-  bodyLimit({
-    maxSize: MAX_BODY_BYTES,
-    onError: () => {
-      throw new HTTPException(413);
-    },
-  }),
+  // To ask a request for its body as a stream makes the listener build the runtime's own.
+  async (c, next) => c.env?.hasWholeBody === true ? await next() : await limitBody(c, next),
 ];
+
+const limitBody = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: () => {
+    throw new HTTPException(413);
+  },
+});
 
 const json = <T>(parseBody: (input: unknown) => T) => validator("json", (input) => parseBody(input));
 

@@ -20,7 +20,7 @@ import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "./kmstool/kmstool_lis
 import { createLogger, type Logger } from "../enclave/telemetry/log.ts";
 import { type AtLimit, Metrics, type Protocol } from "../enclave/telemetry/metrics.ts";
 import { RefusalLog } from "../enclave/telemetry/refusal_log.ts";
-import { describeFailure, type Journal } from "../enclave/telemetry/request_record.ts";
+import { describeFailure, type RequestLog } from "../enclave/telemetry/request_record.ts";
 import { EnclaveService } from "../enclave/service.ts";
 
 /** What tests and the simulated enclave put in the place of the real thing. */
@@ -79,7 +79,7 @@ export class Server implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #policy: PolicyHolder;
   readonly #metrics = new Metrics();
-  readonly #journal: Journal;
+  readonly #requestLog: RequestLog;
   readonly #service: EnclaveService;
   readonly #served: Served[] = [];
   readonly #seedKernel: () => Promise<void>;
@@ -93,7 +93,7 @@ export class Server implements AsyncDisposable {
     this.#logger = parts.logger;
     this.#policy = policy;
     const refusals = new RefusalLog({ logger: parts.logger, rateWindowSeconds: config.rateWindowSeconds });
-    this.#journal = { logger: parts.logger, metrics: this.#metrics, refusals };
+    this.#requestLog = { logger: parts.logger, metrics: this.#metrics, refusals };
     const nsm = parts.nsm ?? this.#openNsm();
     this.#seedKernel = async () => {
       if (parts.nsm !== undefined) return;
@@ -189,7 +189,7 @@ export class Server implements AsyncDisposable {
       policy: this.#policy,
       credentialPolicy: credentialSetters === "parent" ? parentOnly : this.#policy,
       rate: new RateCounter({ windowSeconds: rateWindowSeconds }),
-      refusals: this.#journal.refusals,
+      refusals: this.#requestLog.refusals,
       actions: SERVER_ACTIONS,
       attributes: callers,
       pcrs: () => this.#service.pcrs,
@@ -209,12 +209,12 @@ export class Server implements AsyncDisposable {
   async #serveHttp(): Promise<Endpoint | undefined> {
     const { http, idleTimeoutMs, requestTimeoutMs } = this.#config;
     if (http === undefined) return undefined;
-    const journal = this.#journal;
-    const app = createApp({ ...journal, service: this.#service });
+    const requestLog = this.#requestLog;
+    const app = createApp({ ...requestLog, service: this.#service });
     const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
     const timeouts = { ...DEFAULT_HTTP_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
     const handler = new HttpListener({
-      ...journal,
+      ...requestLog,
       fetch: (request, env) => app.fetch(request, env),
       timeouts,
     });
@@ -226,7 +226,7 @@ export class Server implements AsyncDisposable {
     if (kmstool === undefined) return undefined;
     const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
     const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
-    const handler = new KmstoolListener({ ...this.#journal, service: this.#service, region, timeouts });
+    const handler = new KmstoolListener({ ...this.#requestLog, service: this.#service, region, timeouts });
     return await this.#listen("kmstool", kmstool, handler);
   }
 

@@ -58,6 +58,7 @@ const ENTRY_POINTS: readonly string[] = ["sim/demo.ts", "sim/demo_story.ts", "si
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ["ffi", "test"],
   "@aws-sdk/client-kms": ["bench"],
+  "@hono/node-server": ["enclave"],
   "@cedar-policy/cedar-wasm": ["lib/policy", "bench"],
   cbor2: ["lib/nsm", "lib/attestation", "sim", "test", "bench"],
   esbuild: ["tools", "test", "bench"],

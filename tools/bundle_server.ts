@@ -41,6 +41,7 @@ const PACKAGES: readonly string[] = [
   "atomic-sleep",
   "cbor2",
   "@cto.af/wtf8",
+  "@hono/node-server",
   "hono",
   "hpke",
   "on-exit-leak-free",

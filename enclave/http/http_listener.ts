@@ -1,30 +1,34 @@
+import type { Buffer } from "node:buffer";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate } from "node:timers/promises";
 import { IdleConnections } from "../../lib/transport/idle_connections.ts";
 import { MESSAGE_TURNS } from "../message_turns.ts";
-import { problem, PROBLEM_TYPE } from "./problem.ts";
-import { readBody } from "./read_body.ts";
-import { ReadRequest } from "./read_request.ts";
-import { type Journal, RequestRecord } from "../telemetry/request_record.ts";
-import { RequestStream } from "./request_stream.ts";
-import { sendAnswer } from "./send_answer.ts";
 import { CallerGoneError } from "../service_errors.ts";
+import { type RequestLog, RequestRecord } from "../telemetry/request_record.ts";
+import { HttpConnection } from "./http_connection.ts";
+import { problem, PROBLEM_TYPE } from "./problem.ts";
+import { MAX_BODY_BYTES, readBody } from "./read_body.ts";
+import { sendAnswer } from "./send_answer.ts";
+import { type FetchListener, toFetchListener } from "./to_fetch.ts";
 
-/** How patient the server is, in milliseconds. */
+/** Time-outs of HTTP connections, in milliseconds. */
 export interface HttpTimeouts {
   /** From a connection's start to the end of its first request's headers. */
   readonly headersMs: number;
   /** From the headers to the end of the body. */
   readonly bodyMs: number;
-  /** From the body to the last byte of the answer; longer than the request deadline. */
+  /**
+   * From the body to the last byte of the answer; longer than the request deadline. For a body that is sent or read as
+   * it comes: from one chunk of the answer to the next.
+   */
   readonly answerMs: number;
   /** From an answer to the end of the next request's headers. */
   readonly idleMs: number;
 }
 
-/** The time-outs when the configuration names none. */
+/** Time-outs when the configuration names none. */
 export const DEFAULT_HTTP_TIMEOUTS: HttpTimeouts = {
   headersMs: 10_000,
   bodyMs: 10_000,
@@ -32,67 +36,56 @@ export const DEFAULT_HTTP_TIMEOUTS: HttpTimeouts = {
   idleMs: 60_000,
 };
 
-/** What the listener knows of who sent a request. */
-export interface Caller {
-  /** Of the caller. */
+/** The caller of a request, as the listener knows them. */
+export interface HttpCaller {
+  /** The caller's CID. */
   cid: number;
   /** Aborts when the connection ends before the answer. */
   gone: AbortSignal;
   /** Identifies the connection. */
   connection: object;
+  /** Whether the listener has read the body, within its limit. */
+  hasWholeBody: boolean;
 }
 
-/** What the listener is made of. */
-export interface HttpListenerParts extends Journal {
-  /** The app, with what the listener knows of the caller beside the request. */
-  readonly fetch: (request: Request, env: Caller) => Response | Promise<Response>;
-  /** How patient to be. */
+/** Parts of an {@link HttpListener}. */
+export interface HttpListenerParts extends RequestLog {
+  /**
+   * Answers a request. The URL's host is always `enclave`, and the `host` header is the caller's word. The chunks of the
+   * answer's body are wiped after they are sent.
+   */
+  readonly fetch: (request: Request, caller: HttpCaller) => Response | Promise<Response>;
+  /** Time-outs. */
   readonly timeouts: HttpTimeouts;
+  /** Largest body of a request, in bytes. Default: 65536. */
+  readonly maxBodyBytes?: number | undefined;
+  /**
+   * Tells requests whose bodies the application reads as they come, and bounds itself, by method and target. Default:
+   * none, and each body is read before its request begins.
+   */
+  readonly readsStream?: ((method: string, target: string) => boolean) | undefined;
 }
 
-/** All headers of a request together, in bytes. */
+/** Bytes of all headers of a request together, at most. */
 const MAX_HEADER_BYTES = 16_384;
 
 /** Requests on one connection that may wait for their answers. */
 const MAX_PIPELINED = 16;
 
-/** Headers that the app looks at; the others stop here. */
-const PASSED_ON = ["accept", "content-encoding", "content-type"] as const;
-
-/** A stream that carries HTTP, and what is known of it. */
-interface Connection {
-  /** As node:http has it. */
-  readonly stream: RequestStream;
-  /** As it was accepted. */
-  readonly accepted: Duplex;
-  readonly cid: number;
-  /** Whether the peer sends no more, and may be gone. */
-  readonly hasEnded: boolean;
-  /** Starts over the one time-out of the connection. */
-  readonly allow: (ms: number) => void;
-  /** Whether its first request has not begun. */
-  isNew: boolean;
-  /** Requests that are not answered yet; with pipelining there can be more than one. */
-  running: number;
-  /** The request that came last. */
-  last: IncomingMessage | undefined;
-  /** Settles when the last of them is answered: they take turns, so that one caller cannot fill the queue. */
-  turn: Promise<void>;
-}
-
 /**
- * HTTP/1.1 over any stream. node:http parses; what it cannot do for a stream that it did not accept itself
- * (time-outs, an orderly end) is done here.
+ * HTTP/1.1 over any stream. node:http parses; this class adds what node:http cannot do for a stream that it did not
+ * accept itself: time-outs, limits, turns between callers, and an orderly end.
  */
 export class HttpListener {
   readonly #parts: HttpListenerParts;
   readonly #server: Server;
-  readonly #connections = new Map<Duplex, Connection>();
+  readonly #fetch: FetchListener;
+  readonly #connections = new Map<Duplex, HttpConnection>();
   readonly #idle = new IdleConnections();
   #closing = false;
   #whenIdle: (() => void) | undefined;
 
-  /** @param parts What it is made of */
+  /** @param parts The application and its limits */
   constructor(parts: HttpListenerParts) {
     this.#parts = parts;
     const limits = {
@@ -105,47 +98,32 @@ export class HttpListener {
     this.#server.on("clientError", (error, stream) => this.#turnDown(error, stream));
     // Deno's node:http keeps a connection alive only while its server listens, and asks it.
     Object.defineProperty(this.#server, "listening", { get: () => !this.#closing });
+    this.#fetch = toFetchListener((request, incoming, outgoing) =>
+      this.#respond(request, incoming, outgoing)
+    );
   }
 
   /**
    * Serves a connection until either side ends it.
    *
-   * @param accepted Owned from now on
-   * @param cid Of the peer
+   * @param accepted The connection; owned from now on
+   * @param cid The peer's CID
    */
   accept(accepted: Duplex, cid: number): void {
     if (this.#closing) return void accepted.destroy();
     const { metrics, refusals, timeouts } = this.#parts;
-    const stream = new RequestStream(accepted, () => waitingOn(connection));
-    let timer = setTimeout(() => stream.destroy(), timeouts.headersMs);
-    const allow = (ms: number) => {
-      clearTimeout(timer);
-      // One that has closed is not to be kept in memory by it.
-      if (!stream.destroyed) timer = setTimeout(() => stream.destroy(), ms);
-    };
+    const connection = new HttpConnection(accepted, cid, timeouts.headersMs);
+    const { stream } = connection;
     const uncount = metrics.countConnection("http");
     this.#idle.add(accepted);
-    const connection: Connection = {
-      stream,
-      accepted,
-      cid,
-      get hasEnded() {
-        return accepted.readableEnded;
-      },
-      allow,
-      isNew: true,
-      running: 0,
-      last: undefined,
-      turn: Promise.resolve(),
-    };
     this.#connections.set(stream, connection);
     stream.on("error", () => stream.destroy());
     stream.once("close", () => {
-      clearTimeout(timer);
+      connection.timer[Symbol.dispose]();
       uncount();
       this.#connections.delete(stream);
       refusals.end(connection, { protocol: "http", cid });
-      this.#checkIdle();
+      if (this.#connections.size === 0) this.#whenIdle?.();
     });
     this.#server.emit("connection", stream);
   }
@@ -156,8 +134,7 @@ export class HttpListener {
   }
 
   /**
-   * Ends idle connections at once and the others after their answers; what is left after the grace period is
-   * cut.
+   * Ends idle connections at once and the others after their answers. Cuts those that are left after the grace period.
    *
    * @param graceMs In milliseconds
    */
@@ -172,95 +149,94 @@ export class HttpListener {
     clearTimeout(timer);
   }
 
-  #checkIdle(): void {
-    if (this.#connections.size === 0) this.#whenIdle?.();
-  }
-
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connections.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
     if (++connection.running > MAX_PIPELINED) return void connection.stream.destroy();
     connection.last = request;
-    response.once("close", () => this.#rest(connection, response));
+    response.once("close", () => this.#rest(connection, request, response));
     connection.turn = connection.turn.then(() => this.#handle(connection, request, response));
   }
 
-  async #handle(connection: Connection, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { bodyMs, answerMs } = this.#parts.timeouts;
+  async #handle(
+    connection: HttpConnection,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const { readsStream, timeouts, maxBodyBytes = MAX_BODY_BYTES } = this.#parts;
+    let body: Buffer | undefined;
     try {
-      connection.allow(bodyMs);
-      const body = await readBody(request);
+      connection.timer.allow(timeouts.bodyMs);
+      const isStream = readsStream?.(request.method ?? "", request.url ?? "") === true;
+      if (!isStream) body = await readBody(request, maxBodyBytes);
       using inFlight = this.#idle.begin(connection.accepted);
       response.once("prefinish", () => inFlight.answer());
       await this.#untilItsTurn(connection);
       if (connection.stream.destroyed) return;
-      connection.allow(answerMs);
-      if (body === undefined) return this.#refuse(connection, response, 413, "ERR_BODY_TOO_LARGE");
-      await this.#answer(connection, request, response, body);
+      connection.timer.allow(timeouts.answerMs);
+      if (!isStream && body === undefined) {
+        return this.#refuse(connection, response, 413, "ERR_BODY_TOO_LARGE");
+      }
+      const isTaken = await this.#fetch(request, response, body);
+      if (!isTaken) this.#refuse(connection, response, 400, "ERR_BAD_REQUEST");
     } catch {
-      // The caller went away, or sent half a body: there is nobody to answer.
+      // The caller went away or sent half a body, or the answer's own stream failed: no answer can be sent.
       connection.stream.destroy();
+    } finally {
+      body?.fill(0);
     }
   }
 
-  /** What is not begun for a peer that is gone costs nothing: it may be a call to KMS, over a connection of its own. */
-  async #untilItsTurn(connection: Connection): Promise<void> {
+  /** Waits, so that no request begins for a peer that is gone: it may be a call to KMS, over a connection of its own. */
+  async #untilItsTurn(connection: HttpConnection): Promise<void> {
     const { stream } = connection;
     if (connection.isNew) {
       // The end that came behind the request is read in the next turn but one.
       for (let turn = 0; turn < 2; turn++) await setImmediate();
       connection.isNew = false;
     }
-    await MESSAGE_TURNS.take(() => stream.destroyed);
+    if (!MESSAGE_TURNS.tryTake()) await MESSAGE_TURNS.take(() => stream.destroyed);
     await stream.askWhetherGone();
   }
 
-  async #answer(
-    connection: Connection,
-    request: IncomingMessage,
-    response: ServerResponse,
-    body: Uint8Array<ArrayBuffer>,
-  ): Promise<void> {
-    const { fetch } = this.#parts;
-    const { cid, stream } = connection;
-    let translated: Request;
-    try {
-      translated = translate(request, body);
-    } catch {
-      return this.#refuse(connection, response, 400, "ERR_BAD_REQUEST");
-    }
+  async #respond(request: Request, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const connection = this.#connections.get(incoming.socket);
+    if (connection === undefined) return;
+    const { cid, stream, timer } = connection;
+    const { fetch, timeouts } = this.#parts;
     const caller = new AbortController();
     const leave = () => caller.abort(new CallerGoneError());
     stream.once("close", leave);
-    if (stream.destroyed) leave();
     try {
-      const answer = await fetch(translated, { cid, gone: caller.signal, connection });
-      await sendAnswer(answer, { response, stream }, this.#closing);
+      const hasWholeBody = incoming.complete;
+      const answer = await fetch(request, { cid, gone: caller.signal, connection, hasWholeBody });
+      const isLast = this.#closing || !incoming.complete;
+      const onProgress = () => timer.allow(timeouts.answerMs);
+      await sendAnswer(answer, { response, stream, isLast, onProgress });
     } finally {
       stream.off("close", leave);
-      body.fill(0);
     }
   }
 
-  /** What never gets to the app is answered, logged and counted here. */
-  #refuse(connection: Connection, response: ServerResponse, status: number, code: string): void {
+  /** Answers, logs and counts a request that never gets to the application. */
+  #refuse(connection: HttpConnection, response: ServerResponse, status: number, code: string): void {
     const record = new RequestRecord("http", connection.cid, undefined, connection);
     response.writeHead(status, { "content-type": PROBLEM_TYPE, connection: "close" });
     response.end(JSON.stringify(problem(status, code, record.id)));
     record.finish(this.#parts, "refused", status);
   }
 
-  /** Between two requests. */
-  #rest(connection: Connection, response: ServerResponse): void {
+  /** Waits for the next request, or ends the connection. */
+  #rest(connection: HttpConnection, { complete }: IncomingMessage, response: ServerResponse): void {
     connection.running--;
     if (!response.writableFinished) return void connection.stream.destroy();
     connection.stream.checkEnd();
-    if (connection.running > 0) return;
+    if (connection.running > 0 || !complete) return;
     if (this.#closing) connection.stream.destroy();
-    else connection.allow(this.#parts.timeouts.idleMs);
+    else connection.timer.allow(this.#parts.timeouts.idleMs);
   }
 
-  /** Bytes that are no HTTP, or too many of them. */
+  /** Refuses bytes that are no HTTP, or headers that are too large. */
   #turnDown(error: Error & { code?: string }, stream: Duplex): void {
     const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
     const [status, code] = tooLarge ? [431, "ERR_HEADERS_TOO_LARGE"] : [400, "ERR_BAD_REQUEST"];
@@ -273,21 +249,4 @@ export class HttpListener {
     stream.end(head + body, () => stream.destroy());
     record.finish(this.#parts, "refused", status);
   }
-}
-
-/** The request that came last, if it waits for its answer. One that has come in part may never come whole. */
-function waitingOn({ running, last }: Connection): IncomingMessage | undefined {
-  return running > 0 && last?.complete !== false ? last : undefined;
-}
-
-function translate(
-  { method = "", url = "", headers }: IncomingMessage,
-  body: Uint8Array<ArrayBuffer>,
-): Request {
-  if (!url.startsWith("/")) throw new TypeError("The target must be a path");
-  const passed = PASSED_ON.flatMap((name): [string, string][] => {
-    const value = headers[name];
-    return value === undefined ? [] : [[name, value]];
-  });
-  return new ReadRequest(`http://enclave${url}`, { method, headers: passed }, body);
 }

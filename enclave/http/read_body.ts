@@ -1,32 +1,40 @@
-import { concatBytes } from "../../lib/core/bytes.ts";
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
+import { concatBytes } from "../../lib/core/bytes.ts";
 
-/** Largest body of a request, in bytes. */
+/** Largest body of a request, in bytes, where the application names no other. */
 export const MAX_BODY_BYTES = 65_536;
 
-/** How much of a body that is too large is read before the connection is cut. */
+/** Bytes of a body over the limit that are read and thrown away before the connection is cut. */
 const MAX_DISCARDED_BYTES = 1 << 20;
 
 /**
- * Reads a body. Of one that is too large some more is read, and thrown away: closing on unread bytes would take the
- * answer along.
+ * Reads a body. Reads on past the limit for a while, and throws that away: closing a connection on unread bytes
+ * would take the answer along.
  *
- * @param request Whose
- * @returns The body, or undefined when it is too large
- * @throws When the connection ends before it does
+ * @param request The request
+ * @param maxBytes Largest body, in bytes
+ * @returns The body, for the caller to wipe; undefined when it is larger
+ * @throws When the connection ends before the body does
  */
-export async function readBody(request: IncomingMessage): Promise<Uint8Array<ArrayBuffer> | undefined> {
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length <= MAX_BODY_BYTES) chunks.push(chunk);
-    if (length > MAX_DISCARDED_BYTES) break;
+    if (length <= maxBytes) chunks.push(chunk);
+    if (length > maxBytes + MAX_DISCARDED_BYTES) break;
   }
-  if (length > MAX_BODY_BYTES) return undefined;
-  const body = concatBytes(chunks);
-  // Credentials come this way.
-  for (const chunk of chunks) chunk.fill(0);
+  if (length > maxBytes) {
+    wipe(chunks);
+    return undefined;
+  }
+  const body = Buffer.from(concatBytes(chunks).buffer);
+  wipe(chunks);
   return body;
+}
+
+/** Credentials come in bodies. */
+function wipe(chunks: readonly Uint8Array[]): void {
+  for (const chunk of chunks) chunk.fill(0);
 }

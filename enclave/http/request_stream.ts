@@ -5,38 +5,37 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { TurnLimiter } from "../../lib/core/turn_limiter.ts";
 
 /**
- * The most that the parser of HTTP is given in one turn of the event loop, in bytes. It reads all that it is given at
- * once: 64 KiB in chunks of one byte, or with 2500 pipelined requests, take it a tenth of a second.
+ * Bytes that the parser of HTTP is given in one turn of the event loop, at most. It reads all that it is given at once:
+ * 64 KiB in chunks of one byte, or with 2500 pipelined requests, take it a tenth of a second.
  */
 const SLICE_BYTES = 4096;
 
-/** Short slices come several in a turn, no more than a whole one together: a turn for each lets a flood of them wait. */
+/** Slices up to this length come four in a turn: a turn for each would keep short requests waiting in a flood. */
 const SHORT_SLICE_BYTES = SLICE_BYTES / 4;
 
-/** One event loop for all connections. Not the turns of messages, or a short request would need two. */
+/** Turns of all connections. Not those of messages, or a short request would need two turns. */
 const SLICE_TURNS = new TurnLimiter();
 const SHORT_SLICE_TURNS = new TurnLimiter(4);
 
 const NONE = new Uint8Array(0);
 
-/**
- * After how long a peer that sends no more is asked whether it still reads, in milliseconds: soon, since a thousand
- * that ask and leave may come in a second. And how often after that.
- */
+/** Milliseconds until a peer that sends no more is first asked whether it reads: a thousand a second may ask and leave. */
 const FIRST_PROBE_MS = 10;
+
+/** Milliseconds between the later probes. */
 const PROBE_MS = 250;
 
-/** Goes before an answer, and says nothing of it. Not 100, which clients take amiss that did not expect it. */
+/** Interim answer that probes the peer. Not 100, which confuses clients that did not expect it. */
 const PROBE = "HTTP/1.1 102 Processing\r\n\r\n";
 
 /**
- * A connection as node:http is to see it: what the peer sends comes in slices, one in each turn of the event loop,
- * and the end of it once the requests before are answered.
+ * A connection as node:http is to see it: the peer's bytes come in slices, in turns with other connections, and its
+ * end comes once the requests before are answered.
  *
- * node:http breaks off what runs when the peer ends its direction. A client may do that when it has sent its request,
- * and wait for the answer: `nc -N` and socat do. From here that looks the same as a client that is gone, but only to
- * the one nothing can be written: an interim answer after ten milliseconds, and every quarter of a second, finds out. HTTP/1.0 has none, so what
- * such a client asked for runs to its end.
+ * node:http breaks off a request that runs when the peer ends its direction. A client may do that when it has sent its
+ * request, and wait for the answer: `nc -N` and socat do. A client that has gone looks the same, until something is
+ * written to it: an interim answer after ten milliseconds, and then every quarter of a second, tells the two apart.
+ * HTTP/1.0 has no interim answers, so a request of such a client runs to its end.
  */
 export class RequestStream extends Duplex {
   readonly #stream: Duplex;
@@ -47,18 +46,14 @@ export class RequestStream extends Duplex {
   #isEndDue = false;
 
   /**
-   * @param stream Owned from now on
+   * @param stream The connection; owned from now on
    * @param waiting Finds a request that has come whole and waits for its answer
    */
   constructor(stream: Duplex, waiting: () => IncomingMessage | undefined) {
     super({ allowHalfOpen: true });
     this.#stream = stream;
     this.#waiting = waiting;
-    stream.on("data", (chunk: Uint8Array) => {
-      stream.pause();
-      this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
-      void this.#give();
-    });
+    stream.on("data", (chunk: Uint8Array) => this.#take(chunk));
     stream.once("end", () => {
       this.#isEndDue = true;
       this.checkEnd();
@@ -67,7 +62,7 @@ export class RequestStream extends Duplex {
     stream.once("close", () => this.destroy());
   }
 
-  /** Passes the peer's end on, if it has come and may be. Called after each answer. */
+  /** Passes the peer's end on, if it has come and no request waits. Called after each answer. */
   checkEnd(): void {
     if (!this.#isEndDue || this.#pending.length > 0) return;
     if (this.#waiting() !== undefined) return this.#probe();
@@ -76,7 +71,7 @@ export class RequestStream extends Duplex {
     this.push(null);
   }
 
-  /** Asks a peer that sends no more whether it still reads. It is gone if the stream is destroyed then. */
+  /** Asks a peer that sends no more whether it reads. The stream is destroyed when the peer is gone. */
   async askWhetherGone(): Promise<void> {
     if (!this.#isEndDue || !this.#canBeAsked) return;
     await new Promise<void>((resolve) => {
@@ -91,8 +86,8 @@ export class RequestStream extends Duplex {
   /** Called by the stream when it wants bytes. */
   override _read(): void {
     this.#isWanted = true;
-    if (this.#pending.length === 0) this.#stream.resume();
-    else void this.#give();
+    if (this.#pending.length > 0) void this.#give();
+    else if (this.#stream.isPaused() || !this.#stream.readableFlowing) this.#stream.resume();
   }
 
   /** Called by the stream when it has bytes to send. */
@@ -130,9 +125,19 @@ export class RequestStream extends Duplex {
     }, afterMs);
   }
 
-  /** What waits to be sent tells as much, and may be the first half of an answer. */
+  /** False while bytes wait to be sent: they tell as much, and may be the first half of an answer. */
   get #canBeAsked(): boolean {
     return !this.destroyed && this.writableLength === 0 && this.#waiting()?.httpVersion === "1.1";
+  }
+
+  #take(chunk: Uint8Array): void {
+    if (this.#pending.length === 0 && this.#isWanted && hasTurn(chunk.length)) {
+      this.#isWanted = false;
+      return void this.push(chunk);
+    }
+    this.#stream.pause();
+    this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    void this.#give();
   }
 
   async #give(): Promise<void> {
@@ -148,4 +153,10 @@ export class RequestStream extends Duplex {
     // The stream may have said that it has ended while there was a slice to give.
     this.checkEnd();
   }
+}
+
+/** Takes the turn of a whole chunk, if it fits into one that is free now. */
+function hasTurn(length: number): boolean {
+  if (length > SLICE_BYTES) return false;
+  return (length <= SHORT_SLICE_BYTES ? SHORT_SLICE_TURNS : SLICE_TURNS).tryTake();
 }

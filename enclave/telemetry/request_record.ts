@@ -13,8 +13,8 @@ export interface Refusals {
   end(connection: object, origin: Pick<RequestRecord, "protocol" | "cid">): void;
 }
 
-/** Where records go. */
-export interface Journal {
+/** Destination of request records. */
+export interface RequestLog {
   /** Gets one line for each request, except for repeated refusals. */
   readonly logger: Logger;
   /** Counts each request. */
@@ -105,11 +105,11 @@ export class RequestRecord {
   /**
    * Logs and counts the request; once. A refusal that only repeats one on the same connection is not logged.
    *
-   * @param journal Where to
+   * @param log Destination
    * @param outcome How it ended
    * @param answer The status or the message that the caller got
    */
-  finish({ logger, metrics, refusals }: Journal, outcome: Outcome, answer: number | string): void {
+  finish({ logger, metrics, refusals }: RequestLog, outcome: Outcome, answer: number | string): void {
     if (this.#done) return;
     this.#done = true;
     const ms = performance.now() - this.#startedAt;

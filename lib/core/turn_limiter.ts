@@ -44,11 +44,19 @@ export class TurnLimiter {
    *   that ask and leave would use up everybody's turns. Default: never
    */
   take(isOver: () => boolean = () => false): Promise<void> {
-    if (this.#taken === this.#perTurn) {
-      return new Promise((begin) => this.#waiting.push({ begin, isOver }));
-    }
+    if (this.tryTake()) return Promise.resolve();
+    return new Promise((begin) => this.#waiting.push({ begin, isOver }));
+  }
+
+  /**
+   * Takes a turn if there is one at once, without a promise.
+   *
+   * @returns Whether the piece of work may begin; if not, {@link TurnLimiter.take} waits for its turn
+   */
+  tryTake(): boolean {
+    if (this.#taken === this.#perTurn) return false;
     if (this.#taken++ === 0) this.#schedule();
-    return Promise.resolve();
+    return true;
   }
 
   #begin(): void {

@@ -12,7 +12,7 @@ import {
 import { KmstoolSession } from "./kmstool_session.ts";
 import { MESSAGE_TURNS } from "../../enclave/message_turns.ts";
 import { outcomeOf } from "../../enclave/http/problem.ts";
-import { type Journal, RequestRecord } from "../../enclave/telemetry/request_record.ts";
+import { type RequestLog, RequestRecord } from "../../enclave/telemetry/request_record.ts";
 import type { EnclaveService } from "../../enclave/service.ts";
 import { CallerGoneError } from "../../enclave/service_errors.ts";
 
@@ -37,7 +37,7 @@ export const DEFAULT_KMSTOOL_TIMEOUTS: KmstoolTimeouts = {
 const LINGER_MS = 2000;
 
 /** What the listener is made of. */
-export interface KmstoolListenerParts extends Journal {
+export interface KmstoolListenerParts extends RequestLog {
   /** Does the work. */
   readonly service: EnclaveService;
   /** The enclave's own region; messages then may not name another. */
