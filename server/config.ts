@@ -10,7 +10,7 @@ import { checkHostName, checkRegion } from "../lib/aws/region.ts";
 import { ANY_CID } from "../lib/transport/listen.ts";
 import type { LogLevel } from "../enclave/telemetry/log.ts";
 import { CALLERS, isCallers } from "../enclave/callers_setting.ts";
-import { describeIssue } from "./schemas.ts";
+import { describeIssue } from "../enclave/parse.ts";
 
 /** What the server is started with, after every check. */
 export interface Config {

@@ -1,26 +1,31 @@
 /**
- * The HTTP routes as an OpenAPI document. A test holds it against the routes.
+ * The HTTP routes as an OpenAPI document: KMS's operations from their table, and bodies and queries from the schemas that
+ * requests are checked with, through `openapi_schemas.ts`. Tests hold the document against both.
  *
  * @module
  */
-import { KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
-import * as fields from "../lib/kms/operations/request_fields.ts";
+import {
+  MAX_ACCESS_KEY_ID_BYTES,
+  MAX_SECRET_ACCESS_KEY_BYTES,
+  MAX_SESSION_TOKEN_BYTES,
+} from "../lib/aws/credentials_shape.ts";
+import { OPERATIONS } from "../lib/kms/operations/operations.ts";
+import type { JsonObject } from "./json.ts";
+import { KMS_ROUTES } from "./kms_routes.ts";
+import { QUERY_SCHEMAS, REQUEST_SCHEMAS } from "./openapi_schemas.ts";
 
-/** Any JSON object of the document. */
-export type JsonObject = { [name: string]: JsonValue };
+/** Part of a route that its document is made of. */
+type KmsRouteDocument = Pick<typeof KMS_ROUTES[number], "operation" | "summary" | "bodyName" | "members">;
 
-/** Any JSON value of the document. */
-export type JsonValue = string | number | boolean | JsonValue[] | JsonObject;
-
-/** The parts of OpenAPI 3.1 that are used here. */
+/** Document in OpenAPI 3.1, as far as it is used here. */
 export interface OpenApiDocument {
   /** Version of OpenAPI. */
   openapi: string;
-  /** About the API. */
+  /** Title and version of the API. */
   info: JsonObject;
-  /** The operations by path and method. */
+  /** Operations by path and method. */
   paths: Record<string, Record<string, JsonObject>>;
-  /** What operations share. */
+  /** Schemas that operations share. */
   components: JsonObject;
 }
 
@@ -67,18 +72,15 @@ const body = (schema: string): JsonObject => ({
 });
 
 const kmsOperation = (
-  operationId: string,
-  summary: string,
-  request: string,
-  result: JsonObject,
+  { operation, summary, bodyName, members }: KmsRouteDocument,
 ): Record<string, JsonObject> => ({
   post: {
-    operationId,
+    operationId: operation,
     summary: `${summary}, if the policy permits`,
-    requestBody: body(request),
+    requestBody: body(bodyName),
     responses: {
-      200: answer("What KMS answered", object(result, Object.keys(result))),
-      ...(operationId === "generateRandom" ? {} : { 204: { description: "A dry run: KMS would" } }),
+      200: answer("KMS's answer", object(described(members), Object.keys(members))),
+      ...(OPERATIONS[operation].hasDryRun ? { 204: { description: "A dry run: KMS would do it" } } : {}),
       404: problemFor("KMS knows no such key"),
       409: problemFor("The key is in no state to be used"),
       501: problemFor("The engine of this server cannot do it"),
@@ -87,6 +89,11 @@ const kmsOperation = (
     },
   },
 });
+
+const described = (members: Readonly<Record<string, string>>): JsonObject =>
+  Object.fromEntries(
+    Object.entries(members).map(([name, description]) => [name, { type: "string", description }]),
+  );
 
 const READINESS = object(
   {
@@ -98,32 +105,21 @@ const READINESS = object(
   ["library", "nsm", "credentials", "policy"],
 );
 
-const CONTEXT: JsonObject = {
-  type: "object",
-  additionalProperties: { type: "string" },
-  maxProperties: fields.MAX_ENCRYPTION_CONTEXT_PAIRS,
-  description: `At most ${fields.MAX_ENCRYPTION_CONTEXT_BYTES} bytes of UTF-8, with two for each pair`,
-};
+const ACCESS_KEY_ID: JsonObject = { type: "string", minLength: 1, maxLength: MAX_ACCESS_KEY_ID_BYTES };
 
-const KEY_ID: JsonObject = { type: "string", maxLength: 2048, pattern: "^[\\w:/-]+$" };
-
-const ALGORITHM: JsonObject = {
+const SECRET_ACCESS_KEY: JsonObject = {
   type: "string",
-  enum: ["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"],
+  minLength: 1,
+  maxLength: MAX_SECRET_ACCESS_KEY_BYTES,
+  writeOnly: true,
 };
 
-const NUMBER_OF_BYTES: JsonObject = { type: "integer", minimum: 1, maximum: fields.MAX_GENERATED_BYTES };
-
-const TOKENS_AND_DRY_RUN: JsonObject = {
-  grantTokens: { type: "array", maxItems: 10, items: { type: "string", minLength: 1, maxLength: 8192 } },
-  dryRun: { type: "boolean", description: "Only asks whether KMS would; 204 when it would" },
+const SESSION_TOKEN: JsonObject = {
+  type: "string",
+  minLength: 1,
+  maxLength: MAX_SESSION_TOKEN_BYTES,
+  writeOnly: true,
 };
-
-const ACCESS_KEY_ID: JsonObject = { type: "string", minLength: 1, maxLength: 128 };
-
-const SECRET_ACCESS_KEY: JsonObject = { type: "string", minLength: 1, maxLength: 1024, writeOnly: true };
-
-const SESSION_TOKEN: JsonObject = { type: "string", minLength: 1, maxLength: 16_384, writeOnly: true };
 
 const EXPIRATION: JsonObject = {
   description: "ISO 8601 with a time zone, or milliseconds since 1970; advice, since KMS decides",
@@ -145,40 +141,7 @@ const AWS_CREDENTIALS: JsonObject = object({
 }, ["AccessKeyId", "SecretAccessKey"]);
 
 const SCHEMAS: JsonObject = {
-  DecryptRequest: object({
-    ciphertext: base64("What KMS made: 1 to 6144 bytes"),
-    encryptionContext: CONTEXT,
-    keyId: KEY_ID,
-    encryptionAlgorithm: ALGORITHM,
-    ...TOKENS_AND_DRY_RUN,
-  }, ["ciphertext"]),
-  EncryptRequest: object({
-    plaintext: base64("1 to 4096 bytes"),
-    encryptionContext: CONTEXT,
-    keyId: KEY_ID,
-    encryptionAlgorithm: ALGORITHM,
-    ...TOKENS_AND_DRY_RUN,
-  }, ["plaintext", "keyId"]),
-  DataKeyRequest: object({
-    encryptionContext: CONTEXT,
-    keyId: KEY_ID,
-    keySpec: { type: "string", enum: ["AES_128", "AES_256"] },
-    numberOfBytes: NUMBER_OF_BYTES,
-    ...TOKENS_AND_DRY_RUN,
-  }, ["keyId"]),
-  DataKeyPairRequest: object({
-    encryptionContext: CONTEXT,
-    keyId: KEY_ID,
-    keyPairSpec: { type: "string", enum: [...KEY_PAIR_SPECS] },
-    ...TOKENS_AND_DRY_RUN,
-  }, ["keyId", "keyPairSpec"]),
-  RandomRequest: object({ numberOfBytes: NUMBER_OF_BYTES }, ["numberOfBytes"]),
-  SharedSecretRequest: object({
-    keyId: KEY_ID,
-    publicKey: base64("The peer's SubjectPublicKeyInfo, DER"),
-    keyAgreementAlgorithm: { type: "string", enum: ["ECDH"] },
-    ...TOKENS_AND_DRY_RUN,
-  }, ["keyId", "publicKey"]),
+  ...REQUEST_SCHEMAS,
   Credentials: {
     description: "As the library, IMDS, ECS, STS or the command line writes them",
     oneOf: [
@@ -205,44 +168,12 @@ const SCHEMAS: JsonObject = {
   }, ["type", "title", "status", "code", "instance"]),
 };
 
-/** The HTTP routes as an OpenAPI document. */
+/** OpenAPI document of the HTTP routes. */
 export const OPENAPI_DOCUMENT: OpenApiDocument = {
   openapi: "3.1.0",
   info: { title: "enclave-kms", version: "1", description: "AWS KMS inside a Nitro Enclave" },
   paths: {
-    "/v1/decrypt": kmsOperation("decrypt", "Decrypts one ciphertext", "DecryptRequest", {
-      plaintext: base64("The plaintext"),
-    }),
-    "/v1/encrypt": kmsOperation("encrypt", "Encrypts up to 4096 bytes", "EncryptRequest", {
-      ciphertext: base64("The ciphertext"),
-      keyId: KEY_ID,
-    }),
-    "/v1/generate-data-key": kmsOperation("generateDataKey", "Makes a data key", "DataKeyRequest", {
-      plaintext: base64("The data key"),
-      ciphertext: base64("The data key under the KMS key"),
-      keyId: KEY_ID,
-    }),
-    "/v1/generate-data-key-pair": kmsOperation(
-      "generateDataKeyPair",
-      "Makes a data key pair",
-      "DataKeyPairRequest",
-      {
-        privateKey: base64("PKCS #8, DER"),
-        privateKeyCiphertext: base64("The private key under the KMS key"),
-        publicKey: base64("SubjectPublicKeyInfo, DER"),
-        keyPairSpec: { type: "string" },
-        keyId: KEY_ID,
-      },
-    ),
-    "/v1/generate-random": kmsOperation("generateRandom", "Random bytes from KMS", "RandomRequest", {
-      random: base64("The bytes"),
-    }),
-    "/v1/derive-shared-secret": kmsOperation(
-      "deriveSharedSecret",
-      "The ECDH secret of a key in KMS and a peer's",
-      "SharedSecretRequest",
-      { sharedSecret: base64("The x coordinate, 32 to 66 bytes") },
-    ),
+    ...Object.fromEntries(KMS_ROUTES.map((route) => [route.path, kmsOperation(route)])),
     "/v1/credentials": {
       post: {
         operationId: "setCredentials",
@@ -256,8 +187,8 @@ export const OPENAPI_DOCUMENT: OpenApiDocument = {
         operationId: "getAttestation",
         summary: "An attestation document with the caller's nonce",
         parameters: [
-          { name: "nonce", in: "query", required: true, schema: { type: "string", maxLength: 1024 } },
-          { name: "encoding", in: "query", schema: { type: "string", enum: ["base64", "hex"] } },
+          { name: "nonce", in: "query", required: true, schema: QUERY_SCHEMAS.nonce },
+          { name: "encoding", in: "query", schema: QUERY_SCHEMAS.encoding },
         ],
         responses: {
           200: answer("The document", object({ document: base64("A COSE_Sign1 document") }, ["document"])),

@@ -46,7 +46,7 @@ const EDGES: Readonly<Record<string, readonly string[]>> = {
   cli: ["enclave", "server", ...LIBRARY],
   // By the names of the entries only.
   examples: [],
-  tools: LIBRARY,
+  tools: ["server", ...LIBRARY],
   bench: ["*"],
   test: ["*"],
 };
@@ -65,7 +65,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ["enclave", "server", "examples", "test"],
   hpke: ["lib/attestation"],
   pino: ["enclave"],
-  valibot: ["enclave", "server"],
+  valibot: ["enclave", "server", "tools"],
+  "@valibot/to-json-schema": ["tools"],
 };
 
 const PRODUCT = /^(?:mod\.ts$|(?:ffi|lib|enclave|server|cli|sim)\/)/;

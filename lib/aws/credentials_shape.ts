@@ -46,9 +46,14 @@ export function readCredentials(
   return reader.problems.length === 0 && checked !== undefined ? checked : reader.problems;
 }
 
-const MAX_ACCESS_KEY_ID_BYTES = 128;
-const MAX_SECRET_ACCESS_KEY_BYTES = 1024;
-const MAX_SESSION_TOKEN_BYTES = 16_384;
+/** Longest access key id, in bytes. */
+export const MAX_ACCESS_KEY_ID_BYTES = 128;
+
+/** Longest secret access key, in bytes. */
+export const MAX_SECRET_ACCESS_KEY_BYTES = 1024;
+
+/** Longest session token, in bytes. */
+export const MAX_SESSION_TOKEN_BYTES = 16_384;
 
 const OWN_FIELDS: readonly string[] = ["accessKeyId", "secretAccessKey", "sessionToken", "expiration"];
 

@@ -8,9 +8,14 @@ import { checkInteger, checkOneOf, checkRecord, checkText, checkWellFormed } fro
 import { decodeBase64 } from "../../core/encoding.ts";
 import { allocateOffHeap } from "../../core/secret_bytes.ts";
 
-const MAX_GRANT_TOKENS = 10;
-const MAX_GRANT_TOKEN_LENGTH = 8192;
-const MAX_KEY_ID_LENGTH = 2048;
+/** Most grant tokens of a request. */
+export const MAX_GRANT_TOKENS = 10;
+
+/** Longest grant token, in characters. */
+export const MAX_GRANT_TOKEN_LENGTH = 8192;
+
+/** Longest key id, key ARN, alias name or alias ARN, in characters. */
+export const MAX_KEY_ID_LENGTH = 2048;
 
 /**
  * Most bytes of an encryption context: its names and values in UTF-8, and two bytes a pair for what stands between

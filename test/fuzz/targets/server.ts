@@ -24,12 +24,12 @@ import {
   decodeNonce,
   decryptBody,
   encryptBody,
-  parse,
   parseCredentials,
   randomBody,
   sharedSecretBody,
 } from "../../../server/schemas.ts";
 import { MAX_BODY_BYTES } from "../../../enclave/http/read_body.ts";
+import { parse } from "../../../enclave/parse.ts";
 import { BadRequestError } from "../../../enclave/service_errors.ts";
 import { isSampled } from "../sampling.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";
