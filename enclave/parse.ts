@@ -7,7 +7,7 @@ const MAX_PROBLEMS = 10;
 /**
  * Checks the shape of a value that a caller sent.
  *
- * @param schema Expected shape. It must give a message to each check of {@link OWN_MESSAGES}
+ * @param schema Expected shape. The messages that it gives to its checks go to the caller
  * @param input Value as it was sent
  * @returns The value, in its type
  * @throws {BadRequestError} With places and expectations; valibot's own messages quote what was sent
@@ -42,17 +42,17 @@ function expectation(issue: v.BaseIssue<unknown>): string {
     return `at most ${requirement} ${Array.isArray(input) ? "of them" : "characters"}`;
   }
   if (type === "min_length") return `at least ${requirement} characters`;
-  if (OWN_MESSAGES.includes(type)) return message;
+  if (OWN_MESSAGES.includes(type) && !message.startsWith(QUOTING)) return message;
   return inWords(expected ?? type);
 }
 
-/**
- * Kinds of checks that a schema must give a message to, which goes to the caller. Valibot's own messages quote what was
- * sent.
- */
+/** Kinds of checks whose messages, where the schema gives one, go to the caller. */
 const OWN_MESSAGES: readonly string[] = ["check", "regex", "custom", "integer", "min_value", "max_value"];
 
-/** Valibot writes `("a" | "b")` for a choice, and the names of JavaScript's types. */
+/** Start of valibot's own messages, which quote what was sent. */
+const QUOTING = "Invalid ";
+
+/** Rewrites valibot's terms: `("a" | "b")` for a choice, and the names of JavaScript's types. */
 function inWords(expected: string): string {
   const choices = expected.match(/"[^"]*"/g);
   return choices?.join(" or ") ?? TYPES_IN_WORDS[expected] ?? expected;

@@ -65,7 +65,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ["enclave", "server", "examples", "test"],
   hpke: ["lib/attestation"],
   pino: ["enclave"],
-  valibot: ["enclave", "server", "tools"],
+  valibot: ["enclave", "server", "tools", "test"],
   "@valibot/to-json-schema": ["tools"],
 };
 
