@@ -3,14 +3,14 @@ import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.
 import { type CiphertextDigest, digestCiphertext } from "../core/request_facts.ts";
 import { checkAction } from "./actions.ts";
 
-/** What the operator may assign to a caller; numbers are whole. */
+/** Value of an attribute that the operator assigns to a caller; numbers are whole. */
 export type AttributeValue = string | number | boolean | readonly string[];
 
-/** Who asks: the peer of the connection, and what the operator says of it. Nothing here is the caller's word. */
+/** Caller: the peer of the connection, with the operator's attributes. The peer itself gave none of it. */
 export interface Caller {
-  /** The peer's CID, 0 to 2^32-1; on the parent, every process has CID 3. */
+  /** CID of the peer, 0 to 2^32-1; on the parent, every process has CID 3. */
   readonly cid: number;
-  /** What the operator assigned to it. */
+  /** Attributes that the operator assigned to it. */
   readonly attributes: Readonly<Record<string, AttributeValue>>;
 }
 
@@ -27,78 +27,78 @@ export const FACT_PARTS: readonly string[] = [
   "recentCount",
 ];
 
-/** The parts that facts are made of. */
+/** Parts that facts are made of. */
 export interface FactParts {
   /** Name of the action, a word such as `Decrypt`. The policy must have been loaded for it, or it denies. */
   readonly action: string;
-  /** Who asks. */
+  /** Caller of the request. */
   readonly caller: Caller;
-  /** Key id, ARN or alias that goes to KMS; undefined when none does. */
+  /** Key id, ARN or alias that goes to KMS; undefined when the request names no key. */
   readonly keyId?: string | undefined;
-  /** The region that the request goes to. */
+  /** Region that the request goes to. */
   readonly region: string;
-  /** What goes to KMS as encryption context. */
+  /** Encryption context that goes to KMS. */
   readonly encryptionContext?: Readonly<Record<string, string>> | undefined;
   /**
-   * The very bytes that go to KMS, or their digest where they were hashed before; undefined when the operation has
-   * none.
+   * Ciphertext: the very bytes that go to KMS, or their digest where they were hashed before; undefined when the
+   * operation has none.
    */
   readonly ciphertext?: Uint8Array | CiphertextDigest | undefined;
-  /** The enclave's PCRs by index 0 to 15, as a document's `pcrs` has them. A frozen object is looked at once. */
+  /** PCRs of the enclave by index 0 to 15, as in a document's `pcrs`. A frozen object is read once. */
   readonly pcrs?: PcrsByIndex<PcrValue> | undefined;
-  /** Seconds since 1970. */
+  /** Time of the request, in seconds since 1970. */
   readonly time: number;
   /**
-   * The caller's requests in the window, with this one. The server adds those it refused on the same connection:
-   * they count for no other connection, for all callers may have one CID.
+   * Number of the caller's requests in the window, with this one. The server adds those that it refused on the same
+   * connection: they count for no other connection, since all callers may have one CID.
    */
   readonly recentCount: number;
 }
 
 /**
- * What policies judge. {@link makeFacts} is the only way to make it; policies refuse any other object.
- * As JSON, in this order of fields, it is also what a plug-in reads.
+ * Facts that policies judge. {@link makeFacts} is the only way to make them; policies refuse any other object.
+ * A plug-in reads them as JSON, in this order of fields.
  */
 export interface PolicyFacts {
-  /** Who asks. */
+  /** Caller of the request. */
   readonly principal: Caller;
   /** Name of the action. */
   readonly action: string;
-  /** With which key. */
+  /** Key that the request names. */
   readonly resource: {
-    /** As it goes to KMS: key id, ARN or alias; empty when none does. */
+    /** Key id, ARN or alias that goes to KMS; empty when the request names no key. */
     readonly key: string;
-    /** The region that the request goes to. */
+    /** Region that the request goes to. */
     readonly region: string;
   };
-  /** The circumstances. */
+  /** Circumstances of the request. */
   readonly context: {
-    /** Empty when there is none. */
+    /** Encryption context; empty when there is none. */
     readonly encryptionContext: Readonly<Record<string, string>>;
-    /** In bytes; 0 when there is none. */
+    /** Length of the ciphertext in bytes; 0 when there is none. */
     readonly ciphertextLength: number;
-    /** Of the ciphertext, 64 hex digits; empty when there is none. */
+    /** SHA-256 of the ciphertext, 64 hex digits; empty when there is none. */
     readonly ciphertextSha256: string;
-    /** The enclave's PCRs in hex, by `pcr0` to `pcr15`. */
+    /** PCRs of the enclave in hex, by `pcr0` to `pcr15`. */
     readonly pcrs: Readonly<Record<string, string>>;
-    /** Seconds since 1970. */
+    /** Time of the request, in seconds since 1970. */
     readonly time: number;
-    /** The caller's requests in the window, with this one and those refused on the same connection. */
+    /** Number of the caller's requests in the window, with this one and those refused on the same connection. */
     readonly recentCount: number;
   };
 }
 
-/** What facts may come to, serialised, in bytes. */
+/** Most bytes of serialised facts. */
 export const MAX_FACTS_BYTES = 65_536;
 
-/** Every facts object there is, with its serialisation: made once, and proof of where the object comes from. */
+/** Serialisation of each facts object: made once, and proof that makeFacts() made the object. */
 const serialised = new WeakMap<PolicyFacts, Uint8Array>();
 
 /**
- * Builds what policies judge, from parts that the host knows or has checked. Nothing is kept of the objects
- * it is given; the result is frozen, and already serialised.
+ * Builds the facts that policies judge from parts that the host knows or has checked. The given objects are not kept;
+ * the result is frozen, and already serialised.
  *
- * @param parts The parts; the ciphertext is the very memory that goes to KMS afterwards
+ * @param parts Parts; the ciphertext is the very memory that goes to KMS afterwards
  * @returns The facts
  * @throws {TypeError} When a part is missing, unknown or of a wrong type
  * @throws {RangeError} When a number is out of range, or all together are over 64 KiB
@@ -149,10 +149,10 @@ export function makeFacts(parts: FactParts): PolicyFacts {
 }
 
 /**
- * The facts as plug-ins read them.
+ * Returns the facts as plug-ins read them.
  *
- * @param facts What {@link makeFacts} made
- * @returns Them as JSON in UTF-8, at most 64 KiB; nobody may write to these bytes
+ * @param facts Facts of {@link makeFacts}
+ * @returns JSON in UTF-8, at most 64 KiB; these bytes must not be written to
  * @throws {TypeError} When the host did not make them
  */
 export function serialisedFacts(facts: PolicyFacts): Uint8Array {
@@ -195,7 +195,7 @@ function checkAttribute(value: unknown): AttributeValue {
   return checkInteger("attributes", value, { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
 }
 
-/** What frozen PCRs came to: a server has the same ones for every request, and there are 16 to check. */
+/** Results for frozen PCRs: a server has the same ones for every request, and there are 16 to check. */
 const checkedPcrs = new WeakMap<object, Readonly<Record<string, string>>>();
 
 function checkPcrs(pcrs: NonNullable<FactParts["pcrs"]>): Readonly<Record<string, string>> {

@@ -1,8 +1,11 @@
 /**
- * Policies: what says yes to a request before it goes to KMS.
+ * Policies, which must permit a request before it goes to KMS.
  *
- * {@link makeFacts} builds what is judged, {@link cedarPolicy} and {@link wasmPolicy} load what judges it.
- * This entry is apart from the library's own, whose users need not load Cedar's 4 MB.
+ * {@link makeFacts} builds the facts that are judged; {@link cedarPolicy} and {@link wasmPolicy} load a policy, for the
+ * actions that its host asks about. The entry is apart from the main one, whose users need not load Cedar's 4 MB.
+ *
+ * The room knows no action by name, and imports lib/core alone. Begin with facts.ts and policy.ts; cedar/ and plugin/
+ * have the two kinds of policies, and wasm/ the reader and meter of the modules that both run in.
  *
  * @module
  */

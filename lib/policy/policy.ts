@@ -1,48 +1,49 @@
 import type { PolicyFacts } from "./facts.ts";
 
 /**
- * What a decision is given when nobody says how much. 1000 policies of Cedar's that all apply take 1.24 million units
- * for an encryption context of 128 pairs and 8 KiB. To use it up takes Cedar about 10 ms, a plug-in 30.
+ * Default fuel of a decision. 1000 Cedar policies that all apply take 1.24 million units for an encryption context of
+ * 128 pairs and 8 KiB. Cedar uses it up in about 10 ms, a plug-in in 30.
  */
 export const DEFAULT_FUEL = 2_000_000;
 
-/** The most fuel that a decision may be given: a caller who is refused can cost the only thread as much, 0.1 s. */
+/** Most fuel of a decision. A caller who is refused can cost the only thread that much, which is 0.1 s. */
 export const MAX_FUEL = 20_000_000;
 
-/** What a policy decided. */
+/** Decision of a policy. */
 export interface PolicyDecision {
   /** Whether the request may happen. */
   readonly allowed: boolean;
-  /** Why, in one sentence for the log; callers get to know nothing of it. */
+  /** Reason in one sentence, for the log; callers never see it. */
   readonly reason: string;
-  /** The policies that made the decision: their `@id`s, or the names of plug-ins. */
+  /** Policies that made the decision: their `@id`s, or the names of plug-ins. */
   readonly determining: readonly string[];
   /** Units of fuel that the decision took; 0 when it was remembered. */
   readonly fuelUsed?: number;
 }
 
-/** Says yes to a request, or the request does not happen. */
+/** Judge of requests: only a request that it permits goes to KMS. */
 export interface Policy {
-  /** For the log. */
+  /** Name, for the log. */
   readonly name: string;
 
   /**
-   * Decides one request, at once: nothing in a policy waits for anything.
+   * Decides one request, synchronously.
    *
-   * @param facts What {@link makeFacts} made
-   * @returns The decision. A policy should not throw; whoever asks it takes a throw for a no
+   * @param facts Facts of {@link makeFacts}
+   * @returns The decision. A policy should not throw; a throw counts as a denial
    */
   decide(facts: PolicyFacts): PolicyDecision;
 }
 
-/** The policy there is when nobody gave one: no. */
+/** Policy that denies everything: the default where none is given. */
 export const denyAll: Policy = Object.freeze({
   name: "deny-all",
   decide: () => denied("No policy is loaded"),
 });
 
 /**
- * Permits what all of several policies permit; of none, nothing. Those after a refusal are not asked.
+ * Combines policies into one that permits a request when all of them do. Without policies it permits nothing. The
+ * policies after a denial are not asked.
  *
  * @param policies The policies
  * @returns A policy
@@ -72,8 +73,9 @@ export function allOf(...policies: readonly Policy[]): Policy {
 }
 
 /**
- * Permits what one of several policies permits. Those after a yes are not asked, so a refusal by one of
- * them (Cedar's `forbid`, too) does not count: what must hold in any case belongs in {@link allOf}.
+ * Combines policies into one that permits a request when one of them does. The policies after a permission are not
+ * asked, so a denial by one of them (Cedar's `forbid`, too) does not count: conditions that must always hold belong in
+ * {@link allOf}.
  *
  * @param policies The policies
  * @returns A policy
@@ -97,11 +99,11 @@ export function anyOf(...policies: readonly Policy[]): Policy {
 }
 
 /**
- * Asks a policy, and takes anything but a clean yes for a no.
+ * Asks a policy. Anything but a clear permission is a denial.
  *
  * @param policy Any policy, also one that throws
- * @param facts What {@link makeFacts} made
- * @returns Its decision, or a refusal with the reason
+ * @param facts Facts of {@link makeFacts}
+ * @returns Its decision, or a denial with the reason
  */
 export function decideSafely(policy: Policy, facts: PolicyFacts): PolicyDecision {
   try {
@@ -119,15 +121,17 @@ export function decideSafely(policy: Policy, facts: PolicyFacts): PolicyDecision
 }
 
 /**
- * @param reason Why not, for the log
+ * Makes a denial.
+ *
+ * @param reason Reason, for the log
  * @param fuelUsed Units of fuel
- * @returns A refusal
+ * @returns The denial
  */
 export function denied(reason: string, fuelUsed?: number): PolicyDecision {
   return { allowed: false, reason, determining: [], ...(fuelUsed === undefined ? {} : { fuelUsed }) };
 }
 
-/** @returns What was thrown, in at most 200 printable characters */
+/** Describes a thrown value in at most 200 printable characters. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : "something that is no Error";
   return text.slice(0, 200).replace(/[^\x20-\x7e]/g, "?");

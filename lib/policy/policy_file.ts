@@ -7,20 +7,20 @@ import type { PolicyFacts } from "./facts.ts";
 import { decideSafely, denyAll, messageOf, type Policy, type PolicyDecision } from "./policy.ts";
 import { MAX_MODULE_BYTES, PLUGIN_LIMITS, type WasmOptions, wasmPolicy } from "./plugin/wasm_policy.ts";
 
-/** How to load a policy from a file. */
+/** Options of {@link loadPolicyFile}. */
 export interface PolicyFileOptions {
   /** Actions that the host asks about. */
   readonly actions: readonly string[];
-  /** For Cedar's; the name is the file's. */
+  /** Options of a Cedar policy; its name is the file's. */
   readonly cedar?: Omit<CedarOptions, "name" | "actions"> | undefined;
-  /** For a plug-in; the name is the file's. */
+  /** Options of a plug-in; its name is the file's. */
   readonly plugin?: Omit<WasmOptions, "name" | "actions"> | undefined;
 }
 
 /**
- * Loads a policy from a file: Cedar's from `.cedar`, a plug-in from `.wasm`.
+ * Loads a policy from a file: a Cedar policy from `.cedar`, a plug-in from `.wasm`.
  *
- * @param path The file's path
+ * @param path Path of the file
  * @param options The actions and the limits
  * @returns The policy, under the file's name
  * @throws {TypeError} When an option is missing, unknown or of a wrong type
@@ -34,7 +34,7 @@ export function loadPolicyFile(path: string, options: PolicyFileOptions): Policy
     "cedar",
     "plugin",
   ]);
-  // Both, whichever the file needs, and before they are spread: of a Map there would be nothing left.
+  // Checks both, whichever the file needs, and before they are spread: a spread Map would leave nothing.
   const cedarOptions = checkFields("Cedar options", cedar, CEDAR_LIMITS);
   const pluginOptions = checkFields("plug-in options", plugin, PLUGIN_LIMITS);
   const actions = checkActions(given.actions);
@@ -50,7 +50,7 @@ export function loadPolicyFile(path: string, options: PolicyFileOptions): Policy
   throw fileError(path, "its name ends neither in .cedar nor in .wasm", "Is it the policy's path?");
 }
 
-/** Of several files, which one it is; the place in it the error has already. */
+/** Adds the file's name to an error, which has the place in the file already. */
 function naming(name: string, load: () => Policy): Policy {
   try {
     return load();
@@ -62,13 +62,13 @@ function naming(name: string, load: () => Policy): Policy {
   }
 }
 
-/** What became of an attempt to replace a policy. */
+/** Result of an attempt to replace a policy. */
 export type Replacement =
   | { readonly replaced: true; readonly name: string }
   | { readonly replaced: false; readonly name: string; readonly error: Error };
 
 /**
- * A policy that can be replaced while requests are judged. Each is judged by one policy, the old or the new one.
+ * Policy that can be replaced while requests are judged. Each request is judged by one policy, the old or the new one.
  *
  * @example
  * ```ts
@@ -89,7 +89,7 @@ export class PolicyHolder implements Policy {
   /**
    * Holds a first policy.
    *
-   * @param initial Default: deny all
+   * @param initial First policy. Default: {@link denyAll}
    * @throws {TypeError} When it is no policy
    */
   constructor(initial: Policy = denyAll) {
@@ -97,7 +97,7 @@ export class PolicyHolder implements Policy {
     this.#current = initial;
   }
 
-  /** The name of the policy in force. */
+  /** Name of the policy in force. */
   get name(): string {
     return this.#current.name;
   }
@@ -107,21 +107,21 @@ export class PolicyHolder implements Policy {
     return this.#current !== denyAll;
   }
 
-  /** How often the policy was replaced. */
+  /** Number of times that the policy was replaced. */
   get revision(): number {
     return this.#revision;
   }
 
-  /** See {@link Policy.decide}. Never throws: what the policy throws is a refusal. */
+  /** Decides as {@link Policy.decide} does. Never throws: a throw of the policy is a denial. */
   decide(facts: PolicyFacts): PolicyDecision {
     return decideSafely(this.#current, facts);
   }
 
   /**
-   * Puts a policy in the place of the one in force, if it loads.
+   * Replaces the policy in force, if the new one loads.
    *
    * @param load Loads and checks it, as {@link loadPolicyFile} does; a throw keeps the old one in force
-   * @returns What is in force now, and why if it is the old one. Never throws
+   * @returns The policy in force now, and the reason if it is the old one. Never throws
    */
   replace(load: () => Policy): Replacement {
     try {
@@ -148,14 +148,14 @@ function readText(path: string): string {
 
 function readBytes(path: string): Uint8Array {
   const { size } = statFile(path);
-  // Both kinds have caps of their own; this one spares the memory.
+  // Both kinds have caps of their own; this one saves memory.
   if (size > MAX_MODULE_BYTES) {
     throw fileError(path, `the file has more than ${MAX_MODULE_BYTES} bytes`, "Is it the right file?");
   }
   return withReason(path, () => readFileSync(path));
 }
 
-/** Reading a pipe would wait for a writer, and the server with it. */
+/** Checks that a path is a regular file: reading a pipe would block the server until somebody writes. */
 function statFile(path: string): Stats {
   const stats = withReason(path, () => statSync(path));
   if (stats.isFile()) return stats;
@@ -175,7 +175,7 @@ const READ_HINTS: Readonly<Record<string, string>> = {
   ENOENT: "Nothing is there: is the path right, seen from this process?",
   EACCES: "This process may not read it: do the file and its folders allow its user?",
   EPERM: "This process may not read it: do the file and its folders allow its user?",
-  ERR_ACCESS_DENIED: "Node.js runs with --permission: it wants --allow-fs-read for this file",
+  ERR_ACCESS_DENIED: "Node.js runs with --permission: it needs --allow-fs-read for this file",
 };
 const NOT_CAPABLE = "May this process read it? On Deno that is --allow-read with this path";
 

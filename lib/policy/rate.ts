@@ -1,30 +1,30 @@
 import { checkFields, checkInteger } from "../core/checks.ts";
 
-/** How far back a {@link RateCounter} looks. */
+/** Options of a {@link RateCounter}. */
 export interface RateOptions {
-  /** In seconds, 1 to 86400. Default: 60. */
+  /** Length of the window in seconds, 1 to 86400. Default: 60. */
   readonly windowSeconds?: number | undefined;
-  /** A clock in milliseconds that never goes back. Default: `performance.now()`. */
+  /** Clock in milliseconds that never goes back. Default: `performance.now()`. */
   readonly now?: (() => number) | undefined;
 }
 
-/** A request that counts until it is given back, or falls out of the window. */
+/** Request that counts until it is given back, or falls out of the window. */
 export interface Reservation {
-  /** The caller's requests in the window, with this one: the facts' `recentCount`. */
+  /** Number of the caller's requests in the window, with this one: the facts' `recentCount`. */
   readonly count: number;
-  /** Counts it no more: it was refused. Giving back twice is harmless. */
+  /** Stops counting the request, which was refused. Giving back twice is harmless. */
   giveBack(): void;
 }
 
-/** The window moves in this many steps, so a count may be a sixtieth of the window too old, never too young. */
+/** Steps in which the window moves: a count may reach back a sixtieth of the window too far, and never too little. */
 const STEPS = 60;
 
-/** When there are more callers, those without a recent request are forgotten. */
+/** Number of callers above which those without a recent request are forgotten. */
 const SWEEP_AT = 1024;
 
 /**
- * Counts each caller's requests in a sliding window. A request is counted before it is judged, so that many at
- * once cannot all see the same low count, and given back when it is refused.
+ * Counter of each caller's requests in a sliding window. A request is counted before it is judged, so that many at
+ * once cannot all see the same low count, and is given back when it is refused.
  *
  * @example
  * ```ts
@@ -42,7 +42,7 @@ const SWEEP_AT = 1024;
 export class RateCounter {
   readonly #stepMs: number;
   readonly #now: () => number;
-  /** By caller: how many requests in each step, by the step's number. */
+  /** Number of requests in each step, by caller and number of the step. */
   readonly #counts = new Map<number, Map<number, number>>();
 
   /**
@@ -62,8 +62,8 @@ export class RateCounter {
   /**
    * Counts a request.
    *
-   * @param cid Whose
-   * @returns The count, and how to give it back
+   * @param cid CID of the caller
+   * @returns The count, and a way to give it back
    */
   reserve(cid: number): Reservation {
     const step = Math.floor(this.#now() / this.#stepMs);
@@ -80,10 +80,10 @@ export class RateCounter {
   }
 
   /**
-   * Counts nothing.
+   * Reads the count of a caller without counting.
    *
-   * @param cid Whose
-   * @returns The requests in the window
+   * @param cid CID of the caller
+   * @returns The number of requests in the window
    */
   recentCount(cid: number): number {
     const steps = this.#counts.get(cid);

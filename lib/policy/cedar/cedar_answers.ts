@@ -1,26 +1,28 @@
 import type { PolicyDecision } from "../policy.ts";
 
-/** One thing that Cedar found wrong with a policy or request. */
+/** Problem that Cedar found in a policy or request. */
 export interface CedarProblem {
-  /** In Cedar's words. */
+  /** Message in Cedar's words. */
   readonly message: string;
-  /** Where it begins, in bytes of the text, when it is about a place. */
+  /** Place of its beginning, in bytes of the text; undefined when it has none. */
   readonly offset: number | undefined;
-  /** Cedar's own id of the policy, such as `policy0`. */
+  /** Id of the policy in Cedar, such as `policy0`. */
   readonly policyId: string | undefined;
 }
 
-/** What is wrong, and what is only odd. */
+/** Problems of a text. */
 export interface CedarProblems {
-  /** Any of these, and the policy is not loaded. */
+  /** Errors: with any of them the policy does not load. */
   readonly errors: readonly CedarProblem[];
-  /** These may be looked past. */
+  /** Warnings, which may be ignored. */
   readonly warnings: readonly CedarProblem[];
 }
 
 /**
+ * Reads the problems in an answer of Cedar's.
+ *
  * @param json The answer to `preparseSchema`, `preparsePolicySet` or `validate`
- * @returns The problems; an answer that is not of a known shape is one
+ * @returns The problems; an answer of an unknown shape is one
  */
 export function readProblems(json: string): CedarProblems {
   const answer = asRecord(JSON.parse(json));
@@ -34,11 +36,11 @@ export function readProblems(json: string): CedarProblems {
 }
 
 /**
- * Turns Cedar's answer into a decision. Only a clean yes is one: Cedar says "allow" also when a `forbid`
- * failed, and lists it among the errors.
+ * Turns Cedar's answer into a decision. Only a clear permission counts: Cedar says "allow" also when a `forbid`
+ * failed, and lists that among the errors.
  *
  * @param json The answer to `statefulIsAuthorized`
- * @param names The policies' names, by the number in Cedar's ids
+ * @param names Names of the policies, by the number in Cedar's ids
  * @param fuelUsed Units of fuel
  * @returns The decision
  * @throws {Error} When Cedar refused the request, or a policy failed
@@ -64,6 +66,8 @@ export function readDecision(json: string, names: readonly string[], fuelUsed: n
 }
 
 /**
+ * Reads a policy.
+ *
  * @param json The answer to `policyToJson`
  * @returns The policy; `undefined` when Cedar could not read it
  */
@@ -72,8 +76,10 @@ export function readPolicy(json: string): unknown {
 }
 
 /**
+ * Reads the texts of policies.
+ *
  * @param json The answer to `policySetTextToParts`
- * @returns The text of each policy, in Cedar's order, which is another than that of the text
+ * @returns The text of each policy, in Cedar's order, which differs from that of the text
  */
 export function readTexts(json: string): string[] {
   const { policies } = asRecord(JSON.parse(json));
@@ -81,23 +87,27 @@ export function readTexts(json: string): string[] {
 }
 
 /**
- * @param place Of a policy in the text, from the first
- * @returns Cedar's id for it
+ * Makes the id that Cedar gives to a policy.
+ *
+ * @param place Place of the policy in the text, from 0
+ * @returns The id
  */
 export function idOf(place: number): string {
   return `policy${place}`;
 }
 
 /**
- * @param id Cedar's: `policy` and a number
- * @param names The policies' names in order
- * @returns Its name
+ * Finds the name of a policy.
+ *
+ * @param id Cedar's id: `policy` and a number
+ * @param names Names of the policies, in order
+ * @returns The name
  */
 export function nameOf(id: string, names: readonly string[]): string {
   return names[placeOf(id)] ?? (id === "" ? "A policy" : id.slice(0, 100));
 }
 
-/** In the order of the text; Cedar's own is by chance. */
+/** Compares ids by their place in the text; Cedar's own order is random. */
 function byPlace(left: string, right: string): number {
   return placeOf(left) - placeOf(right);
 }
@@ -110,7 +120,7 @@ function problems(list: unknown): CedarProblem[] {
   return Array.isArray(list) ? list.map(readProblem) : [];
 }
 
-/** A DetailedError, bare or as the `error` of a policy. */
+/** Reads a DetailedError, bare or as the `error` of a policy. */
 function readProblem(item: unknown): CedarProblem {
   const outer = asRecord(item);
   const error = outer["error"] === undefined ? outer : asRecord(outer["error"]);
@@ -127,14 +137,16 @@ function firstMessage(list: readonly CedarProblem[]): string {
   return list[0]?.message ?? "no reason was given";
 }
 
-/** Cedar quotes what it read, and a line of the log is one line. */
+/** Escapes text of Cedar's, which quotes its input, so that the log keeps it on one line. */
 function printable(text: string): string {
   return text.slice(0, 300).replace(/[^\x20-\x7e]/g, "?");
 }
 
 /**
- * @param value Anything that was JSON
- * @returns It, to look into; of what is no object, an empty one
+ * Views a value as a record.
+ *
+ * @param value Any value from JSON
+ * @returns The value; an empty record when it is no object
  */
 export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null ? value as Record<string, unknown> : {};

@@ -1,18 +1,20 @@
 import { didYouMean } from "../../core/did_you_mean.ts";
 
-/** What a hint is made from. */
+/** Parts that a hint is made from. */
 export interface HintParts {
-  /** Cedar's own message. */
+  /** Message of Cedar. */
   readonly message: string;
-  /** The text of the policy that it is about, or of all of them. */
+  /** Text of the policy at fault, or of all policies. */
   readonly text: string;
-  /** The schema that the policy was checked against. */
+  /** Schema that the policy was checked against. */
   readonly schema: string;
 }
 
 /**
- * @param parts What Cedar said, of which policy, by which schema
- * @returns The likeliest cause, and what to write instead
+ * Finds a hint for a problem.
+ *
+ * @param parts Message, text and schema
+ * @returns The likeliest cause, and the text to write instead
  */
 export function cedarHint(parts: HintParts): string {
   for (const [pattern, hint] of HINTS) {

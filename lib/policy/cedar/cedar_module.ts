@@ -13,16 +13,16 @@ import {
   type WasmTable,
 } from "../wasm/wasm_engine.ts";
 
-/** What Cedar's memory may grow to, in pages of 64 KiB: 64 MiB. */
+/** Most memory of Cedar, in pages of 64 KiB: 64 MiB. */
 export const CEDAR_MEMORY_PAGES = 1024;
 
-/** The file of the package that holds Cedar; a bundle has it beside itself. */
+/** Name of the file that holds Cedar, in its package or beside a bundle. */
 export const CEDAR_WASM_FILE = "cedar_wasm_bg.wasm";
 
-/** Of that file in version 4.13.0: no other module is run without the host's check of its imports. */
+/** SHA-256 of that file in version 4.13.0: no other module runs without a check of its imports. */
 const CEDAR_WASM_SHA256 = "9ed10461f45bceabbe2c364330500378b71f641b28f7c2a1f6e033c9be2f1d9a";
 
-/** The functions of Cedar's that we call; each takes JSON and answers JSON. */
+/** Function of Cedar that is called here; it takes JSON and answers JSON. */
 export type CedarFunction =
   | "policySetTextToParts"
   | "policyToJson"
@@ -47,12 +47,12 @@ interface CedarExports {
 }
 
 /**
- * One instance of Cedar with its own memory, and in it the schemas and policies it has parsed.
+ * Instance of Cedar with its own memory, which holds the schemas and policies that it has parsed.
  *
- * Its imports are the six that wasm-bindgen needs. Two of them, JSON.parse and JSON.stringify, are the identity
- * here: JSON goes in and out as text, so no object of ours has a method that Cedar's glue would call.
+ * Its imports are the six that wasm-bindgen needs. Two of them, JSON.parse and JSON.stringify, are the identity here:
+ * JSON goes in and out as text, so Cedar's glue gets no object with methods.
  *
- * After a call that threw, an instance is of no more use: a trap leaves its stack pointer where it was.
+ * After a call that threw, an instance must not be used again: a trap leaves its stack pointer where it was.
  */
 export class CedarInstance {
   readonly #exports: CedarExports;
@@ -60,9 +60,10 @@ export class CedarInstance {
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
   /**
-   * Takes 2 ms, and with an image of 2.5 MiB another 2 ms; the first in a process reads and meters the module, 150 ms.
+   * Instantiates the module in 2 ms, and copies an image of 2.5 MiB in another 2 ms. The first instance in a process
+   * reads and meters the module, in 150 ms.
    *
-   * @param image What another instance had become; without one, nothing is parsed yet
+   * @param image State of another instance. Default: none, with nothing parsed yet
    */
   constructor(image?: CedarImage) {
     const instance = new wasmEngine.Instance(meteredCedar(), { "./cedar_wasm_bg.js": this.#imports() });
@@ -73,10 +74,10 @@ export class CedarInstance {
   }
 
   /**
-   * Copies all that calls have changed: memory, and the length of the table of JavaScript values, which between two
-   * calls holds none. The only variable is the stack's pointer, which after a call that returned is what it was.
+   * Copies all state that calls have changed: memory, and the length of the table of JavaScript values, which is empty
+   * between two calls. The only variable, the stack's pointer, is back at its value after a call that returned.
    *
-   * @returns A copy, from which instances are made that have parsed the same
+   * @returns A copy, for instances that have parsed the same
    */
   image(): CedarImage {
     const { memory, __wbindgen_externrefs: table } = this.#exports;
@@ -84,11 +85,13 @@ export class CedarInstance {
   }
 
   /**
+   * Calls a function.
+   *
    * @param name The function
-   * @param args Its argument as JSON, but for `policySetTextToParts`, which takes a policy's text; before it, for
-   * what is kept under a name, that name
-   * @param fuel How many units the call may use
-   * @returns What Cedar answered, as JSON, and the units it took
+   * @param args Argument as JSON (for `policySetTextToParts`, the text of policies), and the name to keep a result
+   *   under, for the functions that keep one
+   * @param fuel Units that the call may use
+   * @returns The answer as JSON, and the units that it took
    * @throws {Error} When Cedar trapped, or ran out of fuel or memory: the instance must be thrown away
    */
   call(name: CedarFunction, args: { json: string; name?: string }, fuel: number): CedarAnswer {
@@ -98,7 +101,7 @@ export class CedarInstance {
     return { json, fuelUsed: fuel - wasm[FUEL_EXPORT].value };
   }
 
-  /** How much memory it has, in bytes; it never shrinks. */
+  /** Size of its memory, in bytes; it never shrinks. */
   get memoryBytes(): number {
     return this.#exports.memory.buffer.byteLength;
   }
@@ -163,27 +166,27 @@ export class CedarInstance {
   }
 }
 
-/** What an instance has become by its calls, see {@link CedarInstance.image}. */
+/** State of an instance after its calls, see {@link CedarInstance.image}. */
 export interface CedarImage {
-  /** Whole pages. */
+  /** Memory, in whole pages. */
   readonly memory: Uint8Array;
   readonly tableEntries: number;
 }
 
-/** What {@link CedarInstance.call} returns. */
+/** Result of {@link CedarInstance.call}. */
 export interface CedarAnswer {
-  /** As Cedar wrote it. */
+  /** Answer as Cedar wrote it. */
   readonly json: string;
-  /** Units of fuel. */
+  /** Units of fuel that the call took. */
   readonly fuelUsed: number;
 }
 
 const START_FUEL = 100_000;
 
-/** What Cedar's pinned module needs besides the list for plug-ins, and how much of everything it has at most. */
+/** Rules for Cedar's pinned module: instructions beside the list for plug-ins, and limits. */
 const CEDAR_RULES: MeterRules = {
   maxMemoryPages: CEDAR_MEMORY_PAGES,
-  // So many that next to nothing but entries and iterations counts: this code is not hostile, its input is.
+  // So large that little more than entries and iterations is counted: the code is trusted, its input is not.
   instructionsPerUnit: 4096,
   allowImports: true,
   extraInstructions: ["memory.copy", "memory.fill", "table.grow"],
@@ -224,7 +227,7 @@ function findCedar(): URL | string {
     const base = ownUrl(import.meta.url) ?? "";
     const beside = new URL(CEDAR_WASM_FILE, base);
     if (existsSync(beside)) return beside;
-    // By way of the module's default export: webpack would put a number of its own in place of the path.
+    // Goes by the module's default export: webpack would replace the path by a number.
     const glue = Module.createRequire(base).resolve("@cedar-policy/cedar-wasm/nodejs");
     return glue.replace(/[^/\\]+$/, CEDAR_WASM_FILE);
   } catch (cause) {

@@ -21,52 +21,57 @@ import { areSamePolicies, loadError, placeOfByte, type ScannedText, scanPolicyTe
 import { type AttributeTypes, cedarSchema } from "./schema.ts";
 import { checkWasmEngine } from "../wasm/wasm_engine.ts";
 
-/** How a Cedar policy is loaded and run. */
+/** Options of a Cedar policy. */
 export interface CedarOptions {
-  /** Actions that the host asks about. A policy that names another one does not load; a request for another one is
-   * denied. */
+  /**
+   * Actions that the host asks about. A policy that names another action does not load, and a request for another one
+   * is denied.
+   */
   readonly actions: readonly string[];
-  /** For the log. Default: `cedar`. */
+  /** Name, for the log. Default: `cedar`. */
   readonly name?: string | undefined;
   /**
    * Units of fuel for a decision, 1 to 20000000. Default: 2000000, which take about 10 ms. A policy takes about 30000,
    * each further one that may apply 500 to 1000, each pair of the encryption context 1100.
    */
   readonly fuel?: number | undefined;
-  /** How many decisions are remembered, 0 to 100000. Default: 1000, which take 4 MiB at most. */
+  /** Number of decisions that are remembered, 0 to 100000. Default: 1000, which take 4 MiB at most. */
   readonly remembered?: number | undefined;
-  /** The attributes that callers may have; default: `name`, `tenant` and `roles`. */
+  /** Attributes that callers may have. Default: `name`, `tenant` and `roles`. */
   readonly attributes?: AttributeTypes | undefined;
-  /** Gets what Cedar warns of, such as a policy that never applies; without it, a warning refuses the policy. */
+  /**
+   * Called with each warning, such as of a policy that never applies; without it, a policy with a warning fails to
+   * load.
+   */
   readonly onWarning?: ((warning: string) => void) | undefined;
 }
 
 /**
  * Loads policies in Cedar's language, checked against {@link cedarSchema}.
  *
- * A request is permitted when a `permit` applies, no `forbid` does, and no policy failed while deciding: Cedar
- * itself skips a policy that fails (an overflow, say), even a `forbid`. Cedar runs in WebAssembly, in 64 MiB of
- * memory, and on fuel. An instance that ran out of it or trapped is thrown away, and one that was kept in reserve takes
- * its place: what one caller used up, the next does not wait for.
+ * A request is permitted when a `permit` applies, no `forbid` does, and no policy failed while deciding: Cedar itself
+ * skips a policy that fails (an overflow, say), even a `forbid`. Cedar runs in WebAssembly, in 64 MiB of memory, and
+ * on fuel. An instance that ran out of it or trapped is thrown away, and a reserve takes its place: the next caller
+ * does not wait for the fuel that one used up.
  *
- * Only policies whose head fits the caller and the action are looked at: `principal == Caller::"7"` and
+ * Only policies whose head fits the caller and the action are evaluated: `principal == Caller::"7"` and
  * `action == Action::"Decrypt"` in the head keep a decision as fast with 1000 policies as with ten.
  *
- * The decisions made last are remembered: one for the same caller, action, key and encryption context is not made
- * again, as long as nothing else that the policies for it read has changed. One that reads `context.time` is made
- * anew each second. What failed is never remembered.
+ * The latest decisions are remembered: a request with the same caller, action, key and encryption context skips Cedar,
+ * as long as no other fact that its policies read has changed. A policy that reads `context.time` is evaluated again
+ * each second. A failure is never remembered.
  *
  * Loading takes about 0.2 s for the first text in a process and 30 ms for the next ones, and half a millisecond
- * for each policy that is for one caller. Not guaranteed: that a request that was never tried has fuel enough; it
- * is refused then, and the reason says so.
+ * for each policy that is for one caller. Not guaranteed: that the fuel suffices for every request; if not,
+ * the request is denied, and the reason says so.
  *
- * @param text At most 512 KiB; brackets nest 64 deep at most, and no policy has more than 200 operators
+ * @param text Policies, at most 512 KiB; brackets nest 64 deep at most, and no policy has more than 200 operators
  * @param options The actions, the callers' attributes and the limits
  * @returns The policy
  * @throws {PolicyLoadError} When the text is no policy, does not fit the schema, or cannot decide a request
  * @throws {TypeError} When an option is missing, unknown or of a wrong type
  * @throws {RangeError} When a limit or the number of actions is out of range
- * @throws {LibraryLoadError} When Cedar's module is not there, or not the expected one
+ * @throws {LibraryLoadError} When Cedar's module is missing, or not the expected one
  * @example
  * ```ts
  * import { cedarPolicy, makeFacts } from "enclave-kms/policy";
@@ -107,14 +112,14 @@ export function cedarPolicy(text: string, options: CedarOptions): Policy {
 /** Options of Cedar's policies, except their name and actions. */
 export const CEDAR_LIMITS: readonly string[] = ["fuel", "remembered", "attributes", "onWarning"];
 
-/** What a policy is loaded from. */
+/** Text that a policy is loaded from, with what loading found out. */
 interface Source extends ScannedText {
   readonly text: string;
   readonly actions: readonly string[];
   readonly schema: string;
 }
 
-/** The same, sorted. */
+/** Source whose policies are sorted by the requests that they may apply to. */
 interface SlicedSource extends Source {
   readonly slices: PolicySlices;
 }
@@ -124,10 +129,10 @@ const DEFAULT_REMEMBERED = 1000;
 
 const SCHEMA_NAME = "schema";
 
-/** What loading may use: a few seconds' worth, for a text that is the operator's and not the caller's. */
+/** Fuel of loading: a few seconds' worth, since the operator wrote the text, and not the caller. */
 const LOAD_FUEL = 500_000_000;
 
-/** An instance that has grown by this much is replaced before it comes near its cap. */
+/** Growth after which an instance is replaced, before it comes near its cap. */
 const MAX_GROWTH_BYTES = 16 << 20;
 
 class CedarPolicy {
@@ -141,7 +146,7 @@ class CedarPolicy {
     this.#fuel = fuel;
     this.#memory = new DecisionMemory(remembered);
     const cedar = parse(source);
-    // Before it is copied, so that each copy has made a first decision, which takes 10,000 units more.
+    // Runs before the copy, so that each copy has made a first decision, which takes 10,000 units more.
     tryCanaries(cedar, source, fuel);
     this.#instances = new CedarSpare(cedar);
   }
@@ -164,7 +169,7 @@ class CedarPolicy {
 
   #call(json: string): CedarAnswer {
     const cedar = this.#instances.take();
-    // Unless all goes well, this instance is not used again.
+    // An instance is used again only when all went well.
     let isUsable = false;
     try {
       const answer = ask(cedar, json, this.#fuel);
@@ -185,7 +190,7 @@ function ask(cedar: CedarInstance, json: string, fuel: number): CedarAnswer {
   }
 }
 
-/** One request of each kind, which the policy must be able to decide, one way or the other. */
+/** Tries a plain request of each kind, which the policy must be able to decide, one way or the other. */
 function tryCanaries(cedar: CedarInstance, { slices, names }: SlicedSource, fuel: number): void {
   for (const { slice, caller, action } of slices.uses) {
     try {
@@ -201,7 +206,7 @@ function tryCanaries(cedar: CedarInstance, { slices, names }: SlicedSource, fuel
   }
 }
 
-/** An instance that knows the schema and the policies. */
+/** Makes an instance that has parsed the schema and the policies. */
 function parse(source: SlicedSource): CedarInstance {
   const cedar = new CedarInstance();
   const { schema, parts, slices } = source;
@@ -217,7 +222,7 @@ function parse(source: SlicedSource): CedarInstance {
   return cedar;
 }
 
-/** In an instance of its own, which is then let go with all the memory that validating took. */
+/** Validates in an instance of its own, which is then dropped with all the memory that it took. */
 function validate(source: Source, onWarning: ((warning: string) => void) | undefined): void {
   const json = JSON.stringify({ schema: source.schema, policies: { staticPolicies: source.text } });
   const { errors, warnings } = readProblems(runValidation(json));
@@ -232,8 +237,8 @@ function validate(source: Source, onWarning: ((warning: string) => void) | undef
 }
 
 /**
- * Each policy is read from its own part of the text. That the parts are those that Cedar finds in the whole is
- * proved here, so that none can get lost, or come to be, between them.
+ * Sorts the policies, each read from its own part of the text. It proves that Cedar finds the same parts in the whole
+ * text, so that no policy can get lost, or appear, between them.
  */
 function slice({ text, parts, actions }: Source): PolicySlices {
   const cedar = new CedarInstance();
@@ -274,7 +279,7 @@ function refuse(source: Source, problems: readonly CedarProblem[]): void {
   });
 }
 
-/** The facts as Cedar wants them: entities, and references to them. */
+/** Writes the facts as Cedar reads them: entities, and references to them. */
 function cedarRequest(facts: PolicyFacts, slice: PolicySlice): string {
   const { principal, action, resource, context } = facts;
   const caller = { type: "Caller", id: String(principal.cid) };

@@ -2,12 +2,12 @@ import { setImmediate } from "node:timers";
 import { type CedarImage, CedarInstance } from "./cedar_module.ts";
 
 /**
- * An instance of Cedar that has parsed a policy, and another one in reserve.
+ * Instance of Cedar that has parsed a policy, with another one in reserve.
  *
- * An instance that ran out of fuel or trapped is of no more use. The next caller gets the spare one, at once; a new
+ * An instance that ran out of fuel or trapped must not be used again. The next caller gets the spare at once; a new
  * spare is made in a later turn of the event loop. It is copied and not parsed again, which takes 3 ms with ten
- * policies, 7 ms with 1000 (parsing them takes 0.2 s and more), and less than the fuel did that was used up. There is
- * no wait or refusal for anybody: when two instances are lost in one turn, whoever comes next waits for one copy.
+ * policies, 7 ms with 1000 (parsing them takes 0.2 s and more), and less than using up the fuel did. No caller is
+ * refused for it: when two instances are lost in one turn, the next caller waits for one copy.
  */
 export class CedarSpare {
   readonly #image: CedarImage;
@@ -16,10 +16,10 @@ export class CedarSpare {
   #isMaking = false;
 
   /**
-   * Takes 3 ms or more, see above.
+   * Copies an instance, in 3 ms or more.
    *
-   * @param parsed The instance that has parsed the policy, between two calls. What it did besides, such as a first
-   * decision, the others need not do any more
+   * @param parsed Instance that has parsed the policy, between two calls. Its other work, such as a first decision, is
+   *   copied, too
    */
   constructor(parsed: CedarInstance) {
     this.#image = parsed.image();
@@ -27,15 +27,15 @@ export class CedarSpare {
     this.#spare = new CedarInstance(this.#image);
   }
 
-  /** How much memory an instance begins with, in bytes. */
+  /** Memory that an instance begins with, in bytes. */
   get firstBytes(): number {
     return this.#image.memory.length;
   }
 
   /**
-   * Takes the instance that decides next. It is gone then: only {@link give} brings it back.
+   * Takes out the instance that decides next; {@link give} brings it back.
    *
-   * @returns It
+   * @returns The instance
    */
   take(): CedarInstance {
     const instance = this.#current ?? this.#spare ?? new CedarInstance(this.#image);
@@ -45,20 +45,20 @@ export class CedarSpare {
   }
 
   /**
-   * Ends what {@link take} began.
+   * Returns the instance of {@link take}.
    *
-   * @param instance The instance, if it may be used again
+   * @param instance The instance; undefined when it must not be used again
    */
   give(instance: CedarInstance | undefined): void {
     this.#current = instance;
     if (this.#spare !== undefined && instance !== undefined) return;
     if (this.#isMaking) return;
     this.#isMaking = true;
-    // Nobody waits for it: a process that has nothing else to do may end.
+    // Does not keep the process alive, since no caller waits for it.
     setImmediate(() => this.#replenish()).unref();
   }
 
-  /** At most one instance in a turn. */
+  /** Makes at most one instance in a turn. */
   #replenish(): void {
     this.#isMaking = false;
     if (this.#current === undefined) {

@@ -1,28 +1,32 @@
 import type { PolicyFacts } from "../facts.ts";
 import type { PolicyDecision } from "../policy.ts";
 
-/** Longer keys are not kept, so that a thousand of them stay within 4 MiB. */
+/** Longest key that is kept, so that a thousand of them stay within 4 MiB. */
 const MAX_KEY_LENGTH = 2048;
 
 /**
- * The decisions made last, by all that they depended on. Cedar knows no clock, no chance and no state: of the same
- * facts it makes the same decision.
+ * Memory of the latest decisions, by all facts that they depended on. Cedar has no clock, randomness or state: it
+ * decides the same facts the same way.
  */
 export class DecisionMemory {
   readonly #size: number;
   readonly #decisions = new Map<string, PolicyDecision>();
 
-  /** @param size How many decisions are kept; those asked for longest ago are forgotten first */
+  /**
+   * Starts empty.
+   *
+   * @param size Number of decisions that are kept; those asked for longest ago are forgotten first
+   */
   constructor(size: number) {
     this.#size = size;
   }
 
   /**
-   * Remembers a decision, or makes it. What throws is no decision, and is tried again the next time.
+   * Recalls a decision, or makes it. A throw is not remembered.
    *
-   * @param key From {@link decisionKey}; without one, the decision is made every time
-   * @param decide Makes it
-   * @returns It; one that was remembered took no fuel
+   * @param key Key of {@link decisionKey}; without one, the decision is made every time
+   * @param decide Makes the decision
+   * @returns The decision; a remembered one took no fuel
    */
   recall(key: string | undefined, decide: () => PolicyDecision): PolicyDecision {
     if (key === undefined || key.length > MAX_KEY_LENGTH) return decide();
@@ -39,10 +43,12 @@ export class DecisionMemory {
 }
 
 /**
+ * Writes the facts that a decision depends on as a key.
+ *
  * @param facts The facts
- * @param reads The attributes of the context that policies read; undefined when they may read any
- * @returns Everything that the decision depends on, as JSON; `undefined` when that is no less than all the facts.
- * The encryption context is among it though no policy read it: how long it is may decide whether the fuel lasts
+ * @param reads Attributes of the context that policies read; undefined when they may read any
+ * @returns The key, as JSON; `undefined` when the decision may depend on all facts. The key always has the encryption
+ *   context: its length may decide whether the fuel suffices
  */
 export function decisionKey(
   { principal, action, resource, context }: PolicyFacts,

@@ -1,46 +1,45 @@
 import { asRecord } from "./cedar_answers.ts";
 import { readContextUse } from "./context_use.ts";
 
-/** Which requests a policy may apply to, as far as its head says so, and what of the context it reads. */
+/** Requests that a policy may apply to, as far as its head tells, and the parts of the context that it reads. */
 export interface PolicyScope {
-  /** The only caller, where `principal == Caller::"7"` names one. */
+  /** Only caller, where `principal == Caller::"7"` names one. */
   readonly caller: string | undefined;
-  /** The only actions, where `action == …` or `action in […]` names them. */
+  /** Only actions, where `action == …` or `action in […]` names them. */
   readonly actions: readonly string[] | undefined;
-  /** The attributes of the context that the policy reads; undefined when it may read any. */
+  /** Attributes of the context that the policy reads; undefined when it may read any. */
   readonly reads: ReadonlySet<string> | undefined;
 }
 
-/** Some of the policies: all that may apply to some requests. */
+/** Policies that may apply to certain requests. */
 export interface PolicySlice {
-  /** What Cedar keeps it under. */
+  /** Name that Cedar keeps it under. */
   readonly name: string;
-  /** Which, by their places in the text, from the first. */
+  /** Places of the policies in the text, from 0. */
   readonly policies: readonly number[];
-  /** The attributes of the context that they read, in order; undefined when one may read any. */
+  /** Attributes of the context that they read, in order; undefined when one may read any. */
   readonly reads: readonly string[] | undefined;
 }
 
-/** Whose requests for what a slice decides. */
+/** Requests that a slice decides. */
 export interface SliceUse {
   readonly slice: PolicySlice;
-  /** A CID in digits; none for all callers that no policy names. */
+  /** CID in digits; undefined for all callers that no policy names. */
   readonly caller: string | undefined;
   readonly action: string;
 }
 
-/** Together the slices may have so many times the policies that there are: they take memory and load time. */
+/** Most copies of a policy in all slices, on average: they take memory and load time. */
 const MAX_COPIES = 4;
 
 /**
- * The policies, by the requests that they may apply to, so that Cedar looks at those alone.
+ * Policies, sorted by the requests that they may apply to, so that Cedar evaluates those alone.
  *
- * A policy whose head names another caller or another action applies to nothing and fails at nothing, whatever
- * else it says: leaving it out changes no decision, no reason and no error. Whatever a head says besides leaves
- * nothing out.
+ * A policy whose head names another caller or another action neither applies nor fails, whatever else it says: leaving
+ * it out changes no decision, no reason and no error. No other part of a head leaves a policy out.
  */
 export class PolicySlices {
-  /** Each once, however many uses it has. */
+  /** Slices, each once, however many uses it has. */
   readonly all: readonly PolicySlice[];
   readonly #byAction: ReadonlyMap<string, CallerSlices>;
 
@@ -65,7 +64,7 @@ export class PolicySlices {
     this.all = [...kept.values()];
   }
 
-  /** Every slice with every action that it is for. */
+  /** Every slice with every action that it decides. */
   get uses(): SliceUse[] {
     return [...this.#byAction].flatMap(([action, { named, others }]) => [
       { slice: others, caller: undefined, action },
@@ -88,15 +87,15 @@ export class PolicySlices {
   }
 }
 
-/** The slices of one action. */
+/** Slices of one action. */
 interface CallerSlices {
-  /** For callers that policies name. */
+  /** Slices for callers that policies name. */
   readonly named: ReadonlyMap<string, PolicySlice>;
-  /** For all the others. */
+  /** Slice for all other callers. */
   readonly others: PolicySlice;
 }
 
-/** The policies that may apply to an action, by their places. */
+/** Policies that may apply to an action, by their places. */
 interface SortedPolicies {
   readonly forAll: readonly number[];
   readonly forOne: ReadonlyMap<string, readonly number[]>;
@@ -136,9 +135,10 @@ function merge(...lists: readonly (readonly number[])[]): number[] {
 }
 
 /**
- * @param policy As Cedar's `policyToJson` has it
- * @returns What its head says of callers and actions, which is nothing where that is not of a known shape, and
- * what it reads
+ * Reads the scope of a policy.
+ *
+ * @param policy Policy, as Cedar's `policyToJson` writes it
+ * @returns Callers and actions that its head names (none where its shape is unknown), and the attributes that it reads
  */
 export function readScope(policy: unknown): PolicyScope {
   const { principal, action } = asRecord(policy);
@@ -156,7 +156,7 @@ function readCaller({ op, entity }: Readonly<Record<string, unknown>>): string |
 
 const CID = /^(?:0|[1-9]\d{0,9})$/;
 
-// The schema groups no actions, so that an action is only in itself.
+// The schema has no groups of actions: an action is only in itself.
 function readActions({ op, entity, entities }: Readonly<Record<string, unknown>>): string[] | undefined {
   if (op !== "==" && op !== "in") return undefined;
   const ids = (Array.isArray(entities) ? entities : [entity]).map((one) => idOf(one, "Action"));

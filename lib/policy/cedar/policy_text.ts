@@ -1,28 +1,28 @@
 import { PolicyLoadError } from "../../core/errors.ts";
 
-/** What a policy's text may come to, in bytes of UTF-8. */
+/** Most bytes of a policy's text, in UTF-8. */
 export const MAX_POLICY_BYTES = 524_288;
 
-/** How deep brackets may nest; Cedar's parser traps at 150. */
+/** Deepest nesting of brackets; Cedar's parser traps at 150. */
 export const MAX_NESTING = 64;
 
-/** How many operators one policy may have; Cedar traps on a chain of 400 when it decides. */
+/** Most operators of one policy; Cedar traps on a chain of 400 when it decides. */
 export const MAX_OPERATORS = 200;
 
-/** What was found in a policy's text without parsing it. */
+/** Parts that were found in a policy's text without parsing it. */
 export interface ScannedText {
-  /** For each policy in order: its `@id`, or `policy` and its number, which is what Cedar calls it. */
+  /** Names of the policies in order: `@id`, or `policy` and a number, as Cedar names it. */
   readonly names: readonly string[];
-  /** The policies' own texts, in the same order, with the comments before each. */
+  /** Texts of the policies in the same order, with the comments before each. */
   readonly parts: readonly string[];
 }
 
 /**
- * Looks at a policy's text before Cedar does: refuses what would trap its parser, and templates, which would
- * be accepted and never apply.
+ * Scans a policy's text before Cedar reads it: refuses text that would trap its parser, and templates, which would be
+ * accepted and never apply.
  *
- * @param text In Cedar's language
- * @returns The policies' names and texts
+ * @param text Text in Cedar's language
+ * @returns Names and texts of the policies
  * @throws {PolicyLoadError} When it is too long, too deep, too complicated, or has a template
  */
 export function scanPolicyText(text: string): ScannedText {
@@ -37,9 +37,11 @@ export function scanPolicyText(text: string): ScannedText {
 }
 
 /**
+ * Compares policies to the letter.
+ *
  * @param parts Policies, each with the comments before it
- * @param texts Policies without, in any order
- * @returns Whether they are the same, to the letter
+ * @param texts Policies without comments, in any order
+ * @returns Whether they are the same
  */
 export function areSamePolicies(parts: readonly string[], texts: readonly string[]): boolean {
   const own = parts.map((part) => part.replace(BEFORE_POLICY, "")).sort();
@@ -47,11 +49,13 @@ export function areSamePolicies(parts: readonly string[], texts: readonly string
   return own.length === others.length && own.every((text, index) => text === others[index]);
 }
 
-/** Comments and blanks, as Cedar passes them over. */
+/** Comments and blanks that Cedar skips. */
 const BEFORE_POLICY = /^(?:\s|\/\/[^\n\r]*)*/;
 
 /**
- * @param problem To follow "Cannot load the policy: "
+ * Makes the error of a policy that does not load.
+ *
+ * @param problem Problem, to follow "Cannot load the policy: "
  * @param details The place and the hint
  * @returns The error
  */
@@ -65,8 +69,10 @@ export function loadError(
 }
 
 /**
- * @param text The policy's text
- * @param index Of a UTF-16 code unit in it
+ * Finds the line and column of a code unit.
+ *
+ * @param text Text of the policy
+ * @param index Index of a UTF-16 code unit in it
  * @returns The line, and the column in characters, both from 1
  */
 export function placeOf(text: string, index: number): { line: number; column: number } {
@@ -75,8 +81,10 @@ export function placeOf(text: string, index: number): { line: number; column: nu
 }
 
 /**
- * @param text The policy's text
- * @param offset In bytes of its UTF-8, which is what Cedar counts in
+ * Finds the line and column of a byte.
+ *
+ * @param text Text of the policy
+ * @param offset Offset in bytes of its UTF-8, in which Cedar counts
  * @returns The line, and the column in characters, both from 1
  */
 export function placeOfByte(text: string, offset: number): { line: number; column: number } {
@@ -84,7 +92,7 @@ export function placeOfByte(text: string, offset: number): { line: number; colum
   return placeOf(before, before.length);
 }
 
-/** Comments and strings as wholes, so that nothing in them counts. */
+/** Tokens, with comments and strings as wholes, so that their contents do not count. */
 const TOKENS =
   /\/\/[^\n\r]*|@id\s*\(\s*"(?:[^"\\]|\\.)*"\s*\)|"(?:[^"\\]|\\[^])*"|[()[\]{}]|;|&&|\|\||[-+*!]|\bif\b|\?\w+/g;
 
@@ -144,7 +152,7 @@ class Scan {
 const NO_SLOT = "Can the policy name its principal and resource itself?";
 const SPLIT = "Can the policy be split into several?";
 
-/** Names go to the log. */
+/** Escapes a name for the log. */
 function printable(name: string | undefined): string | undefined {
   return name === undefined || name === "" ? undefined : name.slice(0, 100).replace(/[^\x20-\x7e]/g, "?");
 }

@@ -1,13 +1,13 @@
 import { checkFields, checkRecord } from "../../core/checks.ts";
 import { checkActions } from "../actions.ts";
 
-/** What an attribute that the operator gives to a caller may be. */
+/** Type of an attribute that the operator assigns to a caller. */
 export type AttributeType = "String" | "Long" | "Boolean" | "Set<String>";
 
-/** The attributes that callers may have, by name. */
+/** Types of the attributes that callers may have, by name. */
 export type AttributeTypes = Readonly<Record<string, AttributeType>>;
 
-/** The attributes there are when {@link CedarOptions.attributes} names no others. */
+/** Attributes of callers when {@link CedarOptions.attributes} names no others. */
 export const DEFAULT_ATTRIBUTES: AttributeTypes = Object.freeze({
   name: "String",
   tenant: "String",
@@ -17,7 +17,7 @@ export const DEFAULT_ATTRIBUTES: AttributeTypes = Object.freeze({
 const ATTRIBUTE_NAME = /^[A-Za-z_]\w{0,63}$/;
 const ATTRIBUTE_TYPES: readonly unknown[] = ["String", "Long", "Boolean", "Set<String>"];
 
-/** Words of Cedar's that cannot name an attribute without quotes, and our own attribute. */
+/** Words that cannot name an attribute: Cedar's own, which would need quotes, and `cid`. */
 const RESERVED: readonly string[] = ["cid", "true", "false", "if", "then", "else", "in", "is", "like", "has"];
 
 /** Names that a schema declares. */
