@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { checkFields, checkInteger } from "../../core/checks.ts";
 import { cedarHint } from "./cedar_hints.ts";
 import { type CedarAnswer, CedarInstance } from "./cedar_module.ts";
@@ -12,8 +11,9 @@ import {
   readTexts,
 } from "./cedar_answers.ts";
 import { decisionKey, DecisionMemory } from "./decision_memory.ts";
+import { cedarRequest, SCHEMA_NAME } from "./cedar_request.ts";
 import { checkActions } from "../actions.ts";
-import { canaryFacts, MAX_FACTS_BYTES, type PolicyFacts, serialisedFacts } from "../facts.ts";
+import { canaryFacts, type PolicyFacts, serialisedFacts } from "../facts.ts";
 import { CedarSpare } from "./cedar_spare.ts";
 import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "../policy.ts";
 import { type PolicySlice, PolicySlices, readScope } from "./policy_slices.ts";
@@ -126,8 +126,6 @@ interface SlicedSource extends Source {
 
 const MAX_REMEMBERED = 100_000;
 const DEFAULT_REMEMBERED = 1000;
-
-const SCHEMA_NAME = "schema";
 
 /** Fuel of loading: a few seconds' worth, since the operator wrote the text, and not the caller. */
 const LOAD_FUEL = 500_000_000;
@@ -278,28 +276,3 @@ function refuse(source: Source, problems: readonly CedarProblem[]): void {
     hint: problems.length === 1 ? hint : `${hint} (one of ${problems.length} problems)`,
   });
 }
-
-/** Writes the facts as Cedar reads them: entities, and references to them. */
-function cedarRequest(facts: PolicyFacts, slice: PolicySlice): string {
-  const { principal, action, resource, context } = facts;
-  const caller = { type: "Caller", id: String(principal.cid) };
-  const key = { type: "Key", id: resource.key };
-  const json = JSON.stringify({
-    principal: caller,
-    action: { type: "Action", id: action },
-    resource: key,
-    context: { ...context, encryptionContext: { __entity: ENCRYPTION_CONTEXT } },
-    entities: [
-      { uid: caller, attrs: { ...principal.attributes, cid: principal.cid }, parents: [] },
-      { uid: key, attrs: { id: resource.key, region: resource.region }, parents: [] },
-      { uid: ENCRYPTION_CONTEXT, attrs: {}, parents: [], tags: context.encryptionContext },
-    ],
-    validateRequest: true,
-    preparsedSchemaName: SCHEMA_NAME,
-    preparsedPolicySetId: slice.name,
-  });
-  if (Buffer.byteLength(json) <= MAX_FACTS_BYTES) return json;
-  throw new RangeError(`The request comes to more than ${MAX_FACTS_BYTES} bytes`);
-}
-
-const ENCRYPTION_CONTEXT = Object.freeze({ type: "EncryptionContext", id: "request" });

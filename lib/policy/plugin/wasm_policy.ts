@@ -13,19 +13,18 @@ import {
   type WasmModule,
 } from "../wasm/wasm_engine.ts";
 
-/** The version of the plug-in interface, which `policy_abi()` returns. */
+/** Version of the plug-in interface, which `policy_abi()` returns. */
 export const POLICY_ABI = 1;
 
-/** What a module may come to, in bytes. */
+/** Most bytes of a module. */
 export const MAX_MODULE_BYTES = 1_048_576;
 
-/** The most memory a module may be given, in pages of 64 KiB: 64 MiB. */
+/** Most memory that a module may be given, in pages of 64 KiB: 64 MiB. */
 const MAX_MEMORY_PAGES = 1024;
 
 /**
- * What a plug-in may consist of and come to. An instance of it is made for each decision before any fuel is taken: with
- * all of these at their limits that takes 2 to 4 ms. Its functions are compiled when they run first, which takes 0.1 s at
- * most for all of them together.
+ * Rules for plug-ins. Each decision makes an instance before any fuel is taken: with all limits reached, that takes 2
+ * to 4 ms. Functions are compiled when they run first, which takes 0.1 s at most for all of them together.
  */
 export const PLUGIN_RULES: MeterRules = {
   maxMemoryPages: MAX_MEMORY_PAGES,
@@ -48,12 +47,14 @@ export const PLUGIN_RULES: MeterRules = {
   },
 };
 
-/** How a plug-in is run. */
+/** Options of a plug-in. */
 export interface WasmOptions {
-  /** Actions that the host asks about. The module must decide each one when it loads; a request for another one is
-   * denied. */
+  /**
+   * Actions that the host asks about. The module must decide each one when it loads, and a request for another one is
+   * denied.
+   */
   readonly actions: readonly string[];
-  /** For the log. Default: `plug-in`. */
+  /** Name, for the log. Default: `plug-in`. */
   readonly name?: string | undefined;
   /**
    * Units of fuel for a decision, 1 to 20000000; a unit is 32 instructions at most, or one that reads or writes memory.
@@ -61,8 +62,8 @@ export interface WasmOptions {
    */
   readonly fuel?: number | undefined;
   /**
-   * What its memory may grow to, in pages of 64 KiB, 1 to 1024. Default: 256, which are 16 MiB. Each decision has its
-   * own, and the runtime takes it back when it collects garbage: with a plug-in that writes to all 16 MiB each time,
+   * Most memory of an instance, in pages of 64 KiB, 1 to 1024. Default: 256, which are 16 MiB. Each decision has its
+   * own, and the runtime frees it when it collects garbage: with a plug-in that writes to all 16 MiB each time,
    * Node.js stays below 0.3 GiB, but Deno goes to 1.5 GiB, and to 0.6 GiB with `--v8-flags=--max-old-space-size=128`.
    */
   readonly memoryPages?: number | undefined;
@@ -74,16 +75,16 @@ export interface WasmOptions {
  *
  * - `memory`,
  * - `policy_abi() -> i32`: 1,
- * - `policy_alloc(length: i32) -> i32`: where the facts shall go,
- * - `policy_decide(pointer: i32, length: i32) -> i32`: 1 permits, anything else refuses.
+ * - `policy_alloc(length: i32) -> i32`: address to write the facts to,
+ * - `policy_decide(pointer: i32, length: i32) -> i32`: 1 permits, anything else denies.
  *
  * The facts are {@link PolicyFacts} as JSON in UTF-8, at most 64 KiB. Each decision has an instance of its own,
- * so nothing is left of the decision before; fuel and memory are capped.
+ * so no state is left from the one before; fuel and memory are capped.
  *
- * Not guaranteed: that a module's source does what its author says. Whoever can replace the module decides.
+ * Not guaranteed: that a module does what its author says. Anyone who can replace the module decides.
  *
- * It may consist of what WebAssembly 2.0 has, without SIMD, without a start function, and without the instructions
- * whose work depends on a length (`memory.copy`, `memory.fill`, `memory.init`, `table.copy`, `table.fill`,
+ * It may use WebAssembly 2.0 without SIMD, without a start function, and without the instructions whose work depends on
+ * a length (`memory.copy`, `memory.fill`, `memory.init`, `table.copy`, `table.fill`,
  * `table.grow`, `table.init`). Everything newer is refused, with its name and place. Compilers emit some of it unless
  * told otherwise: `--target wasm32v1-none` for Rust, `-mcpu=mvp` for clang. A function has at most 64 KiB, all tables
  * together 16,384 entries; `PLUGIN_RULES` in the source has every limit.
@@ -149,10 +150,10 @@ function compile(bytes: Uint8Array, maxMemoryPages: number): WasmModule {
   if (bytes.length > MAX_MODULE_BYTES) {
     throw loadError(`it has ${bytes.length} bytes, and may have ${MAX_MODULE_BYTES}`);
   }
-  // A copy, so that what was validated is what is metered.
+  // Copied, so that the validated bytes are the metered ones.
   const copy = new Uint8Array(bytes);
   const metered = meterPlugin(copy, maxMemoryPages);
-  // The compiler would find most of it, but not what is wrong in what the meter leaves out.
+  // The compiler would find most faults, but none in the sections that the meter leaves out.
   if (!wasmEngine.validate(copy)) throw loadError("it is not a valid WebAssembly module");
   try {
     return new wasmEngine.Module(metered);
@@ -161,7 +162,7 @@ function compile(bytes: Uint8Array, maxMemoryPages: number): WasmModule {
   }
 }
 
-/** Before the engine sees it: what is not in the list has cost engines minutes to look at. */
+/** Meters a module before the engine sees it: code outside the list has kept engines busy for minutes. */
 function meterPlugin(module: Uint8Array, maxMemoryPages: number): Uint8Array<ArrayBuffer> {
   try {
     return meter(module, { ...PLUGIN_RULES, maxMemoryPages });
@@ -202,7 +203,7 @@ function run(plugin: Plugin, facts: PolicyFacts): { answer: unknown; fuelUsed: n
   try {
     if (wasm.policy_abi() !== POLICY_ABI) throw new Error(`policy_abi() is not ${POLICY_ABI}`);
     const pointer = Number(wasm.policy_alloc(bytes.length)) >>> 0;
-    // Throws when it would not fit, whatever the module answered.
+    // Throws when the facts would not fit, whatever the module answered.
     new Uint8Array(wasm.memory.buffer, pointer, bytes.length).set(bytes);
     const answer = wasm.policy_decide(pointer, bytes.length);
     return { answer, fuelUsed: fuel - left.value };

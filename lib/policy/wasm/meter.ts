@@ -14,31 +14,31 @@ import {
 import { capMemory, capTables, checkSections, type ModuleNames } from "./wasm_sections.ts";
 import type { Segment } from "./wasm_stack.ts";
 
-/** The global that {@link meter} adds to a module: how much fuel is left. The host sets it before each call. */
+/** Name of the global that {@link meter} adds to a module: the fuel that is left. The host sets it before each call. */
 export const FUEL_EXPORT = "enclave_kms_fuel";
 
-/** An instruction with a length takes a unit more for every 256 bytes or entries, as a power of two. */
+/** Bytes or entries of an instruction with a length for which it takes one more unit: 256, as a power of two. */
 const BULK_SHIFT = 8;
 
-/** WebAssembly's page. */
+/** Size of a page of WebAssembly's memory, in bytes. */
 export const PAGE_BYTES = 65_536;
 
-/** What a module may be. */
+/** Rules for a module. */
 export interface MeterRules extends CodeRules {
-  /** Pages of 64 KiB to which its memory may grow; 1024 are 64 MiB. */
+  /** Most memory, in pages of 64 KiB; 1024 are 64 MiB. */
   readonly maxMemoryPages: number;
   /** Whether it may import functions; nothing else may be imported. */
   readonly allowImports: boolean;
   /**
-   * How many instructions a unit of fuel stands for. Code that may be hostile needs a small number, or it
-   * packs a year's work into one iteration of a loop.
+   * Instructions for one unit of fuel. Hostile code needs a small number, or it packs a year's work into one iteration
+   * of a loop.
    */
   readonly instructionsPerUnit: number;
 }
 
 /**
  * Rewrites a module so that it stops when its fuel is used up, and so that its memory and tables cannot outgrow
- * their caps. What it may consist of is a written list: WebAssembly 2.0 without SIMD, without a start function, and
+ * their caps. The allowed parts are a written list: WebAssembly 2.0 without SIMD, without a start function, and
  * without the instructions that have a length, unless the rules name them.
  *
  * Each entry of a function and each iteration of a loop takes one unit, and one more for every
@@ -46,14 +46,13 @@ export interface MeterRules extends CodeRules {
  * prevent that. Instructions with a length take one more for every 256 bytes or entries. The count depends on the
  * module and its input only, not on the machine or runtime.
  *
- * What an instance and the engine's compiler cost before any fuel is taken is bounded by the rules' limits.
+ * The limits of the rules bound the cost of an instance and of the engine's compiler before any fuel is taken.
  *
- * @param module The bytes of a module. What is not valid may come out, too: the engine refuses it
- * @param rules What it may be
+ * @param module Bytes of a module. An invalid one may stay invalid: the engine refuses it
+ * @param rules Rules for it
  * @returns The bytes of the metered module, without custom sections; it exports {@link FUEL_EXPORT}, an i32
  * that is 0 until the host sets it
- * @throws {WasmFormatError} When the module is not one that can be metered; it names what is not in the list, and
- * at which byte it is
+ * @throws {WasmFormatError} When the module cannot be metered; it names the part that is not in the list, and its byte
  */
 export function meter(module: Uint8Array, rules: MeterRules): Uint8Array<ArrayBuffer> {
   const sections = readSections(module);
@@ -83,7 +82,7 @@ function rewriteSection(
   return [contents.rest()];
 }
 
-/** `(global (mut i32) (i32.const 0))` */
+/** Code of `(global (mut i32) (i32.const 0))`. */
 const I32_GLOBAL: readonly number[] = [0x7f, 0x01, 0x41, 0x00, 0x0b];
 const FUEL_NAME: readonly number[] = [FUEL_EXPORT.length, ...new TextEncoder().encode(FUEL_EXPORT)];
 const GLOBAL_KIND = 3;
@@ -109,7 +108,7 @@ function meterCode(code: WasmReader, names: ModuleNames, rules: MeterRules): Chu
   return out;
 }
 
-/** Most charges are alike: each is written once. */
+/** Makes the charges of segments. Most are alike, and each is encoded once. */
 function chargesOf(fuel: number, instructionsPerUnit: number): (segment: Segment) => Chunk {
   const bulk = new Uint8Array(chargeBulk(fuel));
   const known = new Map<number, Uint8Array>();
@@ -137,19 +136,19 @@ function meterBody(
   return out;
 }
 
-/** `fuel -= units; if (fuel < 0) unreachable` */
+/** Encodes `fuel -= units; if (fuel < 0) unreachable`. */
 function charge(fuel: number, units: number): number[] {
   return takeFuel(fuel, [0x41, ...encodeS32(units)]);
 }
 
-/** The same for what is on top of the stack, which it leaves there: `scratch = length`, and so on. */
+/** Encodes the charge for the length on top of the stack, and leaves it there by way of a scratch global. */
 function chargeBulk(fuel: number): number[] {
   const scratch = encodeU32(fuel + 1);
   const units = [0x23, ...scratch, 0x41, BULK_SHIFT, 0x76];
   return [0x24, ...scratch, ...takeFuel(fuel, units), 0x23, ...scratch];
 }
 
-/** @param units Code that puts a number on the stack, less than 2^31 so that the fuel cannot wrap round */
+/** Encodes a charge. `units` is code that puts a number on the stack, below 2^31 so that the fuel cannot wrap round. */
 function takeFuel(fuel: number, units: readonly number[]): number[] {
   const index = encodeU32(fuel);
   const take = [0x23, ...index, ...units, 0x6b, 0x24, ...index];

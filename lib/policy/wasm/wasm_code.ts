@@ -22,29 +22,29 @@ import {
   type Signature,
 } from "./wasm_sections.ts";
 
-/** What code may do. */
+/** Rules for code. */
 export interface CodeRules {
   /** Instructions with a length that may be used besides those of the list, by name: `memory.copy`. */
   readonly extraInstructions: readonly string[];
-  /** How much of everything there may be. */
+  /** Limits of a module's parts. */
   readonly limits: ModuleLimits;
 }
 
-/** A function's locals are zeroed at each entry, about this many in the time of an instruction. */
+/** Locals that are zeroed, at each entry of a function, in about the time of an instruction. */
 const LOCALS_PER_INSTRUCTION = 4;
 
-/** A charge is a branch of its own, see `takeFuel()` in the meter. */
+/** Visits for a charge, which is a branch of its own: see `takeFuel()` in the meter. */
 const VISITS_PER_CHARGE = 2;
 
-/** A call's results are each looked for among all that is kept in registers. */
+/** Visits for a call's result: the compiler looks for it among all values in registers. */
 const VISITS_PER_RESULT = 32;
 
-/** Entries of one `br_table`, as engines have it. */
+/** Most entries of one `br_table`, as in engines. */
 const MAX_LABELS = 65_520;
 
 /**
- * Reads code as far as charging for it needs: each instruction's length, where loops begin, and how many values are
- * on the stack at most, from which follows what the engine's compiler has to do.
+ * Reader of code, as far as charging for it needs: the length of each instruction, the beginnings of loops, and the
+ * most values on the stack, which bound the work of the engine's compiler.
  */
 export class CodeScanner {
   readonly #names: ModuleNames;
@@ -54,9 +54,11 @@ export class CodeScanner {
   #segments: Segment[] = [];
 
   /**
-   * @param names What the code refers to
-   * @param rules What may stand in it
-   * @param body The first function's, or any
+   * Starts before the first function.
+   *
+   * @param names Items that the code refers to
+   * @param rules Rules for the code
+   * @param body Body of the first function, or any
    */
   constructor(names: ModuleNames, rules: CodeRules, body: WasmReader) {
     this.#names = names;
@@ -68,11 +70,11 @@ export class CodeScanner {
   /**
    * Reads one function.
    *
-   * @param body Its entry of the code section, its locals first
+   * @param body Its entry of the code section, with the locals first
    * @param signature Its type
-   * @returns Its own segment first, then the others, in the order of the code
-   * @throws {WasmFormatError} When an instruction is not in the list, or the functions so far are too much work for
-   * the engine's compiler
+   * @returns Its segments, its own first, in the order of the code
+   * @throws {WasmFormatError} When an instruction is not in the list, or the functions so far are too much work for the
+   *   engine's compiler
    */
   read(body: WasmReader, { parameters, results }: Signature): Segment[] {
     const { functionBytes } = this.#rules.limits;
@@ -92,9 +94,9 @@ export class CodeScanner {
   }
 
   /**
-   * Passes over the instructions that most code is made of, in one tight loop: Cedar has two million.
+   * Skips the ordinary instructions, which most code consists of, in one tight loop: Cedar has two million.
    *
-   * @returns The opcode of the first that is another, passed as well, but not what follows it
+   * @returns Opcode of the first other instruction; the reader stands behind it
    */
   #passOrdinary(): number {
     const body = this.#body;
@@ -116,7 +118,7 @@ export class CodeScanner {
       weight += WEIGHTS[opcode] ?? 0;
       height = Math.max(base, height - (POPS[opcode] ?? 0)) + (PUSHES[opcode] ?? 0);
       if (form === Form.plain) continue;
-      // Beyond 8 bytes no alignment is valid: other bits announce another memory or order of access.
+      // No alignment above 8 bytes is valid: other bits announce another memory or order of access.
       if (form === Form.memory && (bytes[at++] ?? 255) > 3) {
         body.fail("it accesses memory in an unknown way (multi-memory, threads)", at - 1);
       }
@@ -126,7 +128,7 @@ export class CodeScanner {
     }
   }
 
-  /** @param opcode One that is not ordinary; what follows it is next */
+  /** Skips an instruction that is not ordinary; the reader stands behind its opcode. */
   #passSpecial(opcode: number): void {
     const at = this.#body.position - 1;
     if (FORMS[opcode] === Form.unknown) this.#refuse(opcode, at);
@@ -193,7 +195,7 @@ export class CodeScanner {
     this.#stack.open(type, opcode === Opcode.loop ? this.#segmentAt(0) : this.#stack.block.segment);
   }
 
-  /** Empty, a value type, or the index of a function's type: not negative, so that it cannot be another type. */
+  /** Reads a block type: none, a value type, or the index of a function's type, which is not negative. */
   #readBlockType(): Signature {
     const body = this.#body;
     const at = body.position;
@@ -257,7 +259,7 @@ export class CodeScanner {
     this.#stack.visit(this.#body, times, more);
   }
 
-  /** A new one where the next instruction is. */
+  /** Begins a segment at the next instruction. */
   #segmentAt(weight: number): Segment {
     const segment = { at: this.#body.position, weight, isBulk: false };
     this.#segments.push(segment);

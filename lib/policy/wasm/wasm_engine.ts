@@ -1,42 +1,42 @@
 /**
- * The part of the runtime's WebAssembly that policies need. The types of Node.js alone do not have it, and
- * those of browsers would bring everything else of theirs.
+ * Types of the part of the runtime's WebAssembly that policies need. The types of Node.js alone do not have it, and
+ * those of browsers would bring much more.
  *
  * @module
  */
 import { PolicyLoadError } from "../../core/errors.ts";
 
-/** A compiled module: opaque. */
+/** Compiled module, opaque. */
 export type WasmModule = { readonly __wasm: "module" };
 
 /** Functions, memories and globals of an instance. */
 export type WasmExports = Readonly<Record<string, unknown>>;
 
-/** An instance's memory. */
+/** Memory of an instance. */
 export interface WasmMemory {
-  /** Another one after the memory has grown. */
+  /** Buffer of the memory; it is another one after the memory has grown. */
   readonly buffer: ArrayBuffer;
-  /** @returns The length before, in pages of 64 KiB */
+  /** Grows the memory, and returns its former length, in pages of 64 KiB. */
   grow(pages: number): number;
 }
 
-/** An instance's table of JavaScript values. */
+/** Table of JavaScript values of an instance. */
 export interface WasmTable {
-  /** Its number of entries. */
+  /** Number of entries. */
   readonly length: number;
-  /** @returns The length before */
+  /** Grows the table, and returns its former length. */
   grow(entries: number): number;
   /** Puts a value in a place. */
   set(index: number, value: unknown): void;
 }
 
-/** An instance's variable of 32 bits. */
+/** Variable of an instance, of 32 bits. */
 export interface WasmGlobal {
-  /** What it holds. */
+  /** Value of the variable. */
   value: number;
 }
 
-/** What an instance imports, by module and name. */
+/** Imports of an instance, by module and name. */
 export type WasmImports = Readonly<Record<string, Readonly<Record<string, (...args: never[]) => unknown>>>>;
 
 interface WasmEngine {
@@ -49,10 +49,14 @@ interface WasmEngine {
   validate(bytes: Uint8Array<ArrayBuffer>): boolean;
 }
 
-/** The runtime's own; there is none where it was switched off. */
+/** Engine of the runtime; undefined where it was switched off. */
 export const wasmEngine: WasmEngine = (globalThis as unknown as { WebAssembly: WasmEngine }).WebAssembly;
 
-/** @throws {PolicyLoadError} When the runtime was started without WebAssembly */
+/**
+ * Checks that the runtime has WebAssembly.
+ *
+ * @throws {PolicyLoadError} When it was started without
+ */
 export function checkWasmEngine(): void {
   if (wasmEngine !== undefined) return;
   throw new PolicyLoadError("Cannot load the policy: this runtime has no WebAssembly", {

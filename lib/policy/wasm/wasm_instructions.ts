@@ -1,24 +1,24 @@
 /**
- * The instructions that a metered module may have, as a written list: those of WebAssembly 2.0 without SIMD.
- * An engine accepts more each year; what is not in this list is refused by name, because code whose immediates are
- * read otherwise than the engine reads them runs without a charge.
+ * Instructions that a metered module may have, as a written list: those of WebAssembly 2.0 without SIMD. Engines accept
+ * more each year. Any other instruction is refused by name: code whose immediates were read differently from the
+ * engine would run without a charge.
  *
  * https://webassembly.github.io/spec/versions/core/WebAssembly-2.0.pdf, chapter 5.4
  *
  * @module
  */
 
-/** What follows an opcode, as far as the scanner passes over it without a further look. */
+/** Form of the bytes after an opcode, for the scanner to skip. */
 export const Form = {
-  /** Not in the list. */
+  /** Instruction that is not in the list. */
   unknown: 0,
-  /** Nothing follows. */
+  /** No bytes. */
   plain: 1,
-  /** An index or a constant in LEB128. */
+  /** Index or constant in LEB128. */
   integer: 2,
-  /** An alignment and an offset. */
+  /** Alignment and offset. */
   memory: 3,
-  /** Anything else: the scanner has a case for each. */
+  /** Other form: the scanner has a case for each. */
   special: 4,
 } as const;
 
@@ -52,18 +52,21 @@ export const Opcode = {
   prefixFc: 0xfc,
 } as const;
 
-/** Divisions, square roots, and what rounds, truncates or converts. */
+/** Weight of divisions, square roots, rounding, truncation and conversion. */
 const SLOW = 8;
-/** It can miss every cache, and the next wait for it: 150 ns where others take 0.5. A plug-in's unit of fuel. */
+/**
+ * Weight of an access to memory, which can miss every cache: 150 ns, against 0.5 for others. A plug-in's unit of
+ * fuel.
+ */
 const ACCESS = 32;
-/** What the engine does outside of the code: it looks a reference up, or makes one. */
+/** Weight of a reference that the engine looks up or makes outside of the code. */
 const CALL_OUT = 64;
-/** It checks the type of what is stored, and tells the calls through the table. */
+/** Weight of `table.set`, which checks the type of the value and informs the calls through the table. */
 const TABLE_SET = 256;
-/** `memory.grow` leaves the code and makes a new buffer. */
+/** Weight of `memory.grow`, which leaves the code and makes a new buffer. */
 const GROW = 4096;
 
-/** Values taken from the stack and put there, such as `2>1`; of `special` ones the scanner knows better. */
+/** Values taken from the stack and put there, such as `2>1`. For `special` instructions the scanner knows better. */
 type StackUse = "0>0" | "0>1" | "1>0" | "1>1" | "2>0" | "2>1" | "3>1";
 
 /** Consecutive opcodes of one form, cost and stack use. */
@@ -147,20 +150,20 @@ const ROWS: readonly Row[] = [
   [0xfc, "special", "0>0", SLOW, "prefix_fc"],
 ];
 
-/** An instruction behind the prefix 0xfc. */
+/** Instruction behind the prefix 0xfc. */
 export interface PrefixedInstruction {
   readonly name: string;
-  /** Values that it takes from the stack. */
+  /** Number of values that it takes from the stack. */
   readonly pops: number;
-  /** Values that it puts there. */
+  /** Number of values that it puts on the stack. */
   readonly pushes: number;
-  /** Indices that follow it. */
+  /** Number of indices that follow it. */
   readonly indices: number;
   /** Whether its work depends on a number of bytes or entries, which is on top of the stack. */
   readonly hasLength: boolean;
 }
 
-/** By the number behind the prefix. */
+/** Instructions by the number behind the prefix. */
 export const PREFIXED: readonly PrefixedInstruction[] = [
   ...["i32.trunc_sat_f32_s", "i32.trunc_sat_f32_u", "i32.trunc_sat_f64_s", "i32.trunc_sat_f64_u"],
   ...["i64.trunc_sat_f32_s", "i64.trunc_sat_f32_u", "i64.trunc_sat_f64_s", "i64.trunc_sat_f64_u"],
@@ -186,15 +189,15 @@ function stackUse(stack: string): [pops: number, pushes: number] {
   return [Number(stack[0]), Number(stack[2])];
 }
 
-/** By opcode, one of {@link Form}. */
+/** Form of each opcode, one of {@link Form}. */
 export const FORMS: Uint8Array = new Uint8Array(256);
-/** By opcode: how many simple instructions take as long. */
+/** Weight of each opcode: the number of simple instructions that take as long. */
 export const WEIGHTS: Uint16Array = new Uint16Array(256);
-/** By opcode: how many values it takes from the stack. */
+/** Number of values that each opcode takes from the stack. */
 export const POPS: Uint8Array = new Uint8Array(256);
-/** By opcode: how many values it puts on the stack. */
+/** Number of values that each opcode puts on the stack. */
 export const PUSHES: Uint8Array = new Uint8Array(256);
-/** By opcode: the longest LEB128 that may follow an `integer` one. */
+/** Longest LEB128 after each `integer` opcode, in bytes. */
 export const INTEGER_BYTES: Uint8Array = new Uint8Array(256).fill(5);
 INTEGER_BYTES[Opcode.i64Const] = 10;
 
@@ -209,5 +212,5 @@ for (const [first, form, stack, weight, list] of ROWS) {
   }
 }
 
-/** The names of the instructions in the list, by opcode. */
+/** Names of the instructions in the list, by opcode. */
 export const INSTRUCTION_NAMES: readonly (string | undefined)[] = names;

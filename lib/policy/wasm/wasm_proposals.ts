@@ -1,13 +1,13 @@
 import { INSTRUCTION_NAMES, Opcode } from "./wasm_instructions.ts";
 
 /**
- * What engines accept beyond WebAssembly 2.0 without SIMD, so that a refusal can say what it is. Nothing here is
- * needed for safety: what is missing is refused as well, by its number.
+ * Names for what engines accept beyond WebAssembly 2.0 without SIMD, so that a refusal can name it. They do not matter
+ * for safety: a part without a name here is refused by its number.
  *
  * @module
  */
 
-/** A proposal's instructions, types and sections, by their bytes. */
+/** Instructions, types and sections of a proposal, by their bytes. */
 interface Names {
   readonly [byte: number]: string;
 }
@@ -86,9 +86,11 @@ const SECTIONS: Names = {
 };
 
 /**
- * @param opcode An opcode, most often one that is not in the list
- * @param number What follows it, where it is a prefix
- * @returns Its name, as far as it has one here, with its bytes
+ * Names an instruction.
+ *
+ * @param opcode Opcode, most often one that is not in the list
+ * @param number Number behind it, where it is a prefix
+ * @returns The name, where it has one here, with the bytes
  */
 export function nameOfInstruction(opcode: number, number?: number): string {
   const bytes = number === undefined ? hex(opcode) : `${hex(opcode)} ${number}`;
@@ -99,7 +101,7 @@ export function nameOfInstruction(opcode: number, number?: number): string {
     : `the instruction ${bytes}, ${name}`;
 }
 
-/** @returns The same for a type */
+/** Names a type, with its byte. */
 export function nameOfType(byte: number): string {
   if (byte < 0x40) return `a type by its index (${REFERENCES})`;
   return TYPES[byte] === undefined
@@ -107,12 +109,12 @@ export function nameOfType(byte: number): string {
     : `the type ${hex(byte)}, ${TYPES[byte]}`;
 }
 
-/** @returns The same for a section */
+/** Names a section, with its id. */
 export function nameOfSection(id: number): string {
   return SECTIONS[id] === undefined ? `the unknown section ${id}` : `the section ${id}, ${SECTIONS[id]}`;
 }
 
-/** @returns Which proposal the flags of a memory or table belong to, beyond the lowest bit */
+/** Names the proposal that flags of a memory or table belong to, beyond the lowest bit. */
 export function nameOfLimits(flags: number): string {
   if ((flags & 8) !== 0) return "a page size of its own (custom page sizes)";
   if ((flags & 4) !== 0) return "64-bit addresses (memory64)";

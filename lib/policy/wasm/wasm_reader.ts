@@ -1,13 +1,13 @@
 import { nameOfSection } from "./wasm_proposals.ts";
 
 /**
- * Reads just enough of the WebAssembly binary format to meter it: sections, vectors, and the length of each
- * instruction. Everything else is refused, because what cannot be read cannot be metered.
+ * Reader of just enough of WebAssembly's binary format to meter it: sections, vectors, and the length of each
+ * instruction. Everything else is refused, because unread code cannot be metered.
  *
  * @module
  */
 
-/** The sections the rewriter speaks of; https://webassembly.github.io/spec/core/binary/modules.html. */
+/** Ids of the sections that the meter names; https://webassembly.github.io/spec/core/binary/modules.html. */
 export const SECTION = {
   custom: 0,
   type: 1,
@@ -23,25 +23,27 @@ export const SECTION = {
   dataCount: 12,
 } as const;
 
-/** The order in which sections stand in a module. */
+/** Order of sections in a module. */
 export const SECTION_ORDER: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 9, 12, 10, 11];
 
-/** `\0asm`, version 1. */
+/** First bytes of a module: `\0asm`, version 1. */
 export const HEADER: readonly number[] = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 
-/** A cursor over bytes that never reads past its end. */
+/** Cursor over bytes that never reads past its end. */
 export class WasmReader {
-  /** What it reads. */
+  /** Bytes that it reads. */
   readonly bytes: Uint8Array;
-  /** Where the next byte is. */
+  /** Offset of the next byte. */
   position: number;
-  /** Where it must stop. */
+  /** Offset at which it must stop. */
   readonly end: number;
 
   /**
-   * @param bytes What to read
-   * @param position Where to begin
-   * @param end Where to stop
+   * Begins at a position.
+   *
+   * @param bytes Bytes to read
+   * @param position Offset of the first one. Default: 0
+   * @param end Offset after the last one. Default: their number
    */
   constructor(bytes: Uint8Array, position = 0, end: number = bytes.length) {
     this.bytes = bytes;
@@ -49,28 +51,28 @@ export class WasmReader {
     this.end = end;
   }
 
-  /** Whether all is read. */
+  /** Whether all bytes are read. */
   get done(): boolean {
     return this.position >= this.end;
   }
 
-  /** @returns Another reader of what is left, which moves on its own */
+  /** Makes another reader of the remaining bytes, which moves on its own. */
   again(): WasmReader {
     return new WasmReader(this.bytes, this.position, this.end);
   }
 
-  /** @returns The bytes that are left, not copied */
+  /** Returns the remaining bytes, not copied. */
   rest(): Uint8Array {
     return this.bytes.subarray(this.position, this.end);
   }
 
-  /** @returns The next byte */
+  /** Reads the next byte. */
   byte(): number {
     if (this.position >= this.end) this.fail("it ends too early");
     return this.bytes[this.position++] ?? 0;
   }
 
-  /** @returns An unsigned integer of up to 32 bits, in LEB128 */
+  /** Reads an unsigned integer of up to 32 bits, in LEB128. */
   u32(): number {
     const start = this.position;
     let result = 0;
@@ -85,34 +87,36 @@ export class WasmReader {
     return this.fail("an integer is too long", start);
   }
 
-  /** @param maxBytes How long an integer in LEB128 may be: 5 bytes hold 32 bits, 10 hold 64 */
+  /** Skips an integer in LEB128 of at most `maxBytes`: 5 bytes hold 32 bits, 10 hold 64. */
   skipInteger(maxBytes: number): void {
     const start = this.position;
     let bytes = 1;
     while (this.byte() >= 0x80) if (++bytes > maxBytes) this.fail("an integer is too long", start);
   }
 
-  /** @param count How many bytes to pass over */
+  /** Skips a number of bytes. */
   skip(count: number): void {
     if (count > this.end - this.position) this.fail("it ends too early", this.end);
     this.position += count;
   }
 
   /**
+   * Throws the error of a module that cannot be metered.
+   *
    * @param what The problem
-   * @param at Where it is; default: where the next byte is
+   * @param at Offset of the problem. Default: that of the next byte
    * @throws {WasmFormatError} Always
    */
   fail(what: string, at: number = this.position): never {
     throw new WasmFormatError(what, at);
   }
 
-  /** @param part What has to end here */
+  /** Checks that a part, which is named in the message, ends here. */
   expectEnd(part: string): void {
     if (!this.done) this.fail(`${part} goes on after its end`);
   }
 
-  /** @returns A reader of the next bytes, as many as the length before them says; this one moves past them */
+  /** Makes a reader of the next bytes, as many as the length before them says, and moves past them. */
   sized(): WasmReader {
     const length = this.u32();
     const start = this.position;
@@ -121,14 +125,16 @@ export class WasmReader {
   }
 }
 
-/** The module is not one that can be metered; the message says why and at which byte, to follow "because". */
+/** Failure to meter a module; the message says why and at which byte, to follow "because". */
 export class WasmFormatError extends Error {
-  /** Where in the module, in bytes from its beginning. */
+  /** Offset of the problem in the module, in bytes. */
   readonly offset: number;
 
   /**
+   * Names a problem.
+   *
    * @param what The problem
-   * @param offset Where it is
+   * @param offset Offset of the problem
    */
   constructor(what: string, offset: number) {
     super(`${what} at byte ${offset}`);
@@ -138,8 +144,10 @@ export class WasmFormatError extends Error {
 }
 
 /**
+ * Reads the sections of a module.
+ *
  * @param module A whole module
- * @returns The contents of its sections, each by its id; custom sections are left out
+ * @returns Contents of the sections, by id; custom sections are left out
  * @throws {WasmFormatError} When it is no module, or has a section that is not in the list, or not in its place
  */
 export function readSections(module: Uint8Array): Map<number, WasmReader> {
@@ -163,15 +171,15 @@ export function readSections(module: Uint8Array): Map<number, WasmReader> {
   return sections;
 }
 
-/** A piece of a module that is being written. */
+/** Piece of a module that is being written. */
 export type Chunk = Uint8Array | readonly number[];
 
-/** @returns How many bytes they are together */
+/** Sums the lengths of pieces, in bytes. */
 export function lengthOf(chunks: readonly Chunk[]): number {
   return chunks.reduce((sum, { length }) => sum + length, 0);
 }
 
-/** @returns An unsigned integer in LEB128 */
+/** Encodes an unsigned integer in LEB128. */
 export function encodeU32(value: number): number[] {
   const bytes: number[] = [];
   let rest = value;
@@ -183,7 +191,7 @@ export function encodeU32(value: number): number[] {
   return bytes;
 }
 
-/** @returns A signed integer that is not negative, in LEB128 */
+/** Encodes a signed integer, which must not be negative, in LEB128. */
 export function encodeS32(value: number): number[] {
   const bytes = encodeU32(value);
   const last = bytes.length - 1;

@@ -2,62 +2,62 @@ import { nameOfInstruction, nameOfLimits, nameOfType } from "./wasm_proposals.ts
 import { Opcode } from "./wasm_instructions.ts";
 import { encodeU32, SECTION, type WasmReader } from "./wasm_reader.ts";
 
-/** How much of everything a module may have: an instance is made for each decision, before any fuel is taken. */
+/** Limits of a module's parts: an instance is made for each decision, before any fuel is taken. */
 export interface ModuleLimits {
   readonly types: number;
-  /** Imported functions are no part of these. */
+  /** Number of functions, without imported ones. */
   readonly functions: number;
-  /** Bytes of a function's body: the optimising compiler takes memory by the function. */
+  /** Bytes of a function's body: the optimising compiler takes memory for each function. */
   readonly functionBytes: number;
-  /** Together, locals in all its groups. */
+  /** Number of a function's locals, in all groups together. */
   readonly locals: number;
   readonly tables: number;
-  /** Of all tables together, at their largest. */
+  /** Number of entries of all tables together, at their largest. */
   readonly tableEntries: number;
   readonly globals: number;
   readonly exports: number;
   readonly elementSegments: number;
-  /** Of all element segments together. */
+  /** Number of elements of all element segments together. */
   readonly elements: number;
   readonly dataSegments: number;
   /**
-   * What the compiler does for the code: for each branch and each end of a block it passes over all locals and all
-   * values on the stack. A visit takes about 15 ns.
+   * Visits of the compiler: for each branch and each end of a block it visits all locals and all values on the stack. A
+   * visit takes about 15 ns.
    */
   readonly compilerVisits: number;
 }
 
-/** A function's type, by its numbers of values. */
+/** Type of a function, by its numbers of values. */
 export interface Signature {
   readonly parameters: number;
   readonly results: number;
 }
 
-/** What the code of a module refers to. */
+/** Items that the code of a module refers to. */
 export interface ModuleNames {
   readonly types: readonly Signature[];
-  /** Of every function, imported ones first. */
+  /** Types of all functions, imported ones first. */
   readonly functions: readonly Signature[];
-  /** Of those that have code. */
+  /** Types of the functions that have code. */
   readonly ownFunctions: readonly Signature[];
   readonly globals: number;
 }
 
-/** What engines take, and what a function of a compiler's may need at most. */
+/** Most parameters of a function: as many as compilers need, and fewer than engines take. */
 const MAX_PARAMETERS = 100;
-/** Values that a block takes, or that it or a function leaves: each branch may have to move them all. */
+/** Most values that a block takes, or that it or a function leaves: each branch may move them all. */
 export const MAX_BLOCK_VALUES = 16;
 
 /**
- * Reads every section but the code's, and refuses what is not in the list: i32, i64, f32, f64, funcref and externref;
- * constants of these types, `ref.null` and `ref.func` where a value is computed before the module runs; one memory
- * of 32 bits; tables, segments and exports of the kinds that WebAssembly 2.0 has.
+ * Reads every section but the code's, and refuses all that is not in this list: i32, i64, f32, f64, funcref and
+ * externref; constants of these types, `ref.null` and `ref.func` where a value is computed before the module runs;
+ * one memory of 32 bits; tables, segments and exports of the kinds that WebAssembly 2.0 has.
  *
- * @param sections From `readSections`
- * @param limits How much of everything there may be
+ * @param sections Sections of `readSections`
+ * @param limits Limits of a module's parts
  * @param allowImports Whether functions may be imported
- * @returns What the code refers to
- * @throws {WasmFormatError} When something is not in the list, or too much
+ * @returns Items that the code refers to
+ * @throws {WasmFormatError} When a part is not in the list, or too large
  */
 export function checkSections(
   sections: ReadonlyMap<number, WasmReader>,
@@ -84,7 +84,7 @@ export function checkSections(
   return { types, functions: [...imports, ...own], ownFunctions: own, globals: globals.length };
 }
 
-/** @returns What the items of a section's vector come to; of a section that is missing, nothing */
+/** Reads each item of a section's vector; a missing section has none. */
 export function readAll<T>(
   section: WasmReader | undefined,
   what: string,
@@ -119,26 +119,26 @@ function passValueTypes(reader: WasmReader, max: number, what: string): number {
   return count;
 }
 
-/** Passes over i32, i64, f32, f64, funcref or externref: one byte each. */
+/** Skips i32, i64, f32, f64, funcref or externref: one byte each. */
 export function passValueType(reader: WasmReader): void {
   const at = reader.position;
   const type = reader.byte();
   if (!isValueType(type)) reader.fail(`it has ${nameOfType(type)},`, at);
 }
 
-/** @returns Whether a byte is one of the types in the list */
+/** Tells whether a byte is one of the types in the list. */
 export function isValueType(type: number): boolean {
   return (type >= 0x7c && type <= 0x7f) || type === 0x70 || type === 0x6f;
 }
 
-/** Passes over funcref or externref. */
+/** Skips funcref or externref. */
 export function passReferenceType(reader: WasmReader): void {
   const at = reader.position;
   const type = reader.byte();
   if (type !== 0x70 && type !== 0x6f) reader.fail(`it has ${nameOfType(type)},`, at);
 }
 
-/** An instruction that makes a constant, and `end`. */
+/** Skips an instruction that makes a constant, and `end`. */
 function passConstant(reader: WasmReader): void {
   const at = reader.position;
   const opcode = reader.byte();
@@ -185,7 +185,7 @@ function passExport(reader: WasmReader): void {
 
 const MAX_NAME_BYTES = 1024;
 
-/** https://webassembly.github.io/spec/core/binary/modules.html#element-section has the eight forms. */
+/** Checks the element segments: https://webassembly.github.io/spec/core/binary/modules.html#element-section. */
 function checkElements(section: WasmReader | undefined, limits: ModuleLimits): void {
   let elements = 0;
   readAll(section, "element segments", limits.elementSegments, (reader) => {
@@ -225,7 +225,7 @@ function passData(reader: WasmReader): void {
   reader.sized();
 }
 
-/** @returns The memory section, with a maximum that is no greater than the cap */
+/** Encodes the memory section with a maximum that is no greater than the cap. */
 export function capMemory(memories: WasmReader, maxPages: number): number[] {
   const at = memories.position;
   if (memories.u32() !== 1) memories.fail("it has not exactly one memory", at);
@@ -235,7 +235,7 @@ export function capMemory(memories: WasmReader, maxPages: number): number[] {
   return [1, 1, ...encodeU32(min), ...encodeU32(Math.min(max, maxPages))];
 }
 
-/** @returns The table section, in which no table can grow so far that all together are larger than the cap */
+/** Encodes the table section so that all tables together cannot outgrow the cap. */
 export function capTables(section: WasmReader, { tables: maxTables, tableEntries }: ModuleLimits): number[] {
   const at = section.position;
   const tables = readAll(section, "tables", maxTables, (reader) => {
