@@ -131,7 +131,7 @@ async function runTests(name: keyof typeof SUMMARIES, processes: readonly Promis
   return { name, code, output, took, counts, failures };
 }
 
-/** So many run at a time, in the order in which they come. */
+/** Limits the number that run at a time; they start in the order in which they come. */
 function limitTo(most: number): <T>(start: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = [];
   let running = 0;
@@ -148,7 +148,7 @@ function limitTo(most: number): <T>(start: () => Promise<T>) => Promise<T> {
   };
 }
 
-/** Vitest's summary counts tests; on Deno a file's groups are tests, and the tests are their steps. */
+/** Counts tests in a summary. On Deno the groups of a file are tests, and its tests are steps. */
 function count(summary: string): Counts {
   const steps = (word: string) => Number(new RegExp(`${word} \\((\\d+) steps?\\)`).exec(summary)?.[1] ?? 0);
   const tests = (word: string) => Number(new RegExp(`(\\d+) ${word}`).exec(summary)?.[1] ?? 0);
@@ -170,7 +170,7 @@ function sourceFiles(): string[] {
   return ["mod.ts", ...rooms.flatMap(listTypeScript)];
 }
 
-/** The processes for Deno, with what vitest makes of its filters: a path has one of them in it. */
+/** Makes the processes for Deno. Filters work as vitest's do: a path must contain one of them. */
 function denoBatches(filters: readonly string[]): string[][] {
   const isMeant = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
   const { together, alone } = testFiles();
@@ -183,7 +183,7 @@ function denoBatches(filters: readonly string[]): string[][] {
   ];
 }
 
-/** Dealt out like cards: neighbours, which take alike, come into different batches. */
+/** Deals paths out in turn: neighbours, which take about as long, come into different batches. */
 function inBatches(paths: readonly string[]): string[][] {
   const count = Math.ceil(paths.length / DENO_BATCH);
   return Array.from({ length: count }, (_, batch) => paths.filter((_, index) => index % count === batch));

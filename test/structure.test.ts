@@ -222,7 +222,7 @@ describe("structure", () => {
   });
 });
 
-/** Files that an entry loads, at once or later. */
+/** Collects the files that an entry loads, at once or later. */
 function reachableFrom(entry: string): string[] {
   const found = new Set([entry]);
   for (const file of found) {
@@ -244,7 +244,7 @@ function isAllowed({ from, to }: Import): boolean {
   return allowed.some((name) => target === name || to === name || to.startsWith(`${name}/`));
 }
 
-/** `mod.ts`, a folder, or a folder of the library. */
+/** Names the room of a file: `mod.ts`, a folder, or a folder of the library. */
 function roomOf(file: string): string {
   const [top = "", second = ""] = file.split("/");
   return top === "lib" && file.split("/").length > 2 ? `lib/${second}` : top;
@@ -293,13 +293,13 @@ function importsOf(file: string): Import[] {
   });
 }
 
-/** Whether every name between the braces is of a type. */
+/** Tells whether every name between the braces is that of a type. */
 function isOfTypes(names: string | undefined): boolean {
   const listed = /\{([^}]*)\}/.exec(names ?? "")?.[1]?.split(",").map((name) => name.trim()).filter(Boolean);
   return listed !== undefined && listed.every((name) => name.startsWith("type "));
 }
 
-/** The files that a `#name` of package.json stands for, one for each runtime. */
+/** Finds the files behind a `#name` of package.json, one for each runtime. */
 function perRuntime(name: string): string[] {
   const { imports } = JSON.parse(read("package.json")) as { imports: Record<string, Record<string, string>> };
   return Object.values(imports[name] ?? {}).map((path) => join(path));

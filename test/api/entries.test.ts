@@ -106,7 +106,7 @@ function needlesslyShared(modules: ReadonlyMap<string, Exports>): string[] {
   });
 }
 
-/** Whether it is a type, and another name's signature in this entry has it. */
+/** Tells whether a name is a type that another signature of this entry uses. */
 function isNeeded(name: string, entry: Exports): boolean {
   if (!entry.get(name)?.every(({ kind }) => /^(interface|typeAlias|class)$/.test(kind))) return false;
   const uses = new RegExp(`"(?:typeName|extends|repr)":"${name}"`);

@@ -13,7 +13,10 @@ import { describe, test } from "#test";
 const PARTS: Parts = { kmstool: "/kmstool", vsockRedirect: "", sdkLibrary: "/sdk.so", hasDevice: true };
 const SLICE: Slice = { latenciesMs: [1], perSecond: 1, cpuMs: 1, failures: {}, loopDelaysMs: [1] };
 
-/** `sdk-client` makes one call at a time; 64 at once of what is slow are measured without a network only. */
+/**
+ * Tells whether a cell is measured. `sdk-client` makes one call at a time; slow paths have 64 at once without
+ * a network only.
+ */
 function isMeasuredAt({ path, roundTripMs, count }: { path: PathName; roundTripMs: number; count: number }) {
   if (path === "sdk-client") return count === 1;
   return count < 64 || !("isSlow" in PATHS[path]) || roundTripMs === 0;

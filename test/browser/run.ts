@@ -65,7 +65,7 @@ console.log(`      a verification takes ${report.medianMs.toFixed(1)} ms there (
 console.log(`\nbrowser: ${failures === 0 ? "all right" : `${failures} failed`}`);
 process.exitCode = failures === 0 ? 0 : 1;
 
-/** esbuild itself refuses a module of Node.js on this platform. */
+/** Bundles the page. esbuild refuses a module of Node.js on this platform. */
 async function bundlePage(): Promise<string> {
   const { outputFiles, metafile } = await build({
     entryPoints: ["test/browser/page.ts"],
@@ -134,14 +134,14 @@ function genuine(): BrowserCase[] {
   ];
 }
 
-/** In the form that AWS has written since the middle of 2025. */
+/** Makes documents in the form that AWS has written since the middle of 2025. */
 function current(): BrowserCase[] {
   const document = readVector("attestation-2026-04.cbor");
   const { timestamp: at } = decodeAttestationDocument(document);
   return [{ name: "a genuine document of 2026", document: encode(document), at, outcome: "verified" }];
 }
 
-/** With what Node.js makes of them. */
+/** Makes documents with flipped bits, and their verdicts on Node.js. */
 async function flipped(): Promise<BrowserCase[]> {
   const { document } = session;
   const { timestamp: at } = decodeAttestationDocument(document);

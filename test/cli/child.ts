@@ -58,7 +58,7 @@ function pick(names: readonly string[]): Record<string, string> {
   return Object.fromEntries(own.flatMap(([name, value]) => value === undefined ? [] : [[name, value]]));
 }
 
-/** Without what a machine that is slow enough makes the command say. */
+/** Leaves out the progress lines, which a slow machine makes the command print. */
 export function withoutProgress(stderr: string): string {
   return stderr.replace(/^enclave-kms: (waiting for KMS|waiting for the NSM|examining)\n/gm, "");
 }

@@ -126,7 +126,7 @@ describe.skipIf(REASON !== "")(`the command line over /dev/nsm and the C SDK's d
     await laptop[Symbol.asyncDispose]();
   });
 
-  /** Without `--nsm`: the device. */
+  /** Runs a command without `--nsm`, so that it asks the device. */
   function run(words: readonly string[]): Promise<Outcome> {
     const connection = laptop.connection.filter((word) => !laptop.nsm.includes(word));
     return runChild([...words, ...connection], { env: laptop.env });

@@ -19,7 +19,7 @@ describe.skipIf(!onLinux)(`seedEntropy()${REASON}`, () => {
   const sourcePath = join(folder, "rng_current");
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  /** The one line that the log gets, without its time. */
+  /** Collects the one line that the log gets, without its time. */
   async function logOf(nsm: RandomSource | undefined, source = "virtio_rng.0", devicePath = "/dev/random") {
     writeFileSync(sourcePath, `${source}\n`);
     const lines: string[] = [];

@@ -269,7 +269,7 @@ describe("CredentialStore", () => {
   });
 });
 
-/** The credentials that a store lends, whose hold is given back already. */
+/** Reads the credentials that a store lends, and gives the lease back. */
 async function secretOf(store: CredentialStore): Promise<OwnedCredentials> {
   using lease = store.lease();
   using owned = await lease.get();

@@ -95,7 +95,9 @@ function countDescriptors(): number {
   return new Set(targets.filter((target) => target.startsWith("socket:"))).size + devices.length;
 }
 
-/** Nothing for one that is gone meanwhile, as that of the list itself. */
+/**
+ * Reads the target of a descriptor; empty for one that is closed meanwhile, such as that of the list itself.
+ */
 function targetOf(fd: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);

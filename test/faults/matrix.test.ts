@@ -143,7 +143,7 @@ describe("an outcome", () => {
   });
 });
 
-/** Another row that is made the same way is the same fault. */
+/** Names the way in which a row's fault is made: two rows must not share one. */
 function makingOf({ made, ownClient }: FaultRow): string {
   return JSON.stringify({ made, ownClient });
 }

@@ -126,7 +126,7 @@ function refused(kmsCode: string, httpStatus = 400, retryable = false): Failure 
 
 const retryable = (kmsCode: string, httpStatus = 400) => refused(kmsCode, httpStatus, true);
 
-/** A row: what our own HTTPS comes to, on engines `direct` and `sdk`, and what the C client comes to. */
+/** Makes a row: the outcome of our own HTTPS, on engines `direct` and `sdk`, and that of the C client. */
 function row(
   group: FaultGroup,
   name: string,
@@ -141,7 +141,7 @@ function row(
   return { name, group, made, expected: { direct, sdk, "sdk-client": client }, ownClient };
 }
 
-/** A status and a body, of type and text as JSON where it has a type. */
+/** Makes an answer of a status and a body, or of type and text as JSON. */
 function answered(status: number, body: string | { readonly type: string }): Making {
   const text = typeof body === "string" ? body : JSON.stringify({ __type: body.type, message: "No." });
   return { by: "kms", fault: { kind: "answer", status, body: text } };

@@ -37,7 +37,11 @@ export interface SeenError {
   readonly text: string;
 }
 
-/** @param error Whatever was thrown */
+/**
+ * Describes an error.
+ *
+ * @param error The error, of any type
+ */
 export function describeError(error: unknown): SeenError {
   const name = error instanceof Error ? error.name : typeof error;
   const Class: unknown = (api as Readonly<Record<string, unknown>>)[name];
@@ -79,13 +83,13 @@ export function isTimeout(outcome: Outcome): boolean {
   return typeof outcome === "object" && "code" in outcome && outcome.code === "ERR_TIMEOUT";
 }
 
-/** A cell in words, with what a time-out waited for. */
+/** Describes a cell in words, with the stage of a time-out. */
 export function nameOutcome(outcome: Outcome): string {
   const stage = typeof outcome === "object" && "stage" in outcome ? `, stage ${outcome.stage}` : "";
   return nameCode(outcome) + stage;
 }
 
-/** A cell in words, without the stage: the runs of the real C client tell codes only. */
+/** Describes a cell in words, without the stage: the runs of the real C client have codes only. */
 export function nameCode(outcome: Outcome): string {
   if (outcome === "plaintext") return outcome;
   if ("notAsked" in outcome) return `not asked: ${outcome.notAsked}`;

@@ -33,12 +33,12 @@ export function readRealResults(): RealResults {
   return JSON.parse(readFileSync(REAL_RESULTS, "utf8")) as RealResults;
 }
 
-/** One more of an outcome. */
+/** Counts one more of an outcome. */
 export function addTo(tally: Tally, outcome: string): Tally {
   return { ...tally, [outcome]: (tally[outcome] ?? 0) + 1 };
 }
 
-/** `plaintext`, or `ERR_TIMEOUT 2, SIGSEGV 1`: the most frequent one first. */
+/** Formats a tally as `plaintext`, or `ERR_TIMEOUT 2, SIGSEGV 1`: the most frequent outcome first. */
 export function describeTally(tally: Tally): string {
   const entries = Object.entries(tally).sort(([, left], [, right]) => right - left);
   if (entries.length === 1) return entries[0]![0];

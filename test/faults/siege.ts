@@ -70,7 +70,7 @@ export async function assertServed(world: World, subject: FaultySubject): Promis
   }
 }
 
-/** A few turns of the event loop. */
+/** Waits for a few turns of the event loop. */
 export function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 5));
 }

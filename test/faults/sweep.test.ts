@@ -67,7 +67,7 @@ function suite(engineCase: EngineCase): void {
     else await client.encrypt({ keyId, plaintext: new Uint8Array(5) });
   }
 
-  /** A whole exchange over a new connection. */
+  /** Records a whole exchange over a new connection. */
   async function record(): Promise<RelayRecording> {
     relay.clear();
     await relay.breakOpen();

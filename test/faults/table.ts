@@ -32,7 +32,7 @@ const COLUMNS = [
   "its next call",
 ] as const;
 
-/** The table in Markdown. */
+/** Renders the table in Markdown. */
 export function renderMatrix(
   rows: readonly FaultRow[] = FAULT_MATRIX,
   results: RealResults = readRealResults(),
@@ -138,7 +138,7 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((left, right) => left + right, 0);
 }
 
-/** Nothing where it was not tried. */
+/** Names the outcome of the real C client; empty where it was not tried. */
 function nameReal(expected: Outcome, tally: Tally | undefined): string {
   if (tally === undefined) return "not tried";
   const told = describeTally(tally);

@@ -283,7 +283,7 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** KMS takes its time, so that the request is still on its way when its credentials end. */
+  /** Ends credentials while their request is under way: KMS answers late. */
   async #replaceOnTheWay(are: CredentialsFault, issued: SimulatedCredentials, subject: FaultySubject) {
     const { kms } = this.simulator;
     await kms.injectFault({ kind: "latency", ms: 100 }, { times: 1 });
@@ -311,7 +311,7 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** For new connections, so that there is none but new ones. */
+  /** Plans faults for new connections, and closes the old ones. */
   async #plan(plan: RelayPlan): Promise<undefined> {
     this.relay.planForNew(plan);
     await this.relay.breakOpen();

@@ -103,7 +103,7 @@ const SDK_LIBRARIES: Readonly<Record<string, CLibrary>> = {
   },
 };
 
-/** The C prototype that a declaration stands for: the compiler refuses it beside a different one. */
+/** Makes the C prototype of a declaration: the compiler refuses it beside a different one. */
 function prototype(name: string, declaration: SymbolDeclaration): string {
   const parameters: string[] = declaration.parameters.map(([, c]) => c);
   if (declaration.variadic) parameters.splice(-1, 1, "...");
@@ -116,7 +116,7 @@ function prototypes(table: SymbolTable, include: (name: string) => boolean): str
   );
 }
 
-/** Which kind a C declaration must be given. */
+/** Finds the kinds that a C declaration may have. */
 function kindsFor(c: string): RegExp {
   if (c.includes("struct aws_byte_buf *")) return /^bytes\??$/;
   const struct = /struct (\w+) \*/.exec(c)?.[1];

@@ -65,7 +65,7 @@ export class CodeCoverage {
     return this.#ranSince().get(url)?.[offset] === 1;
   }
 
-  /** V8 tells of a file as far as anything of it has run. */
+  /** Finds the marks of a file's characters, and makes room where V8 reports more of it. */
   #seenOf(url: string, length: number): Uint8Array {
     const seen = this.#seen.get(url) ?? new Uint8Array();
     if (seen.length >= length) return seen;
@@ -75,7 +75,7 @@ export class CodeCoverage {
     return longer;
   }
 
-  /** A 1 for each character of the code that ran. */
+  /** Marks each character of code that ran since the last call with a 1. */
   #ranSince(): ReadonlyMap<string, Uint8Array> {
     const scripts = ask().filter(({ url }) => this.#covers.some((end) => url.endsWith(end)));
     return new Map(scripts.map(({ url, functions }) => [url, paint(functions)]));
@@ -95,7 +95,7 @@ function paint(functions: readonly Profiler.FunctionCoverage[]): Uint8Array {
   return painted;
 }
 
-/** Not the module itself, which ran before anyone looked. */
+/** Tells whether a range is a function. The module itself ran before the first look. */
 function isFunction({ functionName, ranges: [whole] }: Profiler.FunctionCoverage): boolean {
   return functionName !== "" || whole?.startOffset !== 0;
 }
@@ -140,7 +140,7 @@ function ask(): readonly Profiler.ScriptCoverage[] {
   return result;
 }
 
-/** Whether each line of code within a function has run. */
+/** Finds for each line of code within a function whether it has run. */
 function linesOf(
   source: string,
   functions: readonly Profiler.FunctionCoverage[],

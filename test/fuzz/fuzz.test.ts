@@ -74,7 +74,7 @@ describe.skipIf(IS_DENO)("the fuzzer (skipped on Deno: its inspector tells no co
   }, PATIENCE_MS);
 });
 
-/** Known inputs with parts taken out, put in and changed, and bytes at random. */
+/** Generates known inputs with parts taken out, put in and changed, and random bytes. */
 function inputsFor({ name, maxLength }: FuzzTarget): fc.Arbitrary<Uint8Array> {
   const known = readInputs("corpus", name).map(({ bytes }) => bytes);
   const places = fc.array(fc.tuple(fc.nat(), fc.nat(12), fc.uint8Array({ maxLength: 12 })), { maxLength: 4 });

@@ -120,7 +120,7 @@ class Run {
     if (cpuMs > MAX_CPU_MS || isLarge) await this.#whoIsDear(inputs);
   }
 
-  /** The newest half of the time: what has just been found leads on. */
+  /** Chooses an input, half of the time the newest: it leads on. */
   #choose(): Uint8Array {
     const corpus = this.#corpus;
     const newest = this.#random.below(2) === 0 ? Math.min(16, corpus.length) : corpus.length;
@@ -149,7 +149,7 @@ class Run {
     return this.#target.run(input.slice() as Uint8Array<ArrayBuffer>);
   }
 
-  /** The first input that reached each place, found by halves. */
+  /** Finds the first input that reached each place, by halves. */
   async #whoReached(inputs: readonly Uint8Array[], places: readonly Place[]): Promise<Uint8Array[]> {
     const found: Uint8Array[] = [];
     for (let left = places; left.length > 0 && found.length < MAX_FOUND;) {

@@ -113,7 +113,7 @@ async function runTarget(target: FuzzTarget, runs: number, seed: number): Promis
 }
 
 /**
- * The least of them is looked for in another process: V8 loses count of functions that it has optimised here.
+ * Writes a minimal corpus. Another process finds it: V8 loses count of functions that it has optimised here.
  */
 async function write(target: FuzzTarget, corpus: readonly Uint8Array[]): Promise<void> {
   const inputs: KnownInput[] = [];
@@ -125,7 +125,7 @@ async function write(target: FuzzTarget, corpus: readonly Uint8Array[]): Promise
   execFileSync(process.execPath, args, { stdio: "inherit" });
 }
 
-/** A line for every 100,000 runs, beside the results. */
+/** Prints a line for every 100,000 runs, beside the results. */
 function sayNowAndThen({ name }: FuzzTarget): (result: FuzzResult) => void {
   let next = 100_000;
   return ({ runs, places, corpus }) => {

@@ -186,7 +186,7 @@ const STEPS: readonly Step[] = [
   cut,
 ];
 
-/** More often near the beginning or the end than in the middle, for that is where formats are. */
+/** Chooses a place, more often near the beginning or the end, where the structure of formats is. */
 function place(bytes: Uint8Array, random: Random): number {
   const near = random.below(Math.min(bytes.length, 64));
   const where = random.below(4);

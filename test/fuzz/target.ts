@@ -15,7 +15,7 @@ export interface FuzzTarget {
   readonly dictionary: readonly Uint8Array[];
   /** The files whose blocks count as coverage, by the ends of their paths. */
   readonly covers: readonly string[];
-  /** Good inputs to begin with, where the corpus has none: made by the simulator. */
+  /** Makes valid inputs to begin with, where the corpus has none. */
   seeds(): Promise<readonly Uint8Array[]>;
   /**
    * Reads one input.

@@ -82,7 +82,7 @@ function elsewhere(engineCase: EngineCase): void {
   beforeEach(() => kms().clearFaults());
   afterAll(() => besieged[Symbol.asyncDispose]());
 
-  /** The members of the next answer, which goes out as it is. */
+  /** Captures the members of the next answer, which goes out unchanged. */
   async function capture(ask: () => Promise<Disposable>): Promise<KmsOutput> {
     let captured: KmsOutput = {};
     kms().tamper((members) => captured = members, { times: 1 });

@@ -69,7 +69,7 @@ class Doors implements AsyncDisposable {
     return listener.endpoint;
   }
 
-  /** The CIDs that the log has had since. */
+  /** Reads the CIDs in the log from a line on. */
   cidsSince(line: number): readonly unknown[] {
     return this.#fixture.logged.slice(line).map((text) => JSON.parse(text).cid);
   }

@@ -74,7 +74,7 @@ export class Besieged implements AsyncDisposable {
     return new Besieged({ enclave, relay, options, client }, arn, ciphertext);
   }
 
-  /** One decrypt, as the parent lets it happen. */
+  /** Decrypts once, as the parent lets it happen. */
   async decrypt(client = this.client, timeoutMs = 20_000): Promise<string> {
     using plaintext = await client.decrypt({ ciphertext: this.ciphertext, keyId: this.keyId, timeoutMs });
     return new TextDecoder().decode(plaintext.bytes);
@@ -241,7 +241,7 @@ export class PartedKms implements AsyncDisposable {
   }
 }
 
-/** A certificate authority. */
+/** Makes a certificate authority. */
 export function makeAuthority(name: string, issuer?: Identity): Promise<Identity> {
   return issueCertificate({
     subject: commonName(name),
@@ -256,7 +256,7 @@ export function commonName(name: string): Name {
   return [["O", "a hostile parent"], ["CN", name]];
 }
 
-/** A TLS server's certificate with its key. */
+/** Makes a TLS server's certificate with its key. */
 export async function serverCertificate(
   request: Partial<CertificateRequest>,
   ...issuers: readonly Identity[]

@@ -157,7 +157,7 @@ function nodeRuntime(): Runtime {
   return { name: `Node ${process.version.slice(1)}`, command: [process.execPath], folder: app };
 }
 
-/** From the registry, by a lock file: the oldest Node.js that `engines` in package.json allows. */
+/** Installs the oldest Node.js that `engines` in package.json allows, by a lock file. */
 async function oldestNode(): Promise<Runtime | undefined> {
   const folder = join(work, "node22");
   const binary = join(folder, `node_modules/node-${process.platform}-${process.arch}/bin/node`);
@@ -174,7 +174,7 @@ async function oldestNode(): Promise<Runtime | undefined> {
   return existsSync(binary) ? { name: `Node ${version}`, command: [binary], folder: app } : undefined;
 }
 
-/** Without koffi in the folder: what Deno loads must not ask for it. */
+/** Makes a folder without koffi for Deno, whose files must not ask for it. */
 function denoRuntime(): Runtime {
   if (!existsSync(denoApp)) {
     cpSync(app, denoApp, { recursive: true, verbatimSymlinks: true });
@@ -193,7 +193,7 @@ async function consume({ command, folder }: Runtime, script: string, ...args: st
   assert.equal((await run(program, rest, folder)).trim(), PLAINTEXT);
 }
 
-/** A user's own settings, without the types of Node.js. */
+/** Makes a user's own settings, without the types of Node.js. */
 function typeOptions(module: string | undefined, moduleResolution: string | undefined) {
   return {
     module,

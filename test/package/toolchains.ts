@@ -117,7 +117,9 @@ async function checkPnpm({ work, tarball }: Places): Promise<void> {
   });
 }
 
-/** With what bundles leave outside, and not the package: what they need of it is in them. */
+/**
+ * Makes a folder with the packages that bundles leave outside, and without this package, which is in them.
+ */
 function folderForBundles(work: string, app: string): string {
   const folder = join(work, "bundled");
   for (const name of readdirSync(join(app, "node_modules"))) {

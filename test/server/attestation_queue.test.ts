@@ -75,13 +75,13 @@ describe("GET /v1/attestation of many callers", () => {
   });
 });
 
-/** Only a client asks for a document with a public key in it. */
+/** Tells whether a decrypt asks for a document: only a client puts a public key in it. */
 function isOfDecrypt(request: Uint8Array): boolean {
   const { Attestation: asked } = decode<{ Attestation: { public_key: Uint8Array | null } }>(request);
   return asked.public_key !== null;
 }
 
-/** A caller on a connection of its own. */
+/** Asks as a caller on a connection of its own. */
 async function ask(fixture: Fixture, gone?: AbortSignal): Promise<Response> {
   const caller = { cid: TENANT, connection: {}, ...(gone === undefined ? {} : { gone }) };
   return await fixture.app.request("/v1/attestation?nonce=AQID", {}, caller);

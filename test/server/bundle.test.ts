@@ -190,7 +190,7 @@ class Running implements AsyncDisposable {
     return this.child.exitCode;
   }
 
-  /** Deno's ChildProcess.kill() sends one signal and no more. */
+  /** Sends a signal by the process id: Deno's ChildProcess.kill() sends one signal and no more. */
   signal(signal: "SIGHUP" | "SIGTERM" | "SIGKILL"): void {
     if (this.child.pid !== undefined && this.child.exitCode === null) process.kill(this.child.pid, signal);
   }
@@ -201,7 +201,7 @@ class Running implements AsyncDisposable {
   }
 }
 
-/** Before anything else: the line about the kernel's entropy is the first one. */
+/** Asserts that the line about the kernel's entropy is the first one. */
 function assertSeeded(output: string): void {
   const { level, entropy } = JSON.parse(output.split("\n")[0] ?? "{}");
   const counts = isSysAdmin();
@@ -213,7 +213,7 @@ function base64(text: string): string {
   return Buffer.from(text).toString("base64");
 }
 
-/** The list of what is inside belongs to the build, not to the tests. */
+/** Runs work without its output: the list of contents belongs to the build, not to the tests. */
 async function quietly<T>(work: () => Promise<T>): Promise<T> {
   const { log } = console;
   console.log = () => {};

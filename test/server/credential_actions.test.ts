@@ -11,7 +11,7 @@ const permit = (...actions: readonly string[]) =>
     actions.map((action) => `permit(principal, action == Action::"${action}", resource);`).join("\n"),
   );
 
-/** Whether a caller may set everybody's credentials over HTTP, and its own connection's over kmstool. */
+/** Tries to set everybody's credentials over HTTP, and a connection's own over kmstool. */
 async function tries(
   credentialPolicy: Policy | undefined,
   cid: number,

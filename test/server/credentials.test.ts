@@ -45,7 +45,7 @@ describe("credentials that KMS refuses", () => {
     return credentials;
   }
 
-  /** A gauge of the metrics. */
+  /** Reads a gauge of the metrics. */
   async function gauge(name: string): Promise<number | undefined> {
     const text = await (await fixture.call("/metrics")).text();
     const value = new RegExp(`^enclave_kms_${name} (\\S+)$`, "m").exec(text)?.[1];

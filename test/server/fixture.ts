@@ -116,7 +116,7 @@ export class Fixture implements AsyncDisposable {
     return fixture;
   }
 
-  /** One request, as a caller with that CID. */
+  /** Sends one request as a caller with that CID. */
   async call(
     path: string,
     body?: unknown,

@@ -142,7 +142,7 @@ class Memory extends Duplex {
   }
 }
 
-/** The answers up to the end of the connection, which the other side brings about. */
+/** Reads the answers until the other side ends the connection. */
 async function readAll(socket: Duplex): Promise<string[]> {
   let text = "";
   socket.on("data", (chunk) => text += String(chunk));

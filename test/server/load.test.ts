@@ -90,7 +90,7 @@ describe("under load", () => {
     return answered;
   }
 
-  /** Some that say nothing, some that stop in the middle, some that say nonsense or send without reading. */
+  /** Opens connections that send nothing, stop in the middle, send nonsense, or send without reading. */
   function misbehave(): Socket[] {
     return Array.from({ length: 24 }, (_, index) => {
       const socket = dial(endpointFor(index));

@@ -52,7 +52,7 @@ export class Serving implements AsyncDisposable {
 
 const ANY: Endpoint = { transport: "tcp", host: "127.0.0.1", port: 0 };
 
-/** A socket to any of our test servers, whose errors need no listener. */
+/** Opens a socket to a test server; its errors need no listener. */
 export function dial(endpoint: Endpoint): Socket {
   if (endpoint.transport === "vsock") throw new Error("Not on this machine");
   const socket = endpoint.transport === "unix"
@@ -62,7 +62,7 @@ export function dial(endpoint: Endpoint): Socket {
   return socket;
 }
 
-/** The replies to messages of the kmstool protocol, which leaves its connection open. */
+/** Sends messages of the kmstool protocol, which leaves its connection open, and collects the replies. */
 export async function exchangeMessages(
   endpoint: Endpoint,
   text: string,

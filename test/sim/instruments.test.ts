@@ -90,7 +90,7 @@ class Run implements AsyncDisposable {
     this.#send(...lines);
   }
 
-  /** The rest of the output line that starts with a word. */
+  /** Reads the rest of the output line that starts with a word. */
   async read(word: string): Promise<string> {
     for (;;) {
       const line = this.#output.split("\n").slice(0, -1).find((line) => line.startsWith(`${word} `));
@@ -99,7 +99,10 @@ class Run implements AsyncDisposable {
     }
   }
 
-  /** Not through the child object: Deno then reports the signal it sent instead of the exit code. */
+  /**
+   * Sends a signal by the process id: through the child object, Deno reports the signal in place of the exit
+   * code.
+   */
   signal(name: NodeJS.Signals): void {
     process.kill(this.#child.pid ?? 0, name);
   }
@@ -141,7 +144,7 @@ function uint32(value: number): Buffer {
   return bytes;
 }
 
-/** The module of these tests: the document is the public key itself. */
+/** Answers as the module of these tests: the document is the public key itself. */
 function echoPublicKey(request: Buffer): Uint8Array {
   const expected = "a16b4174746573746174696f6ea369757365725f64617461f6656e6f6e6365f66a7075626c69635f6b657959";
   assert.equal(request.subarray(0, expected.length / 2).toString("hex"), expected);

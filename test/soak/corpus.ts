@@ -90,7 +90,7 @@ async function encrypt(
   };
 }
 
-/** None, one, or many entries, some of them not ASCII. */
+/** Makes a context of no, one, or many entries, some of them not ASCII. */
 function contextOf(index: number): Pick<SoakRequest, "encryptionContext"> {
   if (index % 4 === 0) return {};
   const entries = Array.from({ length: index }, (_, entry) => [`name ${entry}`, `Wert ${index} ü €`]);

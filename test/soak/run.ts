@@ -50,7 +50,7 @@ async function main(): Promise<number> {
   return report.failures.length === 0 ? 0 : 1;
 }
 
-/** The real C SDK where there is one; its double otherwise. */
+/** Chooses the real C SDK where there is one; its double otherwise. */
 function chooseCase(engine: string): EngineCase {
   const cases = ENGINE_CASES.filter((candidate) => candidate.engine === engine && !candidate.skip);
   const chosen = cases.filter(({ label }) => !label.includes("software")).at(engine === "sdk" ? -1 : 0);

@@ -161,7 +161,7 @@ export function perCall(growthBytes: number, footprints: readonly Footprint[]): 
   return (growthBytes / footprints.at(-1)!.calls).toFixed(2);
 }
 
-/** For people. */
+/** Formats bytes as KiB. */
 export function kibibytes(bytes: number): string {
   return (bytes / 1024).toFixed(0);
 }
@@ -201,7 +201,7 @@ async function compileProbe(folder: string): Promise<string> {
   return path;
 }
 
-/** Until V8 has compiled what it compiles, and every pool is full. */
+/** Computes the calls of a warm-up: V8 must have compiled the code, and every pool must be full. */
 function warmUpOf(calls: number): number {
   return Math.min(Math.max(Math.ceil(calls / 5), 500), 20_000);
 }

@@ -43,7 +43,7 @@ await run(task.warmUp);
 await measure(task.warmUp, task.calls);
 if (task.control !== undefined) await measureControl(task.control);
 
-/** So many calls, between measurements. */
+/** Makes so many calls between measurements. */
 async function measure(before: number, times: number, wrong?: Sabotage): Promise<void> {
   await report(before);
   for (let sample = 1; sample <= task.samples; sample++) {
@@ -59,7 +59,7 @@ async function measureControl({ calls: times, sabotage }: Control): Promise<void
   await measure(0, times, sabotage);
 }
 
-/** Until there were so many calls, some of them side by side. */
+/** Makes calls until there were so many, some of them at once. */
 async function run(end: number, wrong?: Sabotage): Promise<void> {
   const lane = async () => {
     while (calls < end) await callOnce(calls++, wrong);
@@ -92,7 +92,7 @@ function start(request: Omit<SoakRequest, "ciphertext"> & { ciphertext: Uint8Arr
   return promise;
 }
 
-/** The C client does not say why KMS refused. */
+/** Tells whether an error is KMS's refusal. The C client does not give the reason. */
 function isRefusal(error: unknown, kmsCode: string): boolean {
   if (client.engine === "sdk-client") return error instanceof SdkKmsDecryptError;
   return error instanceof KmsError && error.kmsCode === kmsCode;

@@ -7,7 +7,7 @@ import process from "node:process";
 /** The C compiler. */
 export const CC = process.env["CC"] ?? "cc";
 
-/** Whether there is a C compiler here. */
+/** Tells whether this machine has a C compiler. */
 export function hasCompiler(): boolean {
   try {
     execFileSync(CC, ["--version"], { stdio: "ignore" });

@@ -45,7 +45,7 @@ export const WIRE_CASES: readonly EngineCase[] = ENGINE_CASES.filter(({ label })
   sockets === undefined || !label.includes("software")
 );
 
-/** A simulated enclave whose NSM also answers at `/dev/nsm`, when this process is supervised. */
+/** Starts a simulated enclave. Its NSM answers at `/dev/nsm` as well, when this process is supervised. */
 export async function startEnclave(options: SimulatorOptions = {}): Promise<Enclave> {
   const simulator = await startSimulator(options);
   const device = sockets === undefined
@@ -71,7 +71,7 @@ export class Enclave implements AsyncDisposable {
     return { ...common, ...options, engine, ...(inProcess ? { nsm } : {}) };
   }
 
-  /** A ciphertext under a key of its own, for tests to which the key does not matter. */
+  /** Encrypts under a key of its own, for tests to which the key does not matter. */
   async encryptUnderNewKey(plaintext: string | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     const { keyId } = await this.simulator.createKey();
     return await this.simulator.encrypt({ keyId, plaintext });

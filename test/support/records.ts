@@ -1,6 +1,6 @@
 import { runInNewContext } from "node:vm";
 
-/** An object as another realm makes it: its prototype is not this realm's `Object.prototype`. */
+/** Makes an object in another realm: its prototype is not this realm's `Object.prototype`. */
 export function fromOtherRealm(expression: string): unknown {
   return runInNewContext(expression);
 }

@@ -55,7 +55,7 @@ for (let round = 0; round < Number(rounds); round++) {
 }
 process.exit(0);
 
-/** Whether an engine without C opens what C obtained. */
+/** Tells whether an engine without C opens a ciphertext that C obtained. */
 async function opens(
   enclave: Simulator,
   request: { ciphertext: Uint8Array; encryptionContext?: Record<string, string> },

@@ -65,7 +65,7 @@ export class SdkDouble {
     return this.#text(this.#call.double_log);
   }
 
-  /** Misuse that the double noticed. */
+  /** Reads the misuse that the double noticed. */
   violations(): string[] {
     return this.#text(this.#call.double_violations);
   }
@@ -108,7 +108,7 @@ export class SdkDouble {
     this.#call.double_set_last_error(code);
   }
 
-  /** A secret that must not be in memory the double releases. */
+  /** Sets a secret that must not be in memory when the double releases it. */
   setCanary(canary: Uint8Array<ArrayBuffer>): void {
     this.#call.double_set_canary(canary, canary.length);
   }

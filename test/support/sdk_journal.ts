@@ -32,7 +32,7 @@ export interface ClientExtras {
   readonly encryptionContext: boolean;
 }
 
-/** The engine `sdk`: one client that decrypts once. */
+/** Writes the journal of the engine `sdk`: one client that decrypts once. */
 export function sdkJournal(failure?: PlannedFailure): Journal {
   return write(failure, (c) => {
     c.acquire("aws_nitro_enclaves_library_init", "aws_nitro_enclaves_library_clean_up", { fails: false });
@@ -60,7 +60,7 @@ export function sdkJournal(failure?: PlannedFailure): Journal {
   });
 }
 
-/** The engine `sdk-client`: one client that decrypts once, in kmstool's order. */
+/** Writes the journal of the engine `sdk-client`: one client that decrypts once, in kmstool's order. */
 export function sdkClientJournal(extras: ClientExtras, failure?: PlannedFailure): Journal {
   const decrypt = extras.encryptionContext
     ? "aws_kms_decrypt_blocking_with_context"
@@ -108,7 +108,7 @@ class Writer {
     this.#failure = failure;
   }
 
-  /** Here KmsClient.open() ends and decrypt() begins. */
+  /** Marks the end of KmsClient.open() and the beginning of decrypt(). */
   opened(): void {
     this.linesOfOpen = this.lines.length;
     this.callsOfOpen = this.calls.length;
@@ -138,17 +138,17 @@ class Writer {
     this.silent(cFunction);
   }
 
-  /** A buffer of ours that C filled. */
+  /** Notes a buffer of ours that C filled. */
   filled(by: string): void {
     this.#hold(`acquire aws_byte_buf #${++this.#lastId} by ${by}`, "aws_byte_buf_clean_up_secure");
   }
 
-  /** A call that fails anyway, and nobody minds. */
+  /** Notes a call whose failure has no effect. */
   callInVain(cFunction: string): void {
     this.lines.push(`call ${cFunction}`, `fail ${cFunction}`);
   }
 
-  /** A call that is in the journal only when it fails. */
+  /** Notes a call that is in the journal only when it fails. */
   silent(cFunction: string): void {
     const nth = this.calls.filter((call) => call.cFunction === cFunction).length + 1;
     this.calls.push({ cFunction, nth });

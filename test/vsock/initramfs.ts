@@ -45,7 +45,7 @@ export function packInitramfs({ busybox, modules }: GuestParts, path: string): v
   );
 }
 
-/** The files of the modules, each after those that it depends on. */
+/** Orders the files of the modules, each after those that it depends on. */
 function loadOrder(folder: string): string[] {
   const files = new Map(
     globSync("**/*.ko.xz", { cwd: folder }).map((file) => [basename(file, ".ko.xz"), file]),
@@ -79,7 +79,7 @@ function unpackModule(path: string): Buffer {
   return bytes;
 }
 
-/** One file of an archive of cpio's "newc" format. */
+/** Makes one file of an archive in cpio's "newc" format. */
 function entry(name: string, mode: number, content: Buffer): Buffer {
   const nameBytes = Buffer.from(`${name}\0`);
   const fields = [0, mode, 0, 0, 1, 0, content.length, 0, 0, 0, 0, nameBytes.length, 0];

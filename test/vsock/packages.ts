@@ -54,7 +54,7 @@ export function getParts(): GuestParts {
   };
 }
 
-/** Another user must not be able to put a kernel where we boot it from. */
+/** Opens a private cache: another user must not be able to put a kernel there. */
 function openCache(): string {
   const { uid } = userInfo();
   const cache = join(tmpdir(), `enclave-kms-guest-${uid}`);
@@ -96,7 +96,7 @@ function unpack(cache: string, unpacked: string): void {
   }
 }
 
-/** The package behind the first of the names that this distribution knows. */
+/** Finds the package behind the first of the names that this distribution knows. */
 function kernelPackage(): string {
   return findKernelPackage() ?? (update(), findKernelPackage()) ?? fail();
   function fail(): never {

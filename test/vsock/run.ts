@@ -112,7 +112,7 @@ function compile(source: string): string {
   return program;
 }
 
-/** Every program in the guest runs supervised, so that it has a /dev/nsm when it asks for one. */
+/** Makes a command line in the guest. Every program runs supervised, so that it has a /dev/nsm. */
 function commandLine(name: string, runtime: string, timeoutMs: number): string {
   return [
     `cd ${quote(ROOT)} && mkdir -p /tmp/nsm && export NO_COLOR=1 HOME=/tmp ${BUNDLES_VARIABLE}=${

@@ -56,7 +56,7 @@ export class ServerProcess implements AsyncDisposable {
     return this.#output;
   }
 
-  /** The lines of its log with that message. */
+  /** Finds the lines of its log with that message. */
   logged(message: string): Record<string, unknown>[] {
     return this.#output.split("\n").filter((line) => line.includes(`"msg":"${message}"`))
       .map((line) => JSON.parse(line));
@@ -72,7 +72,7 @@ export class ServerProcess implements AsyncDisposable {
     }
   }
 
-  /** Deno's ChildProcess.kill() sends one signal and no more. */
+  /** Sends a signal by the process id: Deno's ChildProcess.kill() sends one signal and no more. */
   signal(signal: "SIGHUP" | "SIGTERM" | "SIGKILL"): void {
     if (this.#child.pid !== undefined && !this.#hasEnded()) process.kill(this.#child.pid, signal);
   }

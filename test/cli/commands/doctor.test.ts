@@ -56,7 +56,7 @@ describe("doctor", () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** Without a policy, which takes as long to load as all the rest, and is looked at last. */
+  /** Makes options without a policy, which takes as long to load as all the rest. */
   function optionsOf(simulator: Simulator, { client, ...change }: Change = {}): DoctorOptions {
     const { credentials, ...options } = simulator.clientOptions;
     return {

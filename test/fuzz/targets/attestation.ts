@@ -390,7 +390,7 @@ function compareWithOthers(input: Uint8Array<ArrayBuffer>, certificate: Certific
   return compareWhole(input, certificate);
 }
 
-/** The certificate as it is: where OpenSSL reads it, it reads the same. */
+/** Compares the certificate as it is: where OpenSSL reads it, it reads the same. */
 function compareWhole(input: Uint8Array, { publicKey, extensions }: Certificate): string {
   let theirs: X509Certificate;
   let theirKey: Uint8Array;

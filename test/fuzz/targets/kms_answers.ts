@@ -215,7 +215,7 @@ function readReply(index: number, answer: KmsReply): Disposable {
 
 const SECRET_MEMBERS = ["Plaintext", "", "Plaintext", "PrivateKeyPlaintext", "Plaintext", "SharedSecret"];
 
-/** Said once more, by hand. */
+/** Checks the rules once more, by hand. */
 function checkTaken(body: Uint8Array, index: number): void {
   const members = JSON.parse(new TextDecoder().decode(body)) as Record<string, unknown>;
   if (index !== 4) expect(members["KeyId"] === ARN, "another key");

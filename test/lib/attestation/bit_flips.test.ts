@@ -41,7 +41,7 @@ describe("verifyAttestation() of documents with one bit changed", () => {
   }
 });
 
-/** The unchanged document passes: it is the flip that fails. */
+/** Asserts that no flip passes, and that the unchanged document does. */
 async function assertNoneAccepted(
   document: Uint8Array<ArrayBuffer>,
   options: VerifyAttestationOptions,

@@ -64,7 +64,7 @@ describe("writeAll() and tryWriteAll()", () => {
   });
 });
 
-/** At most 3000 bytes; nothing when the pipe is empty at the moment. */
+/** Reads at most 3000 bytes; none when the pipe is empty. */
 function readSome(pipe: number): string {
   const chunk = new Uint8Array(3000);
   try {

@@ -49,7 +49,7 @@ for (const { name, input, open } of DIRECTIONS) {
       MessageCipher.prototype[Symbol.dispose] = dispose;
     });
 
-    /** One key was had, and nothing is left of it. */
+    /** Expects that one key was used and wiped. */
     function expectWiped(): void {
       assert.deepEqual(kms.secrets.map(({ length }) => length), [0]);
       assert.equal(wiped, 1);
@@ -218,7 +218,7 @@ describe("encryption and decryption together", () => {
   );
 });
 
-/** A source that hands out a frame's length at a time, and counts. */
+/** Makes a source that gives a frame's length at a time, and counts. */
 function source(input: Uint8Array) {
   let chunks = 0;
   let cancelledWith: unknown;
@@ -238,7 +238,7 @@ async function drain(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<v
   while (!(await reader.read()).done);
 }
 
-/** Until the streams have come to rest; they only pass promises on. */
+/** Waits until the streams are at rest. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
 }

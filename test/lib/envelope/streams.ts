@@ -3,12 +3,12 @@ import { decryptStream, type DecryptStreamOptions, encryptStream } from "../../.
 import type { EncryptStreamOptions, EnvelopeStream } from "../../../lib/envelope/mod.ts";
 import { FakeKms, KEY_ARN } from "./fake_kms.ts";
 
-/** One stream chunk for each. */
+/** Makes a stream with one chunk for each argument. */
 export function streamOf(...chunks: Uint8Array[]): ReadableStream<Uint8Array> {
   return ReadableStream.from(chunks);
 }
 
-/** Everything that comes out. */
+/** Collects all bytes of a stream. */
 export async function collect(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
 }

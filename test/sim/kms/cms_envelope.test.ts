@@ -23,7 +23,7 @@ function open(envelope: Uint8Array): Uint8Array {
   return new Uint8Array(openssl(args, { envelope, key }));
 }
 
-/** The envelope as pkijs reads it. */
+/** Parses an envelope with pkijs. */
 function parse(envelope: Uint8Array): EnvelopedData {
   const { result, offset } = fromBER(new Uint8Array(envelope).buffer);
   assert.equal(offset, envelope.length, "nothing is left over");

@@ -224,7 +224,7 @@ describe("the clock of KMS", () => {
   });
 });
 
-/** The time that {@link amzDate} wrote. */
+/** Parses the time that {@link amzDate} wrote. */
 function timeOf(text: string): number {
   return Date.parse(text.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"));
 }

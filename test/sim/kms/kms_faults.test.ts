@@ -311,7 +311,7 @@ describe("injectFault()", () => {
   });
 });
 
-/** All bytes of one answer, read from the TLS connection itself. */
+/** Reads all bytes of one answer from the TLS connection itself. */
 async function received(): Promise<string> {
   const { connect } = await import("node:tls");
   const { endpoint, hostName, trustedCertificates: ca } = enclave;

@@ -74,7 +74,7 @@ export class KmsFixture {
   }
 }
 
-/** A member of an answer that is base64. */
+/** Decodes a base64 member of an answer. */
 export function bytesOf({ members, text }: Reply, member: string): Uint8Array<ArrayBuffer> {
   assert.equal(typeof members[member], "string", text);
   return decodeBase64(String(members[member]));
@@ -87,18 +87,18 @@ export function openedByOpenssl(envelope: Uint8Array, privateKey: KeyObject): Ui
   return new Uint8Array(openssl(args, { envelope, key }));
 }
 
-/** The plaintext of an answer without a recipient. */
+/** Decodes the plaintext of an answer without a recipient. */
 export function plaintextOf({ members }: Reply): string {
   return new TextDecoder().decode(decodeBase64(String(members["Plaintext"])));
 }
 
-/** An RSA key as an enclave has it. */
+/** Makes an RSA key as an enclave has it. */
 export function recipientKeys(): { privateKey: KeyObject; publicKey: Uint8Array } {
   const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   return { privateKey, publicKey: new Uint8Array(publicKey.export({ type: "spki", format: "der" })) };
 }
 
-/** The Recipient member of a request. */
+/** Makes the Recipient member of a request. */
 export async function recipient(nsm: SoftwareNsm, publicKey: Uint8Array): Promise<Record<string, unknown>> {
   const document = await nsm.attest({ publicKey });
   return { AttestationDocument: encodeBase64(document), KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256" };

@@ -120,7 +120,7 @@ async function runDoctor(flags: readonly string[] = [], command: readonly string
   return { code, findings: links, first: links.find(({ link }) => link === firstBroken) };
 }
 
-/** The same without the wait for a process to start, which takes seconds here. */
+/** Makes options for an examination in this process: starting another takes seconds here. */
 function inProcess(change: Partial<DoctorOptions["client"]> = {}): DoctorOptions {
   const { credentials, endpoint: _, nsm: __, ...client } = simulator.clientOptions;
   return {

@@ -43,7 +43,7 @@ async function compare(unit: string, measure: (endpoint: Endpoint) => Promise<nu
   }
 }
 
-/** In pairs, in turns: what slows the machine down for a while slows both. */
+/** Measures in pairs, in turns: a disturbance of the machine slows both. */
 async function compareOnce(measure: (endpoint: Endpoint) => Promise<number>) {
   const rounds: { vsock: number; tcp: number }[] = [];
   for (let round = 0; round <= ROUNDS; round++) {
@@ -61,7 +61,7 @@ function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 }
 
-/** Small requests and answers over connections that stay. */
+/** Sends small requests over connections that stay. */
 async function requests(endpoint: Endpoint): Promise<number> {
   const server = createServer((request, response) => {
     request.resume().on("end", () => response.end(BODY));

@@ -26,7 +26,7 @@ const CURVES = {
 type Curve = keyof typeof CURVES;
 const SPECS = Object.keys(CURVES) as readonly Curve[];
 
-/** A peer outside of KMS. */
+/** Makes a peer outside of KMS. */
 function peerOn(namedCurve: string): { privateKey: KeyObject; spki: string } {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve });
   return { privateKey, spki: encodeBase64(publicKey.export({ type: "spki", format: "der" })) };
@@ -174,7 +174,7 @@ describe("createKey()", () => {
   });
 });
 
-/** A public key of P-256 whose point lies beside the curve. */
+/** Makes a public key of P-256 with a point that is not on the curve. */
 function offTheCurve(): Uint8Array {
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const spki = new Uint8Array(publicKey.export({ type: "spki", format: "der" }));
