@@ -1,3 +1,4 @@
+import { DEFAULT_REGION } from "../lib/aws/region.ts";
 import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import type { KmsClientOptions } from "../lib/kms/kms_options.ts";
 import type { Arguments } from "./arguments.ts";
@@ -5,9 +6,6 @@ import { MalformedValueError, UsageError } from "./usage_error.ts";
 import { NsmSocket } from "../lib/nsm/nsm_socket.ts";
 import type { Terminal } from "./terminal.ts";
 import { endpoint, readText } from "./values.ts";
-
-/** Region that kmstool_enclave_cli takes when none is named. */
-const DEFAULT_REGION = "us-east-1";
 
 /** Options of a client without the credentials and the time-out. */
 export type ClientOptions = Omit<KmsClientOptions, "credentials" | "timeoutMs">;

@@ -4,11 +4,12 @@
  * @module
  */
 import process from "node:process";
-import { ConfigError, readConfig, unknownVariables } from "./config.ts";
+import { ConfigError } from "../enclave/settings.ts";
+import { readConfig, unknownVariables } from "./config.ts";
 import { createLogger, type Logger } from "../enclave/telemetry/log.ts";
 import { describeFailure } from "../enclave/telemetry/request_record.ts";
 import { startServer } from "./server.ts";
-import { handleSignals } from "./signals.ts";
+import { handleSignals } from "../enclave/signals.ts";
 
 const logger: Logger = createLogger("info");
 

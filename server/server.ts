@@ -6,13 +6,15 @@ import { openNsm } from "../lib/nsm/open_nsm.ts";
 import type { Policy } from "../lib/policy/policy.ts";
 import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";
 import { RateCounter } from "../lib/policy/rate.ts";
+import { DEFAULT_REGION } from "../lib/aws/region.ts";
 import { listen, type Listener } from "../lib/transport/listen.ts";
 import type { Connection } from "../lib/transport/connection.ts";
 import { SERVER_ACTIONS } from "../enclave/actions.ts";
 import { Admission } from "../enclave/admission.ts";
 import { createApp } from "./app.ts";
 import { EnginePool } from "../enclave/engine_pool.ts";
-import { type Config, ConfigError, reasonOf, variableOf } from "./config.ts";
+import { type Config, variableOf } from "./config.ts";
+import { ConfigError, reasonOf } from "../enclave/settings.ts";
 import { seedEntropy } from "../enclave/entropy.ts";
 import { Gate, parentOnly } from "../enclave/gate.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../enclave/http/http_listener.ts";
@@ -102,7 +104,7 @@ export class Server implements AsyncDisposable {
     };
     const admission = new Admission(config.maxConcurrent, config.maxWaiting);
     this.#service = new EnclaveService({
-      region: config.region ?? "us-east-1",
+      region: config.region ?? DEFAULT_REGION,
       gate: this.#makeGate(),
       engines: new EnginePool(engineOptions(config, parts)),
       nsm,

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { readConfig } from "../server/config.ts";
 import { createLogger } from "../enclave/telemetry/log.ts";
 import { type Server, startServer } from "../server/server.ts";
-import { handleSignals } from "../server/signals.ts";
+import { handleSignals } from "../enclave/signals.ts";
 import { STDOUT, tryWriteAll } from "../lib/core/write_all.ts";
 import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";
 

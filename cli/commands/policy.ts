@@ -1,3 +1,4 @@
+import { DEFAULT_REGION } from "../../lib/aws/region.ts";
 import { PolicyLoadError } from "../../lib/core/errors.ts";
 import {
   type AttributeTypes,
@@ -123,7 +124,7 @@ function partsOf(request: unknown): FactParts {
   const { caller, ciphertext, ...parts } = request as Partial<FactParts> & { ciphertext?: unknown };
   return {
     action: "Decrypt",
-    region: "us-east-1",
+    region: DEFAULT_REGION,
     time: Math.floor(Date.now() / 1000),
     recentCount: 1,
     ...parts,

@@ -1,5 +1,8 @@
 import { checkFields } from "../core/checks.ts";
 
+/** Region where none is named, as for the AWS SDKs' own global endpoints and for kmstool. */
+export const DEFAULT_REGION = "us-east-1";
+
 /** Which of KMS's host names to use. */
 export interface KmsHostNameOptions {
   /** The endpoint with FIPS 140 validated modules. Default: false. */

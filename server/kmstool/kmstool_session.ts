@@ -1,4 +1,4 @@
-import { checkRegion } from "../../lib/aws/region.ts";
+import { checkRegion, DEFAULT_REGION } from "../../lib/aws/region.ts";
 import type { Credentials } from "../../lib/aws/credentials.ts";
 import { CredentialStore } from "../../enclave/credential_store.ts";
 import {
@@ -15,9 +15,6 @@ import {
 import type { RequestRecord } from "../../enclave/telemetry/request_record.ts";
 import type { EnclaveService, Scope } from "../../enclave/service.ts";
 import { BadRequestError } from "../../enclave/service_errors.ts";
-
-/** Region when neither the enclave nor the message names one. */
-const DEFAULT_REGION = "us-east-1";
 
 /** What one connection has set up, and what it asks for: its own credentials and region, nobody else's. */
 export class KmstoolSession implements Disposable {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { ConfigError, readConfig, unknownVariables, variableOf } from "../../server/config.ts";
+import { ConfigError } from "../../enclave/settings.ts";
+import { readConfig, unknownVariables, variableOf } from "../../server/config.ts";
 import { describe, test } from "#test";
 
 const read = (env: Record<string, string>, file?: unknown) =>
