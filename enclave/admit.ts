@@ -4,24 +4,24 @@ import type { Gate, Judged, Permission } from "./gate.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
 import { OverloadedError } from "./service_errors.ts";
 
-/** What a request has to pass. */
+/** Parts that a request must pass. */
 export interface AdmitParts {
-  /** Asked first. */
+  /** Gate, which is asked first. */
   readonly gate: Gate;
-  /** Bounds what runs at once. */
+  /** Admission, which bounds the number of requests that run at once. */
   readonly admission: Admission;
 }
 
 /**
- * Asks the policy, and then waits for the request's turn: a refused caller takes no place in the line. Where the
- * policy is replaced meanwhile, the new one is asked as well.
+ * Asks the policy, and then waits for the request's turn: a refused caller takes no place in the line. When the policy
+ * is replaced meanwhile, the new one is asked, too.
  *
- * @param parts What has to be passed
+ * @param parts Parts that the request must pass
  * @param judged The request as the policy judges it
  * @param record Record of the request
- * @param deadline Ends the wait
- * @returns What to dispose when the request is over
- * @throws {PolicyDeniedError} When the policy did not say yes
+ * @param deadline Deadline that ends the wait
+ * @returns The turn, to dispose when the request is over
+ * @throws {PolicyDeniedError} When the policy did not permit it
  * @throws {OverloadedError} When too many requests wait already
  */
 export async function admit(
@@ -52,7 +52,7 @@ async function enter(
   try {
     return await admission.enter(turnsBy, signal);
   } catch (error) {
-    // Whoever comes again, as the answer says, is not to use up the rate by it. One that gave up had a place.
+    // A caller that tries again, as the answer says, must not use up the rate by it. One that gave up had a place.
     if (error instanceof OverloadedError) permission.giveBack();
     throw error;
   }

@@ -7,35 +7,35 @@ import type { Reservation } from "../lib/policy/rate.ts";
 import { type CredentialAction, SERVER_ACTIONS } from "./actions.ts";
 import type { Refusals, RequestRecord } from "./telemetry/request_record.ts";
 
-/** Counts each caller's requests in a window of time. */
+/** Counter of each caller's requests in a window of time. */
 export interface RateCounter {
-  /** Counts one more; the count is with this one. */
+  /** Counts one more request; the count includes it. */
   reserve(cid: number): Reservation;
 }
 
-/** What the gate is made of. */
+/** Parts of the gate. */
 export interface GateParts {
-  /** Judges everything but credentials, unless those are left to it too. */
+  /** Policy for everything but the setting of credentials. */
   readonly policy: Policy;
-  /** Judges who may set credentials. */
+  /** Policy for the setting of credentials; it may be the same one. */
   readonly credentialPolicy: Policy;
-  /** Counts requests. */
+  /** Counter of requests. */
   readonly rate: RateCounter;
-  /** Counts what was refused, by connection. */
+  /** Counter of refusals, by connection. */
   readonly refusals: Refusals;
   /** Actions that may be asked about, from `joinActions()`; any other is refused. Default: the decrypt server's. */
   readonly actions?: readonly string[] | undefined;
-  /** What the operator assigned, by CID. */
+  /** Attributes that the operator assigned, by CID. */
   readonly attributes: Readonly<Record<string, Readonly<Record<string, AttributeValue>>>>;
-  /** The enclave's PCRs in hex. */
+  /** Reads the enclave's PCRs in hex. */
   readonly pcrs: () => Readonly<Record<number, string>>;
-  /** Changes when the policy is replaced. Default: it never is. */
+  /** Reads a number that changes when the policy is replaced. Default: it never is. */
   readonly revision?: (() => number) | undefined;
-  /** Milliseconds since 1970. Default: the system's clock. */
+  /** Clock in milliseconds since 1970. Default: the system's. */
   readonly now?: (() => number) | undefined;
 }
 
-/** One request as the policy judges it. */
+/** Request as the policy judges it. */
 export interface Judged {
   /** Name of the action. */
   readonly action: string;
@@ -50,10 +50,10 @@ const CREDENTIAL_ACTIONS: readonly string[] = [
   "SetOwnCredentials",
 ] satisfies CredentialAction[];
 
-/** The rate of what is not counted. */
+/** Reservation of a request that is not counted. */
 const UNCOUNTED: Reservation = { count: 0, giveBack: () => {} };
 
-/** Lets the parent alone set credentials, everybody's and a connection's own: who is not CID 3 is refused. */
+/** Policy that lets the parent alone, CID 3, set credentials: everybody's, and those of a connection. */
 export const parentOnly: Policy = {
   name: "parent-only",
   decide: ({ principal, action }) => ({
@@ -63,37 +63,41 @@ export const parentOnly: Policy = {
   }),
 };
 
-/** The policy's yes to one request, which then waits for its turn. */
+/** Permission of the policy for one request, which then waits for its turn. */
 export interface Permission {
-  /** Counts the request no more, because the server turned it away. */
+  /** Stops counting the request, because the server turned it away. */
   giveBack(): void;
   /**
-   * Asks the policy again, if it was replaced since its yes.
+   * Asks the policy again, if it was replaced since the permission.
    *
-   * @throws {PolicyDeniedError} Unless the policy in force clearly says yes
+   * @throws {PolicyDeniedError} Unless the policy in force clearly permits it
    */
   confirm(): void;
 }
 
-/** Stands before everything that the server does for a caller. */
+/** Gate before everything that the server does for a caller. */
 export class Gate {
   readonly #parts: GateParts;
 
-  /** @param parts What it is made of */
+  /**
+   * Keeps the parts.
+   *
+   * @param parts Parts of the gate
+   */
   constructor(parts: GateParts) {
     this.#parts = parts;
   }
 
   /**
-   * Asks the policy, and notes its answer in the record. The caller's request is counted before the policy
-   * sees the count. When the policy refuses, it counts on its connection instead: see {@link Refusals}. What
-   * another policy judges does not count: with one CID for all, whoever may set credentials of their own and
-   * nothing else would use up everybody's rate.
+   * Asks the policy, and notes its answer in the record. The request is counted before the policy sees the count. A
+   * refused one counts on its connection instead: see {@link Refusals}. A request that another policy judges does not
+   * count: with one CID for all, a caller with nothing but the right to set their own credentials would use up
+   * everybody's rate.
    *
    * @param judged The request
    * @param record Record of the request
    * @returns The permission, for a request that waits before it runs
-   * @throws {PolicyDeniedError} Unless the policy clearly says yes
+   * @throws {PolicyDeniedError} Unless the policy clearly permits it
    */
   check(judged: Judged, record: RequestRecord): Permission {
     const { revision = () => 0 } = this.#parts;

@@ -1,18 +1,18 @@
 import { type Logger as PinoLogger, pino } from "pino";
 import { STDOUT, tryWriteAll } from "../../lib/core/write_all.ts";
 
-/** What the server logs with. */
+/** Logger of the server. */
 export type Logger = PinoLogger;
 
-/** From little to nothing. */
+/** Level of the log, from most lines to none. */
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 /**
- * A logger of JSON lines in printable ASCII: whatever a caller sends, it can neither begin a line of its own
- * nor reach a terminal as a control sequence. It starts no thread.
+ * Creates a logger of JSON lines in printable ASCII: no input of a caller can begin a line of its own or reach a
+ * terminal as a control sequence. It starts no thread.
  *
- * @param level What is left out
- * @param write Gets each line, with its newline. Default: to the standard output
+ * @param level Least level that is logged
+ * @param write Called with each line and its newline. Default: writes to the standard output
  */
 export function createLogger(
   level: LogLevel,
@@ -27,7 +27,7 @@ export function createLogger(
   return pino(options, { write: (line: string) => write(asciiOnly(line)) });
 }
 
-/** JSON's own escapes for what JSON lets through; a log reader sees the same text. */
+/** Escapes all but ASCII as JSON allows it; a reader of the log sees the same text. */
 function asciiOnly(line: string): string {
   return line.replace(
     /[\x7f-\uffff]/g,
@@ -36,25 +36,29 @@ function asciiOnly(line: string): string {
 }
 
 /**
- * A log whose lines may get lost: a full disk or a reader that has gone ends no server. The next line that can be
- * written comes after one that says how many were not.
+ * Log that may lose lines: a full disk or a lost reader must not end the server. Before the next line that can be
+ * written, another one has the number of those that were lost.
  */
 export class LogOutput {
   readonly #descriptor: number;
   #lost = 0;
 
-  /** @param descriptor Where to */
+  /**
+   * Opens nothing: the descriptor is open.
+   *
+   * @param descriptor Descriptor to write to
+   */
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
   }
 
-  /** @param line With its newline */
+  /** Writes a line, which has its newline. */
   write(line: string): void {
     if (tryWriteAll(this.#descriptor, this.#lost === 0 ? line : this.#notice() + line)) this.#lost = 0;
     else this.#lost++;
   }
 
-  /** On a line of its own: of the last that was lost, a part may have been written. */
+  /** Makes the line about lost lines. It begins on a line of its own: part of a lost one may have been written. */
   #notice(): string {
     const time = new Date().toISOString();
     const notice = { level: "warn", time, lost: this.#lost, msg: "lines of this log could not be written" };

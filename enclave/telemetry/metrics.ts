@@ -1,18 +1,18 @@
 /**
- * Counters in Prometheus's text format. Every label's value comes from a fixed list, so that nothing
- * a caller sends can appear there, or make the text grow.
+ * Counters in Prometheus's text format. Every label's value comes from a fixed list, so that no input of
+ * a caller can appear there, or make the text grow.
  *
  * @module
  */
 import type { CredentialsState } from "../credential_store.ts";
 import { joinOperations } from "../actions.ts";
 
-/** Over which protocol. */
+/** Protocol of a request. */
 export type Protocol = "http" | "kmstool";
 
 const PROTOCOLS: readonly Protocol[] = ["http", "kmstool"];
 
-/** How it ended. */
+/** Outcome of a request. */
 export type Outcome = "ok" | "refused" | "denied" | "busy" | "timeout" | "gone" | "failed";
 
 /** Upper bounds of the histogram, in seconds. */
@@ -32,25 +32,25 @@ const HELP = {
   reloads: "Reloads of the policy by outcome",
 } as const;
 
-/** How many connections of one protocol ended because of the limit. */
+/** Connections of one protocol that ended because of the limit. */
 export interface AtLimit {
-  /** Gave way to a new one. */
+  /** Number that gave way to a new one. */
   readonly displacedCount: number;
-  /** Were new ones, closed unheard. */
+  /** Number of new ones that were closed unheard. */
   readonly refusedCount: number;
 }
 
-/** Where to read what is not counted but looked up. */
+/** Sources of values that are looked up instead of counted. */
 export interface MetricsSources {
-  /** Requests that run or wait. */
+  /** Reads the number of requests that run or wait. */
   running(): number;
-  /** The credentials of HTTP's callers. */
+  /** Reads the state of the credentials of HTTP's callers. */
   credentials(): CredentialsState;
-  /** What the limit of connections did, for a protocol that is served. */
+  /** Reads the effect of the connection limit, for a protocol that is served. */
   atLimit?(protocol: Protocol): AtLimit | undefined;
 }
 
-/** What the server counts. */
+/** Counters of the server. */
 export class Metrics {
   readonly #requests = new Map<string, number>();
   readonly #reloads = new Map<string, number>();
@@ -62,12 +62,16 @@ export class Metrics {
 
   readonly #operations: ReadonlySet<string>;
 
-  /** @param operations Names of what is counted apart, from `joinOperations()`. Default: the decrypt server's */
+  /**
+   * Starts at zero.
+   *
+   * @param operations Names that are counted separately, from `joinOperations()`. Default: the decrypt server's
+   */
   constructor(operations: readonly string[] = joinOperations()) {
     this.#operations = new Set(operations);
   }
 
-  /** Says where to read what is not counted but looked up. */
+  /** Sets the sources of values that are looked up. */
   observe(sources: MetricsSources): void {
     this.#sources = sources;
   }
@@ -88,18 +92,18 @@ export class Metrics {
     add(this.#reloads, `outcome="${outcome}"`);
   }
 
-  /** Counts a connection, until the result is called. */
+  /** Counts an open connection, until the returned function is called. */
   countConnection(protocol: Protocol): () => void {
     this.#connections[protocol]++;
     return () => void this.#connections[protocol]--;
   }
 
-  /** How many connections of that protocol are open. */
+  /** Reads the number of open connections of a protocol. */
   openConnections(protocol: Protocol): number {
     return this.#connections[protocol];
   }
 
-  /** @returns Prometheus's text format, version 0.0.4 */
+  /** Renders Prometheus's text format, version 0.0.4. */
   render(): string {
     const { running, credentials, atLimit } = this.#sources;
     const byProtocol = (count: (protocol: Protocol) => number) =>

@@ -5,73 +5,77 @@ import type { Logger } from "./log.ts";
 import type { Outcome } from "./metrics.ts";
 import type { Refusals, RequestRecord } from "./request_record.ts";
 
-/** How requests end that a caller can have by the thousand at next to no cost. */
+/** Outcomes that a caller can cause by the thousand at almost no cost. */
 const CHEAP: readonly Outcome[] = ["refused", "denied", "busy"];
 
-/** What costs a caller as little, and succeeds. */
+/** Operations that cost a caller as little, and succeed. */
 const CHEAP_OPERATIONS: readonly string[] = [
   "SetCredentials",
   "SetOwnCredentials",
 ] satisfies CredentialAction[];
 
 /**
- * How many lines of cheap requests the log has in a second, of all connections together: whoever connects again after
- * each request would have a line for each. In milliseconds.
+ * Number of lines of cheap requests in a period, for all connections together: a caller who connects again for each
+ * request would get a line for each. The period is in milliseconds.
  */
 const MAX_LINES = 100;
 const LINES_PERIOD_MS = 1000;
 
-/** How long repeated refusals are only counted, in milliseconds, before the log has their number. */
+/** Milliseconds for which repeated refusals are only counted, before the log gets their number. */
 const PERIOD_MS = 60_000;
 
-/** How many kinds of refusals have a line of their own on one connection in that time: a caller chooses key names. */
+/** Number of kinds of refusals with a line of their own on one connection in that time: callers choose key names. */
 const MAX_KINDS = 32;
 
-/** How much of a key's name tells two kinds apart, in characters. */
+/** Characters of a key's name that tell two kinds apart. */
 const MAX_KEY_LENGTH = 256;
 
-/** What the refusal log is made of. */
+/** Parts of the refusal log. */
 export interface RefusalLogParts {
-  /** Gets the numbers. */
+  /** Logger for the numbers. */
   readonly logger: Logger;
-  /** Of the policy's `recentCount`, in seconds. Default: 60. */
+  /** Window of the policy's `recentCount`, in seconds. Default: 60. */
   readonly rateWindowSeconds?: number | undefined;
-  /** A clock in milliseconds that never goes back. Default: `performance.now()`. */
+  /** Clock in milliseconds that never goes back. Default: `performance.now()`. */
   readonly now?: (() => number) | undefined;
 }
 
-/** What was refused on one connection. */
+/** Refusals of one connection. */
 interface Refused {
   readonly rate: RateCounter;
-  /** Those that have had a line. */
+  /** Kinds that have had a line. */
   readonly kinds: Set<string>;
-  /** How many of those kinds came again, by answer. */
+  /** Number of repetitions of those kinds, by answer. */
   readonly repeated: Map<number | string, number>;
   sinceMs: number;
 }
 
 /**
- * The refusals of each connection: how many the policy sees in `recentCount`, and how many lines the log has of them.
+ * Log of the refusals of each connection: the policy sees their number in `recentCount`, and the log gets few lines.
  *
- * - They count on their own connection only. On real hardware every caller has CID 3: counted by the CID, one
- *   caller's refusals would use up the rate of all.
+ * - They count on their own connection only. On real hardware every caller has CID 3: counted by CID, the refusals
+ *   of one caller would use up the rate of all.
  * - The first of a kind (operation, key, outcome and answer) has a line of its own. The others are counted, and
- *   their number is one line: when the connection ends, and at most once a minute before that. Setting credentials
- *   and being told that there are none that KMS takes are counted as well.
- * - All connections together have {@link MAX_LINES} such lines in a second. The rest has one line with its number, once
- *   the second is over and another request ends.
+ *   their number is one line: when the connection ends, and at most once a minute before that. Requests
+ *   that set credentials, and refusals for lack of credentials that KMS accepts, are counted, too.
+ * - All connections together have {@link MAX_LINES} such lines in a second. The rest gets one line with its number,
+ *   once the second is over and another request ends.
  */
 export class RefusalLog implements Refusals {
   readonly #logger: Logger;
   readonly #rateWindowSeconds: number | undefined;
   readonly #now: () => number;
   readonly #byConnection = new WeakMap<object, Refused>();
-  /** Requests without a line, and without one that counts them on their connection, by answer. */
+  /** Requests without a line, and without a count on their connection, by answer. */
   readonly #unwritten = new Map<number | string, number>();
   #linesSinceMs = -Infinity;
   #lines = 0;
 
-  /** @param parts What it is made of */
+  /**
+   * Starts with nothing counted.
+   *
+   * @param parts Parts of the log
+   */
   constructor({ logger, rateWindowSeconds, now = () => performance.now() }: RefusalLogParts) {
     this.#logger = logger;
     this.#rateWindowSeconds = rateWindowSeconds;
@@ -79,8 +83,10 @@ export class RefusalLog implements Refusals {
   }
 
   /**
-   * @param connection Identifies it
-   * @returns Requests refused on it within the rate's window; those that the policy had permitted count elsewhere
+   * Counts the requests refused on a connection within the rate's window.
+   *
+   * @param connection The connection
+   * @returns Their number; requests that the policy permitted count elsewhere
    */
   recentCount(connection: object): number {
     return this.#byConnection.get(connection)?.rate.recentCount(0) ?? 0;
@@ -89,16 +95,16 @@ export class RefusalLog implements Refusals {
   /**
    * Counts a request that is over, if it was refused, or cost its caller as little.
    *
-   * @param record Of the request
-   * @param outcome How it ended
-   * @param answer What the caller got
-   * @returns Whether it is to have a line of its own
+   * @param record Record of the request
+   * @param outcome Outcome of the request
+   * @param answer Answer that the caller got
+   * @returns Whether the request gets a line of its own
    */
   add(record: RequestRecord, outcome: Outcome, answer: number | string): boolean {
     this.#logUnwritten();
     if (!isCheap(record, outcome)) return true;
     const refused = this.#of(record.connection);
-    // Whoever comes again, as "busy" asks for, is not to use up the rate by it.
+    // A caller that tries again, as "busy" asks for, must not use up the rate by it.
     if (outcome !== "busy" && record.decision?.allowed !== true) refused.rate.reserve(0);
     if (this.#now() - refused.sinceMs >= PERIOD_MS) this.#logRepeated(refused, record);
     const kind = `${record.operation} ${outcome} ${answer} ${record.keyId?.slice(0, MAX_KEY_LENGTH)}`;
@@ -108,10 +114,10 @@ export class RefusalLog implements Refusals {
   }
 
   /**
-   * Logs how many refusals were repeated on a connection, if there were any.
+   * Logs the number of repeated refusals on a connection, if there were any.
    *
-   * @param connection Identifies it
-   * @param origin What is known of it
+   * @param connection The connection
+   * @param origin Protocol and CID of the connection
    */
   end(connection: object, origin: Pick<RequestRecord, "protocol" | "cid">): void {
     const refused = this.#byConnection.get(connection);

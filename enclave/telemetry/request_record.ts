@@ -9,21 +9,21 @@ export interface Refusals {
   recentCount(connection: object): number;
   /** Counts a request that is over, if it was refused; returns whether it gets a line of its own. */
   add(record: RequestRecord, outcome: Outcome, answer: number | string): boolean;
-  /** Logs how many refusals were repeated on a connection that ends, if there were any. */
+  /** Logs the number of repeated refusals on a connection that ends, if there were any. */
   end(connection: object, origin: Pick<RequestRecord, "protocol" | "cid">): void;
 }
 
 /** Destination of request records. */
 export interface RequestLog {
-  /** Gets one line for each request, except for repeated refusals. */
+  /** Logger that gets one line for each request, except for repeated refusals. */
   readonly logger: Logger;
-  /** Counts each request. */
+  /** Metrics that count each request. */
   readonly metrics: Metrics;
-  /** Counts what is refused, and keeps repeated refusals out of the log. */
+  /** Counter of refusals, which keeps repeated ones out of the log. */
   readonly refusals: Refusals;
 }
 
-/** The connection that a request came over. */
+/** Connection that a request came over. */
 export interface CallerConnection {
   /** Whether its peer sends no more, and may be gone. */
   readonly hasEnded?: boolean;
@@ -32,55 +32,57 @@ export interface CallerConnection {
 /** All connections whose peers may be gone, as one that takes turns with the others. */
 const ENDED: CallerConnection = {};
 
-/** What the policy said. */
+/** Decision of the policy, for the log. */
 export interface Decision {
-  /** Its name. */
+  /** Name of the policy. */
   readonly policy: string;
-  /** Whether it said yes. */
+  /** Whether it permitted the request. */
   readonly allowed: boolean;
-  /** Why, for the log only. */
+  /** Reason, for the log only. */
   readonly reason: string;
-  /** The ids of the policies that decided. */
+  /** Ids of the policies that decided. */
   readonly determining: readonly string[];
 }
 
-/** How long a text of the caller's, or about it, may be in the log. */
+/** Longest text of the caller's, or about it, in the log, in characters. */
 const MAX_LOGGED_LENGTH = 256;
 
 /**
- * What is known of one request, and becomes one line of the log when it is over. It has no field for a
- * plaintext, credentials or a ciphertext, so none can get there.
+ * Record of one request, which becomes one line of the log when the request is over. It has no field for a plaintext,
+ * credentials or a ciphertext, so none can get there.
  */
 export class RequestRecord {
-  /** Made here; never the caller's. */
+  /** Id, made here and never taken from the caller. */
   readonly id: string = randomUUID();
-  /** Over which it came. */
+  /** Protocol that it came over. */
   readonly protocol: Protocol;
-  /** Of the caller. */
+  /** CID of the caller. */
   readonly cid: number;
-  /** Aborts when the caller goes away before the answer, where that can be known. */
+  /** Signal that aborts when the caller goes away before the answer, where that can be known. */
   readonly gone: AbortSignal | undefined;
-  /** Identifies the connection that it came over. */
+  /** Connection that it came over. */
   readonly connection: CallerConnection;
-  /** What was asked for. */
+  /** Name of the operation. */
   operation = "Other";
-  /** The key that was named, if one was. */
+  /** Key that the request names, if it names one. */
   keyId: string | undefined;
-  /** Of the ciphertext, hex. */
+  /** SHA-256 of the ciphertext, hex. */
   ciphertextSha256: string | undefined;
-  /** What the policy said, if it was asked. */
+  /** Decision of the policy, if it was asked. */
   decision: Decision | undefined;
-  /** What went wrong, if anything did. */
+  /** Error of the request, if it failed. */
   failure: unknown;
   readonly #startedAt = performance.now();
   #policyMs: number | undefined;
   #done = false;
 
   /**
-   * @param protocol Over which it came
-   * @param cid Of the caller
-   * @param gone Aborts when the caller goes away
-   * @param connection Identifies the connection that it came over. Default: one of its own
+   * Starts the clock.
+   *
+   * @param protocol Protocol that the request came over
+   * @param cid CID of the caller
+   * @param gone Signal that aborts when the caller goes away
+   * @param connection Connection that it came over. Default: one of its own
    */
   constructor(protocol: Protocol, cid: number, gone?: AbortSignal, connection: CallerConnection = {}) {
     this.protocol = protocol;
@@ -90,14 +92,14 @@ export class RequestRecord {
   }
 
   /**
-   * What requests take turns by: the connection. Those whose peers have ended their direction are one together, since
-   * a peer that asks and leaves can have as many as it likes.
+   * Connection that requests take turns by. All whose peers have ended their direction count as one, since a peer that
+   * asks and leaves can have as many as it likes.
    */
   get turnsBy(): CallerConnection {
     return this.connection.hasEnded === true ? ENDED : this.connection;
   }
 
-  /** Notes how long the policy took, in milliseconds. */
+  /** Notes the time that the policy took, in milliseconds. */
   set policyMs(value: number) {
     this.#policyMs = value;
   }
@@ -106,7 +108,7 @@ export class RequestRecord {
    * Logs and counts the request; once. A refusal that only repeats one on the same connection is not logged.
    *
    * @param log Destination
-   * @param outcome How it ended
+   * @param outcome Outcome of the request
    * @param answer The status or the message that the caller got
    */
   finish({ logger, metrics, refusals }: RequestLog, outcome: Outcome, answer: number | string): void {
@@ -148,10 +150,10 @@ export class RequestRecord {
 }
 
 /**
- * What the log says of an error. Ours hold no secret. Of others only the name and the place are kept: their
- * messages may repeat what they were given.
+ * Describes an error for the log. Ours hold no secret. Of others only the name and the place are kept: their messages
+ * may repeat their input.
  *
- * @param failure What was thrown
+ * @param failure Thrown value
  */
 export function describeFailure(failure: unknown): Record<string, unknown> {
   if (failure instanceof KmsError) {
