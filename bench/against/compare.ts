@@ -1,5 +1,5 @@
 import type { Runtime } from "../runtimes.ts";
-import { median, medianRatio } from "../statistics.ts";
+import { median, medianRatio, quantile } from "../statistics.ts";
 import type { Row } from "../table.ts";
 
 /** Paths that are compared: the server, and the client that it calls. */
@@ -47,10 +47,20 @@ export function comparisonOf(runtime: Runtime, rounds: readonly Round[]): Row[] 
         under: "this",
         ratio: ratioOf(of("this"), of("other"), "p50Ms"),
         baseline: "other",
-        note: `CPU ratio ${ratioOf(of("this"), of("other"), "cpuMs").toFixed(2)}`,
+        note: spreads(of("this"), of("other")),
       },
     ];
   });
+}
+
+/** Formats the ratios with their quartiles: a ratio says something when both lie on one side of 1. */
+function spreads(ours: readonly Cost[], theirs: readonly Cost[]): string {
+  const spread = (quantity: keyof Cost) => {
+    const ratios = ours.map((cost, round) => cost[quantity] / (theirs[round]?.[quantity] ?? NaN));
+    return `${quantile(ratios, 0.25).toFixed(2)} to ${quantile(ratios, 0.75).toFixed(2)}`;
+  };
+  const cpuRatio = ratioOf(ours, theirs, "cpuMs").toFixed(2);
+  return `p50: ${spread("p50Ms")}; CPU ratio ${cpuRatio}: ${spread("cpuMs")}`;
 }
 
 function difference(server: Cost, direct: Cost): Cost {

@@ -32,8 +32,8 @@ interface Lengths {
   readonly warmUpMs: number;
 }
 
-const FULL: Lengths = { rounds: 15, forMs: 2000, firstWarmUpMs: 5000, warmUpMs: 500 };
-const QUICK: Lengths = { rounds: 5, forMs: 1000, firstWarmUpMs: 2000, warmUpMs: 250 };
+const FULL: Lengths = { rounds: 30, forMs: 1000, firstWarmUpMs: 5000, warmUpMs: 300 };
+const QUICK: Lengths = { rounds: 8, forMs: 500, firstWarmUpMs: 2000, warmUpMs: 200 };
 
 /** Options of the comparison. */
 export interface AgainstOptions {

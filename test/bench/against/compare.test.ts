@@ -34,7 +34,7 @@ describe("a comparison of two checkouts", () => {
   test("takes ratios within rounds, so that a slow round changes none", () => {
     const own = rows.at(-1);
     assert.equal(own?.ratio, 0.5);
-    assert.equal(own?.note, "CPU ratio 0.50");
-    assert.match(formatTable(rows), /the server's share +Node +this +1\.50 .*0\.500 +other +CPU ratio 0\.50/);
+    assert.equal(own?.note, "p50: 0.50 to 0.50; CPU ratio 0.50: 0.50 to 0.50");
+    assert.match(formatTable(rows), /the server's share +Node +this +1\.50 .*0\.500 +other +p50: 0\.50 to/);
   });
 });
