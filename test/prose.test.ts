@@ -17,11 +17,9 @@ const OPENINGS = /^(?:What|Of|Who|Whose|By|How|Where|The one who)\b/;
 const NOT_YET: readonly string[] = [
   "enclave",
   "lib/aws",
-  "lib/envelope",
   "lib/kms",
   "lib/nsm",
   "lib/transport",
-  "lib/wire",
   "server",
 ];
 

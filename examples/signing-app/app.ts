@@ -11,7 +11,7 @@ interface Env {
   Bindings: { remoteCid: number | undefined };
 }
 
-/** What the application is made of. */
+/** Parts of the application. */
 export interface AppParts {
   /** Key to sign with, from KMS; disposed by whoever made it. */
   readonly key: SecretBytes;

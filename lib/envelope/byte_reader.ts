@@ -4,15 +4,17 @@ import type { Inlet } from "./inlet.ts";
 
 const EMPTY = new Uint8Array(0);
 
-/** Reads a stream by numbers of bytes, whatever chunks it comes in. It holds one chunk of it at a time. */
+/** Reader of a stream by numbers of bytes, whatever its chunks. It holds one chunk at a time. */
 export class ByteReader {
   readonly #inlet: Pick<Inlet, "read">;
   readonly #signal: AbortSignal;
   #chunk: Uint8Array = EMPTY;
 
   /**
-   * @param inlet Where the chunks come from
-   * @param signal Once it aborts, every read throws its reason
+   * Starts before the first chunk.
+   *
+   * @param inlet Source of the chunks
+   * @param signal Signal after whose abort every read throws its reason
    */
   constructor(inlet: Pick<Inlet, "read">, signal: AbortSignal) {
     this.#inlet = inlet;
@@ -20,8 +22,10 @@ export class ByteReader {
   }
 
   /**
-   * @param target What to fill
-   * @returns How many bytes it got: fewer than it holds only at the stream's end
+   * Fills memory.
+   *
+   * @param target Memory to fill
+   * @returns Number of bytes that it got: fewer than its length only at the stream's end
    */
   async readInto(target: Uint8Array): Promise<number> {
     let filled = 0;
@@ -35,8 +39,10 @@ export class ByteReader {
   }
 
   /**
-   * @param length In bytes
-   * @returns Exactly as many
+   * Takes a number of bytes.
+   *
+   * @param length The number
+   * @returns Exactly that many bytes
    * @throws {EnvelopeError} `TRUNCATED`, when the stream ends before
    */
   async take(length: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -48,7 +54,7 @@ export class ByteReader {
     });
   }
 
-  /** Whether the stream has ended; waits until it has, or until there is a byte. */
+  /** Tells whether the stream has ended; waits until it has, or until there is a byte. */
   async isAtEnd(): Promise<boolean> {
     while (this.#chunk.length === 0) {
       this.#signal.throwIfAborted();

@@ -17,21 +17,21 @@ import {
 } from "./message_header.ts";
 import { type EnvelopeStream, pullStream, type Transformation } from "./pull_stream.ts";
 
-/** What {@link decryptStream} takes. */
+/** Options of {@link decryptStream}. */
 export interface DecryptStreamOptions extends CallOptions {
   /**
-   * The ARN of the only key that may have encrypted the data key; or `"any"`, and the message says which one:
-   * then whoever may encrypt under any key that this enclave may use can make messages for it.
+   * ARN of the only key that may have encrypted the data key; or `"any"`, and the message names the key. With `"any"`,
+   * anyone with the right to encrypt under some key that this enclave may use can make messages for it.
    */
   readonly keyId: string;
   /**
-   * Pairs that the message must have: one or more, or leave it out to take any message. It may have more, and KMS is
-   * given all of them.
+   * Pairs that the message must have: one or more, or leave it out to take any message. The message may have more, and
+   * KMS gets all of them.
    */
   readonly encryptionContext?: EncryptionContext | undefined;
   /**
-   * The longest frame to take from another writer, in bytes, 1024 to 67108864, and so about the memory that it
-   * takes. Default: 1048576, the longest that {@link encryptStream} makes.
+   * Longest frame of another writer, in bytes, 1024 to 67108864, which is about the memory that it takes. Default:
+   * 1048576, the longest that {@link encryptStream} makes.
    */
   readonly maxFrameBytes?: number | undefined;
 }
@@ -50,11 +50,11 @@ const MAX_FRAME_RANGE = { min: 1024, max: 67_108_864, default: 1_048_576 };
 const FIELDS = ["keyId", "encryptionContext", "maxFrameBytes", ...CALL_FIELDS];
 
 /**
- * Decrypts what {@link encryptStream}, or an AWS Encryption SDK, made, in memory that does not grow with it.
+ * Decrypts a message of {@link encryptStream}, or of an AWS Encryption SDK, in memory that does not grow with it.
  * A frame comes out only once its tag has been verified, and the last one only once the input has ended.
  *
- * **That a message was cut short is known only when it ends: whoever acts on the plaintext before the output
- * has ended must be able to undo it, and must discard it when the output fails.**
+ * **That a message was cut short is known only at its end: a program that acts on the plaintext before the output has
+ * ended must be able to undo it, and must discard it when the output fails.**
  *
  * Not guaranteed: a stream that is neither read to its end nor cancelled keeps the message's key in memory,
  * and the plaintext is the reader's to wipe.
@@ -62,9 +62,9 @@ const FIELDS = ["keyId", "encryptionContext", "maxFrameBytes", ...CALL_FIELDS];
  * @param client A {@link KmsClient}, or anything else that opens data keys
  * @param options The key and the context that the message must have; `signal` ends the whole stream,
  *   `timeoutMs` is for each call to KMS
- * @returns Two ends, for `pipeThrough()`. The output fails with what `decrypt` throws, with the input's or the
+ * @returns Two ends, for `pipeThrough()`. The output fails with the errors of `decrypt`, with the input's or the
  *   signal's reason, with a `TypeError` for a chunk that is no `Uint8Array`, and with an
- *   {@link EnvelopeError} whose code names the one thing that is wrong with the message
+ *   {@link EnvelopeError} whose code names the fault of the message
  * @throws {TypeError} When an option is missing, unknown or of a wrong type
  * @throws {RangeError} When an option is out of range
  * @example
@@ -121,7 +121,7 @@ function decryption(client: DataKeyOpener, options: CheckedDecryptOptions): Tran
   };
 }
 
-/** The cipher of a message whose header has been verified. */
+/** Makes the cipher of a message whose header has been verified. */
 async function openMessage(
   client: DataKeyOpener,
   header: ReadHeader,
@@ -142,7 +142,7 @@ async function openMessage(
   }
 }
 
-/** Tries the data keys that are allowed, in order, as long as it is KMS that refuses them. */
+/** Tries the allowed data keys in order, as long as KMS itself refuses them. */
 async function openDataKey(
   client: DataKeyOpener,
   header: MessageHeader,

@@ -7,11 +7,11 @@ import { DEFAULT_FRAME_BYTES, encryptStream, type EncryptStreamOptions } from ".
 import type { DataKeyOpener, DataKeySource } from "./key_client.ts";
 import type { EnvelopeStream } from "./pull_stream.ts";
 
-/** What {@link encryptFile} and {@link decryptFile} take besides their options. */
+/** Paths that {@link encryptFile} and {@link decryptFile} take beside their options. */
 export interface FilePaths {
-  /** The file to read. */
+  /** File to read. */
   readonly from: string;
-  /** The file to make or replace, with mode 0600. It appears only when it is complete. */
+  /** File to make or replace, with mode 0600. It appears only when it is complete. */
   readonly to: string;
 }
 
@@ -22,9 +22,9 @@ export interface FilePaths {
  * Not guaranteed: a process that is killed in between leaves the unfinished file behind.
  *
  * @param client A {@link KmsClient}, or anything else that makes data keys
- * @param options The two files, and what {@link encryptStream} takes
+ * @param options The two files, and the options of {@link encryptStream}
  * @throws {TypeError} When a path is missing
- * @throws What {@link encryptStream} throws and its output fails with, and the file system's own errors
+ * @throws {Error} When {@link encryptStream} throws or its output fails, or the file system does
  * @example
  * ```ts
  * import { mkdtemp, readFile, writeFile } from "node:fs/promises";
@@ -56,13 +56,13 @@ export async function encryptFile(
  * Decrypts a file with {@link decryptStream}. The plaintext has its name only once all of the message has been
  * verified: a message that was cut short leaves nothing.
  *
- * Not guaranteed: a process that is killed in between leaves the unfinished file behind, and what was on the
- * disk can be there after it has been deleted.
+ * Not guaranteed: a process that is killed in between leaves the unfinished file behind, and bytes on the
+ * disk may outlive the deletion of their file.
  *
  * @param client A {@link KmsClient}, or anything else that opens data keys
- * @param options The two files, and what {@link decryptStream} takes
+ * @param options The two files, and the options of {@link decryptStream}
  * @throws {TypeError} When a path is missing
- * @throws What {@link decryptStream} throws and its output fails with, and the file system's own errors
+ * @throws {Error} When {@link decryptStream} throws or its output fails, or the file system does
  */
 export async function decryptFile(
   client: DataKeyOpener,
@@ -72,7 +72,9 @@ export async function decryptFile(
   await convert(paths, decryptStream(client, rest));
 }
 
-/** The stream checks the rest; a rest of anything but a plain object would lack what its prototype has. */
+/**
+ * Splits off the paths; the stream checks the rest. A rest of anything but a plain object would lack its prototype's.
+ */
 function splitPaths<Options>(
   options: FilePaths & Options,
 ): { paths: FilePaths; rest: Omit<Options, keyof FilePaths> } {

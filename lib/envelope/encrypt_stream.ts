@@ -1,8 +1,8 @@
 /**
- * Envelope encryption of any amount of data: under a data key of its own, and the data key under a KMS key.
+ * Envelope encryption of any amount of data: under its own data key, and the data key under a KMS key.
  *
  * A message is in version 2 of AWS's Encryption SDK format, so that AWS's libraries and command line, in every
- * language, read what this one writes, and it reads what they write with the suite
+ * language, read its messages, and it reads theirs with the suite
  * `AES_256_GCM_HKDF_SHA512_COMMIT_KEY` (0x0478). It is a header (lib/envelope/message_header.ts) and frames
  * (lib/envelope/frames.ts):
  *
@@ -11,8 +11,8 @@
  * - A tag stands over all of the header, and one over each frame together with its number, its length, the
  *   message's id and whether it is the last: nothing can be dropped, repeated, moved or added unnoticed.
  *
- * Not read: suites that do not commit to their key, unframed messages, and signed messages (0x0578, what
- * AWS's tools write unless told otherwise: pass them the suite above).
+ * Not read: suites that do not commit to their key, unframed messages, and signed messages (0x0578, which
+ * AWS's tools write by default: pass them the suite above).
  *
  * @module
  */
@@ -30,16 +30,17 @@ import { MessageCipher } from "./message_cipher.ts";
 import { encodeHeader, KEY_BYTES, KMS_PROVIDER_ID, TAG_BYTES } from "./message_header.ts";
 import { type EnvelopeStream, pullStream, type Transformation } from "./pull_stream.ts";
 
-/** What {@link encryptStream} takes. */
+/** Options of {@link encryptStream}. */
 export interface EncryptStreamOptions extends CallOptions {
-  /** The KMS key: its id, ARN, alias or alias ARN. On engine `sdk-client` the key ARN only. */
+  /** Key of KMS: its id, ARN, alias or alias ARN. On engine `sdk-client` the key ARN only. */
   readonly keyId: string;
   /**
-   * Authenticated with the message, readable in it, needed by KMS to decrypt it, and written to CloudTrail:
-   * what it belongs to, never a secret. Names that begin with `aws-crypto-` are the format's own.
+   * Pairs that say what the message belongs to, and never a secret: they are authenticated with the message, readable
+   * in it, needed by KMS to decrypt it, and written to CloudTrail. Names that begin with `aws-crypto-` are the
+   * format's own.
    */
   readonly encryptionContext?: EncryptionContext | undefined;
-  /** Plaintext bytes of a frame, 1024 to 1048576, and so about the memory that it takes. Default: 65536. */
+  /** Plaintext bytes of a frame, 1024 to 1048576, which is about the memory that it takes. Default: 65536. */
   readonly frameBytes?: number | undefined;
 }
 
@@ -52,7 +53,7 @@ interface CheckedEncryptOptions {
   readonly timeoutMs: { readonly timeoutMs?: number };
 }
 
-/** The frame length, in bytes, unless another is asked for. */
+/** Default of the frame length, in bytes. */
 export const DEFAULT_FRAME_BYTES = 65_536;
 
 const FRAME_RANGE = { min: 1024, max: 1_048_576, default: DEFAULT_FRAME_BYTES };
@@ -60,15 +61,15 @@ const FIELDS = ["keyId", "encryptionContext", "frameBytes", ...CALL_FIELDS];
 
 /**
  * Encrypts a stream of any length, in memory that does not grow with it. Nothing happens, and KMS is not
- * asked, until something reads the output; one data key is then made, and wiped as soon as the message's key
+ * asked, before the output is read; one data key is then made, and wiped as soon as the message's key
  * has been derived.
  *
  * Not guaranteed: a stream that is neither read to its end nor cancelled keeps the message's key in memory.
  *
  * @param client A {@link KmsClient}, or anything else that makes data keys
- * @param options The key, and what to authenticate; `signal` ends the whole stream, `timeoutMs` is for the
+ * @param options The key, and the pairs to authenticate; `signal` ends the whole stream, `timeoutMs` is for the
  *   call to KMS only
- * @returns Two ends, for `pipeThrough()`. The output fails with what `generateDataKey` throws, with the
+ * @returns Two ends, for `pipeThrough()`. The output fails with the errors of `generateDataKey`, with the
  *   input's or the signal's reason, with a `TypeError` for a chunk that is no `Uint8Array`, and with an
  *   {@link EnvelopeError} when a message cannot have so many frames (`LIMIT`) or the client's data key is of
  *   no use (`KEY`)
@@ -109,8 +110,10 @@ function checkOptions(given: EncryptStreamOptions): CheckedEncryptOptions {
 }
 
 /**
- * @param call How the caller wants to wait
- * @returns What to pass on to the client, whose own time-out is the default
+ * Checks the options of a call for a stream.
+ *
+ * @param call Signal and time-out
+ * @returns Options to pass on to the client, whose own time-out is the default
  * @throws {TypeError} When the signal is no AbortSignal, or the time-out no number
  * @throws {RangeError} When the time-out is out of range
  */

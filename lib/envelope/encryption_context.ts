@@ -8,7 +8,9 @@ export type EncryptionContext = Readonly<Record<string, string>>;
 const RESERVED_PREFIX = "aws-crypto-";
 
 /**
- * @param value What the caller gave
+ * Checks the context of a message.
+ *
+ * @param value Value that the caller gave
  * @returns A frozen copy, empty for none
  * @throws {TypeError} When it is no object of strings, or has a name that the format keeps for itself
  * @throws {RangeError} When it is longer than KMS takes
@@ -22,11 +24,12 @@ export function checkMessageContext(value: unknown): EncryptionContext {
 }
 
 /**
- * Checks a context that a message is compared with, and which an empty one would let pass.
+ * Checks a context that a message is compared with. An empty one is refused, since any message would pass.
  *
- * @param value What the caller gave
- * @returns A frozen copy; empty only when nothing was given
- * @throws What {@link checkMessageContext} throws, and a `TypeError` when it has no pair
+ * @param value Value that the caller gave
+ * @returns A frozen copy; empty only when none was given
+ * @throws {TypeError} When it has no pair, or as {@link checkMessageContext}
+ * @throws {RangeError} As {@link checkMessageContext}
  */
 export function checkExpectedContext(value: unknown): EncryptionContext {
   const context = checkMessageContext(value);
@@ -35,7 +38,9 @@ export function checkExpectedContext(value: unknown): EncryptionContext {
 }
 
 /**
- * @param context Checked
+ * Encodes a context.
+ *
+ * @param context A checked context
  * @returns The key value pairs, sorted by the UTF-8 bytes of their names; nothing for an empty one
  */
 export function encodeContext(context: EncryptionContext): Uint8Array {
@@ -49,8 +54,11 @@ export function encodeContext(context: EncryptionContext): Uint8Array {
 }
 
 /**
- * @param bytes What {@link encodeContext} made; any order is accepted, because not all of AWS's
- *   implementations sort alike
+ * Decodes a context.
+ *
+ * @param bytes Bytes of {@link encodeContext}; any order is accepted, because not all of AWS's implementations sort
+ *   alike
+ * @returns The context
  * @throws {EnvelopeError} `FORMAT`; `LIMIT` when KMS would not take it
  */
 export function decodeContext(bytes: Uint8Array): EncryptionContext {
@@ -73,8 +81,10 @@ export function decodeContext(bytes: Uint8Array): EncryptionContext {
 }
 
 /**
- * @param actual What the message has
- * @param expected What it must have; it may have more
+ * Checks that a message has the expected pairs.
+ *
+ * @param actual Pairs of the message
+ * @param expected Pairs that it must have; it may have more
  * @throws {EnvelopeError} `CONTEXT`
  */
 export function expectContext(actual: EncryptionContext, expected: EncryptionContext): void {

@@ -3,16 +3,16 @@ import type { EnvelopeFault } from "../core/error_code.ts";
 
 export type { EnvelopeFault } from "../core/error_code.ts";
 
-/** A message could not be encrypted under a data key, or is not what such an encryption made. */
+/** Failure to encrypt a message under a data key, or to open one. */
 export class EnvelopeError extends EnclaveKmsError {
-  /** `ERR_ENVELOPE_` and the fault. */
+  /** Stable code: `ERR_ENVELOPE_` and the fault. */
   readonly code: `ERR_ENVELOPE_${EnvelopeFault}`;
 
   /**
    * Names one fault.
    *
    * @param fault The fault
-   * @param message What failed
+   * @param message Failure, action first
    * @param details The hint
    */
   constructor(fault: EnvelopeFault, message: string, details: ErrorDetails) {

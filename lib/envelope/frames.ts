@@ -1,5 +1,5 @@
 /**
- * The frames that follow the header. Every frame but the last, with as much plaintext as the header says:
+ * Frames that follow the header. Every frame but the last, with as much plaintext as the header says:
  *
  * | bytes | what |
  * | --- | --- |
@@ -38,27 +38,29 @@ const NONCE_BYTES = 12;
 const REGULAR = new TextEncoder().encode("AWSKMSEncryptionClient Frame");
 const FINAL = new TextEncoder().encode("AWSKMSEncryptionClient Final Frame");
 
-/** The most frames of one message; the mark of the last frame is no number of another. */
+/** Most frames of one message; the mark of the last frame is no number of another. */
 export const MAX_FRAMES = 0xffffffff;
 
 type Message = Pick<MessageHeader, "messageId" | "frameBytes">;
 
-/** A frame, opened. */
+/** Opened frame. */
 export interface Frame {
-  /** Genuine. */
+  /** Verified plaintext. */
   readonly plaintext: Uint8Array<ArrayBuffer>;
   /** Whether it is the last. */
   readonly isFinal: boolean;
 }
 
 /**
- * @param cipher The message's
- * @param message What the header says
- * @param number From 1
- * @param plaintext As long as the header says, or at most that for the last frame
+ * Seals one frame.
+ *
+ * @param cipher Cipher of the message
+ * @param message Fields of the header
+ * @param number Number of the frame, from 1
+ * @param plaintext As many bytes as the header says, or at most that for the last frame
  * @param isFinal Whether it is the last
  * @returns The frame
- * @throws {EnvelopeError} `LIMIT`, when a message cannot have so many
+ * @throws {EnvelopeError} `LIMIT`, when the message would have too many
  */
 export function sealFrame(
   cipher: MessageCipher,
@@ -79,10 +81,12 @@ export function sealFrame(
 }
 
 /**
- * @param cipher The message's
- * @param message What the header says, verified
- * @param number The one that is due, from 1
- * @param input It stands at the frame
+ * Opens one frame.
+ *
+ * @param cipher Cipher of the message
+ * @param message Fields of the verified header
+ * @param number Number of the frame that is due, from 1
+ * @param input Reader that stands at the frame
  * @throws {EnvelopeError} `ORDER`, `FORMAT`, `AUTHENTICATION` or `TRUNCATED`
  */
 export async function openFrame(

@@ -1,21 +1,25 @@
-/** Both runtimes have the signal; not all of their types do. */
+/** Controller with the signal, which both runtimes have, but not all of their types. */
 type Abortable = WritableStreamDefaultController & { readonly signal: AbortSignal };
 
 /**
- * A writable stream and where its chunks wait, one at a time, until they are asked for. A write ends when its
- * chunk has been taken. Unlike a TransformStream it hears of an abort while a write waits.
+ * Writable stream whose chunks wait, one at a time, until they are asked for. A write ends when its chunk has been
+ * taken. Unlike a TransformStream it hears of an abort while a write waits.
  */
 export class Inlet {
-  /** Where the chunks come from. */
+  /** Stream that takes the chunks. */
   readonly writable: WritableStream<Uint8Array>;
-  /** Gone once the writer aborted, who then needs not be told. */
+  /** Unset after the writer aborts: there is no one left to notify. */
   #controller: WritableStreamDefaultController | undefined;
   #chunk: Uint8Array | undefined;
   #taken: () => void = () => {};
   #arrived: () => void = () => {};
   #ended = false;
 
-  /** @param onFailure Hears that the writer aborted, or wrote what is no Uint8Array */
+  /**
+   * Makes the stream.
+   *
+   * @param onFailure Called when the writer aborts, or writes something other than a Uint8Array
+   */
   constructor(onFailure: (reason: unknown) => void) {
     this.writable = new WritableStream<Uint8Array>({
       start: (controller) => {
@@ -37,7 +41,7 @@ export class Inlet {
     });
   }
 
-  /** The next chunk; undefined when there is none any more. One call at a time. */
+  /** Reads the next chunk; undefined after the last one. One call at a time. */
   async read(): Promise<Uint8Array | undefined> {
     if (this.#chunk === undefined && !this.#ended) {
       await new Promise<void>((resolve) => this.#arrived = resolve);
@@ -49,9 +53,9 @@ export class Inlet {
   }
 
   /**
-   * Takes nothing more, and fails the writer. After an end it is harmless.
+   * Ends the stream, and fails the writer. After an end it is harmless.
    *
-   * @param reason What the writer is told
+   * @param reason Reason that the writer gets
    */
   end(reason: unknown): void {
     this.#controller?.error(reason);

@@ -3,7 +3,7 @@ import type { SecretBytes } from "../core/secret_bytes.ts";
 import type { EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 
-/** What encryption needs of a {@link KmsClient}. */
+/** Part of a {@link KmsClient} that encryption needs. */
 export interface DataKeySource {
   /** Makes a data key of 32 bytes under a KMS key. */
   generateDataKey(
@@ -21,7 +21,7 @@ export interface DataKeySource {
   >;
 }
 
-/** What decryption needs of a {@link KmsClient}. */
+/** Part of a {@link KmsClient} that decryption needs. */
 export interface DataKeyOpener {
   /** Decrypts a data key. */
   decrypt(
@@ -34,9 +34,11 @@ export interface DataKeyOpener {
 }
 
 /**
- * @param client What the caller gave
- * @param method What it is needed for
- * @throws {TypeError} When it cannot do that
+ * Checks that a client has a method.
+ *
+ * @param client Client that the caller gave
+ * @param method Name of the method
+ * @throws {TypeError} When it has no such method
  */
 export function checkKeyClient(client: unknown, method: "decrypt" | "generateDataKey"): void {
   const isClient = typeof client === "object" && client !== null &&
@@ -46,14 +48,16 @@ export function checkKeyClient(client: unknown, method: "decrypt" | "generateDat
 
 const KEY_ARN = /^arn:[\w-]+:kms:[\w-]+:\w+:key\/[\w-]+$/;
 
-/** Whether it names one key, in full: no alias, and no id that means another key in another account. */
+/** Tells whether it names one key in full: no alias, and no id that means another key in another account. */
 export function isKeyArn(keyId: string): boolean {
   return KEY_ARN.test(keyId);
 }
 
 /**
- * @param dataKey What the client gave
- * @throws {EnvelopeError} `KEY`, when it has not 32 bytes
+ * Checks the length of a data key.
+ *
+ * @param dataKey Data key that the client gave
+ * @throws {EnvelopeError} `KEY`, when it does not have 32 bytes
  */
 export function expectDataKey(dataKey: SecretBytes): void {
   if (dataKey.length === 32) return;

@@ -8,14 +8,14 @@ const ALGORITHM = "aes-256-gcm";
 const NONCE_BYTES = 12;
 
 /**
- * Node's update() writes into a buffer, copies the result out and frees the buffer as it is. What glibc keeps for the
- * thread that freed it, at most 1032 bytes, is taken whole by the next call for as many: so the plaintext is made in
- * pieces, and each is written over at once. What is longer may be taken in part by anything, and the rest stays. It
- * costs much of the speed: 170 MB/s on Node instead of 750.
+ * Size of the pieces that the plaintext is made in, in bytes. Node's update() writes into a buffer, copies the result
+ * out and frees the buffer as it is. glibc keeps a freed buffer of at most 1032 bytes for its thread, and the next call
+ * for as many gets it whole: so each piece is overwritten at once. A longer buffer may be reused in part, and the rest
+ * stays. This costs much of the speed: 170 MB/s on Node instead of 750.
  */
 const PIECE_BYTES = 1000;
 
-/** By how much glibc's piece may be longer than was asked for, which makes it another kind of piece. */
+/** Bytes by which glibc may round a buffer up, which puts it among buffers of another size. */
 const SLACK_BYTES = 16;
 
 const NOTHING_SECRET = new Uint8Array(PIECE_BYTES + SLACK_BYTES);
@@ -25,22 +25,24 @@ const KEY_INFO = Uint8Array.from([...uint(SUITE_ID, 2), ...new TextEncoder().enc
 const COMMITMENT_INFO = new TextEncoder().encode("COMMITKEY");
 
 /**
- * The one AES key of one message, derived from its data key and its message id. A nonce is the number of what
- * it seals: 0 for the header, then the frames' numbers; the additional data says what that is.
+ * Cipher with the AES key of one message, derived from its data key and its message id. A nonce is a number: 0 for the
+ * header, then the numbers of the frames; the additional data tells them apart.
  *
- * node:crypto, because its keys can be wiped, and so can its copies; WebCrypto has copies of its own. Not
- * guaranteed: both runtimes keep the expanded key of each frame in native memory until the collector frees it.
+ * It uses node:crypto, whose keys and copies can be wiped; WebCrypto keeps copies of its own. Not guaranteed: both
+ * runtimes keep the expanded key of each frame in native memory until the collector frees it.
  */
 export class MessageCipher implements Disposable {
-  /** 32 bytes that tell this key from any other, and nothing of it. */
+  /** Commitment to the key: 32 bytes that tell it from any other, and reveal nothing of it. */
   readonly commitment: Uint8Array<ArrayBuffer>;
   readonly #key: SecretBytes;
-  /** Decrypts to no end: see {@link PIECE_BYTES}. In a mode that has no limit, with a key of zeros. */
+  /** Cipher that only overwrites buffers, see {@link PIECE_BYTES}: in a mode without a limit, with a key of zeros. */
   readonly #overwriter = createDecipheriv("aes-256-ctr", new Uint8Array(KEY_BYTES), new Uint8Array(16));
 
   /**
-   * @param dataKey 32 bytes; the caller wipes them
-   * @param messageId 32 bytes
+   * Derives the key.
+   *
+   * @param dataKey Data key of 32 bytes; the caller wipes it
+   * @param messageId Message id, 32 bytes
    */
   constructor(dataKey: SecretBytes, messageId: Uint8Array) {
     const derive = (info: Uint8Array) => hkdf(HASH, dataKey.bytes, messageId, info, KEY_BYTES);
@@ -49,7 +51,9 @@ export class MessageCipher implements Disposable {
   }
 
   /**
-   * @param commitment The message's
+   * Checks the commitment of a message.
+   *
+   * @param commitment The commitment
    * @throws {EnvelopeError} `COMMITMENT`, when the message was made with another data key
    */
   expectCommitment(commitment: Uint8Array): void {
@@ -60,10 +64,12 @@ export class MessageCipher implements Disposable {
   }
 
   /**
-   * @param number 0 for the header, or the frame's
-   * @param associated What is authenticated besides
-   * @param plaintext Of any length
-   * @param target Where to put the ciphertext and, right after it, the tag
+   * Seals the header or a frame.
+   *
+   * @param number 0 for the header, or the number of the frame
+   * @param associated Additional data to authenticate
+   * @param plaintext Plaintext of any length
+   * @param target Memory for the ciphertext and, right after it, the tag
    */
   seal(number: number, associated: Uint8Array, plaintext: Uint8Array, target: Uint8Array): void {
     const cipher = createCipheriv(ALGORITHM, this.#key.bytes, nonce(number), { authTagLength: TAG_BYTES });
@@ -74,11 +80,13 @@ export class MessageCipher implements Disposable {
   }
 
   /**
-   * @param number 0 for the header, or the frame's
-   * @param associated What was authenticated besides
-   * @param sealed The ciphertext and the tag
+   * Opens the header or a frame.
+   *
+   * @param number 0 for the header, or the number of the frame
+   * @param associated Additional data that was authenticated
+   * @param sealed Ciphertext and tag
    * @returns The plaintext, in memory of its own
-   * @throws {EnvelopeError} `AUTHENTICATION`, when not all of it is as it was sealed
+   * @throws {EnvelopeError} `AUTHENTICATION`, when any of it was changed
    */
   open(number: number, associated: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
     const length = sealed.length - TAG_BYTES;
@@ -111,7 +119,9 @@ export class MessageCipher implements Disposable {
 }
 
 /**
- * @param number 0 for the header, or the frame's
+ * Makes a nonce.
+ *
+ * @param number 0 for the header, or the number of the frame
  * @returns 12 bytes
  */
 export function nonce(number: number): Uint8Array<ArrayBuffer> {

@@ -1,5 +1,5 @@
 /**
- * The header of a message in version 2 of AWS's Encryption SDK format, which is also what identifies it:
+ * Header of a message in version 2 of AWS's Encryption SDK format, which also identifies the message:
  *
  * | offset | bytes | what |
  * | --- | --- | --- |
@@ -25,16 +25,16 @@ import type { ByteReader } from "./byte_reader.ts";
 import { decodeContext, encodeContext, type EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 
-/** AES-256-GCM with HKDF-SHA-512 and key commitment, without a signature. */
+/** Id of the suite AES-256-GCM with HKDF-SHA-512 and key commitment, without a signature. */
 export const SUITE_ID = 0x0478;
 
-/** The message id, the commitment and the keys all have this many bytes. */
+/** Bytes of the message id, of the commitment and of the keys. */
 export const KEY_BYTES = 32;
 
 /** Bytes of an authentication tag. */
 export const TAG_BYTES = 16;
 
-/** What the format calls KMS. */
+/** Name of KMS in the format. */
 export const KMS_PROVIDER_ID = "aws-kms";
 
 const VERSION = 2;
@@ -43,40 +43,42 @@ const MAX_DATA_KEYS = 32;
 const MAX_HEADER_BYTES = 128 * 1024;
 const SIGNED_SUITE_ID = 0x0578;
 
-/** The data key of a message, encrypted by one provider. */
+/** Data key of a message, encrypted by one provider. */
 export interface EncryptedDataKey {
-  /** `aws-kms` for KMS. */
+  /** Id of the provider, `aws-kms` for KMS. */
   readonly providerId: string;
-  /** For KMS, the key's ARN. */
+  /** Information of the provider; for KMS, the ARN of the key. */
   readonly providerInfo: string;
-  /** What the provider decrypts. */
+  /** Encrypted data key. */
   readonly ciphertext: Uint8Array<ArrayBuffer>;
 }
 
-/** What a header says; none of it can be relied on before its tag has been verified. */
+/** Fields of a header; none of them can be relied on before the tag has been verified. */
 export interface MessageHeader {
-  /** 32 random bytes. */
+  /** Message id, 32 random bytes. */
   readonly messageId: Uint8Array<ArrayBuffer>;
-  /** What the data key was encrypted with. */
+  /** Encryption context of the data key. */
   readonly encryptionContext: EncryptionContext;
-  /** At least one. */
+  /** Encrypted data keys, at least one. */
   readonly dataKeys: readonly EncryptedDataKey[];
-  /** The plaintext bytes of every frame but the last. */
+  /** Plaintext bytes of every frame but the last. */
   readonly frameBytes: number;
-  /** 32 bytes that only the right key derives. */
+  /** Commitment, 32 bytes that only the right key derives. */
   readonly commitment: Uint8Array<ArrayBuffer>;
 }
 
-/** A header as it was read. */
+/** Header as it was read. */
 export interface ReadHeader extends MessageHeader {
-  /** The bytes that the tag is over. */
+  /** Bytes that the tag authenticates. */
   readonly body: Uint8Array<ArrayBuffer>;
-  /** The tag, 16 bytes. */
+  /** Tag, 16 bytes. */
   readonly tag: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * @param header All of it
+ * Encodes a header.
+ *
+ * @param header Fields of the header
  * @returns Its bytes without the tag
  */
 export function encodeHeader(header: MessageHeader): Uint8Array<ArrayBuffer> {
@@ -102,7 +104,10 @@ export function encodeHeader(header: MessageHeader): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * @param input A message from its first byte; afterwards it stands at the first frame
+ * Reads a header.
+ *
+ * @param input Reader at the first byte of a message; afterwards it stands at the first frame
+ * @returns The header, whose tag is not verified yet
  * @throws {EnvelopeError} `FORMAT`, `SUITE`, `LIMIT` or `TRUNCATED`
  */
 export async function readHeader(input: ByteReader): Promise<ReadHeader> {
@@ -134,7 +139,7 @@ async function readDataKeys(fields: HeaderReader): Promise<EncryptedDataKey[]> {
   return dataKeys;
 }
 
-/** Names the suite that it cannot read. Version 1 has its type, `80`, before the suite. */
+/** Checks the suite, and names one that it cannot read. Version 1 has its type, `80`, before the suite. */
 async function expectSuite(fields: HeaderReader): Promise<void> {
   const version = await fields.uint(1);
   if (version !== 1 && version !== VERSION) {
@@ -156,7 +161,7 @@ async function expectSuite(fields: HeaderReader): Promise<void> {
   });
 }
 
-/** Reads fields and keeps their bytes for the tag, up to the header's limit. */
+/** Reader of fields that keeps their bytes for the tag, up to the header's limit. */
 class HeaderReader {
   readonly #input: ByteReader;
   readonly #read: Uint8Array[] = [];
@@ -183,15 +188,17 @@ class HeaderReader {
   }
 }
 
-/** Lenient: it is only ever compared with ASCII, and another provider's info need not be text. */
+/** Decodes text leniently: it is only compared with ASCII, and the information of another provider need not be text. */
 function asText(bytes: Uint8Array): string {
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
 }
 
 /**
+ * Encodes a number.
+ *
  * @param value A whole number
- * @param length In bytes
- * @returns It, big-endian
+ * @param length Length in bytes
+ * @returns The number, big-endian
  */
 export function uint(value: number, length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);

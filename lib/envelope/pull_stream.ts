@@ -2,34 +2,36 @@ import { TurnLimiter } from "../core/turn_limiter.ts";
 import { ByteReader } from "./byte_reader.ts";
 import { Inlet } from "./inlet.ts";
 
-/** The two ends of an encryption or decryption, for `pipeThrough()`. */
+/** Two ends of an encryption or decryption, for `pipeThrough()`. */
 export interface EnvelopeStream {
-  /** Where the input goes, in chunks of any size. */
+  /** Input, in chunks of any size. */
   readonly writable: WritableStream<Uint8Array>;
-  /** Where the output comes from. Cancelling it cancels the input and wipes the key. */
+  /** Output. Cancelling it cancels the input and wipes the key. */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
 /**
- * How many pieces are made in one turn of the event loop, by all streams. A piece takes this thread for the encryption
- * of a frame, and neither a reader nor a writer of what is in memory already leaves its turn; how many frames a
- * message has, and how short they are, is its writer's choice.
+ * Number of pieces that all streams make in one turn of the event loop. A piece takes this thread for the encryption of
+ * a frame, and neither a reader nor a writer of data in memory leaves its turn; the writer of a message chooses the
+ * number and length of its frames.
  */
 const PIECES = new TurnLimiter(8);
 
-/** Turns the input into the output, piece by piece. It disposes what it holds when it returns or throws. */
+/**
+ * Function that turns the input into the output, piece by piece. It disposes its resources when it returns or throws.
+ */
 export type Transformation = (
   input: ByteReader,
   signal: AbortSignal,
 ) => AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
 
 /**
- * A pair of streams in which nothing happens until the reader asks for a piece, and then exactly one is made:
- * however large the chunks that are written, no output waits in memory. A failure, a cancellation or an abort
+ * Makes a pair of streams in which nothing happens until the reader asks for a piece, and then exactly one is made:
+ * however large the written chunks, no output waits in memory. A failure, a cancellation or an abort
  * at any end reaches the others and ends the transformation.
  *
- * @param transform What happens in between
- * @param signal The caller's signal, if there is one
+ * @param transform Transformation in between
+ * @param signal Signal of the caller, if there is one
  */
 export function pullStream(transform: Transformation, signal?: AbortSignal): EnvelopeStream {
   const abort = new AbortController();
@@ -60,7 +62,7 @@ export function pullStream(transform: Transformation, signal?: AbortSignal): Env
   if (signal?.aborted) onAbort();
   return { writable: input.writable, readable };
 
-  /** The first reason counts: every part keeps the first that it is given. */
+  /** Ends all parts. The first reason counts: every part keeps the first that it gets. */
   async function end(reason: unknown): Promise<void> {
     signal?.removeEventListener("abort", onAbort);
     abort.abort(reason);

@@ -1,5 +1,5 @@
 /**
- * The messages of the kmstool protocol: JSON, each ended by one NUL byte.
+ * Messages of the kmstool protocol: JSON, each ended by one NUL byte.
  *
  * @see https://github.com/aws/aws-nitro-enclaves-sdk-c/blob/main/docs/kmstool.md
  *
@@ -8,13 +8,13 @@
 import { allocateOffHeap } from "../core/secret_bytes.ts";
 import { joinBase64 } from "../core/secret_json.ts";
 
-/** The longest message, in bytes, with its NUL. */
+/** Longest message, in bytes, with its NUL. */
 export const MAX_MESSAGE_BYTES = 8192;
 
-/** Messages of one connection that may be no JSON object: after the last of them it ends. */
+/** Most messages of one connection that are no JSON object: after the last of them the connection ends. */
 export const MAX_MALFORMED_MESSAGES = 8;
 
-/** What kmstool_instance expects to read when something fails, to the letter. */
+/** Texts that kmstool_instance expects after a failure, to the letter. */
 export const KMSTOOL_ERRORS = {
   notJson: "Error reading JSON object",
   notObject: "JSON is wrong type",
@@ -31,17 +31,19 @@ export const KMSTOOL_ERRORS = {
   tooLarge: "Message size too large.",
 } as const;
 
-/** One of the texts. */
+/** Text of {@link KMSTOOL_ERRORS}. */
 export type KmstoolErrorText = (typeof KMSTOOL_ERRORS)[keyof typeof KMSTOOL_ERRORS];
 
-/** What is answered with one of the texts. The cause is for the log. */
+/** Refusal that is answered with one of the texts. The cause is for the log. */
 export class KmstoolRefusal extends Error {
-  /** Sent as it is. */
+  /** Text of the answer. */
   readonly text: KmstoolErrorText;
 
   /**
-   * @param text Sent as it is
-   * @param cause For the log
+   * Chooses the text.
+   *
+   * @param text Text of the answer
+   * @param cause Cause, for the log
    */
   constructor(text: KmstoolErrorText, cause?: unknown) {
     super(text, { cause });
@@ -49,15 +51,17 @@ export class KmstoolRefusal extends Error {
   }
 }
 
-/** Whether a message was refused for being no JSON object. */
+/** Tells whether a message was refused for being no JSON object. */
 export function isMalformed(refusal: KmstoolRefusal): boolean {
   return refusal.text === KMSTOOL_ERRORS.notJson || refusal.text === KMSTOOL_ERRORS.notObject;
 }
 
-/** A message's fields. */
+/** Fields of a message. */
 export type KmstoolMessage = Readonly<Record<string, unknown>>;
 
 /**
+ * Parses a message.
+ *
  * @param bytes One message, without its NUL
  * @returns Its fields; one that is null counts as absent, as it does in C
  * @throws {KmstoolRefusal} When it is no JSON object
@@ -76,8 +80,10 @@ export function parseMessage(bytes: Uint8Array): KmstoolMessage {
 }
 
 /**
- * @param message Its fields
- * @param name Of one field
+ * Reads a field.
+ *
+ * @param message Fields of the message
+ * @param name Name of the field
  * @returns The field; undefined when it is absent or null
  */
 export function field(message: KmstoolMessage, name: string): unknown {
@@ -87,11 +93,11 @@ export function field(message: KmstoolMessage, name: string): unknown {
 /**
  * Reads the encryption context of a decrypt.
  *
- * kmstool_enclave prints whatever stands there and reads that as JSON, so a string that holds an object is that
- * object. A string that holds anything else ends that process; here it is refused.
+ * kmstool_enclave prints the field and reads the text as JSON, so a string that holds an object is that object. A
+ * string that holds anything else ends that process; here it is refused.
  *
- * @param message Its fields
- * @returns What stands there, to be checked; undefined when there is none
+ * @param message Fields of the message
+ * @returns The context, not checked yet; undefined when there is none
  * @throws {KmstoolRefusal} When a string holds no object
  */
 export function readEncryptionContext(message: KmstoolMessage): Record<string, string> | undefined {
@@ -107,25 +113,27 @@ export function readEncryptionContext(message: KmstoolMessage): Record<string, s
   return read as Record<string, string>;
 }
 
-/** @returns The answer that all is well */
+/** Makes the answer of a success without a result. */
 export function okMessage(): Uint8Array<ArrayBuffer> {
   return encode({ Status: "Ok" });
 }
 
 /**
- * @param plaintext Not kept
- * @returns The answer to a decrypt, for the caller to wipe
+ * Makes the answer to a decrypt.
+ *
+ * @param plaintext The plaintext; not kept
+ * @returns The answer, for the caller to wipe
  */
 export function plaintextMessage(plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
   return joinBase64('{"Status":"Ok","Message":"', plaintext, '"}\0');
 }
 
-/** @param text What went wrong */
+/** Makes the answer of a failure. */
 export function errorMessage(text: KmstoolErrorText): Uint8Array<ArrayBuffer> {
   return encode({ Status: "Error", Message: text });
 }
 
-/** Cuts a stream into messages. It holds credentials, and wipes what it has handed out. */
+/** Buffer that cuts a stream into messages. It holds credentials, and wipes each message after its use. */
 export class MessageBuffer implements Disposable {
   readonly #bytes = allocateOffHeap(MAX_MESSAGE_BYTES);
   #length = 0;
@@ -136,8 +144,10 @@ export class MessageBuffer implements Disposable {
   }
 
   /**
-   * @param chunk What came; it is overwritten as it is taken over
-   * @returns Each message that it ends, without the NUL and only until the next is asked for
+   * Takes a chunk of the stream over.
+   *
+   * @param chunk The chunk; it is overwritten
+   * @returns Each message that it ends, without the NUL, valid until the next one is asked for
    * @throws {KmstoolRefusal} When a message is too long; the rest of the stream means nothing then
    */
   *take(chunk: Uint8Array): Generator<Uint8Array> {
@@ -153,7 +163,7 @@ export class MessageBuffer implements Disposable {
     }
   }
 
-  /** Wipes what is there. */
+  /** Wipes the buffered bytes. */
   [Symbol.dispose](): void {
     this.#clear();
   }
