@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { NsmClient } from "../lib/nsm/nsm_client.ts";
 import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import type { Endpoint } from "../lib/core/endpoint.ts";
@@ -7,56 +6,45 @@ import type { Policy } from "../lib/policy/policy.ts";
 import { loadPolicyFile, PolicyHolder } from "../lib/policy/policy_file.ts";
 import { RateCounter } from "../lib/policy/rate.ts";
 import { DEFAULT_REGION } from "../lib/aws/region.ts";
-import { listen, type Listener } from "../lib/transport/listen.ts";
-import type { Connection } from "../lib/transport/connection.ts";
 import { SERVER_ACTIONS } from "../enclave/actions.ts";
 import { Admission } from "../enclave/admission.ts";
 import { createApp } from "./app.ts";
 import { EnginePool } from "../enclave/engine_pool.ts";
 import { type Config, variableOf } from "./config.ts";
-import { ConfigError, reasonOf } from "../enclave/settings.ts";
 import { seedEntropy } from "../enclave/entropy.ts";
 import { Gate, parentOnly } from "../enclave/gate.ts";
-import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../enclave/http/http_listener.ts";
+import { DEFAULT_HTTP_TIMEOUTS, type HttpCaller } from "../enclave/http/http_listener.ts";
+import { readCertificates } from "../enclave/read_certificates.ts";
+import { serveConnections, type Served, serveHttp, type ServeLimits } from "../enclave/serve.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "./kmstool/kmstool_listener.ts";
 import { createLogger, type Logger } from "../enclave/telemetry/log.ts";
-import { type AtLimit, Metrics, type Protocol } from "../enclave/telemetry/metrics.ts";
+import { Metrics, type Protocol } from "../enclave/telemetry/metrics.ts";
 import { RefusalLog } from "../enclave/telemetry/refusal_log.ts";
 import { describeFailure, type RequestLog } from "../enclave/telemetry/request_record.ts";
 import { EnclaveService } from "../enclave/service.ts";
 
-/** What tests and the simulated enclave put in the place of the real thing. */
+/** Parts that tests and the simulated enclave put in the place of the real ones. */
 export interface ServerParts {
-  /** Default: JSON lines on the standard output. */
+  /** Destination of the log. Default: JSON lines on the standard output. */
   readonly logger?: Logger | undefined;
-  /** Default: `/dev/nsm`, from which the kernel is seeded. With another one it is not: that may be simulated. */
+  /** The NSM. Default: `/dev/nsm`. The kernel is seeded from that one only: another may be simulated. */
   readonly nsm?: NsmTransport | undefined;
-  /** PEM. Default: what the configuration names, or the runtime's own. */
+  /** Authorities that may vouch for KMS, PEM. Default: the configuration's, or the runtime's own. */
   readonly trustedCertificates?: string | undefined;
 }
 
-/** One protocol and where it listens. */
-interface Served {
-  readonly protocol: Protocol;
-  readonly listener: Listener;
-  close(graceMs: number): Promise<void>;
-}
-
-/** Answers are cut off this much after the request deadline, in milliseconds. */
+/** Milliseconds after the request deadline when an answer is cut off. */
 const ANSWER_MARGIN_MS = 10_000;
 
-/** The most that a client has to KMS. */
+/** Most connections of a client to KMS. */
 const MAX_CONNECTIONS = 1024;
-
-/** Linux's own limit, unless somebody raised it. */
-const MAX_BACKLOG = 4096;
 
 /**
  * Starts the server.
  *
- * @param config After every check
- * @param parts What takes the place of the real thing
- * @returns It, listening
+ * @param config Settings after every check
+ * @param parts Parts in the place of the real ones
+ * @returns The server, listening
  * @throws {ConfigError} When the file of trusted certificates cannot be read, or has none
  * @throws {PolicyLoadError} When there is a policy file and it does not load
  * @throws {ConnectionError} When an address is taken, or there is no vsock
@@ -83,10 +71,8 @@ export class Server implements AsyncDisposable {
   readonly #metrics = new Metrics();
   readonly #requestLog: RequestLog;
   readonly #service: EnclaveService;
-  readonly #served: Served[] = [];
+  readonly #served = new Map<Protocol, Served>();
   readonly #seedKernel: () => Promise<void>;
-  #httpEndpoint: Endpoint | undefined;
-  #kmstoolEndpoint: Endpoint | undefined;
   #closing: Promise<void> | undefined;
 
   /** @internal */
@@ -115,18 +101,18 @@ export class Server implements AsyncDisposable {
     this.#metrics.observe({
       running: () => admission.inside,
       credentials: () => this.#service.scope.credentials.state,
-      atLimit: (protocol) => this.#atLimit(protocol),
+      atLimit: (protocol) => this.#served.get(protocol),
     });
   }
 
-  /** Where HTTP listens, with the port that was chosen. */
+  /** Endpoint that HTTP listens on, with the port that was chosen. */
   get httpEndpoint(): Endpoint | undefined {
-    return this.#httpEndpoint;
+    return this.#served.get("http")?.endpoint;
   }
 
-  /** Where the kmstool protocol listens, with the port that was chosen. */
+  /** Endpoint that the kmstool protocol listens on, with the port that was chosen. */
   get kmstoolEndpoint(): Endpoint | undefined {
-    return this.#kmstoolEndpoint;
+    return this.#served.get("kmstool")?.endpoint;
   }
 
   /** @internal */
@@ -140,8 +126,8 @@ export class Server implements AsyncDisposable {
       this.#logger.warn({ failure: describeFailure(error) }, "KMS cannot be asked yet");
     });
     try {
-      this.#httpEndpoint = await this.#serveHttp();
-      this.#kmstoolEndpoint = await this.#serveKmstool();
+      await this.#serveHttp();
+      await this.#serveKmstool();
     } catch (error) {
       await this.close();
       throw error;
@@ -175,12 +161,8 @@ export class Server implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#logger.info("closing");
-    await Promise.all(this.#served.map(async ({ listener, close }) => {
-      const closed = listener.close();
-      await close(this.#config.shutdownGraceMs);
-      listener.destroyConnections();
-      await closed;
-    }));
+    const { shutdownGraceMs } = this.#config;
+    await Promise.all([...this.#served.values()].map((served) => served.close(shutdownGraceMs)));
     await this.#service[Symbol.asyncDispose]();
     this.#logger.info("closed");
   }
@@ -208,49 +190,35 @@ export class Server implements AsyncDisposable {
     }
   }
 
-  async #serveHttp(): Promise<Endpoint | undefined> {
-    const { http, idleTimeoutMs, requestTimeoutMs } = this.#config;
-    if (http === undefined) return undefined;
-    const requestLog = this.#requestLog;
-    const app = createApp({ ...requestLog, service: this.#service });
-    const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
-    const timeouts = { ...DEFAULT_HTTP_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
-    const handler = new HttpListener({
-      ...requestLog,
-      fetch: (request, env) => app.fetch(request, env),
-      timeouts,
-    });
-    return await this.#listen("http", http, handler);
+  async #serveHttp(): Promise<void> {
+    const { http } = this.#config;
+    if (http === undefined) return;
+    const app = createApp({ ...this.#requestLog, service: this.#service });
+    const parts = {
+      ...this.#requestLog,
+      fetch: (request: Request, env: HttpCaller) => app.fetch(request, env),
+      timeouts: { ...DEFAULT_HTTP_TIMEOUTS, ...this.#timeouts },
+    };
+    this.#served.set("http", await serveHttp(http, parts, this.#limits));
   }
 
-  async #serveKmstool(): Promise<Endpoint | undefined> {
-    const { kmstool, idleTimeoutMs, requestTimeoutMs, region } = this.#config;
-    if (kmstool === undefined) return undefined;
-    const answerMs = requestTimeoutMs + ANSWER_MARGIN_MS;
-    const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, idleMs: idleTimeoutMs, answerMs };
+  async #serveKmstool(): Promise<void> {
+    const { kmstool, region } = this.#config;
+    if (kmstool === undefined) return;
+    const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, ...this.#timeouts };
     const handler = new KmstoolListener({ ...this.#requestLog, service: this.#service, region, timeouts });
-    return await this.#listen("kmstool", kmstool, handler);
+    this.#served.set("kmstool", await serveConnections(kmstool, handler, this.#limits));
   }
 
-  #atLimit(protocol: Protocol): AtLimit | undefined {
-    return this.#served.find((one) => one.protocol === protocol)?.listener;
+  get #timeouts(): { readonly idleMs: number; readonly answerMs: number } {
+    const { idleTimeoutMs, requestTimeoutMs } = this.#config;
+    return { idleMs: idleTimeoutMs, answerMs: requestTimeoutMs + ANSWER_MARGIN_MS };
   }
 
-  async #listen(
-    protocol: Protocol,
-    endpoint: Endpoint,
-    handler: HttpListener | KmstoolListener,
-  ): Promise<Endpoint> {
+  get #limits(): ServeLimits {
     const { maxConnections, idleTimeoutMs, requestTimeoutMs, developmentCid } = this.#config;
     const quietMs = Math.max(idleTimeoutMs, requestTimeoutMs) + ANSWER_MARGIN_MS;
-    const accept = ({ stream, peer }: Connection) => handler.accept(stream, peer?.cid ?? developmentCid);
-    // A burst waits there; over unix sockets and vsock, one too many is refused at once.
-    const backlog = Math.min(maxConnections, MAX_BACKLOG);
-    const giveWay = () => handler.giveWay();
-    const limits = { backlog, maxConnections, giveWay, idleTimeoutMs: quietMs };
-    const listener = await listen(endpoint, limits, accept);
-    this.#served.push({ protocol, listener, close: (graceMs) => handler.close(graceMs) });
-    return listener.endpoint;
+    return { maxConnections, quietMs, developmentCid };
   }
 }
 
@@ -262,24 +230,14 @@ function engineOptions(config: Config, { nsm, trustedCertificates }: ServerParts
     hostName,
     library,
     nsm,
-    trustedCertificates: trustedCertificates ?? readCertificates(config.trustedCertificatesFile),
+    trustedCertificates: trustedCertificates ?? readTrusted(config.trustedCertificatesFile),
     timeoutMs: requestTimeoutMs,
-    // Whoever runs is not to wait for whoever else runs.
+    // One for each request that runs: none of them waits for another.
     maxConnections: Math.min(maxConcurrent, MAX_CONNECTIONS),
   };
 }
 
-function readCertificates(path: string | undefined): string | undefined {
+function readTrusted(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
-  const setting = `trustedCertificatesFile (${variableOf("trustedCertificatesFile")})`;
-  let pem: string;
-  try {
-    pem = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new ConfigError([`${setting}: ${path} cannot be read (${reasonOf(error)})`]);
-  }
-  if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
-    throw new ConfigError([`${setting}: ${path} has no certificate in PEM`]);
-  }
-  return pem;
+  return readCertificates(path, `trustedCertificatesFile (${variableOf("trustedCertificatesFile")})`);
 }

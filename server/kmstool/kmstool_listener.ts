@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
+import { ConnectionTimer } from "../../enclave/connection_timer.ts";
 import { IdleConnections } from "../../lib/transport/idle_connections.ts";
 import {
   errorMessage,
@@ -16,7 +17,7 @@ import { type RequestLog, RequestRecord } from "../../enclave/telemetry/request_
 import type { EnclaveService } from "../../enclave/service.ts";
 import { CallerGoneError } from "../../enclave/service_errors.ts";
 
-/** How patient the server is, in milliseconds. */
+/** Time-outs of kmstool connections, in milliseconds. */
 export interface KmstoolTimeouts {
   /** From a message's first byte to its NUL. */
   readonly messageMs: number;
@@ -26,23 +27,23 @@ export interface KmstoolTimeouts {
   readonly idleMs: number;
 }
 
-/** The time-outs when the configuration names none. */
+/** Time-outs when the configuration names none. */
 export const DEFAULT_KMSTOOL_TIMEOUTS: KmstoolTimeouts = {
   messageMs: 10_000,
   answerMs: 30_000,
   idleMs: 60_000,
 };
 
-/** How long a peer may take to notice that the connection ends. */
+/** Milliseconds that a peer may take to notice that the connection ends. */
 const LINGER_MS = 2000;
 
-/** What the listener is made of. */
+/** Parts of a {@link KmstoolListener}. */
 export interface KmstoolListenerParts extends RequestLog {
   /** Does the work. */
   readonly service: EnclaveService;
   /** The enclave's own region; messages then may not name another. */
   readonly region: string | undefined;
-  /** How patient to be. */
+  /** Time-outs. */
   readonly timeouts: KmstoolTimeouts;
 }
 
@@ -52,10 +53,10 @@ interface Connection {
   readonly cid: number;
   /** Whether the peer sends no more, and may be gone. */
   readonly hasEnded: boolean;
-  readonly allow: (ms: number) => void;
+  readonly timer: ConnectionTimer;
   /** Whether it waits for an answer. */
   busy: boolean;
-  /** How many of its messages were no JSON object. */
+  /** Number of its messages that were no JSON object. */
   malformed: number;
 }
 
@@ -73,7 +74,7 @@ export class KmstoolListener {
   readonly #idle = new IdleConnections();
   #closing = false;
 
-  /** @param parts What it is made of */
+  /** @param parts Service, log and limits */
   constructor(parts: KmstoolListenerParts) {
     this.#parts = parts;
   }
@@ -81,17 +82,12 @@ export class KmstoolListener {
   /**
    * Serves a connection until either side ends it.
    *
-   * @param stream Owned from now on
-   * @param cid Of the peer
+   * @param stream The connection; owned from now on
+   * @param cid The peer's CID
    */
   accept(stream: Duplex, cid: number): void {
     if (this.#closing) return void stream.destroy();
     const { metrics, refusals, timeouts } = this.#parts;
-    let timer = setTimeout(() => stream.destroy(), timeouts.idleMs);
-    const allow = (ms: number) => {
-      clearTimeout(timer);
-      timer = setTimeout(() => stream.destroy(), ms);
-    };
     const uncount = metrics.countConnection("kmstool");
     const connection: Connection = {
       stream,
@@ -99,7 +95,7 @@ export class KmstoolListener {
       get hasEnded() {
         return stream.readableEnded;
       },
-      allow,
+      timer: new ConnectionTimer(stream, timeouts.idleMs),
       busy: false,
       malformed: 0,
     };
@@ -108,7 +104,7 @@ export class KmstoolListener {
     stream.on("readable", () => stream.read(0));
     this.#idle.add(stream);
     const served = this.#serve(connection).catch(() => void stream.destroy()).finally(() => {
-      clearTimeout(timer);
+      connection.timer[Symbol.dispose]();
       uncount();
       this.#connections.delete(connection);
       refusals.end(connection, { protocol: "kmstool", cid });
@@ -122,8 +118,7 @@ export class KmstoolListener {
   }
 
   /**
-   * Ends idle connections at once and the others after their answers; what is left after the grace period is
-   * cut.
+   * Ends idle connections at once and the others after their answers. Cuts those that are left after the grace period.
    *
    * @param graceMs In milliseconds
    */
@@ -141,7 +136,7 @@ export class KmstoolListener {
   async #serve(connection: Connection): Promise<void> {
     using session = new KmstoolSession(this.#parts.service, this.#parts.region);
     using buffer = new MessageBuffer();
-    // Who breaks out of this loop still has something to say.
+    // The last answer is sent after the loop is left.
     for await (const chunk of connection.stream.iterator({ destroyOnReturn: false })) {
       if (!(await this.#consume(connection, session, buffer, chunk as Uint8Array))) break;
     }
@@ -156,13 +151,13 @@ export class KmstoolListener {
     chunk: Uint8Array,
   ): Promise<boolean> {
     const { messageMs, idleMs } = this.#parts.timeouts;
-    if (!buffer.isPartial) connection.allow(messageMs);
+    if (!buffer.isPartial) connection.timer.allow(messageMs);
     try {
       for (const message of buffer.take(chunk)) {
         await this.#answer(connection, session, message);
         if (this.#closing || connection.stream.destroyed) return false;
         if (connection.malformed >= MAX_MALFORMED_MESSAGES) return false;
-        connection.allow(messageMs);
+        connection.timer.allow(messageMs);
       }
     } catch (error) {
       // Thrown by take(): the end of this message will not be found.
@@ -171,7 +166,7 @@ export class KmstoolListener {
       await this.#refuse(connection, record, error);
       return false;
     }
-    if (!buffer.isPartial) connection.allow(idleMs);
+    if (!buffer.isPartial) connection.timer.allow(idleMs);
     return true;
   }
 
@@ -182,7 +177,7 @@ export class KmstoolListener {
     connection.stream.once("close", leave);
     using inFlight = this.#idle.begin(connection.stream);
     connection.busy = true;
-    connection.allow(this.#parts.timeouts.answerMs);
+    connection.timer.allow(this.#parts.timeouts.answerMs);
     try {
       await MESSAGE_TURNS.take(() => caller.signal.aborted);
       caller.signal.throwIfAborted();
@@ -224,9 +219,9 @@ async function write(stream: Duplex, bytes: Uint8Array): Promise<void> {
 }
 
 /** Reads what still comes, for a while: closing on unread bytes would take the last answer along. */
-async function end({ stream, allow }: Connection): Promise<void> {
+async function end({ stream, timer }: Connection): Promise<void> {
   if (stream.destroyed) return;
-  allow(LINGER_MS);
+  timer.allow(LINGER_MS);
   const closed = new Promise<void>((resolve) => stream.once("close", resolve));
   stream.end();
   stream.resume();
