@@ -1,17 +1,17 @@
 import type { Clock } from "./credentials_source.ts";
 
 /**
- * The greatest difference of the two clocks that is made up for: a day, in milliseconds. Whoever finds more has
- * a clock to set: certificates are judged by it, too.
+ * Greatest difference of the two clocks that is corrected: a day, in milliseconds. A larger one means that this clock
+ * must be set: certificates are judged by it, too.
  */
 export const MAX_CLOCK_OFFSET_MS = 86_400_000;
 
 /**
- * This machine's clock, put right by what KMS shows. An enclave's clock drifts, and KMS refuses signatures that
- * are off by more than five minutes.
+ * This machine's clock, corrected by KMS's time. An enclave's clock drifts, and KMS refuses signatures that are off by
+ * more than five minutes.
  *
- * KMS's time is taken from an answer over verified TLS only. Signatures go by it only after KMS refused one for its
- * time; whether credentials have expired is judged by the last answer, whatever it was.
+ * KMS's time is taken from an answer over verified TLS only. Signatures use it only after KMS refused one for its
+ * time; the expiration of credentials is judged by the last answer, whatever it was.
  */
 export class KmsClock {
   readonly #now: () => Date;
@@ -19,7 +19,7 @@ export class KmsClock {
   #lastOffsetMs: number | undefined;
   #isCompared = false;
 
-  /** KMS's time by its last answer, to judge credentials by; this machine's until there was one. */
+  /** Clock by KMS's last answer, to judge credentials by; this machine's until there was one. */
   readonly ofLastAnswer: Clock = {
     now: () => new Date(this.#now().getTime() + (this.#lastOffsetMs ?? 0)),
     name: () => {
@@ -30,7 +30,11 @@ export class KmsClock {
     },
   };
 
-  /** @param now This machine's clock */
+  /**
+   * Starts uncorrected.
+   *
+   * @param now Clock of this machine
+   */
   constructor(now: () => Date = () => new Date()) {
     this.#now = now;
   }
@@ -40,20 +44,20 @@ export class KmsClock {
     return this.#isCompared;
   }
 
-  /** What is added to this machine's time, in milliseconds: above zero if KMS is ahead. Zero until corrected. */
+  /** Milliseconds that are added to this machine's time: above zero if KMS is ahead. Zero until corrected. */
   get offsetMs(): number {
     return this.#offsetMs;
   }
 
-  /** KMS's time, as far as it is known. */
+  /** Tells KMS's time, as far as it is known. */
   now(): Date {
     return new Date(this.#now().getTime() + this.#offsetMs);
   }
 
   /**
-   * Notes what time it is by an answer.
+   * Notes the time of an answer.
    *
-   * @param dateMs What KMS's answer, which has just come, shows: milliseconds since 1970, in whole seconds
+   * @param dateMs Time in KMS's answer, which has just come: milliseconds since 1970, in whole seconds
    */
   compare(dateMs: number | undefined): void {
     if (dateMs === undefined) return;
@@ -62,10 +66,10 @@ export class KmsClock {
   }
 
   /**
-   * Goes by KMS's time from now on, unless it is too far away to be believed.
+   * Uses KMS's time from now on, unless it is too far away to be believed.
    *
-   * @param dateMs What KMS's answer, which has just come, shows: milliseconds since 1970, in whole seconds
-   * @returns Whether it does
+   * @param dateMs Time in KMS's answer, which has just come: milliseconds since 1970, in whole seconds
+   * @returns Whether it is used
    */
   correct(dateMs: number | undefined): boolean {
     const offsetMs = dateMs === undefined ? undefined : this.#believable(dateMs);

@@ -11,38 +11,38 @@ export interface Credentials {
   readonly secretAccessKey: CredentialPart;
   /** Session token of temporary credentials, 1 to 16384 bytes. */
   readonly sessionToken?: CredentialPart | undefined;
-  /** When temporary credentials expire: a date, ISO 8601 with its time zone, or milliseconds since 1970. */
+  /** Expiration of temporary credentials: a date, ISO 8601 with its time zone, or milliseconds since 1970. */
   readonly expiration?: Date | string | number | undefined;
 }
 
-/** Credentials as AWS writes them, with what else IMDS, ECS and the command line put beside them. */
+/** Credentials as AWS writes them, with the fields that IMDS, ECS and the command line add. */
 export interface AwsCredentials {
   /** See {@link Credentials.accessKeyId}. */
   readonly AccessKeyId: CredentialPart;
   /** See {@link Credentials.secretAccessKey}. */
   readonly SecretAccessKey: CredentialPart;
-  /** See {@link Credentials.sessionToken}: the name that STS and the command line give it. */
+  /** Session token under the name of STS and the command line, see {@link Credentials.sessionToken}. */
   readonly SessionToken?: CredentialPart | undefined;
-  /** See {@link Credentials.sessionToken}: the name that IMDS and ECS give it. */
+  /** Session token under the name of IMDS and ECS, see {@link Credentials.sessionToken}. */
   readonly Token?: CredentialPart | undefined;
   /** See {@link Credentials.expiration}. */
   readonly Expiration?: Date | string | number | undefined;
-  /** `Success`, from IMDS. */
+  /** Code `Success`, from IMDS. */
   readonly Code?: string | undefined;
-  /** From IMDS; not used. */
+  /** Time of IMDS; not used. */
   readonly LastUpdated?: string | undefined;
-  /** From IMDS; not used. */
+  /** Type, from IMDS; not used. */
   readonly Type?: string | undefined;
-  /** From ECS; not used. */
+  /** ARN of the role, from ECS; not used. */
   readonly RoleArn?: string | undefined;
-  /** Not used. */
+  /** Id of the account; not used. */
   readonly AccountId?: string | undefined;
-  /** 1, from a `credential_process` and `aws configure export-credentials`. */
+  /** Version 1, from a `credential_process` and `aws configure export-credentials`. */
   readonly Version?: number | undefined;
 }
 
 /**
- * Credentials in any way of writing: this library's, that of IMDS, ECS and the command line, or an answer of STS,
+ * Credentials in any form: this library's, that of IMDS, ECS and the command line, or an answer of STS,
  * such as `aws sts assume-role` prints, which has them in `Credentials`.
  *
  * @example
@@ -50,12 +50,11 @@ export interface AwsCredentials {
  * import { KmsClient } from "enclave-kms";
  * import { startSimulator } from "enclave-kms/sim";
  *
- * await using enclave = await startSimulator();
- * const { accessKeyId, secretAccessKey, sessionToken } = enclave.credentials;
- * const fromImds = { Code: "Success", AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken };
- * await using client = await KmsClient.open({ ...enclave.clientOptions, credentials: () => fromImds });
- * using random = await client.generateRandom({ numberOfBytes: 32 });
- * random.length; // 32
+ * await using enclave = await startSimulator(); const { accessKeyId, secretAccessKey, sessionToken } =
+ * enclave.credentials; const fromImds = { Code: "Success", AccessKeyId: accessKeyId, SecretAccessKey:
+ * secretAccessKey, Token: sessionToken }; await using client = await KmsClient.open({ ...enclave.clientOptions,
+ * credentials: () => fromImds }); using random = await client.generateRandom({ numberOfBytes: 32 }); random.length;
+ * // 32
  * ```
  */
 export type ProvidedCredentials = Credentials | AwsCredentials | { readonly Credentials: AwsCredentials };
@@ -63,20 +62,20 @@ export type ProvidedCredentials = Credentials | AwsCredentials | { readonly Cred
 /**
  * Credentials, or a function that returns them.
  *
- * A function whose answer has no `expiration` is asked before every request. One whose answer has is asked again
- * five minutes before, or when a tenth of the time is left if that is later, in the background, while requests go on
- * with what there is; all requests share the answer. If it fails, it is asked again after pauses that grow to a
- * minute. Requests that come at once share one question, also the first ones; one that is aborted ends no other.
+ * A function whose answer has no `expiration` is asked before every request. One whose answer has one is asked again
+ * five minutes before it, or when a tenth of the time is left if that is later. This happens in the background, while
+ * requests use the present credentials; all requests share the answer. If it fails, it is asked again after pauses
+ * that grow to a minute. Simultaneous requests share one question, also the first ones; an aborted one ends no other.
  *
- * An `expiration` is advice, as it is to AWS's SDKs: past it the credentials are used on, and KMS decides, unless
+ * An `expiration` is advice, as it is to AWS's SDKs: past it the credentials stay in use, and KMS decides, unless
  * {@link KmsClientOptions.expiredCredentials} is `refuse`. When KMS refuses credentials, as expired, as unknown or
  * for their signature, the function is asked once more, and the request sent again if its answer is another.
  * Engine `sdk-client` is not told why KMS refuses; it waits two seconds at most for fresher ones than those past
  * their `expiration`.
  *
  * With `refuse`, credentials fail with a {@link CredentialsError} from their `expiration` on, and nothing is sent.
- * Whether it is then is judged by KMS's clock, which its last answer showed. If there was none yet, KMS is asked for
- * the time first, without a signature: a clock that is far ahead makes good credentials look expired. Engine
+ * KMS's clock decides, as its last answer showed it. If there was none yet, KMS is asked for the time first, without a
+ * signature: a clock that is far ahead makes good credentials look expired. Engine
  * `sdk-client` knows this machine's clock only.
  *
  * @example
@@ -99,8 +98,8 @@ export type CredentialsProvider =
   | (() => ProvidedCredentials | Promise<ProvidedCredentials>);
 
 /**
- * A checked copy of credentials with any number of holders: the last one that disposes its hold wipes the secrets. The
- * caller's own copy stays the caller's to wipe; nobody can wipe what came as a JavaScript string.
+ * Checked copy of credentials with any number of holders: the last one that disposes its hold wipes the secrets. The
+ * caller must wipe their own copy; JavaScript strings cannot be wiped.
  */
 export class OwnedCredentials implements Disposable {
   /** Access key id; it is sent in the clear and is no secret. */
@@ -128,7 +127,7 @@ export class OwnedCredentials implements Disposable {
    *
    * @param credentials Credentials in any form
    * @returns The first hold of the copy
-   * @throws {TypeError} Naming the part that is missing, of a wrong type, too long or not printable ASCII
+   * @throws {TypeError} When a part is missing, of a wrong type, too long or not printable ASCII; it names the part
    */
   static copyOf(credentials: ProvidedCredentials): OwnedCredentials {
     const read = readCredentials(credentials, "code");
@@ -161,7 +160,7 @@ export class OwnedCredentials implements Disposable {
       isEqual(this.sessionToken?.bytes, other.sessionToken?.bytes);
   }
 
-  /** Lets go of the copy; the last hold wipes the secrets. Disposing twice is harmless. */
+  /** Releases the copy; the last hold wipes the secrets. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;

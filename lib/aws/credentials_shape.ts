@@ -1,40 +1,39 @@
 /**
- * Reads credentials in each of the ways that they are written: this library's, and those of IMDS, ECS, STS and
- * AWS's command line.
+ * Reader of credentials in each form: this library's, and those of IMDS, ECS, STS and AWS's command line.
  *
  * @module
  */
 
-/** One part of the credentials: text, or its UTF-8 bytes. */
+/** Part of the credentials: text, or its UTF-8 bytes. */
 export type CredentialPart = string | Uint8Array;
 
-/** Credentials in one way of writing, after every check. The parts are the giver's own, not copies. */
+/** Credentials in one form, after every check. The parts are the caller's own, not copies. */
 export interface CheckedCredentials {
   readonly accessKeyId: CredentialPart;
   readonly secretAccessKey: CredentialPart;
   readonly sessionToken: CredentialPart | undefined;
-  /** Milliseconds since 1970. */
+  /** Expiration, in milliseconds since 1970. */
   readonly expiresAtMs: number | undefined;
 }
 
-/** One field that is wrong: never its value. */
+/** Wrong field, without its value. */
 export interface CredentialsProblem {
-  /** Such as `secretAccessKey` or `Credentials.Token`; empty for all of it. */
+  /** Path such as `secretAccessKey` or `Credentials.Token`; empty for the whole value. */
   readonly path: string;
   readonly expected: string;
 }
 
 /**
- * Where credentials come from: `code` may give more than is looked at, such as an object of AWS's SDK; in `json` a
- * field that is not known is refused, for it may be a misspelt session token.
+ * Origin of credentials. An object in `code` may have other fields, such as one of AWS's SDK; in `json` an unknown
+ * field is refused, since it may be a misspelt session token.
  */
 export type CredentialsOrigin = "code" | "json";
 
 /**
- * Reads credentials, whatever the way they are written in.
+ * Reads credentials in any form.
  *
- * @param given What may be credentials
- * @param origin Where it comes from
+ * @param given Value that may be credentials
+ * @param origin Origin of the value
  * @returns The credentials, or every field that is wrong
  */
 export function readCredentials(
@@ -63,7 +62,7 @@ const AWS_FIELDS: readonly string[] = [
   ...["Code", "LastUpdated", "Type", "RoleArn", "AccountId", "Version"],
 ];
 
-/** Beside `Credentials` in the answers of STS. */
+/** Fields beside `Credentials` in the answers of STS. */
 const STS_FIELDS: readonly string[] = [
   ...["Credentials", "AssumedRoleUser", "FederatedUser", "PackedPolicySize", "SourceIdentity"],
   ...["SubjectFromWebIdentityToken", "Provider", "Audience"],
@@ -72,10 +71,10 @@ const STS_FIELDS: readonly string[] = [
 
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)$/;
 
-/** In 1973: what is earlier was given in seconds. */
+/** Earliest time that is taken for milliseconds, in 1973: an earlier one was given in seconds. */
 const EARLIEST_MS = 1e11;
 
-/** The last time that a Date can hold. */
+/** Last time that a Date can hold. */
 const LATEST_MS = 8.64e15;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -166,7 +165,7 @@ class CredentialsReader {
     return undefined;
   }
 
-  /** What belongs to another way of writing is refused from everywhere: it would be dropped in silence. */
+  /** Refuses fields of another form from every origin: they would be dropped in silence. */
   #refuseOthers(given: Fields, known: readonly string[], foreign: readonly string[] = []): void {
     for (const field of foreign) if (field in given) this.#note(field, `nothing beside ${known[0]}`);
     if (this.#origin === "code") return;
@@ -190,7 +189,7 @@ function hasAnyOf(given: Fields, fields: readonly string[]): boolean {
   return fields.some((field) => field in given);
 }
 
-/** A name without digits, and not long, is no credential that was put in the place of a name. */
+/** Shows a name only when it is short and has no digits: it could be a credential in the place of a name. */
 function showable(field: string): string {
   return /^[A-Za-z_]{1,24}$/.test(field) ? field : "";
 }

@@ -5,43 +5,43 @@ import { CredentialsError, DisposedError } from "../core/errors.ts";
 import { Pauses } from "../core/pauses.ts";
 import { ProviderQuestion } from "./provider_question.ts";
 
-/** What tells the time that credentials expire by. */
+/** Clock that the expiration of credentials is judged by. */
 export interface Clock {
-  /** The time. */
+  /** Tells the time. */
   now(): Date;
-  /** Whose it is, and what is known of it, for "By … it is 12 o'clock". */
+  /** Names the clock, for "By … it is 12 o'clock". */
   name(): string;
 }
 
 /** Lender of the credentials that sign one call, and of others in the place of those that KMS refuses. */
 export interface CredentialsLender {
-  /** See {@link CredentialsSource.get}. */
+  /** Lends credentials as {@link CredentialsSource.get} does. */
   get(deadline: Deadline, clock?: Clock, patienceMs?: number): Promise<OwnedCredentials>;
-  /** See {@link CredentialsSource.getOther}. */
+  /** Lends others as {@link CredentialsSource.getOther} does. */
   getOther(used: OwnedCredentials, deadline: Deadline, clock?: Clock): Promise<OwnedCredentials | undefined>;
 }
 
-/** What becomes of credentials past their `expiration`: see {@link KmsClientOptions.expiredCredentials}. */
+/** Treatment of credentials past their `expiration`: see {@link KmsClientOptions.expiredCredentials}. */
 export type ExpiredCredentials = "use" | "refuse";
 
 /** Credentials that have expired, by a clock that may be wrong. */
 export class ExpiredCredentialsError extends CredentialsError {
-  /** To callers it is no kind of its own. */
+  /** Name of the base class: callers need not tell them apart. */
   override readonly name = "CredentialsError";
 }
 
-/** Credentials are refreshed this long before they expire, in milliseconds, if they last long enough. */
+/** Milliseconds before their expiration at which credentials are refreshed, if they last long enough. */
 const MAX_ADVANCE_MS = 300_000;
 
-/** Of credentials that last less, this part of the time is left when they are refreshed. */
+/** Part of the time that is left when credentials that last less are refreshed. */
 const ADVANCE = 0.1;
 
-/** Between questions to a provider that fails, or returns what has expired. */
+/** Pauses between questions to a provider that fails, or returns expired credentials. */
 const PAUSES = { firstMs: 1000, maxMs: 60_000 };
 
 /**
- * Where a client's credentials come from: a copy of those it was given, or a provider. Of a provider's answer a
- * copy is kept only if it says when it expires; otherwise the next request may have to use others.
+ * Source of a client's credentials: a copy of given ones, or a provider. A copy of a provider's answer is kept only if
+ * it has an expiration; otherwise the next request may need others.
  */
 export class CredentialsSource implements CredentialsLender, Disposable {
   readonly #expired: ExpiredCredentials;
@@ -56,8 +56,10 @@ export class CredentialsSource implements CredentialsLender, Disposable {
   #disposed = false;
 
   /**
-   * @param provider Credentials, which are checked and copied now, or a function
-   * @param expired What becomes of those past their `expiration`
+   * Checks and copies given credentials.
+   *
+   * @param provider Credentials, or a function
+   * @param expired Treatment of those past their `expiration`
    * @throws {TypeError} If it is neither, or a part of the credentials is malformed
    */
   constructor(provider: CredentialsProvider, expired: ExpiredCredentials = "use") {
@@ -67,14 +69,14 @@ export class CredentialsSource implements CredentialsLender, Disposable {
   }
 
   /**
-   * Does not wait for a provider while there are credentials, even past their `expiration`, unless those are to be
-   * refused: the provider is asked in the background, with pauses when it fails.
+   * Gets credentials for one request. It does not wait for a provider while there are some, even past their
+   * `expiration`, unless such are refused: the provider is asked in the background, with pauses when it fails.
    *
-   * @param deadline When to stop waiting for the provider
-   * @param clock By which they expire. Default: the system's
-   * @param patienceMs For how long to wait, all the same, for fresher ones than those past their `expiration`
+   * @param deadline Deadline of the wait for the provider
+   * @param clock Clock that they expire by. Default: the system's
+   * @param patienceMs Milliseconds to wait, all the same, for fresher ones than those past their `expiration`
    * @returns The credentials for one request; the caller disposes its hold
-   * @throws {ExpiredCredentialsError} If they expired by that clock, and such are to be refused
+   * @throws {ExpiredCredentialsError} If they expired by that clock, and such are refused
    * @throws {CredentialsError} If there are none, and the provider fails or returns something malformed
    * @throws {DisposedError} After dispose
    */
@@ -92,13 +94,13 @@ export class CredentialsSource implements CredentialsLender, Disposable {
   }
 
   /**
-   * Gets others than those that KMS refuses, whatever their `expiration`.
+   * Gets others in the place of those that KMS refuses, whatever their `expiration`.
    *
-   * @param used Those
-   * @param deadline When to stop waiting for the provider
-   * @param clock By which the others expire. Default: the system's
+   * @param used The refused credentials
+   * @param deadline Deadline of the wait for the provider
+   * @param clock Clock that the others expire by. Default: the system's
    * @returns The credentials for one request, whose hold the caller disposes; `undefined` if there are no others
-   * @throws What {@link CredentialsSource.get} throws
+   * @throws {CredentialsError} As {@link CredentialsSource.get}
    */
   async getOther(
     used: OwnedCredentials,
@@ -114,7 +116,7 @@ export class CredentialsSource implements CredentialsLender, Disposable {
     return undefined;
   }
 
-  /** Lets go of the copy, where there is one; it is wiped once no request uses it. Disposing twice is harmless. */
+  /** Releases the copy, where there is one; it is wiped once no request uses it. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#question = undefined;
@@ -124,8 +126,8 @@ export class CredentialsSource implements CredentialsLender, Disposable {
   }
 
   /**
-   * Waits for the provider's answer. Calls share a question, but an answer that does not say when it expires is its
-   * asker's alone: whose credentials such a provider returns may depend on who asks. So is what comes at once.
+   * Waits for the provider's answer. Calls share a question, but an answer without an expiration, or one that comes at
+   * once, belongs to its asker alone: the credentials of such a provider may depend on the asker.
    */
   async #ask(deadline: Deadline, clock: Clock): Promise<OwnedCredentials> {
     const joined = this.#isPerRequest ? undefined : this.#joinable();
@@ -196,7 +198,7 @@ export class CredentialsSource implements CredentialsLender, Disposable {
     if (expiresAtMs === undefined) return credentials[Symbol.dispose]();
     const leftMs = expiresAtMs - clock.now().getTime();
     this.#kept = { credentials, refreshAtMs: expiresAtMs - Math.min(MAX_ADVANCE_MS, leftMs * ADVANCE) };
-    // A source that is in trouble itself may hand out what has expired.
+    // A source in trouble may return expired credentials.
     if (leftMs > 0) this.#pauses.reset();
     else this.#pauses.begin();
   }

@@ -2,24 +2,24 @@ import type { ProvidedCredentials } from "./credentials.ts";
 import type { Deadline } from "../core/deadline.ts";
 import { CredentialsError } from "../core/errors.ts";
 
-/** A provider that has not answered for this long, in milliseconds, is asked anew. */
+/** Milliseconds without an answer after which a provider is asked again. */
 const MAX_QUESTION_MS = 30_000;
 
-/** What becomes of a question's answer, before anybody who waits for it gets it. */
+/** Handlers of a question's answer, called before any waiting call gets it. */
 export interface QuestionHandlers {
-  /** Takes the answer. What it throws is what everybody who waits gets. */
+  /** Takes the answer. All waiting calls get the error that it throws. */
   accept(answer: ProvidedCredentials): void;
-  /** Notes that there is no answer that can be used. */
+  /** Notes that there is no usable answer. */
   fail(): void;
 }
 
-/** A provider of credentials. */
+/** Provider of credentials. */
 type Provider = () => ProvidedCredentials | Promise<ProvidedCredentials>;
 
 /**
- * One question to a provider of credentials, which any number of calls may wait for. No call ends it: when a call's
- * time is up, the others go on waiting, and an answer that comes when nobody waits any more is still taken. A
- * provider that answers or throws at once leaves nothing to wait for: that is its asker's alone.
+ * Question to a provider of credentials, which any number of calls may wait for. No call ends it: when a call's time is
+ * up, the others go on waiting, and an answer is taken even when no call waits any more. An immediate answer or throw
+ * of a provider belongs to its asker alone.
  */
 export class ProviderQuestion {
   readonly #answer: Promise<ProvidedCredentials>;
@@ -31,8 +31,8 @@ export class ProviderQuestion {
   /**
    * Asks at once.
    *
-   * @param provider Who is asked
-   * @param handlers Told of the answer: at once, where the provider answers at once
+   * @param provider The provider
+   * @param handlers Handlers of the answer, called at once where the provider answers at once
    */
   constructor(provider: Provider, handlers: QuestionHandlers) {
     const accept = (answer: ProvidedCredentials) => {
@@ -63,7 +63,9 @@ export class ProviderQuestion {
   }
 
   /**
-   * @param deadline When to stop waiting
+   * Waits for the answer.
+   *
+   * @param deadline Deadline of the wait
    * @returns The provider's answer
    * @throws {CredentialsError} If the provider fails, or its answer is not accepted
    */
@@ -77,7 +79,7 @@ export class ProviderQuestion {
   }
 }
 
-/** Throws, or rejects, with a {@link CredentialsError} that says no more than what kind of failure it was. */
+/** Asks a provider. Fails with a {@link CredentialsError} that names only the kind of failure. */
 function ask(provider: Provider): ProvidedCredentials | Promise<ProvidedCredentials> {
   try {
     const given: unknown = provider();

@@ -5,21 +5,21 @@ import { DisposedError } from "../core/errors.ts";
 import { hmac } from "../core/hmac.ts";
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 
-/** The media type of every request to KMS. */
+/** Media type of every request to KMS. */
 export const KMS_CONTENT_TYPE = "application/x-amz-json-1.1";
 
-/** What is signed: `POST /` on KMS. */
+/** Request to sign: `POST /` on KMS. */
 export interface SignableRequest {
-  /** What the Host header says. */
+  /** Value of the Host header. */
   readonly hostName: string;
-  /** Such as `Decrypt`. */
+  /** Name of the operation, such as `Decrypt`. */
   readonly operation: string;
-  /** The body, of any length. */
+  /** Body of any length. */
   readonly body: Uint8Array;
 }
 
 /**
- * Signs requests to KMS with AWS Signature Version 4.
+ * Signer of requests to KMS with AWS Signature Version 4.
  *
  * The secret access key stays bytes. The signing key of the day is kept between requests and wiped when the
  * day or the credentials change; SigV4 makes it useless for any other day, region or service.
@@ -33,15 +33,21 @@ export class SigV4Signer implements Disposable {
   #cached: { readonly name: string; readonly key: SecretBytes } | undefined;
   #disposed = false;
 
-  /** @param region The region that the signatures are good for, already checked */
+  /**
+   * Starts without a key.
+   *
+   * @param region Region that the signatures are valid for, already checked
+   */
   constructor(region: string) {
     this.#region = region;
   }
 
   /**
-   * @param request What to sign
-   * @param credentials Whose signature
-   * @param date The time of signing; KMS refuses what is off by more than five minutes
+   * Signs a request.
+   *
+   * @param request The request
+   * @param credentials Credentials that sign it
+   * @param date Time of signing; KMS refuses one that is off by more than five minutes
    * @returns All headers to send, the signature among them, with names in lowercase
    * @throws {DisposedError} After dispose
    */
@@ -83,8 +89,10 @@ export class SigV4Signer implements Disposable {
 }
 
 /**
- * @param request What is asked
- * @returns The headers of a request that nobody signed, with names in lowercase
+ * Makes the headers of an unsigned request.
+ *
+ * @param request The request
+ * @returns The headers, with names in lowercase
  */
 export function unsignedHeaders(
   { hostName, operation }: Omit<SignableRequest, "body">,
