@@ -17,8 +17,6 @@ const OPENINGS = /^(?:What|Of|Who|Whose|By|How|Where|The one who)\b/;
 const NOT_YET: readonly string[] = [
   "enclave",
   "lib/kms",
-  "lib/nsm",
-  "lib/transport",
   "server",
 ];
 

@@ -1,7 +1,7 @@
 import { AttestationError, type NsmErrorCode } from "../core/errors.ts";
 import { cborEntries, type CborItem, cborText, readCbor } from "../core/cbor.ts";
 
-/** The members of every operation's answer; none where the answer is the operation's bare name. */
+/** Members of each operation's answer; none where the answer is the bare name of the operation. */
 const MEMBERS = {
   Attestation: ["document"],
   DescribePCR: ["lock", "data"],
@@ -20,10 +20,10 @@ const MEMBERS = {
   GetRandom: ["random"],
 } as const satisfies Record<string, readonly string[]>;
 
-/** What a module can be asked for. */
+/** Operation of a module. */
 export type NsmOperation = keyof typeof MEMBERS;
 
-/** The members of an answer, each read as the type it has to be of. */
+/** Members of an answer, each read as its required type. */
 export class NsmAnswer<Operation extends NsmOperation> {
   readonly #members: ReadonlyMap<string, CborItem>;
 
@@ -33,11 +33,11 @@ export class NsmAnswer<Operation extends NsmOperation> {
 
   /**
    * Reads an answer: CBOR without duplicate keys and with nothing after it, a map with the operation's name
-   * alone and its members, or the bare name where it has none. Members that are not known are passed over, as
-   * AWS's own library does: a newer module may send some.
+   * alone and its members, or the bare name where it has none. Unknown members are ignored, as in AWS's
+   * own library: a newer module may send some.
    *
-   * @param operation What was asked for
-   * @param bytes What the module answered
+   * @param operation Operation that was asked for
+   * @param bytes Answer of the module
    * @throws {AttestationError} `ERR_ATTESTATION_REFUSED` with the module's reason, or `ERR_ATTESTATION_ANSWER`
    */
   static read<Operation extends NsmOperation>(operation: Operation, bytes: Uint8Array): NsmAnswer<Operation> {
@@ -53,12 +53,12 @@ export class NsmAnswer<Operation extends NsmOperation> {
     return new NsmAnswer(found);
   }
 
-  /** A byte string that is not empty, as a copy. */
+  /** Copies a byte string that is not empty. */
   bytes(name: MemberOf<Operation>): Uint8Array<ArrayBuffer> {
     return Uint8Array.from(this.#view(name));
   }
 
-  /** A byte string that is not empty, as the only copy: what was answered has zeros in its place. */
+  /** Takes a byte string that is not empty, and leaves zeros in the answer: the copy is the only one. */
   take(name: MemberOf<Operation>): Uint8Array<ArrayBuffer> {
     const view = this.#view(name);
     const copy = Uint8Array.from(view);
@@ -66,14 +66,14 @@ export class NsmAnswer<Operation extends NsmOperation> {
     return copy;
   }
 
-  /** A text that is not empty. */
+  /** Reads a text that is not empty. */
   text(name: MemberOf<Operation>): string {
     const value = cborText(this.#members.get(name));
     if (value !== undefined && value !== "") return value;
     throw malformed();
   }
 
-  /** True or false. */
+  /** Reads true or false. */
   boolean(name: MemberOf<Operation>): boolean {
     const item = this.#members.get(name);
     const value = item?.type === "simple" ? BOOLEANS.get(item.argument) : undefined;
@@ -81,12 +81,12 @@ export class NsmAnswer<Operation extends NsmOperation> {
     throw malformed();
   }
 
-  /** An unsigned number of 16 bits. */
+  /** Reads an unsigned number of 16 bits. */
   number(name: MemberOf<Operation>): number {
     return unsigned16(this.#members.get(name));
   }
 
-  /** A set of unsigned numbers of 16 bits, in ascending order. */
+  /** Reads a set of unsigned numbers of 16 bits, in ascending order. */
   numbers(name: MemberOf<Operation>): number[] {
     const list = this.#members.get(name);
     if (list?.type !== "array") throw malformed();
@@ -95,7 +95,7 @@ export class NsmAnswer<Operation extends NsmOperation> {
     return [...numbers].sort((a, b) => a - b);
   }
 
-  /** One of these words. */
+  /** Reads one of some words. */
   oneOf<Word extends string>(name: MemberOf<Operation>, words: readonly Word[]): Word {
     const value = cborText(this.#members.get(name));
     const found = words.find((word) => word === value);
@@ -112,10 +112,10 @@ export class NsmAnswer<Operation extends NsmOperation> {
 
 type MemberOf<Operation extends NsmOperation> = (typeof MEMBERS)[Operation][number];
 
-/** CBOR's simple values for them. */
+/** Booleans by their simple values in CBOR. */
 const BOOLEANS: ReadonlyMap<number, boolean> = new Map([[20, false], [21, true]]);
 
-/** What each of the module's refusals most likely means. */
+/** Likeliest cause of each refusal of the module. */
 const REASONS: Readonly<Record<NsmErrorCode, string>> = {
   InvalidArgument: "Is a part of the request out of the limits of this module?",
   InvalidIndex: "Registers are 0 to 31: does this module have that one?",
@@ -133,7 +133,7 @@ function readAnswer(bytes: Uint8Array): CborItem {
   return item;
 }
 
-/** A map's values by name. */
+/** Reads the values of a map by name. */
 function members(map: CborItem | undefined): ReadonlyMap<string, CborItem> {
   if (map?.type !== "map") throw malformed();
   const found = new Map<string, CborItem>();

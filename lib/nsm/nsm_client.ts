@@ -6,61 +6,61 @@ import { NsmAnswer, type NsmOperation } from "./nsm_answer.ts";
 import { type AttestationOptions, MAX_WAITING_QUESTIONS, nsmQueueOf } from "./nsm_queue.ts";
 import type { NsmTransport } from "./nsm_transport.ts";
 
-/** The longest public key in an attestation document, in bytes. */
+/** Longest public key in an attestation document, in bytes. */
 export const MAX_ATTESTED_PUBLIC_KEY_BYTES = 1024;
-/** The longest user data in an attestation document, in bytes. */
+/** Longest user data in an attestation document, in bytes. */
 export const MAX_ATTESTED_USER_DATA_BYTES = 512;
-/** The longest nonce in an attestation document, in bytes. */
+/** Longest nonce in an attestation document, in bytes. */
 export const MAX_ATTESTED_NONCE_BYTES = 512;
-/** How many platform configuration registers a module has. */
+/** Number of platform configuration registers of a module. */
 export const PCR_COUNT = 32;
-/** The most that a register can be extended with at once, in bytes: what a request of 4096 bytes holds. */
+/** Most bytes that extend a register at once: as many as a request of 4096 bytes holds. */
 export const MAX_PCR_EXTENSION_BYTES = 4068;
 
-/** What goes into an attestation document besides the measurements; absent parts are null there. */
+/** Parts of an attestation document beside the measurements; absent parts are null there. */
 export interface AttestationRequest {
-  /** Such as SPKI DER; at most 1024 bytes. */
+  /** Public key, such as SPKI DER; at most 1024 bytes. */
   readonly publicKey?: Uint8Array | undefined;
-  /** At most 512 bytes. */
+  /** User data, at most 512 bytes. */
   readonly userData?: Uint8Array | undefined;
-  /** At most 512 bytes. */
+  /** Nonce, at most 512 bytes. */
   readonly nonce?: Uint8Array | undefined;
 }
 
 const REQUEST_FIELDS = ["publicKey", "userData", "nonce"];
 const OPTION_FIELDS = ["signal", "maxWaiting", "caller"];
 
-/** The state of a platform configuration register. */
+/** State of a platform configuration register. */
 export interface PcrDescription {
-  /** 48 bytes: a SHA-384, or zeros. */
+  /** Value of 48 bytes: a SHA-384, or zeros. */
   readonly value: Uint8Array<ArrayBuffer>;
-  /** Whether it can no longer change. Attestation documents hold the locked registers only. */
+  /** Whether it can no longer change. Attestation documents hold only locked registers. */
   readonly locked: boolean;
 }
 
-/** What a module says of itself. */
+/** Description of a module. */
 export interface NsmDescription {
-  /** `i-…-enc…`. */
+  /** Name of the module: `i-…-enc…`. */
   readonly moduleId: string;
-  /** Of its API. */
+  /** Version of its API. */
   readonly version: { readonly major: number; readonly minor: number; readonly patch: number };
-  /** How many registers it has. */
+  /** Number of its registers. */
   readonly maxPcrs: number;
-  /** The registers that can no longer change, in ascending order. */
+  /** Registers that can no longer change, in ascending order. */
   readonly lockedPcrs: readonly number[];
-  /** The hash function of the registers. */
+  /** Hash function of the registers. */
   readonly digest: "SHA256" | "SHA384" | "SHA512";
 }
 
 /**
- * Asks a Nitro Secure Module: for attestation documents, for random bytes, and about its registers, which it
- * can also extend and lock.
+ * Client of a Nitro Secure Module: gets attestation documents and random bytes, and reads, extends and locks
+ * registers.
  *
  * Every answer is read strictly: a member that is missing, twice there or of a wrong type makes it an
  * {@link AttestationError} with `ERR_ATTESTATION_ANSWER`. Requests run off the main thread, one at a time for
  * all clients of a module, after the documents that `KmsClient` asks for; at most 256 wait, and one more is
- * `ERR_ATTESTATION_BUSY`. The module has no time limit, and its driver takes up to 120 s: a question that was
- * asked runs to its end, waited for or not.
+ * `ERR_ATTESTATION_BUSY`. The module has no time limit, and its driver takes up to 120 s: a question that
+ * has begun runs to its end, even when no caller waits for it.
  *
  * @see https://github.com/aws/aws-nitro-enclaves-nsm-api
  * @example
@@ -83,9 +83,9 @@ export class NsmClient implements Disposable {
   #disposed = false;
 
   /**
-   * Asks a module over a way of the caller's; {@link NsmClient.open} is the enclave's own.
+   * Uses a transport of the caller's; {@link NsmClient.open} uses the enclave's own.
    *
-   * @param transport The way to the module; not owned, and so not disposed with the client
+   * @param transport Transport to the module; not owned, and so not disposed with the client
    * @throws {TypeError} When it is none
    */
   constructor(transport: NsmTransport) {
@@ -96,7 +96,7 @@ export class NsmClient implements Disposable {
   /**
    * Opens this enclave's own module.
    *
-   * @param path Its device. Default: `/dev/nsm`
+   * @param path Path of its device. Default: `/dev/nsm`
    * @returns The client; the caller disposes it
    * @throws {AttestationError} `ERR_ATTESTATION_UNAVAILABLE` when there is none, or it may not be opened
    * @throws {LibraryLoadError} When C cannot be called
@@ -108,16 +108,16 @@ export class NsmClient implements Disposable {
   }
 
   /**
-   * Has the module sign an attestation document.
+   * Gets an attestation document, signed by the module.
    *
-   * @param request What to have signed with the measurements
-   * @param options How to wait for the module, which does one thing at a time
+   * @param request Parts to sign together with the measurements
+   * @param options Options of the wait for the module, which answers one question at a time
    * @returns A COSE_Sign1 document, some 4 to 6 KB
    * @throws {AttestationError} When the module cannot be asked, refuses or answers something else;
    *   `ERR_ATTESTATION_BUSY` when too many questions wait for it
    * @throws {TypeError} When a part or option is unknown, or a part not a Uint8Array
    * @throws {RangeError} When a part or `maxWaiting` is out of range
-   * @throws The signal's reason, when it aborts before the module is asked
+   * @throws {unknown} The signal's reason, when it aborts before the module is asked
    */
   async attest(
     request: AttestationRequest = {},
@@ -177,7 +177,7 @@ export class NsmClient implements Disposable {
   /**
    * Locks the registers from 0 to below a number, until the enclave ends.
    *
-   * @param range How many, 1 to 32: 17 locks PCR0 to PCR16
+   * @param range Number of registers, 1 to 32: 17 locks PCR0 to PCR16
    * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
    * @throws {TypeError} When the range is not a number
    * @throws {RangeError} When the range is not a whole number from 1 to 32
@@ -210,7 +210,7 @@ export class NsmClient implements Disposable {
   /**
    * Draws random bytes from the module.
    *
-   * @returns As many as the module gives at once: 256 of a genuine one. What was answered is wiped
+   * @returns As many bytes as the module gives at once: a genuine one gives 256. Its answer is wiped
    * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
    */
   async getRandom(): Promise<Uint8Array<ArrayBuffer>> {
@@ -235,12 +235,12 @@ export class NsmClient implements Disposable {
 }
 
 /**
- * Asks for an attestation document at once: the caller waits for its turn at the module before that.
+ * Asks for an attestation document at once: the caller must have waited for its turn at the module.
  *
- * @param transport The way to the module
- * @param request What to have signed with the measurements
+ * @param transport Transport to the module
+ * @param request Parts to sign together with the measurements
  * @returns A COSE_Sign1 document
- * @throws What {@link NsmClient.attest} throws
+ * @throws {AttestationError} As {@link NsmClient.attest}
  */
 export async function askForDocument(
   transport: NsmTransport,
@@ -275,7 +275,7 @@ function bytesOrNull(name: string, bytes: Uint8Array | undefined, maxLength: num
   return bytes === undefined ? null : ownBytes(name, bytes, maxLength);
 }
 
-/** cbor2 writes a plain Uint8Array as a byte string, and a Buffer as something else. */
+/** Copies bytes to a plain Uint8Array, which cbor2 writes as a byte string; a Buffer it writes otherwise. */
 function ownBytes(name: string, bytes: unknown, maxLength: number): Uint8Array {
   if (!(bytes instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array`);
   if (bytes.length > maxLength) throw new RangeError(`${name} must have at most ${maxLength} bytes`);

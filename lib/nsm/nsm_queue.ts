@@ -4,56 +4,58 @@ import { NsmDevice } from "../native/nsm_device.ts";
 import type { NsmTransport } from "./nsm_transport.ts";
 
 /**
- * How long a question to the NSM may take, in milliseconds: the driver's own limit, and some more. One that takes
- * longer holds nobody up any more.
+ * Milliseconds that a question to the NSM may take: a little more than the driver's own limit. A longer one no longer
+ * holds the others up.
  */
 export const MAX_SILENCE_MS = 130_000;
 
-/** How many questions may wait for their turn. */
+/** Number of questions that may wait for their turn. */
 export const MAX_WAITING_QUESTIONS = 256;
 
-/** How to wait for a module that is asked by others as well. */
+/** Options of the wait for a module that others ask, too. */
 export interface AttestationOptions {
-  /** Drops the question while it waits for its turn. Once the module is asked, it answers, whoever listens. */
+  /** Signal that drops the question while it waits for its turn. A question that has begun is not stopped. */
   readonly signal?: AbortSignal | undefined;
-  /** How many questions may wait already, 0 to 256: beyond, `ERR_ATTESTATION_BUSY`. Default: 256. */
+  /** Most questions that may wait already, 0 to 256: with more, `ERR_ATTESTATION_BUSY`. Default: 256. */
   readonly maxWaiting?: number | undefined;
-  /** Whoever asks, such as a connection: a second question of theirs that would wait is `ERR_ATTESTATION_BUSY`. */
+  /** Caller, such as a connection: a second question of theirs that would wait is `ERR_ATTESTATION_BUSY`. */
   readonly caller?: object | undefined;
 }
 
-/** The question that is being asked. */
+/** Question that is being asked. */
 interface Turn {
   readonly since: number;
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
-/** Lets one waiting question begin. */
+/** Function that lets one waiting question begin. */
 type Begin = (turn: Turn) => void;
 
 /**
- * Questions to a Nitro Secure Module: its driver serves one at a time and makes the others block, each on a thread
- * of its own. Here one is asked at a time, what waits is bounded, and leaves with its caller.
+ * Queue of questions to a Nitro Secure Module, whose driver serves one at a time and blocks a thread for each of the
+ * others. Here one is asked at a time, the number of waiting ones is bounded, and each leaves with its caller.
  *
  * The documents that a client needs for itself wait in a queue of the client's own ({@link nsmQueueOf} is for all
- * others): they come to the module before whatever waits here, after the one question that is being asked.
+ * others): they come to the module before all that wait here, after the one question that is being asked.
  */
 export class NsmQueue {
   readonly #waiting = new Set<Begin>();
   readonly #callers = new Set<object>();
   #running: Turn | undefined;
 
-  /** How many questions wait. */
+  /** Number of waiting questions. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
   /**
-   * @param ask Asks, once it is this question's turn
-   * @param options How to wait for it
-   * @returns What `ask` returns
+   * Waits for a turn, and asks.
+   *
+   * @param ask Asks the question
+   * @param options Options of the wait
+   * @returns The result of `ask`
    * @throws {AttestationError} `ERR_ATTESTATION_BUSY` when too many wait already
-   * @throws The signal's reason, when it aborts before the turn has come
+   * @throws {unknown} The signal's reason, when it aborts before the turn has come
    */
   async run<T>(ask: () => Promise<T>, options: AttestationOptions = {}): Promise<T> {
     options.signal?.throwIfAborted();
@@ -76,7 +78,7 @@ export class NsmQueue {
     return turn;
   }
 
-  /** The turn goes straight to the next, so that nobody slips in between. */
+  /** Passes the turn straight to the next question, so that no other slips in between. */
   #end(turn: Turn): void {
     clearTimeout(turn.timer);
     if (this.#running !== turn) return;
@@ -86,7 +88,7 @@ export class NsmQueue {
   }
 
   #wait(options: AttestationOptions): Promise<Turn> {
-    // Who does not say who they are is nobody's second.
+    // A question without a caller is never a second one.
     const { signal, maxWaiting = MAX_WAITING_QUESTIONS, caller = {} } = options;
     if (this.#waiting.size >= maxWaiting || this.#callers.has(caller)) throw busy();
     const { promise, resolve, reject } = Promise.withResolvers<Turn>();
@@ -110,13 +112,15 @@ export class NsmQueue {
   }
 }
 
-/** Questions to this enclave's own module: all devices are one driver's. */
+/** Queue of this enclave's own module: one driver serves all devices. */
 const DEVICE_QUEUE = new NsmQueue();
 const queues = new WeakMap<NsmTransport, NsmQueue>();
 
 /**
- * @param transport A way to a module
- * @returns Where the questions of all {@link NsmClient}s to that module wait for each other
+ * Finds the queue of a module.
+ *
+ * @param transport Transport to the module
+ * @returns The queue in which the questions of all {@link NsmClient}s to that module wait
  */
 export function nsmQueueOf(transport: NsmTransport): NsmQueue {
   if (transport instanceof NsmDevice) return DEVICE_QUEUE;

@@ -6,27 +6,32 @@ import { missingRight } from "../core/missing_right.ts";
 
 const HEADER_LENGTH = 4;
 
-/** A real module's answers have at most 12288 bytes. */
+/** Longest answer of a real module: 12288 bytes. */
 const MAX_ANSWER_LENGTH = 0x3000;
 
 /**
- * A simulated Nitro Secure Module in another process, as `SoftwareNsm.listen` of `enclave-kms/sim` serves it: a
- * length as an unsigned 32-bit big-endian number, then CBOR, both ways; here one connection to a request.
+ * Transport to a simulated Nitro Secure Module in another process, as `SoftwareNsm.listen` of `enclave-kms/sim`
+ * serves it: a length as an unsigned 32-bit big-endian number, then CBOR, both ways; here one connection to a
+ * request.
  */
 export class NsmSocket implements NsmTransport {
   readonly #path: string;
   readonly #sockets = new Set<Socket>();
 
-  /** @param path The unix socket */
+  /**
+   * Connects nothing yet.
+   *
+   * @param path Path of the unix socket
+   */
   constructor(path: string) {
     this.#path = path;
   }
 
-  /** See {@link NsmTransport.exchange}. */
+  /** Exchanges as {@link NsmTransport.exchange} does. */
   async exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
     let socket: Socket | undefined;
     try {
-      // Deno throws here what it does not permit.
+      // Deno throws here when it lacks the permission.
       socket = connect({ path: this.#path });
       this.#sockets.add(socket);
       const header = Buffer.alloc(HEADER_LENGTH);
@@ -46,7 +51,7 @@ export class NsmSocket implements NsmTransport {
     }
   }
 
-  /** Breaks what runs. Disposing twice is harmless. */
+  /** Breaks off the running requests. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     for (const socket of this.#sockets) socket.destroy();
   }

@@ -4,58 +4,58 @@ import { AttestationError } from "../core/errors.ts";
 import { KernelRandom, RANDOM_DEVICE_PATH, readHardwareSource } from "../native/kernel_random.ts";
 import { CALL_FIELDS, type CallOptions, checkCall } from "../core/call_options.ts";
 
-/** Where the kernel names the hardware that it draws random bytes from itself. */
+/** File in which the kernel names the hardware that it draws random bytes from by itself. */
 export const HARDWARE_SOURCE_PATH = "/sys/class/misc/hw_random/rng_current";
 
-/** How the kernel names the NSM where it draws from it by itself. */
+/** Name of the NSM where the kernel draws from it by itself. */
 export const NSM_HARDWARE_SOURCE = "nsm-hwrng";
 
-/** What gives random bytes: NsmClient in an enclave. */
+/** Source of random bytes: NsmClient in an enclave. */
 export interface RandomSource {
   /**
    * Draws random bytes.
    *
-   * @returns At least one, which whoever asked owns and may wipe
+   * @returns At least one byte; the caller owns them and may wipe them
    */
   getRandom(): Promise<Uint8Array>;
 }
 
-/** How to seed the kernel. */
+/** Options of {@link seedKernelEntropy}. */
 export interface SeedKernelEntropyOptions extends CallOptions {
   /**
-   * How many bytes to give to the kernel, 32 to 4096. Default: 512, which fills the largest pool that a kernel
+   * Number of bytes to give to the kernel, 32 to 4096. Default: 512, which fills the largest pool that a kernel
    * has had: 4096 bits before Linux 5.18, and 256 bits since.
    */
   readonly byteLength?: number | undefined;
-  /** Milliseconds for all of it, 1 to 2147483647. Default: 10000. */
+  /** Milliseconds for the whole call, 1 to 2147483647. Default: 10000. */
   readonly timeoutMs?: number | undefined;
-  /** The kernel's device. Default: `/dev/random`. */
+  /** Path of the kernel's device. Default: `/dev/random`. */
   readonly devicePath?: string | undefined;
-  /** Where the kernel names its own source. Default: `/sys/class/misc/hw_random/rng_current`. */
+  /** File in which the kernel names its own source. Default: `/sys/class/misc/hw_random/rng_current`. */
   readonly sourcePath?: string | undefined;
 }
 
 /**
- * What was found and done.
+ * Outcome of {@link seedKernelEntropy}.
  *
- * - `nsm-source`: nothing; the kernel draws from the NSM by itself
+ * - `nsm-source`: nothing was done; the kernel draws from the NSM by itself
  * - `credited`: the kernel was given bytes, and counts all their bits
  * - `mixed`: the kernel was given bytes and uses them, but counts none of them: this process lacks CAP_SYS_ADMIN
- * - `no-nsm`: nothing; the kernel has no NSM to draw from, and neither has the caller
+ * - `no-nsm`: nothing was done; neither the kernel nor the caller has an NSM
  */
 export type KernelEntropyOutcome = "nsm-source" | "credited" | "mixed" | "no-nsm";
 
-/** Where the kernel's random numbers come from, once {@link seedKernelEntropy} is done. */
+/** Source of the kernel's random numbers after {@link seedKernelEntropy}. */
 export interface KernelEntropy {
-  /** What was found and done. */
+  /** Outcome of the call. */
   readonly outcome: KernelEntropyOutcome;
-  /** The hardware that the kernel draws from by itself; undefined when there is none, or it cannot be read. */
+  /** Hardware that the kernel draws from by itself; undefined when there is none, or it cannot be read. */
   readonly source: string | undefined;
-  /** How many bytes of the NSM's the kernel was given. */
+  /** Number of bytes of the NSM that the kernel was given. */
   readonly byteLength: number;
   /**
-   * Whether the kernel draws from them already, as it says: before Linux 5.12 it may say so in error. Otherwise
-   * it does within a minute, or five before Linux 5.18.
+   * Whether the kernel reports that it has drawn from them already; before Linux 5.12 the report may be wrong.
+   * Otherwise it draws within a minute, or five before Linux 5.18.
    */
   readonly reseeded: boolean;
 }
@@ -72,23 +72,23 @@ const FIELDS: readonly string[] = [...CALL_FIELDS, "byteLength", "devicePath", "
  * itself. An enclave has little else to draw from. The server calls it when it starts; `KmsClient` does not:
  * call it before anything makes a key.
  *
- * The bytes are asked for on another thread, given to the kernel and wiped. Where they count, the kernel is
- * told to draw from them at once.
+ * The bytes are read on another thread, given to the kernel and wiped. Where they are credited, the kernel is told to
+ * draw from them at once.
  *
  * Not guaranteed: that generators in user space notice. Node.js draws from the kernel as it starts, for
  * OpenSSL's generator, before any program of ours runs; OpenSSL asks the kernel again by its own rules. To be
- * sure of that one too, call this in a process of its own, before the one that makes keys.
+ * sure of that generator, too, call this in a process of its own, before the one that makes keys.
  *
  * In the C SDK: `aws_nitro_enclaves_library_seed_entropy`, which does not look for the kernel's own source.
  *
  * @param nsm The module; not owned. Undefined where there is none
- * @param options How much, and how long to wait
- * @returns What was found and done
+ * @param options Number of bytes, time-out and paths
+ * @returns The outcome
  * @throws {AttestationError} When the module cannot be asked, refuses or answers something else
  * @throws {SystemCallError} When the kernel's device cannot be opened, or is none
  * @throws {LibraryLoadError} When this is not Linux, or FFI is not permitted
  * @throws {TimeoutError} When the time is up
- * @throws {TypeError} When an option is of a wrong type, or there is no such option
+ * @throws {TypeError} When an option is unknown or of a wrong type
  * @throws {RangeError} When an option is out of range
  * @see https://man7.org/linux/man-pages/man4/random.4.html
  * @example
@@ -148,7 +148,7 @@ function nothingDone(outcome: KernelEntropyOutcome, source: string | undefined):
   return { outcome, source, byteLength: 0, reseeded: false };
 }
 
-/** Bytes that come too late are wiped, too. */
+/** Draws bytes, and wipes those that come too late. */
 async function drawBytes(nsm: RandomSource, deadline: Deadline): Promise<Uint8Array> {
   const drawing = nsm.getRandom();
   try {

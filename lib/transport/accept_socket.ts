@@ -4,7 +4,7 @@ import type { Endpoint, TcpEndpoint, UnixEndpoint } from "../core/endpoint.ts";
 import { ConnectionError } from "../core/errors.ts";
 import type { Acceptor, OnAccept } from "./connection.ts";
 
-/** What a failed listen most likely means, by Node's error code. */
+/** Likeliest causes of a failed listen, by Node's error code. */
 const HINTS: Readonly<Record<string, string>> = {
   EADDRINUSE: "Another process listens there, or left its unix socket behind: remove the file if nobody does",
   EADDRNOTAVAIL: "This machine does not have that address",
@@ -16,8 +16,8 @@ const HINTS: Readonly<Record<string, string>> = {
 /**
  * Listens on TCP or a unix socket, for development.
  *
- * @param endpoint Where; TCP port 0 takes a free one
- * @param backlog How many connections may wait to be accepted
+ * @param endpoint Address to listen on; TCP port 0 takes a free one
+ * @param backlog Number of connections that may wait to be accepted
  * @param onAccept Called for every connection
  * @throws {ConnectionError} If the address is taken or not permitted
  */
@@ -44,11 +44,13 @@ export async function acceptSocket(
 }
 
 /**
- * @param server One that listens already
- * @param endpoint Where it does
+ * Makes an acceptor of a server.
+ *
+ * @param server A server that listens already
+ * @param endpoint Its address
  */
 export function acceptFrom(server: net.Server, endpoint: Endpoint): Acceptor {
-  // Out of descriptors, say: the peer is turned away, and the next one may fare better.
+  // Out of descriptors, for example: the peer is turned away, and the next one may be accepted.
   server.on("error", () => {});
   const stop = () => {
     server.close();

@@ -2,29 +2,29 @@ import { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { TurnLimiter } from "../core/turn_limiter.ts";
 
-/** What of a `Deno.Conn` carries bytes, over any transport. */
+/** Part of a `Deno.Conn` that carries bytes, over any transport. */
 export interface ByteConn {
   /** Fills the start of the buffer; null after the last byte. */
   read(buffer: Uint8Array): Promise<number | null>;
-  /** Sends some bytes, and says how many. */
+  /** Sends some bytes, and returns their number. */
   write(bytes: Uint8Array): Promise<number>;
-  /** Says that no more bytes will be sent. */
+  /** Tells the peer that no more bytes follow. */
   closeWrite(): Promise<void>;
-  /** Ends it. */
+  /** Closes the connection. */
   close(): void;
-  /** Lets it keep the process alive. */
+  /** Makes the connection keep the process alive. */
   ref(): void;
   /** Lets the process exit. */
   unref(): void;
 }
 
 /**
- * How many reads of all connections begin in one turn of the event loop. One that finds bytes is over at once: as long
- * as a peer sends fast enough, reading alone would never leave the turn.
+ * Number of reads of all connections that begin in one turn of the event loop. A read that finds bytes ends at once:
+ * while a peer sends fast enough, reading alone would never leave the turn.
  */
 const READS = new TurnLimiter(64);
 
-/** A connection of Deno's as a Node stream, with what node:tls and node:http want of a socket. */
+/** Connection of Deno as a Node stream, with the methods that node:tls and node:http need of a socket. */
 export class ConnStream extends Duplex {
   readonly #conn: ByteConn;
   // Memory of its own for each read would be garbage at the rate of the traffic.
@@ -34,7 +34,9 @@ export class ConnStream extends Duplex {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param conn Owned from now on
+   * Takes a connection over.
+   *
+   * @param conn The connection, owned from now on
    * @param options `allowHalfOpen`, as of node:net's sockets: whether it stays open after the peer has ended.
    *   Default: false
    */
@@ -43,17 +45,17 @@ export class ConnStream extends Duplex {
     this.#conn = conn;
   }
 
-  /** Bytes received. */
+  /** Number of bytes received. */
   get bytesRead(): number {
     return this.#bytesRead;
   }
 
-  /** Bytes sent. */
+  /** Number of bytes sent. */
   get bytesWritten(): number {
     return this.#bytesWritten;
   }
 
-  /** Lets the connection keep the process alive, as it does from the start. */
+  /** Makes the connection keep the process alive, as it does from the start. */
   ref(): this {
     this.#conn.ref();
     return this;
@@ -79,17 +81,17 @@ export class ConnStream extends Duplex {
     return this;
   }
 
-  /** Nothing: only TCP has such probes. An agent of node:http's calls it. */
+  /** Does nothing: only TCP has such probes. An agent of node:http calls it. */
   setKeepAlive(): this {
     return this;
   }
 
-  /** Nothing: only TCP delays. */
+  /** Does nothing: only TCP delays. */
   setNoDelay(): this {
     return this;
   }
 
-  /** Called by the stream when it wants bytes. */
+  /** Reads; called by the stream when it wants bytes. */
   override _read(): void {
     READS.take().then(() => this.#conn.read(this.#buffer)).then(
       (count) => {
@@ -101,17 +103,17 @@ export class ConnStream extends Duplex {
     );
   }
 
-  /** Called by the stream when it has bytes to send. */
+  /** Sends; called by the stream when it has bytes. */
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
     this.#writeAll(chunk).then(() => done(), done);
   }
 
-  /** Called by the stream after the last byte. */
+  /** Ends the direction; called by the stream after the last byte. */
   override _final(done: (error?: Error) => void): void {
     this.#conn.closeWrite().then(() => done(), done);
   }
 
-  /** Called by the stream once. */
+  /** Closes; called by the stream once. */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     clearTimeout(this.#timer);
     try {

@@ -10,7 +10,7 @@ import { ConnStream } from "./conn_stream.ts";
  * `--allow-net=vsock:-1:<port>`; without the flag Deno says so and ends the process, which cannot be caught.
  *
  * @param endpoint The peer
- * @param deadline When to give up
+ * @param deadline Deadline of the attempt
  * @returns The connected stream; the caller destroys it
  * @throws {ConnectionError} If nothing listens there, there is no vsock, or no permission
  * @throws {TimeoutError} If the deadline passes, or Linux gives up

@@ -7,7 +7,7 @@ import { SocketDescriptor } from "../native/socket_descriptor.ts";
  * Connects over AF_VSOCK, which Node does not know: through libc, and then handed to Node's event loop.
  *
  * @param endpoint The peer
- * @param deadline When to give up
+ * @param deadline Deadline of the attempt
  * @returns The connected stream; the caller destroys it
  * @throws {ConnectionError} If nothing listens there, or there is no vsock
  * @throws {TimeoutError} If the deadline passes

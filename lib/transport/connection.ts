@@ -1,40 +1,40 @@
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../core/endpoint.ts";
 
-/** Who is at the other end, by the kernel's word: a peer cannot forge it. */
+/** Address of the peer on vsock. The kernel says it, and the peer cannot forge it. */
 export interface VsockPeer {
   /** Context id: 3 is the parent, as an enclave sees it. */
   readonly cid: number;
-  /** Port; below 1024 only for what ran with privileges over there. */
+  /** Port; below 1024 only for processes with privileges on the other side. */
   readonly port: number;
 }
 
-/** A stream that counts its bytes, as sockets do. */
+/** Stream that counts its bytes, as sockets do. */
 export interface ConnectionStream extends Duplex {
-  /** Bytes received. */
+  /** Number of bytes received. */
   readonly bytesRead: number;
-  /** Bytes sent. */
+  /** Number of bytes sent. */
   readonly bytesWritten: number;
 }
 
-/** One accepted connection. */
+/** Accepted connection. */
 export interface Connection {
-  /** Carries the bytes; half-open, so end it yourself. Its errors need no listener. */
+  /** Stream of the connection; half-open, so end it yourself. Its errors need no listener. */
   readonly stream: ConnectionStream;
   /** The peer; `undefined` on TCP and unix sockets, which have no CID. */
   readonly peer: VsockPeer | undefined;
 }
 
-/** What one transport does. */
+/** Acceptor of connections of one transport. */
 export interface Acceptor {
-  /** Where it listens, with the port that was chosen. */
+  /** Address that it listens on, with the port that was chosen. */
   readonly endpoint: Endpoint;
   /** Accepts no more; when it resolves, the address is free. */
   stop(): Promise<void>;
 }
 
-/** What it calls for each connection. */
+/** Function that is called for each connection. */
 export type OnAccept = (stream: ConnectionStream, peer: VsockPeer | undefined) => void;
 
-/** Returns a connection's stream; none refuses the new connection. It must not throw. */
+/** Function that chooses the stream to close; undefined refuses the new connection. It must not throw. */
 export type GiveWay = () => Duplex | undefined;

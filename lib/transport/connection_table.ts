@@ -1,18 +1,18 @@
 import type { ConnectionStream, GiveWay } from "./connection.ts";
 
-/** What is known of a connection's progress. */
+/** Progress of a connection. */
 interface Progress {
   byteCount: number;
   sinceMs: number;
 }
 
-/** How often within the idle time-out the connections are looked at. */
+/** Number of times that the connections are checked within the idle time-out. */
 const LOOKS_PER_TIMEOUT = 4;
 
 /**
- * The open connections of one listener: counts them, breaks idle ones off, and says when all are gone.
+ * Table of the open connections of one listener: counts them, breaks idle ones off, and tells when all are gone.
  *
- * Bytes are counted, and no timer of the stream's own is used: node:http sets and clears those as it likes.
+ * It counts bytes, and uses no timer of the stream: node:http sets and clears that.
  */
 export class ConnectionTable {
   readonly #open = new Map<ConnectionStream, Progress>();
@@ -26,9 +26,11 @@ export class ConnectionTable {
   #whenEmpty: (() => void)[] = [];
 
   /**
-   * @param maxConnections How many may be open at once
+   * Starts empty.
+   *
+   * @param maxConnections Number of connections that may be open at once
    * @param idleTimeoutMs Milliseconds without a byte in either direction
-   * @param giveWay Chooses which connection is closed for one more. Default: none, and the new one is refused
+   * @param giveWay Chooses the connection that is closed for one more. Default: none, and the new one is refused
    */
   constructor(maxConnections: number, idleTimeoutMs: number, giveWay?: GiveWay) {
     this.#maxConnections = maxConnections;
@@ -36,32 +38,34 @@ export class ConnectionTable {
     this.#giveWay = giveWay;
   }
 
-  /** Connections open now. */
+  /** Number of connections open now. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** Connections that were one too many. */
+  /** Number of connections that were refused at the limit. */
   get refusedCount(): number {
     return this.#refusedCount;
   }
 
-  /** Connections that gave way to a new one. */
+  /** Number of connections that gave way to a new one. */
   get displacedCount(): number {
     return this.#displacedCount;
   }
 
-  /** Connections that were idle for too long. */
+  /** Number of connections that were idle for too long. */
   get idleCount(): number {
     return this.#idleCount;
   }
 
   /**
+   * Takes a connection in.
+   *
    * @param stream A new connection
-   * @param handle Called unless there are too many; what it throws destroys the connection
+   * @param handle Called unless there are too many; its throw destroys the connection
    */
   adopt(stream: ConnectionStream, handle: () => void): void {
-    // A peer that breaks off must not end the process, whoever else listens.
+    // A peer that breaks off must not end the process, even without another listener.
     stream.on("error", () => {});
     if (this.#open.size >= this.#maxConnections && !this.#makeRoom()) {
       this.#refusedCount++;
@@ -89,10 +93,10 @@ export class ConnectionTable {
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 
-  /** @returns Whether there is room for one more */
+  /** Makes room for one more connection; returns false when there is none. */
   #makeRoom(): boolean {
     const stream = this.#giveWay?.();
-    // It counts no longer from now on; its `close` comes later.
+    // It does not count from now on; its `close` comes later.
     if (stream === undefined || !this.#open.delete(stream as ConnectionStream)) return false;
     this.#displacedCount++;
     stream.destroy();

@@ -1,34 +1,33 @@
 import type { Duplex } from "node:stream";
 
-/** Connections without a complete request keep this share of all places, so that each has time to send one. */
+/** Share of all places that connections without a complete request keep, so that each has time to send one. */
 const NEW_SHARES = 16;
 
-/** A request in flight, to be disposed when it is answered. */
+/** Request in flight, to dispose when it is answered. */
 export interface InFlight extends Disposable {
-  /** False once it turned out that what came was no request: the connection then counts as one that sent none. */
+  /** Whether it is a request; when it turns out to be none, the connection counts as one that sent none. */
   isRequest: boolean;
-  /** Notes that the answer is made: all that is waited for is that the peer takes it. */
+  /** Notes that the answer is made, and only waits for the peer to take it. */
   answer(): void;
 }
 
-/** How many requests of a connection are in flight; with pipelining there can be more than one. */
+/** Requests of a connection in flight; with pipelining there can be more than one. */
 interface Flight {
   open: number;
-  /** Those of them whose answers are not made yet. */
+  /** Number of those without an answer yet. */
   unanswered: number;
 }
 
 /**
- * Keeps the connections of one listener that have no request in flight, in the order in which they give way to a
- * new one at the limit.
+ * Order in which the connections of one listener without a request in flight give way to a new one at the limit.
  *
- * First are those that have sent no complete request, the oldest first: bytes that complete none make a
- * connection no younger. Where they are no more than a sixteenth of all, another one gives way instead; otherwise
- * whoever holds the others could close every new one before its request is there. Next are those that have had an
- * answer, the one that is idle longest first.
+ * First are those that have sent no complete request, the oldest first: bytes that complete none make a connection no
+ * younger. When they are at most a sixteenth of all, another one gives way instead; otherwise a peer that holds the
+ * others could close every new one before its request arrives. Next are those that have had an answer, the one that is
+ * idle longest first.
  *
- * A request in flight gives way to nobody, unless its peer may be gone: it has ended its direction, as a client does
- * that has gone, or does not take its answer. Such connections come last, the first in doubt first. A peer that
+ * A request in flight never gives way, unless its peer may be gone: it has ended its direction, as a client does that
+ * has gone, or does not take its answer. Such connections come last, the first in doubt first. A peer that
  * connects, asks and leaves could otherwise hold all places, with no connection of its own.
  */
 export class IdleConnections<Stream extends Duplex = Duplex> {
@@ -36,13 +35,13 @@ export class IdleConnections<Stream extends Duplex = Duplex> {
   readonly #new = new Set<Stream>();
   readonly #answered = new Set<Stream>();
   readonly #inFlight = new Map<Stream, Flight>();
-  /** Those in flight whose peers may be gone. */
+  /** Connections in flight whose peers may be gone. */
   readonly #doubtful = new Set<Stream>();
 
   /**
    * Takes a new connection, until it closes.
    *
-   * @param stream Carries it
+   * @param stream Stream of the connection
    */
   add(stream: Stream): void {
     this.#open.add(stream);
@@ -54,8 +53,8 @@ export class IdleConnections<Stream extends Duplex = Duplex> {
   /**
    * Notes that a complete request has come, which is in flight until it is answered.
    *
-   * @param stream Carries the connection
-   * @returns What to dispose when the request is answered
+   * @param stream Stream of the connection
+   * @returns The request, to dispose when it is answered
    */
   begin(stream: Stream): InFlight {
     this.#new.delete(stream);
@@ -84,7 +83,7 @@ export class IdleConnections<Stream extends Duplex = Duplex> {
   }
 
   /**
-   * Chooses who gives way, and keeps it no longer.
+   * Chooses the connection that gives way, and forgets it.
    *
    * @returns The connection to close, or none when each has a request in flight and its peer there
    */

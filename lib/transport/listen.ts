@@ -11,15 +11,15 @@ import { acceptSocket } from "./accept_socket.ts";
 import type { Acceptor, Connection, GiveWay, OnAccept } from "./connection.ts";
 import { ConnectionTable } from "./connection_table.ts";
 
-/** The CID to listen on that stands for every CID this machine has. */
+/** CID to listen on that stands for every CID of this machine. */
 export const ANY_CID = 0xffff_ffff;
 
-/** The vsock port to listen on that takes a free one. */
+/** Vsock port to listen on that takes a free one. */
 export const ANY_VSOCK_PORT = 0xffff_ffff;
 
-/** How to listen; everything has a default. */
+/** Options of {@link listen}; all have defaults. */
 export interface ListenOptions {
-  /** Connections that may wait to be accepted, 1 to 65535. Default: 128; anything else takes `--allow-ffi` on Deno. */
+  /** Connections that may wait to be accepted, 1 to 65535. Default: 128; any other needs `--allow-ffi` on Deno. */
   readonly backlog?: number | undefined;
   /** Connections at once, 1 to 1000000; one more is closed unheard, unless one gives way. Default: 1024. */
   readonly maxConnections?: number | undefined;
@@ -37,10 +37,10 @@ export interface ListenOptions {
  *
  * Not guaranteed: that the peer has a CID of its own. Every process on the parent is CID 3.
  *
- * @param endpoint Where: on vsock usually {@link ANY_CID} and a port from 1024 on
+ * @param endpoint Address: on vsock usually {@link ANY_CID} and a port from 1024 on
  * @param options Limits
- * @param onConnection Called for every connection; what it throws destroys that connection
- * @returns What listens; dispose it with `await using`
+ * @param onConnection Called for every connection; its throw destroys that connection
+ * @returns The listener; dispose it with `await using`
  * @throws {TypeError} When an option is unknown or of a wrong type
  * @throws {RangeError} When an option is out of range
  * @throws {ConnectionError} When the address is taken, not permitted, or there is no vsock in this kernel
@@ -62,7 +62,7 @@ export async function listen(
   return new Listener(acceptor, table);
 }
 
-/** Accepts connections until it is closed. */
+/** Listener that accepts connections until it is closed. */
 export class Listener implements AsyncDisposable {
   readonly #acceptor: Acceptor;
   readonly #table: ConnectionTable;
@@ -74,33 +74,33 @@ export class Listener implements AsyncDisposable {
     this.#table = table;
   }
 
-  /** Where it listens, with the port that was chosen. */
+  /** Address that it listens on, with the port that was chosen. */
   get endpoint(): Endpoint {
     return this.#acceptor.endpoint;
   }
 
-  /** Connections open now. */
+  /** Number of connections open now. */
   get connectionCount(): number {
     return this.#table.size;
   }
 
-  /** Connections closed unheard since the start, because there were too many. */
+  /** Number of connections closed unheard since the start, because there were too many. */
   get refusedCount(): number {
     return this.#table.refusedCount;
   }
 
-  /** Connections closed since the start, because they gave way to a new one. */
+  /** Number of connections closed since the start, because they gave way to a new one. */
   get displacedCount(): number {
     return this.#table.displacedCount;
   }
 
-  /** Connections destroyed since the start, because nothing went over them. */
+  /** Number of connections destroyed since the start, because they were idle. */
   get idleCount(): number {
     return this.#table.idleCount;
   }
 
   /**
-   * Accepts no more, and waits for the connections there are: they end by themselves, by the idle time-out, or by
+   * Accepts no more, and waits for the open connections: they end by themselves, by the idle time-out, or by
    * {@link destroyConnections}. Closing twice is harmless.
    */
   close(): Promise<void> {
@@ -112,7 +112,7 @@ export class Listener implements AsyncDisposable {
     this.#table.destroyAll();
   }
 
-  /** Closes at once: breaks off what there is. */
+  /** Closes at once, and breaks every connection off. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = this.close();
     this.destroyConnections();

@@ -4,7 +4,7 @@ import { setVsockBacklog } from "../native/listening_socket.ts";
 import { ConnStream } from "./conn_stream.ts";
 import type { Acceptor, OnAccept } from "./connection.ts";
 
-/** What a failed listen most likely means, by Deno's error name. */
+/** Likeliest causes of a failed listen, by Deno's error name. */
 const HINTS: Readonly<Record<string, string>> = {
   AddrInUse: "Another process listens on that port: is the server running twice?",
   AddrNotAvailable: "This machine does not have that CID: listen on 4294967295, which is any",
@@ -12,18 +12,18 @@ const HINTS: Readonly<Record<string, string>> = {
   PermissionDenied: "A port below 1024 wants the capability CAP_NET_BIND_SERVICE; take one from 1024 on",
 };
 
-/** How long to wait after a failed accept: out of descriptors, most likely. */
+/** Milliseconds to wait after a failed accept: most likely, there are no more descriptors. */
 const RETRY_AFTER_MS = 50;
 
-/** What Deno always asks for. */
+/** Backlog that Deno always asks for. */
 const DENO_BACKLOG = 128;
 
 /**
  * Listens on AF_VSOCK with Deno's own means. They want the flag `--unstable-vsock` and the permission
  * `--allow-net=vsock:-1:<port>`; without the flag Deno says so and ends the process, which cannot be caught.
  *
- * @param endpoint Where
- * @param backlog How many connections may wait to be accepted; other than 128 it takes `--allow-ffi`
+ * @param endpoint Address to listen on
+ * @param backlog Number of connections that may wait to be accepted; any but 128 needs `--allow-ffi`
  * @param onAccept Called for every connection
  * @throws {ConnectionError} If the address is taken, there is no vsock, or no permission
  * @throws {LibraryLoadError} If the backlog is not 128, and libc cannot be called

@@ -7,8 +7,8 @@ import type { Acceptor, OnAccept } from "./connection.ts";
 /**
  * Listens on AF_VSOCK, which Node does not know: through libc, and then handed to a server of Node's.
  *
- * @param endpoint Where
- * @param backlog How many connections may wait to be accepted
+ * @param endpoint Address to listen on
+ * @param backlog Number of connections that may wait to be accepted
  * @param onAccept Called for every connection; one whose peer the kernel does not name any more is dropped
  * @throws {ConnectionError} If the address is taken, or there is no vsock
  */

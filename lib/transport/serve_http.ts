@@ -5,12 +5,12 @@ import { IdleConnections } from "./idle_connections.ts";
 import { listen, type Listener, type ListenOptions } from "./listen.ts";
 import type { VsockPeer } from "./connection.ts";
 
-/** How often a closing server looks for connections that have become idle, in milliseconds. */
+/** Milliseconds between two looks of a closing server for connections that have become idle. */
 const IDLE_CHECK_MS = 50;
 
-/** An HTTP server on any endpoint. */
+/** HTTP server on any endpoint. */
 export interface HttpListener extends AsyncDisposable {
-  /** Where it listens, and its counters. */
+  /** Listener, with its address and counters. */
   readonly listener: Listener;
   /** Accepts no more, lets the requests that are running finish, and ends their connections. */
   close(): Promise<void>;
@@ -23,10 +23,10 @@ const peers = new WeakMap<Duplex, VsockPeer>();
  * own limits (`headersTimeout`, `requestTimeout`, `maxRequestsPerSocket`) hold as ever. At the limit of connections
  * one gives way that has no request in flight, as {@link IdleConnections} chooses it.
  *
- * @param server Made by `createServer` and not listening; its `request` listener answers
- * @param endpoint Where
+ * @param server Server of `createServer` that is not listening; its `request` listener answers
+ * @param endpoint Address to listen on
  * @param options Limits on connections
- * @throws What {@link listen} throws
+ * @throws {ConnectionError} As {@link listen}
  */
 export async function serveHttp(
   server: Server,
@@ -59,10 +59,10 @@ export async function serveHttp(
 }
 
 /**
- * Who sent a request.
+ * Finds the peer that sent a request.
  *
- * @param socket `request.socket`
- * @returns `undefined` on TCP and unix sockets
+ * @param socket Value of `request.socket`
+ * @returns The peer; `undefined` on TCP and unix sockets
  */
 export function peerOf(socket: Duplex): VsockPeer | undefined {
   return peers.get(socket);
@@ -79,7 +79,7 @@ async function closeGracefully(server: Server, listener: Listener): Promise<void
   clearInterval(timer);
 }
 
-/** Deno's node:http keeps a connection alive only while its server listens, and asks it. */
+/** Sets whether a server says that it listens: Deno's node:http keeps a connection alive only then. */
 function setListening(server: Server, listening: boolean): void {
   Object.defineProperty(server, "listening", { value: listening, configurable: true });
 }
