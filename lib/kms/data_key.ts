@@ -15,7 +15,7 @@ export class DataKey implements Disposable {
   /**
    * Puts the parts together.
    *
-   * @param parts What KMS answered, opened; the plaintext is owned from here on
+   * @param parts Opened parts of KMS's answer; the plaintext is owned from here on
    */
   constructor(
     parts: {
@@ -48,7 +48,7 @@ export const KEY_PAIR_SPECS = [
   "SM2",
 ] as const;
 
-/** What kind of key pair KMS makes. */
+/** Kind of key pair that KMS makes. */
 export type DataKeyPairSpec = typeof KEY_PAIR_SPECS[number];
 
 /**
@@ -62,7 +62,7 @@ export class DataKeyPair implements Disposable {
   readonly privateKeyCiphertext: Uint8Array<ArrayBuffer>;
   /** SubjectPublicKeyInfo, DER (RFC 5280). */
   readonly publicKey: Uint8Array<ArrayBuffer>;
-  /** What was asked for. */
+  /** Kind of key pair that was asked for. */
   readonly keyPairSpec: DataKeyPairSpec;
   /** The KMS key's ARN. */
   readonly keyId: string;
@@ -70,7 +70,7 @@ export class DataKeyPair implements Disposable {
   /**
    * Puts the parts together.
    *
-   * @param parts What KMS answered, opened; the private key is owned from here on
+   * @param parts Opened parts of KMS's answer; the private key is owned from here on
    */
   constructor(
     parts: {

@@ -27,7 +27,7 @@ export interface KmsEngine extends AsyncDisposable {
    * @param call Deadline and credentials
    * @returns KMS's answer, read and opened
    * @throws {UnsupportedOperationError} When the engine cannot do it
-   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {KmsError} When KMS refuses, and the other errors of {@link KmsClient.decrypt}
    */
   run<K extends OperationName>(name: K, checked: Checked<K>, call: KmsCall): Promise<Result<K>>;
 }

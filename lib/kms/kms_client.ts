@@ -74,10 +74,10 @@ export class KmsClient implements AsyncDisposable {
   }
 
   /**
-   * How far KMS's clock is ahead of this machine's, in milliseconds; below zero if this machine's is ahead. It is
-   * measured to a second, by the Date header, when KMS refuses a signature for its time; the request is then
-   * signed once more, and later ones by KMS's clock. Zero until then, and always on engine `sdk-client`; more
-   * than a day is not made up for.
+   * Milliseconds that KMS's clock is ahead of this machine's; below zero if this machine's is ahead. It is measured
+   * to a second, by the Date header, when KMS refuses a signature for its time; the request is then signed once more,
+   * and later ones by KMS's clock. Zero until then, and always on engine `sdk-client`; more than a day is not
+   * corrected.
    */
   get clockOffsetMs(): number {
     return this.#engine.clockOffsetMs;
@@ -107,9 +107,9 @@ export class KmsClient implements AsyncDisposable {
    * Encrypts up to 4096 bytes. Nothing about it is attested: the key policy must let this role encrypt. For more
    * data, or many pieces of it, see {@link KmsClient.generateDataKey}.
    *
-   * @param request What to encrypt, and under which key
+   * @param request The plaintext and the key
    * @returns The ciphertext and the key's ARN
-   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {KmsError} When KMS refuses, and the other errors of {@link KmsClient.decrypt}
    * @example
    * ```ts
    * import { KmsClient } from "enclave-kms";
@@ -134,7 +134,7 @@ export class KmsClient implements AsyncDisposable {
    *
    * @param request The KMS key, and how long the data key is to be
    * @returns The data key; dispose it with `using`
-   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {KmsError} When KMS refuses, and the other errors of {@link KmsClient.decrypt}
    * @throws {UnsupportedOperationError} When engine `sdk-client` cannot do what the request asks
    * @example
    * ```ts
@@ -160,7 +160,7 @@ export class KmsClient implements AsyncDisposable {
    *
    * @param request The KMS key, and what kind of key pair
    * @returns The key pair; dispose it with `using`
-   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {KmsError} When KMS refuses, and the other errors of {@link KmsClient.decrypt}
    * @throws {UnsupportedOperationError} On engine `sdk-client`
    */
   generateDataKeyPair(request: GenerateDataKeyPairRequest): Promise<DataKeyPair> {
@@ -170,9 +170,9 @@ export class KmsClient implements AsyncDisposable {
   /**
    * Random bytes from KMS's hardware security modules, readable by this enclave only.
    *
-   * @param request How many, 1 to 1024
+   * @param request Number of bytes, 1 to 1024
    * @returns The bytes; dispose them with `using`
-   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {KmsError} When KMS refuses, and the other errors of {@link KmsClient.decrypt}
    */
   generateRandom(request: GenerateRandomRequest): Promise<SecretBytes> {
     return this.#run("generateRandom", request);
@@ -184,7 +184,7 @@ export class KmsClient implements AsyncDisposable {
    *
    * @param request The key in KMS, and the peer's public key
    * @returns The shared secret; dispose it with `using`
-   * @throws What {@link KmsClient.decrypt} throws
+   * @throws {KmsError} When KMS refuses, and the other errors of {@link KmsClient.decrypt}
    * @throws {UnsupportedOperationError} On engine `sdk-client`
    */
   deriveSharedSecret(request: DeriveSharedSecretRequest): Promise<SecretBytes> {
@@ -196,8 +196,8 @@ export class KmsClient implements AsyncDisposable {
    * state and usage of the key, and the ciphertext are checked, and nothing is done.
    *
    * @param operation The method that the request is for
-   * @param request What that method takes
-   * @throws What the method throws, when KMS would refuse
+   * @param request Request of that method
+   * @throws {KmsError} When KMS would refuse, and the other errors of the method
    * @throws {UnsupportedOperationError} On engine `sdk-client`
    * @example
    * ```ts

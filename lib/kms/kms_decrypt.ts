@@ -6,7 +6,7 @@ import { DECRYPT, DECRYPT_FIELDS, type DecryptRequest } from "./operations/decry
 import { CALL_FIELDS, checkCall } from "../core/call_options.ts";
 import type { SecretBytes } from "../core/secret_bytes.ts";
 
-/** What {@link kmsDecrypt} takes: the options of a client, and one request. */
+/** Options of {@link kmsDecrypt}: those of a client, and one request. */
 export type KmsDecryptOptions = KmsClientOptions & DecryptRequest;
 
 /**
@@ -16,7 +16,7 @@ export type KmsDecryptOptions = KmsClientOptions & DecryptRequest;
  * @param options The options of {@link KmsClient.open} and of {@link KmsClient.decrypt}; `timeoutMs` bounds it
  *   all
  * @returns The plaintext; dispose it with `using`
- * @throws What {@link KmsClient.open} and {@link KmsClient.decrypt} throw
+ * @throws {KmsError} When KMS refuses, and the other errors of {@link KmsClient.open} and {@link KmsClient.decrypt}
  *
  * @example
  * ```ts

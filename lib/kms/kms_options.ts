@@ -9,24 +9,23 @@ import { checkEndpoint, DEFAULT_KMS_ENDPOINT, type Endpoint } from "../core/endp
 import { checkHostName, checkRegion, kmsHostName } from "../aws/region.ts";
 import { checkTimeout } from "../core/call_options.ts";
 
-/** What {@link KmsClient.open} takes. Everything but `region` and `credentials` is right for an enclave as it is. */
+/** Options of {@link KmsClient.open}. The defaults of all but `region` and `credentials` are right for an enclave. */
 export interface KmsClientOptions {
   /** Region of the keys, such as `eu-central-1`; any partition. */
   readonly region: string;
   /** Credentials, or a function that is asked for them: before every request, or before they expire. */
   readonly credentials: CredentialsProvider;
   /**
-   * What becomes of credentials past their `expiration`. `use`, the default, goes on with them, as AWS's SDKs do,
-   * and lets KMS decide: while their source is down, that is better than certain failure. `refuse` sends nothing
-   * with them.
+   * Treatment of credentials past their `expiration`. `use`, the default, goes on with them, as AWS's SDKs do, and
+   * lets KMS decide: while their source is down, that is better than certain failure. `refuse` sends nothing with them.
    */
   readonly expiredCredentials?: ExpiredCredentials | undefined;
   /**
-   * Who speaks to KMS and opens its answers. `auto`, the default, takes `sdk` when the C SDK loads and
+   * Engine that speaks to KMS and opens its answers. `auto`, the default, takes `sdk` when the C SDK loads and
    * `direct` otherwise; it never takes `sdk-client`.
    */
   readonly engine?: "auto" | EngineName | undefined;
-  /** Where the proxy to KMS listens. Default: vsock CID 3, port 8000. */
+  /** Address of the proxy to KMS. Default: vsock CID 3, port 8000. */
   readonly endpoint?: Endpoint | undefined;
   /** KMS's name, as its certificate has it. Default: from the region. */
   readonly hostName?: string | undefined;
@@ -51,7 +50,7 @@ export interface KmsClientOptions {
   /** Milliseconds for opening and for each call, retries included; 1 to 2147483647. Default: 10000. */
   readonly timeoutMs?: number | undefined;
   /**
-   * How often a request is sent at most when KMS throttles or a connection breaks; 1 to 10. Default: 3. While the
+   * Most times that a request is sent when KMS throttles or a connection breaks; 1 to 10. Default: 3. While the
    * proxy does not answer, nothing is sent: connecting is tried again, after waits that grow to a second, until
    * `timeoutMs` has passed. With 1, nothing is tried again, so a call fails when the peer closes a kept connection
    * just then. Beside this, a request that KMS refused for its time or for expired credentials, and so did not carry
@@ -59,12 +58,12 @@ export interface KmsClientOptions {
    */
   readonly maxAttempts?: number | undefined;
   /**
-   * How many connections to KMS there are at most, and so requests at once: the others wait in line, within their
-   * `timeoutMs`; 1 to 1024. Default: 16. Not for `sdk-client`, which has one at a time in each JavaScript thread.
+   * Most connections to KMS, and so requests at once: the others wait in line, within their `timeoutMs`; 1 to 1024.
+   * Default: 16. Not for `sdk-client`, which has one at a time in each JavaScript thread.
    */
   readonly maxConnections?: number | undefined;
   /**
-   * Milliseconds for which a connection that nobody uses is kept; 1 to 2147483647. Default: 30000. Choose less than
+   * Milliseconds for which an idle connection is kept; 1 to 2147483647. Default: 30000. Choose less than
    * what the proxy and KMS allow. One that they close first costs a new connection and, if a request was sent over
    * it already, one of `maxAttempts`. Not for `sdk-client`, which keeps none.
    */
@@ -108,16 +107,22 @@ export interface CheckedOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-const DEFAULT_MAX_ATTEMPTS = 3;
-const DEFAULT_MAX_CONNECTIONS = 16;
-const DEFAULT_CONNECTION_MAX_IDLE_MS = 30_000;
-const DEFAULT_ATTESTATION_MAX_AGE_MS = 60_000;
-const DEFAULT_KEY_PAIR_MAX_AGE_MS = 3_600_000;
-const DEFAULT_KEY_PAIR_MAX_USES = 100_000;
 const MAX_LIMIT = 2 ** 31 - 1;
 
 /** KMS takes documents of up to five minutes; a minute is left for the way. */
 const MAX_ATTESTATION_MAX_AGE_MS = 240_000;
+
+/** Least and greatest values of the options that are numbers, and their defaults. */
+const LIMITS = {
+  maxAttempts: { min: 1, max: 10, default: 3 },
+  maxConnections: { min: 1, max: 1024, default: 16 },
+  connectionMaxIdleMs: { min: 1, max: MAX_LIMIT, default: 30_000 },
+  attestationMaxAgeMs: { min: 0, max: MAX_ATTESTATION_MAX_AGE_MS, default: 60_000 },
+  keyPairMaxAgeMs: { min: 1000, max: MAX_LIMIT, default: 3_600_000 },
+  keyPairMaxUses: { min: 1, max: MAX_LIMIT, default: 100_000 },
+};
+
+type Limit = keyof typeof LIMITS;
 
 const ENGINES = ["auto", "direct", "sdk", "sdk-client"] as const;
 
@@ -145,7 +150,9 @@ export const OPTION_FIELDS: readonly string[] = [
 ];
 
 /**
- * @param given What the caller gave
+ * Checks the options of a client.
+ *
+ * @param given Options that the caller gave
  * @throws {TypeError} When a field is missing, unknown or of a wrong type
  * @throws {RangeError} When a field is out of range
  */
@@ -170,37 +177,16 @@ export function checkOptions(given: KmsClientOptions): CheckedOptions {
     nsm,
     recipient: checkRecipient(options),
     timeoutMs: checkTimeout(options.timeoutMs, DEFAULT_TIMEOUT_MS),
-    maxAttempts: checkInteger("maxAttempts", options.maxAttempts, {
-      min: 1,
-      max: 10,
-      default: DEFAULT_MAX_ATTEMPTS,
-    }),
-    maxConnections: checkInteger("maxConnections", options.maxConnections, {
-      min: 1,
-      max: 1024,
-      default: DEFAULT_MAX_CONNECTIONS,
-    }),
-    connectionMaxIdleMs: checkInteger("connectionMaxIdleMs", options.connectionMaxIdleMs, {
-      min: 1,
-      max: MAX_LIMIT,
-      default: DEFAULT_CONNECTION_MAX_IDLE_MS,
-    }),
-    attestationMaxAgeMs: checkInteger("attestationMaxAgeMs", options.attestationMaxAgeMs, {
-      min: 0,
-      max: MAX_ATTESTATION_MAX_AGE_MS,
-      default: DEFAULT_ATTESTATION_MAX_AGE_MS,
-    }),
-    keyPairMaxAgeMs: checkInteger("keyPairMaxAgeMs", options.keyPairMaxAgeMs, {
-      min: 1000,
-      max: MAX_LIMIT,
-      default: DEFAULT_KEY_PAIR_MAX_AGE_MS,
-    }),
-    keyPairMaxUses: checkInteger("keyPairMaxUses", options.keyPairMaxUses, {
-      min: 1,
-      max: MAX_LIMIT,
-      default: DEFAULT_KEY_PAIR_MAX_USES,
-    }),
+    ...checkLimits(options),
   };
+}
+
+function checkLimits(options: KmsClientOptions): Record<Limit, number> {
+  const checked = Object.entries(LIMITS).map(([name, range]) => [
+    name,
+    checkInteger(name, options[name as Limit], range),
+  ]);
+  return Object.fromEntries(checked) as Record<Limit, number>;
 }
 
 function checkRecipient({ recipient, engine = "auto", nsm, library }: KmsClientOptions): "none" | undefined {

@@ -88,7 +88,7 @@ async function openSdk(options: Parts, library: SdkLibrary, deadline: Deadline):
   return await openHttps("sdk", options, { make, shared: library }, deadline);
 }
 
-/** How recipients are made, and what all of them use. */
+/** Way to make recipients, and the resource that they share. */
 interface Recipients {
   readonly make: (deadline: Deadline) => Promise<Recipient>;
   readonly shared: Disposable | undefined;
@@ -100,14 +100,7 @@ async function openHttps(
   { make, shared }: Recipients,
   deadline: Deadline,
 ): Promise<KmsEngine> {
-  let recipient: Recipient;
-  try {
-    if (options.trustedCertificates === undefined) checkRuntimeTrust();
-    recipient = await make(deadline);
-  } catch (error) {
-    shared?.[Symbol.dispose]();
-    throw error;
-  }
+  const recipient = await makeFirst(options, { make, shared }, deadline);
   const { region, hostName, trustedCertificates, maxAttempts, endpoint } = options;
   const { attestationMaxAgeMs, keyPairMaxAgeMs, keyPairMaxUses, maxConnections, connectionMaxIdleMs } =
     options;
@@ -136,6 +129,20 @@ async function openHttps(
   } catch (error) {
     using _shared = shared;
     using _recipient = recipient;
+    throw error;
+  }
+}
+
+async function makeFirst(
+  { trustedCertificates }: Parts,
+  { make, shared }: Recipients,
+  deadline: Deadline,
+): Promise<Recipient> {
+  try {
+    if (trustedCertificates === undefined) checkRuntimeTrust();
+    return await make(deadline);
+  } catch (error) {
+    shared?.[Symbol.dispose]();
     throw error;
   }
 }

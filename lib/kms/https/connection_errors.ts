@@ -17,7 +17,7 @@ export class StaleConnectionError extends ConnectionError {
   /** To callers it is no kind of its own. */
   override readonly name = "ConnectionError";
 
-  /** @param failure What the runtime reported */
+  /** @param failure Error of the runtime */
   constructor({ message, cause }: ConnectionError) {
     super(message, {
       hint:
@@ -31,7 +31,7 @@ export class StaleConnectionError extends ConnectionError {
 /**
  * Says whether a stream that could not be opened may be there soon.
  *
- * @param error What was thrown by who opens it
+ * @param error Error of the function that opens it
  * @returns An {@link UnreachableError} if so, else the same error
  */
 export function openError(error: unknown): unknown {
@@ -42,7 +42,7 @@ export function openError(error: unknown): unknown {
 /**
  * Says what a failed TLS handshake means.
  *
- * @param error What the runtime reported
+ * @param error Error of the runtime
  * @param hostName The name that the certificate should have had
  * @returns A {@link CertificateError} if the peer's certificate was refused, else a {@link ConnectionError}
  */
@@ -65,7 +65,7 @@ export function handshakeError(error: unknown, hostName: string): EnclaveKmsErro
 /**
  * Says what a failed request means, once there was a connection.
  *
- * @param error What the runtime reported, or an error of ours, which stays as it is
+ * @param error Error of the runtime, or one of ours, which stays as it is
  */
 export function requestError(error: unknown): EnclaveKmsError {
   if (error instanceof EnclaveKmsError) return error;

@@ -23,7 +23,7 @@ import { withRetries } from "./retry.ts";
 import { SigV4Signer, unsignedHeaders } from "../../aws/sigv4.ts";
 import { RecipientRotation, type RecipientRotationOptions } from "../recipient/recipient_rotation.ts";
 
-/** What the engine is made of; it owns the connection, the recipients and the credentials from then on. */
+/** Parts of the engine; it owns the connection, the recipients and the credentials from then on. */
 export interface HttpsEngineOptions extends RecipientRotationOptions {
   readonly name: "direct" | "sdk";
   readonly region: string;
@@ -36,7 +36,7 @@ export interface HttpsEngineOptions extends RecipientRotationOptions {
   readonly now?: (() => Date) | undefined;
 }
 
-/** How long KMS may take to say what time it is, in milliseconds. */
+/** Milliseconds that KMS may take to tell the time. */
 const TIME_QUESTION_MS = 2000;
 
 /** Any request will do, and KMS refuses this one. */
@@ -58,7 +58,7 @@ export class HttpsEngine implements KmsEngine {
   readonly #recipients: RecipientRotation;
   #disposed = false;
 
-  /** @param options What it is made of */
+  /** @param options Parts of the engine */
   constructor(options: HttpsEngineOptions) {
     this.name = options.name;
     this.#options = options;

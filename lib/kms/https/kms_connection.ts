@@ -16,7 +16,7 @@ import {
 /** The longest answer that is read, in bytes. KMS's own stay below 16 KiB. */
 export const MAX_ANSWER_BYTES = 65_536;
 
-/** What {@link KmsConnection} takes. */
+/** Options of a {@link KmsConnection}. */
 export interface KmsConnectionOptions {
   /** Opens the stream that TLS runs over. */
   readonly open: OpenTransport;
@@ -24,13 +24,13 @@ export interface KmsConnectionOptions {
   readonly hostName: string;
   /** Certificate authorities in PEM that may vouch for KMS, instead of the runtime's own. */
   readonly trustedCertificates?: string | readonly string[] | undefined;
-  /** How many requests, and so connections, there are at once; the others wait in line. */
+  /** Number of requests, and so of connections, at once; the others wait in line. */
   readonly maxConnections: number;
-  /** How long a connection may be idle, in milliseconds. */
+  /** Milliseconds that a connection may be idle. */
   readonly maxIdleMs: number;
 }
 
-/** What is sent to KMS. */
+/** Request to KMS. */
 export interface RequestBody {
   /** JSON. */
   readonly bytes: Uint8Array;
@@ -38,7 +38,7 @@ export interface RequestBody {
   readonly isSecret: boolean;
 }
 
-/** What KMS answered. */
+/** Answer of KMS. */
 export interface KmsAnswer {
   /** HTTP status. */
   readonly status: number;
@@ -66,7 +66,7 @@ export class KmsConnection implements Disposable {
   /**
    * Opens nothing yet.
    *
-   * @param options Where to, and whom to trust
+   * @param options Address and trust
    * @throws {TypeError} If `trustedCertificates` cannot be read
    */
   constructor(options: KmsConnectionOptions) {
@@ -172,9 +172,9 @@ async function exchange(
 }
 
 /**
- * Headers and body in two writes, which costs a record and a system call: Node copies what it writes at once into
- * a buffer that it frees as it is. Not guaranteed on Deno, which leaves such a copy: with two writes it does not report a
- * connection that the peer has closed.
+ * Headers and body in two writes, which costs a record and a system call: Node copies what it writes at once into a
+ * buffer that it frees as it is. Not guaranteed on Deno, which leaves such a copy: with two writes it does not report
+ * a connection that the peer has closed.
  */
 function sendApart(request: ClientRequest, body: Uint8Array): void {
   if ("Deno" in globalThis) return void request.end(body);

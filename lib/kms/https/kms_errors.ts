@@ -33,7 +33,7 @@ export function kmsError(operation: string, answer: KmsAnswer): KmsError {
   });
 }
 
-/** What KMS's exception is called when the answer has none. */
+/** Name of an exception when the answer has none. */
 const UNKNOWN_CODE = "UnknownError";
 
 /** Never the body: whoever answered may have put in it what was asked. */

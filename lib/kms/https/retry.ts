@@ -13,17 +13,17 @@ export const MAX_DELAY_MS = 1000;
  * on its side, and when the connection cannot be made or breaks. Nothing else is tried again: not a
  * certificate that is refused, an answer that KMS would not give, another refusal, or an abort.
  *
- * As long as no connection comes about, nothing is sent, and these tries do not count: they go on until the
- * deadline, which a proxy that restarts needs. A connection that was kept and turns out to be closed is replaced at
- * once, which counts: KMS may have seen the request. All operations may be sent twice: what a first answer that was lost
- * held, nobody has seen.
+ * As long as no connection comes about, nothing is sent, and these tries do not count: they go on until the deadline,
+ * which a proxy that restarts needs. A connection that was kept and turns out to be closed is replaced at once, which
+ * counts: KMS may have seen the request. All operations may be sent twice: what a first answer that was lost held,
+ * nobody has seen.
  *
- * @param attempt What to do; it keeps the deadline itself
- * @param maxAttempts How often something is sent at most; 1 for no second try of any kind
+ * @param attempt Work to do; it keeps the deadline itself
+ * @param maxAttempts Most times that a request is sent; 1 for no second try of any kind
  * @param deadline When to give up. If the wait would outlast it, the failure itself is reported; so is the last
  *   one if the time is up while the next connection is waited for or tried
  * @param random From 0 to below 1
- * @returns What the first attempt that succeeds returns
+ * @returns The result of the first attempt that succeeds
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */
 export async function withRetries<T>(

@@ -3,7 +3,7 @@ export class Slots {
   readonly #waiting: (() => void)[] = [];
   #free: number;
 
-  /** @param count How many, at least 1 */
+  /** @param count Number of slots, at least 1 */
   constructor(count: number) {
     this.#free = count;
   }

@@ -15,7 +15,7 @@ interface Referable {
 /** Opens the stream that TLS runs over. Whoever called destroys it. */
 export type OpenTransport = (deadline: Deadline) => Promise<Duplex>;
 
-/** How to reach KMS, and whom to take for it. */
+/** Address of KMS, and trust in its certificate. */
 export interface TlsAgentOptions {
   /** Opens the stream below TLS. */
   readonly open: OpenTransport;
@@ -23,9 +23,9 @@ export interface TlsAgentOptions {
   readonly hostName: string;
   /** Certificate authorities in PEM, instead of the runtime's own. */
   readonly trustedCertificates?: string | readonly string[] | undefined;
-  /** How many idle connections are kept at most. */
+  /** Most idle connections that are kept. */
   readonly maxIdle: number;
-  /** How long a connection may be idle, in milliseconds. */
+  /** Milliseconds that a connection may be idle. */
   readonly maxIdleMs: number;
 }
 
@@ -37,7 +37,7 @@ export interface TlsCall {
   readonly signal: AbortSignal;
 }
 
-/** What a request through the agent is made with. */
+/** Options of a request through the agent. */
 export type TlsRequestOptions = RequestOptions & { readonly call: TlsCall };
 
 /**
@@ -52,7 +52,7 @@ export class TlsAgent extends Agent {
   readonly #reusing = new WeakSet<ClientRequest>();
 
   /**
-   * @param options Where to, and whom to trust
+   * @param options Address and trust
    * @throws {TypeError} If the certificates cannot be read
    */
   constructor({ open, hostName, trustedCertificates, maxIdle, maxIdleMs }: TlsAgentOptions) {
@@ -153,9 +153,9 @@ export class TlsAgent extends Agent {
 /**
  * Settles as `work` does, unless the signal aborts first.
  *
- * @param work What to wait for; it goes on after an abort
+ * @param work Work to wait for; it goes on after an abort
  * @param signal Its reason becomes the rejection
- * @param release What to do with a result that comes too late
+ * @param release Releases a result that comes too late
  */
 export function unlessAborted<T>(
   work: Promise<T>,

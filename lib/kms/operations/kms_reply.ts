@@ -10,7 +10,7 @@ export class KmsReply {
 
   /**
    * @param operation Such as `Decrypt`
-   * @param body What KMS answered with status 200
+   * @param body Answer of KMS with status 200
    * @param open Opens a `CiphertextForRecipient`
    * @throws {ProtocolError} When the body is not a JSON object
    */
@@ -24,7 +24,7 @@ export class KmsReply {
    * The ARN of the key that KMS used. A key ARN or key id that was asked for names one key, so the answer has
    * to name the same; an alias KMS resolves itself, but not to another region or account than its ARN says.
    *
-   * @param asked What the request named, if it did
+   * @param asked Key that the request named, if it named one
    * @throws {ProtocolError} When it is another key, or no ARN
    */
   keyId(asked: string | undefined): string {
@@ -61,11 +61,11 @@ export class KmsReply {
   }
 
   /**
-   * What KMS encrypted to the recipient. An answer to a recipient holds nothing secret in clear: one that does
-   * was not made by KMS for this request.
+   * Opens the secret that KMS encrypted to the recipient. An answer to a recipient holds no secret in clear: KMS did
+   * not make one that does for this request.
    *
-   * @param member Where the secret would be in clear
-   * @param length How many bytes it has to have, if that is known
+   * @param member Name of the member that would hold the secret in clear
+   * @param length Number of bytes that it must have, if that is known
    * @returns The secret; the caller disposes it
    * @throws {ProtocolError} When it is in clear, not there, or cannot be opened
    */

@@ -5,7 +5,7 @@ import { ProtocolError } from "../../core/errors.ts";
 /** The longest `CiphertextForRecipient` that is read, in bytes. KMS's own stay below 5 KiB. */
 export const MAX_ENVELOPE_BYTES = 16_384;
 
-/** What has to be opened: copies, independent of the bytes they were read from. */
+/** Parts of an envelope to open: copies, independent of the bytes they were read from. */
 export interface Envelope {
   /** The content key under RSAES-OAEP with SHA-256, 256 bytes. */
   readonly wrappedKey: Uint8Array<ArrayBuffer>;

@@ -39,9 +39,9 @@ export class DocumentCache implements Disposable {
   #disposed = false;
 
   /**
-   * @param recipient Whose document
-   * @param maxAgeMs How long it is used again, in milliseconds; 0 for never
-   * @param queue Where the questions of this client wait for each other
+   * @param recipient Recipient of the document
+   * @param maxAgeMs Milliseconds for which it is used again; 0 for never
+   * @param queue Queue in which the questions of this client wait
    * @param schedule Default: timers that let the process exit
    */
   constructor(recipient: Recipient, maxAgeMs: number, queue: NsmQueue, schedule: Schedule = scheduleUnrefed) {

@@ -123,7 +123,7 @@ function decryptContent(key: KeyObject, { wrappedKey, iv, ciphertext }: Envelope
  * buffer as it is; after decrypting a key of 32 bytes in one go, its last 16 bytes were found there every
  * other time. Of a buffer with a single block, malloc's own bookkeeping takes the place of all 16 bytes.
  *
- * @returns How many bytes of `out` are plaintext
+ * @returns Number of bytes of `out` that are plaintext
  */
 function decryptBlocks(decipher: Decipheriv, ciphertext: Uint8Array, out: Uint8Array): number {
   let length = 0;

@@ -1,8 +1,8 @@
 import type { SecretBytes } from "../../core/secret_bytes.ts";
 
 /**
- * What KMS calls a recipient: a key pair, the attestation document that vouches for its public key, and
- * the way to open what KMS encrypted to it.
+ * Recipient, as KMS names it: a key pair, the attestation document that vouches for its public key, and the way to open
+ * secrets that KMS encrypted to it.
  */
 export interface Recipient extends Disposable {
   /**

@@ -6,23 +6,23 @@ import type { SecretBytes } from "../../core/secret_bytes.ts";
 import { DocumentCache } from "./document_cache.ts";
 import type { Recipient } from "./recipient.ts";
 
-/** What {@link RecipientRotation} takes. */
+/** Options of a {@link RecipientRotation}. */
 export interface RecipientRotationOptions {
   /** The first; owned from then on. */
   readonly recipient: Recipient;
   /** Makes the next. Default: there is no other. */
   readonly makeRecipient?: ((deadline: Deadline) => Promise<Recipient>) | undefined;
-  /** What all of them use, to be disposed after the last. */
+  /** Resource that all of them use, disposed after the last. */
   readonly shared?: Disposable | undefined;
   /** In milliseconds. */
   readonly keyPairMaxAgeMs?: number | undefined;
-  /** How many documents are sent for one. */
+  /** Number of documents that are sent for one. */
   readonly keyPairMaxUses?: number | undefined;
   /** In milliseconds. */
   readonly attestationMaxAgeMs: number;
 }
 
-/** How long making a recipient and its first document may take, in milliseconds. */
+/** Milliseconds that making a recipient and its first document may take. */
 const MAKING_TIMEOUT_MS = 60_000;
 
 /** After a failure, the next is not made sooner than this, in milliseconds. */
@@ -139,7 +139,7 @@ export class RecipientLease implements Disposable {
   #release: (() => void) | undefined;
 
   /**
-   * @param tenure Of the recipient
+   * @param tenure Document of the recipient
    * @param release Called once
    */
   constructor(tenure: Tenure, release: () => void) {

@@ -25,13 +25,13 @@ import { runOnClientThread } from "./sdk_client_thread.ts";
 /** C does not say that KMS refused expired credentials, so fresher ones are waited for, in milliseconds. */
 const FRESHER_CREDENTIALS_MS = 2000;
 
-/** What the engine is made of; it owns the library and the credentials from then on. */
+/** Parts of the engine; it owns the library and the credentials from then on. */
 export interface SdkClientEngineOptions {
   readonly library: SdkLibrary;
   readonly credentials: CredentialsSource;
   readonly region: string;
   readonly endpoint: Endpoint;
-  /** Where it differs from `kms.<region>.amazonaws.com`. */
+  /** Host name, where it differs from `kms.<region>.amazonaws.com`. */
   readonly hostName: string | undefined;
   /** PEM; the system's bundle otherwise. */
   readonly trustedCertificates: string | undefined;
@@ -53,7 +53,7 @@ export class SdkClientEngine implements KmsEngine {
   readonly #options: SdkClientEngineOptions;
   #disposed = false;
 
-  /** @param options What it is made of */
+  /** @param options Parts of the engine */
   constructor(options: SdkClientEngineOptions) {
     this.#options = options;
   }

@@ -4,7 +4,7 @@ import type { DataKeySpec } from "../operations/generate_data_key.ts";
 /** One call for the C client, as it crosses to its thread. Bytes are transferred, not copied. */
 export type SdkClientJob = SdkClientSetup & SdkClientTask;
 
-/** What the client is made of. */
+/** Parts of the client. */
 export interface SdkClientSetup {
   /** Path of the C SDK, which the main thread has loaded and initialised. */
   readonly library: string;
@@ -19,7 +19,7 @@ export interface SdkClientSetup {
   readonly sessionToken: Uint8Array<ArrayBuffer>;
 }
 
-/** What the client does. Texts are UTF-8; an encryption context is a JSON object of strings. */
+/** Task of the client. Texts are UTF-8; an encryption context is a JSON object of strings. */
 export type SdkClientTask =
   | {
     readonly operation: "decrypt";
@@ -41,7 +41,7 @@ export type SdkClientTask =
   }
   | { readonly operation: "generateRandom"; readonly numberOfBytes: number };
 
-/** What comes back: what the client filled, the secret first, or the parts of an error. */
+/** Result of a job: the buffers that the client filled, the secret first, or the parts of an error. */
 export type SdkClientReply =
   | { readonly results: readonly Uint8Array<ArrayBuffer>[] }
   | { readonly error: SdkClientFailure };

@@ -50,7 +50,7 @@ const isBusy = () => busy;
  * @param makeJob Called when the thread is free; its bytes are transferred
  * @param deadline When to give up
  * @param release Called when C has returned, or when the job did not begin
- * @returns What the client filled, the secret first; the caller wipes it
+ * @returns Buffers that the client filled, the secret first; the caller wipes them
  * @throws {SdkKmsClientError} When an earlier job has not returned, or the thread died
  */
 export async function runOnClientThread(

@@ -70,7 +70,7 @@ type Allocator = Parameters<typeof SdkString.create>[1];
 
 type CreateString = (name: string, bytes: Uint8Array<ArrayBuffer>, kind?: typeof SECRET) => SdkString;
 
-/** What tasks make strings and buffers with. */
+/** Library and allocator for the strings and buffers of tasks. */
 interface Tools {
   readonly sdk: Sdk;
   readonly allocator: Allocator;
