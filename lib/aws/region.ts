@@ -44,7 +44,7 @@ export function checkRegion(region: string): string {
 
 /**
  * Checks a host name that replaces the region's own, such as a VPC endpoint's. TLS and SigV4 both use it, so
- * it has to be the name in KMS's certificate and cannot be an IP address.
+ * it must be the name in KMS's certificate and cannot be an IP address.
  *
  * @param hostName Labels of letters, digits and hyphens, at most 253 characters
  * @returns The name in lowercase
