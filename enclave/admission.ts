@@ -1,7 +1,7 @@
 import { OverloadedError } from "./service_errors.ts";
 
-/** One connection may have this share of the waiting line, and at least one place. */
-const LINE_SHARES = 16;
+/** Share of the queue that one connection may have, and at least one place. */
+const QUEUE_SHARES = 16;
 
 /** Lets one waiting request in. */
 type Admit = () => void;
@@ -26,10 +26,10 @@ export class Admission {
   constructor(maxRunning: number, maxWaiting: number) {
     this.#maxRunning = maxRunning;
     this.#maxWaiting = maxWaiting;
-    this.#maxWaitingEach = Math.max(1, Math.floor(maxWaiting / LINE_SHARES));
+    this.#maxWaitingEach = Math.max(1, Math.floor(maxWaiting / QUEUE_SHARES));
   }
 
-  /** How many run or wait. */
+  /** Number of requests that run or wait. */
   get inside(): number {
     return this.#running + this.#waitingCount;
   }
@@ -39,7 +39,7 @@ export class Admission {
    *
    * @param connection Identifies the connection that the request came over
    * @param signal Ends the wait; the promise rejects with its reason
-   * @returns What to dispose when the request is over
+   * @returns Turn, to be disposed when the request is over
    * @throws {OverloadedError} At once, when too many wait already, altogether or of this connection
    */
   async enter(connection: object, signal: AbortSignal): Promise<Disposable> {

@@ -1,11 +1,11 @@
-/** What the setting `callers` is expected to be. */
+/** Words for the expected form of the setting `callers`. */
 export const CALLERS = "attributes by CID: texts, whole numbers, booleans and lists of texts";
 
 /**
- * Checks the setting as a whole. Not with v.record(), which drops names such as "constructor": an attribute that is
- * lost may be what forbids.
+ * Checks the setting as a whole. v.record() would drop names such as "constructor", and a policy may forbid by an
+ * attribute that was lost.
  *
- * @param value From the configuration's JSON
+ * @param value Value from the configuration's JSON
  */
 export function isCallers(value: unknown): boolean {
   return isObject(value) &&
@@ -14,7 +14,7 @@ export function isCallers(value: unknown): boolean {
     );
 }
 
-/** As the server looks it up: `007` would never be found. */
+/** Tells a CID in the form that it is looked up by: `007` would never be found. */
 function isCid(text: string): boolean {
   return /^(?:0|[1-9]\d{0,9})$/.test(text) && Number(text) <= 0xffff_ffff;
 }

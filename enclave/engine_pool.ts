@@ -29,7 +29,7 @@ export class EnginePool implements AsyncDisposable {
    * @param region Region of the keys
    * @returns The engine, which stays the pool's
    * @throws {RangeError} For one region too many
-   * @throws What `KmsClient.open` throws
+   * @throws The errors of `KmsClient.open`
    */
   open(region: string): Promise<KmsEngine> {
     const known = this.#engines.get(region);

@@ -7,7 +7,7 @@ import {
 import type { Logger } from "./telemetry/log.ts";
 import { describeFailure } from "./telemetry/request_record.ts";
 
-/** What the log says of each, and how loudly. */
+/** Level and message of the log for each outcome. */
 const MESSAGES: Readonly<Record<KernelEntropyOutcome, readonly [level: "info" | "warn", message: string]>> = {
   "nsm-source": ["info", "the kernel draws from the NSM by itself"],
   credited: ["info", "the kernel is seeded from the NSM"],
@@ -16,12 +16,12 @@ const MESSAGES: Readonly<Record<KernelEntropyOutcome, readonly [level: "info" | 
 };
 
 /**
- * Seeds the kernel's random numbers from the NSM, and logs what was found and done. What fails is logged, too:
- * the kernel may well have other sources, and a server that is there can say so.
+ * Seeds the kernel's random numbers from the NSM, and logs the outcome. A failure is logged and not thrown: the kernel may
+ * have other sources, and a server that runs can report it.
  *
- * @param nsm The module; undefined where there is none
+ * @param nsm The NSM; undefined where there is none
  * @param logger Gets one line
- * @param options How long to wait
+ * @param options Time-out
  */
 export async function seedEntropy(
   nsm: RandomSource | undefined,

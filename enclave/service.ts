@@ -23,7 +23,7 @@ import { CredentialStore } from "./credential_store.ts";
 import type { EnginePool } from "./engine_pool.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
 
-/** Where a request goes, and with whose credentials: the server's own, or those of one kmstool connection. */
+/** Region and credentials of a request: the server's own, or those of one kmstool connection. */
 export interface Scope {
   /** Region of the keys. */
   readonly region: string;
@@ -31,9 +31,9 @@ export interface Scope {
   readonly credentials: CredentialStore;
 }
 
-/** What the service is made of; it owns the clients and the NSM from then on. */
+/** Parts of an {@link EnclaveService}, which owns the engines and the NSM from then on. */
 export interface ServiceParts extends AdmitParts {
-  /** Of the keys, for HTTP. */
+  /** Region of the keys, for HTTP. */
   readonly region: string;
   /** Engines that speak to KMS. */
   readonly engines: EnginePool;
@@ -45,7 +45,7 @@ export interface ServiceParts extends AdmitParts {
   readonly hasPolicy: () => boolean;
 }
 
-/** What has to be there before the server can decrypt. */
+/** Parts that must be there before the server can decrypt. */
 export interface Readiness {
   /** The engine and its library. */
   readonly library: boolean;
@@ -57,19 +57,18 @@ export interface Readiness {
   readonly policy: boolean;
 }
 
-/** For how long the NSM's last answer speaks for it, in milliseconds: it takes one request at a time. */
+/** Milliseconds for which the NSM's last answer counts: the NSM takes one request at a time. */
 const NSM_CHECK_MS = 10_000;
 
 /**
- * How many documents of callers wait for the NSM, which makes one at a time: one of a connection. Each holds a
- * turn, and there are more turns than that, so that an NSM that is slow or silent leaves some to those who need no
- * document of their own.
+ * Most documents of callers that wait for the NSM, which makes one at a time; one of each connection. Each holds a turn.
+ * There are more turns than that, so that a slow or silent NSM leaves some to requests without a document.
  */
 const MAX_ATTESTATIONS_WAITING = 16;
 
-/** What the server does for its callers, whatever protocol they speak. */
+/** Work that the server does for its callers, whatever protocol they speak. */
 export class EnclaveService implements AsyncDisposable {
-  /** The scope of HTTP's callers. */
+  /** Scope of HTTP's callers. */
   readonly scope: Scope;
   readonly #parts: ServiceParts;
   readonly #nsm: NsmClient | undefined;
@@ -77,7 +76,7 @@ export class EnclaveService implements AsyncDisposable {
   #nsmAnswers = false;
   #pcrs: Readonly<Record<number, string>> = {};
 
-  /** @param parts What it is made of */
+  /** @param parts Gate, admission, engines and NSM */
   constructor(parts: ServiceParts) {
     this.#parts = parts;
     this.#nsm = parts.nsm === undefined ? undefined : new NsmClient(parts.nsm);
@@ -95,7 +94,7 @@ export class EnclaveService implements AsyncDisposable {
    *
    * @param name Name of the operation
    * @param request Request as a JSON body has it: bytes are base64
-   * @param scope Where, and with whose credentials
+   * @param scope Region and credentials
    * @param record Record of the request
    * @returns KMS's answer; the caller disposes it
    * @throws {BadRequestError} When the request is wrong in form
@@ -104,7 +103,7 @@ export class EnclaveService implements AsyncDisposable {
    * @throws {TimeoutError} When the time is up
    * @throws {CredentialsError} When none are set, or KMS refuses them, now or just before
    * @throws {CallerGoneError} When the caller goes away: the call to KMS is broken off, and its turn is free
-   * @throws What `KmsClient`'s own method throws
+   * @throws The errors of `KmsClient`'s own method
    */
   async run<K extends OperationName>(
     name: K,
@@ -121,9 +120,9 @@ export class EnclaveService implements AsyncDisposable {
    *
    * @param name Name of the operation
    * @param request Request as a JSON body has it: bytes are base64
-   * @param scope Where, and with whose credentials
+   * @param scope Region and credentials
    * @param record Record of the request
-   * @throws What {@link EnclaveService.run} throws
+   * @throws The errors of {@link EnclaveService.run}
    */
   async dryRun<K extends DryRunName>(
     name: K,
@@ -138,10 +137,10 @@ export class EnclaveService implements AsyncDisposable {
   /**
    * Asks whether the caller may set credentials, and checks them.
    *
-   * @param action Whose credentials they are to be
-   * @param credentials What the caller sent
-   * @param region Where they are to be used
-   * @param record Of the request
+   * @param action Action: everybody's credentials, or those of the connection
+   * @param credentials Credentials as the caller sent them
+   * @param region Region that they are for
+   * @param record Record of the request
    * @returns A copy, for the caller to put into a store
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {BadRequestError} When they are wrong in form
@@ -157,8 +156,10 @@ export class EnclaveService implements AsyncDisposable {
   }
 
   /**
-   * @param nonce At most 512 bytes
-   * @param record Of the request
+   * Has the NSM make an attestation document, if the policy says yes.
+   *
+   * @param nonce Nonce of at most 512 bytes
+   * @param record Record of the request
    * @returns An attestation document with the nonce
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {AttestationError} When there is no NSM, it refuses, or too many wait for it
@@ -181,15 +182,17 @@ export class EnclaveService implements AsyncDisposable {
    * Opens the engine of a region.
    *
    * @param region Region of the keys
-   * @throws What `KmsClient.open` throws
+   * @throws The errors of `KmsClient.open`
    */
   async openRegion(region: string): Promise<void> {
     await this.#parts.engines.open(region);
   }
 
   /**
+   * Finds out whether the server can decrypt.
+   *
    * @param report Told why there is no engine, if there is none
-   * @returns What is there and what is not
+   * @returns The parts that are there
    */
   async readiness(report?: (error: unknown) => void): Promise<Readiness> {
     const opening = succeeds(this.openRegion(this.scope.region), report);

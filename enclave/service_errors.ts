@@ -1,10 +1,10 @@
 import { EnclaveKmsError } from "../lib/core/errors.ts";
 
-/** A request that is wrong in form: which parts, and what was expected there. It never holds what was sent. */
+/** Error for a request that is wrong in form: the parts, and what was expected there. It never holds what was sent. */
 export class BadRequestError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_BAD_REQUEST";
-  /** The parts that are wrong. */
+  /** Parts that are wrong. */
   readonly problems: readonly FieldProblem[];
 
   /** @param problems The parts that are wrong */
@@ -18,18 +18,18 @@ export class BadRequestError extends EnclaveKmsError {
 
 /** One part that is wrong. */
 export interface FieldProblem {
-  /** Where it is, such as `encryptionContext`. */
+  /** Path of the part, such as `encryptionContext`. */
   readonly path: string;
-  /** What should be there. */
+  /** Expected value, in words. */
   readonly expected: string;
 }
 
-/** The caller closed the connection before there was an answer: what was done for him is broken off. */
+/** Error for a caller that closed the connection before there was an answer: the request is broken off. */
 export class CallerGoneError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_CALLER_GONE";
 
-  /** Says so. */
+  /** Makes the error. */
   constructor() {
     super("Cannot answer the request: the caller is gone", {
       hint: "Is the caller less patient than requestTimeoutMs, or did it restart?",
@@ -37,12 +37,12 @@ export class CallerGoneError extends EnclaveKmsError {
   }
 }
 
-/** More requests than the server takes at once. */
+/** Error for more requests than the server takes at once. */
 export class OverloadedError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_OVERLOADED";
 
-  /** Says so. */
+  /** Makes the error. */
   constructor() {
     super("Cannot take the request: too many wait already", {
       hint: "Is KMS slow, or is maxConcurrent too low for the load? The caller may try again",

@@ -13,15 +13,6 @@ import { ROOT, sourceFiles } from "./support/source_files.ts";
 /** Words that no description may open with. */
 const OPENINGS = /^(?:What|Of|Who|Whose|By|How|Where|The one who)\b/;
 
-/** Rooms with descriptions that are still to be rewritten. */
-const NOT_YET: readonly string[] = [
-  "enclave",
-  "server",
-];
-
-/** Rooms with texts of tags (`@param`, `@returns`, `@throws`) that are still to be rewritten. */
-const TAGS_NOT_YET: readonly string[] = NOT_YET;
-
 /** Opening of a doc comment or of one of its tags. */
 interface Opening {
   /** Line in the file, from 1. */
@@ -35,21 +26,19 @@ interface Opening {
 describe("doc comments", () => {
   const files = sourceFiles();
 
-  const wrongIn = (rooms: readonly string[], isTag: boolean) =>
-    files.filter((file) => !rooms.some((room) => file === room || file.startsWith(`${room}/`))).flatMap((
-      file,
-    ) =>
+  const wrongIn = (isTag: boolean) =>
+    files.flatMap((file) =>
       openingsOf(readFileSync(join(ROOT, file), "utf8"))
         .filter((opening) => opening.isTag === isTag && OPENINGS.test(opening.text))
         .map(({ line, text }) => `${file}:${line}: ${text}`)
     );
 
   test("open with a verb or a noun", () => {
-    assert.deepEqual(wrongIn(NOT_YET, false), []);
+    assert.deepEqual(wrongIn(false), []);
   });
 
   test("open so in the texts of their tags, too", () => {
-    assert.deepEqual(wrongIn(TAGS_NOT_YET, true), []);
+    assert.deepEqual(wrongIn(true), []);
   });
 
   test("that open otherwise would be found, wherever they stand", () => {

@@ -1,5 +1,5 @@
 /**
- * A body of one chunk. Who reads the chunk wipes it; it is not copied on the way.
+ * Makes a body of one chunk, which is not copied on the way. Its reader wipes it.
  *
  * @param bytes The chunk
  */

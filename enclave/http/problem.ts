@@ -6,22 +6,21 @@ import { BadRequestError, type FieldProblem } from "../service_errors.ts";
 export const PROBLEM_TYPE = "application/problem+json";
 
 /**
- * What a caller learns of a failure, as RFC 9457 has it: a status and one of our codes, never the cause.
- * `errors` is there for requests that are wrong in form, with places and expectations but nothing of what
- * was sent.
+ * Problem document of RFC 9457: a status and one of our codes, never the cause. `errors` is there for requests that are
+ * wrong in form, with places and expectations but nothing of what was sent.
  */
 export interface Problem {
-  /** `about:blank`: the title is the status's. */
+  /** Type: `about:blank` says that the title is the status's. */
   readonly type: "about:blank";
-  /** The status in words. */
+  /** Status in words. */
   readonly title: string;
-  /** The HTTP status. */
+  /** HTTP status. */
   readonly status: number;
   /** One of our codes. */
   readonly code: string;
-  /** Of the request, as in the log. */
+  /** Id of the request, as in the log. */
   readonly instance: string;
-  /** The parts of the request that are wrong in form. */
+  /** Parts of the request that are wrong in form. */
   readonly errors?: readonly FieldProblem[];
 }
 
@@ -44,12 +43,12 @@ const TITLES: Readonly<Record<number, string>> = {
   504: "Gateway Timeout",
 };
 
-/** By our code; those that are not here are 500. */
+/** HTTP status for each of our codes. Unlisted codes map to 500. */
 const STATUSES: Readonly<Record<string, number>> = {
   ERR_BAD_REQUEST: 400,
   ERR_POLICY_DENIED: 403,
   ERR_OVERLOADED: 503,
-  // Nobody gets it; as nginx logs it.
+  // The status of the log only, as nginx has it.
   ERR_CALLER_GONE: 499,
   ERR_CREDENTIALS: 503,
   ERR_LIBRARY_LOAD: 503,
@@ -67,7 +66,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   ERR_UNSUPPORTED_OPERATION: 501,
 };
 
-/** By KMS's exception: what the caller can change is 4xx. Those that are not here are 502. */
+/** HTTP status for each exception of KMS: 4xx where the caller can change it. Unlisted exceptions map to 502. */
 const KMS_STATUSES: Readonly<Record<string, number>> = {
   InvalidCiphertextException: 400,
   IncorrectKeyException: 400,
@@ -84,8 +83,9 @@ const KMS_STATUSES: Readonly<Record<string, number>> = {
 };
 
 /**
- * @param failure What was thrown
- * @returns The status to answer with
+ * Chooses the HTTP status for a failure.
+ *
+ * @param failure Thrown error
  */
 export function statusOf(failure: unknown): number {
   if (failure instanceof KmsError) return KMS_STATUSES[failure.kmsCode] ?? 502;
@@ -95,17 +95,20 @@ export function statusOf(failure: unknown): number {
 }
 
 /**
- * @param failure What was thrown
- * @returns The code that the caller gets
+ * Chooses the code that the caller gets for a failure.
+ *
+ * @param failure Thrown error
  */
 export function codeOf(failure: unknown): string {
   return failure instanceof EnclaveKmsError ? failure.code : "ERR_INTERNAL";
 }
 
 /**
- * @param status The HTTP status
+ * Makes a problem document.
+ *
+ * @param status HTTP status
  * @param code One of our codes
- * @param id The request's
+ * @param id Id of the request
  * @param errors The parts of the request that are wrong in form
  */
 export function problem(status: number, code: string, id: string, errors?: readonly FieldProblem[]): Problem {
@@ -115,8 +118,10 @@ export function problem(status: number, code: string, id: string, errors?: reado
 }
 
 /**
- * @param failure What was thrown
- * @param id The request's
+ * Makes the problem document of a failure.
+ *
+ * @param failure Thrown error
+ * @param id Id of the request
  */
 export function problemOf(failure: unknown, id: string): Problem {
   const errors = failure instanceof BadRequestError ? failure.problems : undefined;
@@ -124,8 +129,9 @@ export function problemOf(failure: unknown, id: string): Problem {
 }
 
 /**
- * @param failure What was thrown
- * @returns How the request ended, for log and metrics
+ * Names the outcome of a request that failed, for log and metrics.
+ *
+ * @param failure Thrown error
  */
 export function outcomeOf(failure: unknown): Outcome {
   const code = codeOf(failure);

@@ -35,7 +35,7 @@ interface Gathered {
  *
  * @param answer Read to its end, or cancelled when the caller goes away
  * @param target The way to the caller; nothing is sent when that has ended
- * @throws What the body's own stream throws
+ * @throws The errors of the body's own stream
  */
 export async function sendAnswer(answer: Response, target: AnswerTarget): Promise<void> {
   const reader = answer.body?.getReader();

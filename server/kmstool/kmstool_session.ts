@@ -16,7 +16,7 @@ import type { RequestRecord } from "../../enclave/telemetry/request_record.ts";
 import type { EnclaveService, Scope } from "../../enclave/service.ts";
 import { BadRequestError } from "../../enclave/service_errors.ts";
 
-/** What one connection has set up, and what it asks for: its own credentials and region, nobody else's. */
+/** State of one connection: its own credentials and region, nobody else's. */
 export class KmstoolSession implements Disposable {
   readonly #service: EnclaveService;
   readonly #region: string | undefined;
@@ -35,7 +35,7 @@ export class KmstoolSession implements Disposable {
    * Does what one message asks for.
    *
    * @param bytes The message, without its NUL
-   * @param record Of the request
+   * @param record Record of the request
    * @returns The answer, for the caller to wipe
    * @throws {KmstoolRefusal} When it is refused, or fails
    */
@@ -55,7 +55,7 @@ export class KmstoolSession implements Disposable {
     this.#scope = undefined;
   }
 
-  /** What was set before stays in force until all of this has succeeded. */
+  /** Sets credentials and region. The old ones stay in force until all of it has succeeded. */
   async #setClient(message: KmstoolMessage, record: RequestRecord): Promise<Uint8Array<ArrayBuffer>> {
     record.operation = "SetOwnCredentials";
     const credentials = readCredentials(message);
