@@ -5,16 +5,16 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
-import type { Endpoint } from "../../lib/core/endpoint.ts";
-import { listen } from "../../lib/transport/listen.ts";
-import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../enclave/http/http_listener.ts";
-import { createLogger } from "../../enclave/telemetry/log.ts";
-import { Metrics } from "../../enclave/telemetry/metrics.ts";
-import { oneChunk } from "../../enclave/http/one_chunk.ts";
-import { RefusalLog } from "../../enclave/telemetry/refusal_log.ts";
-import { Proxy } from "../support/proxy.ts";
-import { ENCRYPTION_CONTEXT, Fixture, PARENT, PLAINTEXT, until } from "./fixture.ts";
-import { dial, exchange, Serving } from "./serving.ts";
+import type { Endpoint } from "../../../lib/core/endpoint.ts";
+import { listen } from "../../../lib/transport/listen.ts";
+import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../../enclave/http/http_listener.ts";
+import { createLogger } from "../../../enclave/telemetry/log.ts";
+import { Metrics } from "../../../enclave/telemetry/metrics.ts";
+import { oneChunk } from "../../../enclave/http/one_chunk.ts";
+import { RefusalLog } from "../../../enclave/telemetry/refusal_log.ts";
+import { Proxy } from "../../support/proxy.ts";
+import { ENCRYPTION_CONTEXT, Fixture, PARENT, PLAINTEXT, until } from "../../server/fixture.ts";
+import { dial, exchange, Serving } from "../../server/serving.ts";
 
 const PLAINTEXT_BASE64 = Buffer.from(PLAINTEXT).toString("base64");
 

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "#test";
-import type { Endpoint } from "../../lib/core/endpoint.ts";
-import { Fixture } from "./fixture.ts";
-import { dial, Serving } from "./serving.ts";
+import type { Endpoint } from "../../../lib/core/endpoint.ts";
+import { Fixture } from "../../server/fixture.ts";
+import { dial, Serving } from "../../server/serving.ts";
 
 describe("a sender that half-closes", () => {
   const folder = mkdtempSync(join(tmpdir(), "enclave-kms-half-"));

@@ -3,7 +3,7 @@ import { decode } from "cbor2";
 import { describe, test } from "#test";
 import { nsmQueueOf } from "../../lib/nsm/nsm_queue.ts";
 import { CallerGoneError } from "../../enclave/service_errors.ts";
-import { Fixture, TENANT, until } from "./fixture.ts";
+import { Fixture, TENANT, until } from "../server/fixture.ts";
 
 /** As many as the server lets wait, and the one that is asked. */
 const AT_THE_NSM = 17;
