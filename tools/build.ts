@@ -45,6 +45,7 @@ await bundleServers(out === OUT ? "build/server" : `${out}-server`);
 function manifest(): Record<string, unknown> {
   const source = JSON.parse(readFileSync("package.json", "utf8")) as Record<string, unknown>;
   const { name, version, description, keywords, license, type, engines, sideEffects, dependencies } = source;
+  const { peerDependencies, peerDependenciesMeta } = source;
   const exports = readEntries().filter(({ name }) => name !== "cli").map(({ specifier, name, source }) => [
     specifier,
     {
@@ -65,5 +66,7 @@ function manifest(): Record<string, unknown> {
     exports: { ...Object.fromEntries(exports), "./package.json": "./package.json" },
     bin: { "enclave-kms": "./cli.js" },
     dependencies,
+    peerDependencies,
+    peerDependenciesMeta,
   };
 }

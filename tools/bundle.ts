@@ -81,7 +81,25 @@ export async function bundle(
   return metafile;
 }
 
+/** The server, over its base and the library. */
+const SERVER = /^(mod\.ts$|(enclave|server|lib|ffi)\/)/;
+
+/** Packages of the server besides the library's, which are optional. */
+const SERVER_PACKAGES: readonly string[] = [
+  ...[
+    "@hono/node-server",
+    "@hono/node-server/utils/response",
+    "hono",
+    "hono/body-limit",
+    "hono/http-exception",
+    "hono/validator",
+    "pino",
+    "valibot",
+  ],
+];
+
 function contentOf(name: string): Content {
+  if (name === "server") return { allowed: SERVER, packages: [...LIBRARY_PACKAGES, ...SERVER_PACKAGES] };
   if (name === "sim") return { allowed: SIMULATOR, packages: ["cbor2"] };
   if (name === "cli") return { allowed: COMMAND_LINE, packages: LIBRARY_PACKAGES };
   // Cedar's module is found in its package at run time, and not imported.

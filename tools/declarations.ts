@@ -9,6 +9,16 @@ const ENTRIES = readEntries().filter(({ name }) => name !== "cli");
 
 /** Modules whose types a public type may need, by entry. Users of these entries have them installed. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  server: [...[
+    "hono",
+    "hono/hono-base",
+    "hono/types",
+    "hono/utils/types",
+    "pino",
+    "valibot",
+    "node:http",
+    "node:stream",
+  ]],
   vsock: ["node:stream"],
 };
 

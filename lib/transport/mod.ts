@@ -26,7 +26,7 @@
 export { connect } from "./connect.ts";
 export type { Connection, ConnectionStream, GiveWay, VsockPeer } from "./connection.ts";
 export { createFetch, type CreateFetchOptions, type Fetch, type VsockAddress } from "./create_fetch.ts";
-export type { ServeHandler, ServeInfo } from "./fetch_listener.ts";
+export type { ServeHandler, ServeInfo } from "./serve_handler.ts";
 export { ANY_CID, ANY_VSOCK_PORT, listen, type Listener, type ListenOptions } from "./listen.ts";
 export { type HttpServer, serve, type ServeOptions } from "./serve.ts";
 export type { CallOptions } from "../core/call_options.ts";

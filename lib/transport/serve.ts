@@ -4,7 +4,8 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { checkFields, checkInteger } from "../core/checks.ts";
 import { MAX_TIMEOUT_MS } from "../core/deadline.ts";
 import { checkEndpoint, type Endpoint } from "../core/endpoint.ts";
-import { fetchListener, type ServeHandler, type ServeInfo } from "./fetch_listener.ts";
+import { fetchListener } from "./fetch_listener.ts";
+import type { ServeHandler, ServeInfo } from "./serve_handler.ts";
 import { ANY_CID } from "./listen.ts";
 import { type HttpListener, peerOf, serveHttp } from "./serve_http.ts";
 

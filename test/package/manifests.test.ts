@@ -12,6 +12,9 @@ interface NpmManifest {
   readonly exports: Readonly<Record<string, string>>;
   readonly imports: Readonly<Record<string, { readonly deno?: string; readonly default: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
 }
 
 interface DenoManifest {
@@ -49,7 +52,18 @@ describe("package.json and deno.json", () => {
       assert.match(version, /^\d+\.\d+\.\d+$/, name);
       if (!NODE_ONLY.includes(name)) expected[name] = `npm:${name}@${version}`;
     }
+    for (const name of Object.keys(npm.peerDependencies)) {
+      expected[name] = `npm:${name}@${npm.devDependencies[name]}`;
+    }
     assert.deepEqual(deno.imports, expected);
+  });
+
+  test("leave the packages that only some entries need to whoever imports those, at the versions that are tested", () => {
+    for (const [name, range] of Object.entries(npm.peerDependencies)) {
+      assert.deepEqual(npm.peerDependenciesMeta[name], { optional: true }, name);
+      assert.equal(range.replace("^", ""), npm.devDependencies[name], name);
+      assert.equal(npm.dependencies[name], undefined, name);
+    }
   });
 
   test("what only Node.js loads is not published to JSR", () => {

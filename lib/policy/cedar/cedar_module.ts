@@ -232,7 +232,8 @@ function findCedar(): URL | string {
     return glue.replace(/[^/\\]+$/, CEDAR_WASM_FILE);
   } catch (cause) {
     throw new LibraryLoadError(`Cannot load Cedar: ${CEDAR_WASM_FILE} is not there`, {
-      hint: "Is @cedar-policy/cedar-wasm installed, or the file beside the bundle?",
+      hint:
+        "Policies in Cedar need an optional package: npm install @cedar-policy/cedar-wasm@4.13.0, or the file beside the bundle",
       cause,
     });
   }

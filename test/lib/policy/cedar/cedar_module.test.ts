@@ -119,7 +119,8 @@ describe("CedarInstance", () => {
       assert.throws(() => new room.CedarInstance(), {
         code: "ERR_LIBRARY_LOAD",
         message: "Cannot load Cedar: cedar_wasm_bg.wasm is not there",
-        hint: "Is @cedar-policy/cedar-wasm installed, or the file beside the bundle?",
+        hint:
+          "Policies in Cedar need an optional package: npm install @cedar-policy/cedar-wasm@4.13.0, or the file beside the bundle",
       });
     } finally {
       rmSync(outside, { recursive: true });
