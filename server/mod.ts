@@ -16,6 +16,7 @@
  * const config = readConfig({
  *   ENCLAVE_KMS_REGION: enclave.clientOptions.region,
  *   ENCLAVE_KMS_HTTP: "tcp:127.0.0.1:0",
+ *   ENCLAVE_KMS_KMSTOOL: "off",
  *   ENCLAVE_KMS_LOG_LEVEL: "silent",
  * });
  * await using server = await startServer(config, { nsm: enclave.clientOptions.nsm });
@@ -28,5 +29,6 @@
  * @module
  */
 export { type AppParts, type AppType, createApp } from "./app.ts";
-export { type Config, ConfigError, readConfig } from "./config.ts";
+export { ConfigError } from "../enclave/settings.ts";
+export { type Config, readConfig } from "./config.ts";
 export { type Server, type ServerParts, startServer } from "./server.ts";

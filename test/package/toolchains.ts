@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { build } from "esbuild";
@@ -104,7 +104,13 @@ async function checkPnpm({ work, tarball }: Places): Promise<void> {
     mkdirSync(folder);
     writeFileSync(join(folder, "package.json"), '{ "name": "app", "private": true, "type": "module" }');
     writeFileSync(join(folder, "pnpm-workspace.yaml"), settings);
-    const added = run(pnpm, ["add", tarball, "--store-dir", join(work, "pnpm-store"), ...flags], folder);
+    // Optional, and the program has a policy in Cedar.
+    const cedar = `@cedar-policy/cedar-wasm@${version("@cedar-policy/cedar-wasm")}`;
+    const added = run(
+      pnpm,
+      ["add", tarball, cedar, "--store-dir", join(work, "pnpm-store"), ...flags],
+      folder,
+    );
     const failure: unknown = await added.then(() => undefined, (error) => error);
     cpSync(join(CONSUMER, "program.mjs"), join(folder, "program.mjs"));
     assert.equal(await run(process.execPath, ["program.mjs"], folder), PLAINTEXT);
@@ -127,6 +133,14 @@ function folderForBundles(work: string, app: string): string {
     cpSync(join(app, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
   }
   return folder;
+}
+
+/** Version of an optional package, as package.json has it. */
+function version(name: string): string {
+  const { peerDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
+    peerDependencies: Record<string, string>;
+  };
+  return peerDependencies[name] ?? "";
 }
 
 function toolchainsIn(work: string): string {

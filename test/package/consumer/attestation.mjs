@@ -5,10 +5,11 @@
 import assert from "node:assert/strict";
 import { AttestationError, sealTo, SessionKey, verifyAttestation } from "enclave-kms/attestation";
 import * as library from "enclave-kms";
+import { NsmClient } from "enclave-kms/nsm";
 import { SoftwareNsm } from "enclave-kms/sim";
 
 const software = await SoftwareNsm.create();
-const nsm = new library.NsmClient(software);
+const nsm = new NsmClient(software);
 const nonce = crypto.getRandomValues(new Uint8Array(32));
 const expected = { nonce, pcrs: { 0: software.pcr(0) }, maxAgeMs: 60_000, root: software.root };
 

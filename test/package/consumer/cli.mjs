@@ -43,7 +43,7 @@ try {
   const plaintext = /^PLAINTEXT: (\S+)\n$/.exec(printed)?.[1] ?? "";
 
   const policy = "node_modules/enclave-kms/examples/policies/tenants.cedar";
-  assert.equal(await run(["policy", "check", policy]), "ok example.cedar\n");
+  assert.equal(await run(["policy", "check", policy]), "ok tenants.cedar\n");
   const diagnosis = await run([
     ...["doctor", "--json", "--timeout-ms", "30000", ...flags],
     ...["--root", join(folder, "root.der"), "--policy", policy],

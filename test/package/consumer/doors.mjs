@@ -69,6 +69,7 @@ async function runServer() {
   const config = readConfig({
     ENCLAVE_KMS_REGION: enclave.clientOptions.region,
     ENCLAVE_KMS_HTTP: `unix:${join(folder, "server")}`,
+    ENCLAVE_KMS_KMSTOOL: "off",
     ENCLAVE_KMS_LOG_LEVEL: "silent",
   });
   const server = await startServer(config, { nsm: enclave.clientOptions.nsm });
