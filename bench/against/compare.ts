@@ -21,46 +21,56 @@ export interface Cost {
 export type Round = Readonly<Record<Side, Readonly<Record<ComparedPath, Cost>>>>;
 
 /**
- * Makes the rows of one runtime: each path, and the server's share, which is the server's cost less the
- * client's in the same round.
+ * Makes the rows of one runtime: each path, and the server's share, which is the server's cost less the client's in the
+ * same round.
  *
  * @param runtime Runtime of all processes
  * @param rounds At least one
- * @returns Two rows for each quantity, of this checkout and of the other one. Ratios are medians of the
- *   rounds' ratios
+ * @returns Two rows for each quantity, of the other checkout and of this one. A path's ratio is the median of the rounds'
+ *   ratios; the share's is the ratio of its medians, since a share of one round may be close to 0
  */
 export function comparisonOf(runtime: Runtime, rounds: readonly Round[]): Row[] {
-  const quantities: readonly (readonly [string, (round: Round, side: Side) => Cost])[] = [
-    ["server over a unix socket", (round, side) => round[side].server],
-    ["direct, warm", (round, side) => round[side].direct],
-    ["the server's share", (round, side) => difference(round[side].server, round[side].direct)],
-  ];
-  return quantities.flatMap(([what, costOf]) => {
-    const of = (side: Side) => rounds.map((round) => costOf(round, side));
-    const row = { section: `Against the other checkout, on ${runtime}`, runtime, unit: "ms" };
-    return [
-      { ...row, ...medians(of("other")), what, under: "other" },
-      {
-        ...row,
-        ...medians(of("this")),
-        what,
-        under: "this",
-        ratio: ratioOf(of("this"), of("other"), "p50Ms"),
-        baseline: "other",
-        note: spreads(of("this"), of("other")),
-      },
+  const section = `Against the other checkout, on ${runtime}`;
+  const rowsOf = (what: string, costOf: (round: Round, side: Side) => Cost, compare: Compare) => {
+    const [ours, theirs] = [
+      rounds.map((round) => costOf(round, "this")),
+      rounds.map((round) => costOf(round, "other")),
     ];
-  });
+    const row = { section, what, runtime, unit: "ms" };
+    return [
+      { ...row, ...medians(theirs), under: "other" },
+      { ...row, ...medians(ours), under: "this", baseline: "other", ...compare(ours, theirs) },
+    ];
+  };
+  return [
+    ...rowsOf("server over a unix socket", (round, side) => round[side].server, compareRounds),
+    ...rowsOf("direct, warm", (round, side) => round[side].direct, compareRounds),
+    ...rowsOf(
+      "the server's share",
+      (round, side) => difference(round[side].server, round[side].direct),
+      compareMedians,
+    ),
+  ];
 }
 
-/** Formats the ratios with their quartiles: a ratio says something when both lie on one side of 1. */
-function spreads(ours: readonly Cost[], theirs: readonly Cost[]): string {
+type Compare = (ours: readonly Cost[], theirs: readonly Cost[]) => Pick<Row, "ratio" | "note">;
+
+/** Compares round by round. A ratio says something when both its quartiles lie on one side of 1. */
+function compareRounds(ours: readonly Cost[], theirs: readonly Cost[]): Pick<Row, "ratio" | "note"> {
   const spread = (quantity: keyof Cost) => {
     const ratios = ours.map((cost, round) => cost[quantity] / (theirs[round]?.[quantity] ?? NaN));
     return `${quantile(ratios, 0.25).toFixed(2)} to ${quantile(ratios, 0.75).toFixed(2)}`;
   };
   const cpuRatio = ratioOf(ours, theirs, "cpuMs").toFixed(2);
-  return `p50: ${spread("p50Ms")}; CPU ratio ${cpuRatio}: ${spread("cpuMs")}`;
+  return {
+    ratio: ratioOf(ours, theirs, "p50Ms"),
+    note: `p50: ${spread("p50Ms")}; CPU ratio ${cpuRatio}: ${spread("cpuMs")}`,
+  };
+}
+
+function compareMedians(ours: readonly Cost[], theirs: readonly Cost[]): Pick<Row, "ratio" | "note"> {
+  const [own, other] = [medians(ours), medians(theirs)];
+  return { ratio: own.p50 / other.p50, note: `CPU ratio ${(own.cpuMs / other.cpuMs).toFixed(2)}` };
 }
 
 function difference(server: Cost, direct: Cost): Cost {

@@ -31,10 +31,17 @@ describe("a comparison of two checkouts", () => {
     assert.equal(own?.p50, 1.5);
   });
 
-  test("takes ratios within rounds, so that a slow round changes none", () => {
-    const own = rows.at(-1);
+  test("takes the ratios of paths within rounds, so that a slow round changes none", () => {
+    const [, server] = rows;
+    assert.equal(server?.ratio, 0.75);
+    assert.equal(server?.note, "p50: 0.75 to 0.75; CPU ratio 0.80: 0.80 to 0.80");
+    assert.match(formatTable(rows), /server over a unix socket +Node +this .*0\.750 +other +p50: 0\.75 to/);
+  });
+
+  test("takes the ratio of the share from its medians, so that a round without a share changes none", () => {
+    const slowClient = { server: cost(2, 2), direct: cost(2, 2) };
+    const own = comparisonOf("Node", [round(1), { this: slowClient, other: slowClient }, round(1)]).at(-1);
     assert.equal(own?.ratio, 0.5);
-    assert.equal(own?.note, "p50: 0.50 to 0.50; CPU ratio 0.50: 0.50 to 0.50");
-    assert.match(formatTable(rows), /the server's share +Node +this +1\.50 .*0\.500 +other +p50: 0\.50 to/);
+    assert.equal(own?.note, "CPU ratio 0.50");
   });
 });
