@@ -1,4 +1,4 @@
-import { AttestationError, EnclaveKmsError, KmsError } from "../../lib/core/errors.ts";
+import { AttestationError, EnclaveKmsError, type ErrorCode, KmsError } from "../../lib/core/errors.ts";
 import type { Outcome } from "../telemetry/metrics.ts";
 import { BadRequestError, type FieldProblem } from "../service_errors.ts";
 
@@ -44,7 +44,7 @@ const TITLES: Readonly<Record<number, string>> = {
 };
 
 /** HTTP status for each of our codes. Unlisted codes map to 500. */
-const STATUSES: Readonly<Record<string, number>> = {
+const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_BAD_REQUEST: 400,
   ERR_POLICY_DENIED: 403,
   ERR_OVERLOADED: 503,
