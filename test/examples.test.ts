@@ -41,6 +41,7 @@ const pages = listPages().flatMap((page) => codeBlocks(page, readPage(page), PRO
 const examples: readonly Example[] = [
   ...["lib", "enclave", "server", "sim"].flatMap(documented),
   ...documentedIn("mod.ts"),
+  ...documentedIn("server/mod.ts"),
   ...pages.map(({ name, code, note }) => ({ name, code, runs: !TYPES_ONLY.test(note) })),
 ];
 mkdirSync(FOLDER, { recursive: true });
