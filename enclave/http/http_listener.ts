@@ -20,8 +20,8 @@ export interface HttpTimeouts {
   /** From the headers to the end of the body. */
   readonly bodyMs: number;
   /**
-   * From the body to the last byte of the answer; longer than the request deadline. For a body that is sent or read as
-   * it comes: from one chunk of the answer to the next.
+   * From the body to the last byte of the answer; longer than the request deadline. Begins anew with each chunk of an
+   * answer that is sent as it comes. A body that the application reads as it comes must be there in this time, too.
    */
   readonly answerMs: number;
   /** From an answer to the end of the next request's headers. */
