@@ -64,7 +64,7 @@ export {
   UnsupportedOperationError,
 } from "./lib/core/errors.ts";
 export { SecretBytes } from "./lib/core/secret_bytes.ts";
-export { DataKey, DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "./lib/kms/data_key.ts";
+export { DATA_KEY_PAIR_SPECS, DataKey, DataKeyPair, type DataKeyPairSpec } from "./lib/kms/data_key.ts";
 export type { EngineName } from "./lib/kms/engine.ts";
 export { KmsClient } from "./lib/kms/kms_client.ts";
 export { kmsDecrypt, type KmsDecryptOptions } from "./lib/kms/kms_decrypt.ts";

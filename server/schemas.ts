@@ -5,7 +5,7 @@
  * @module
  */
 import * as v from "valibot";
-import { KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
+import { DATA_KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
 import type { DataKeyPairSpec } from "../lib/kms/data_key.ts";
 import type { ProvidedCredentials } from "../lib/aws/credentials.ts";
 import { readCredentials } from "../lib/aws/credentials_shape.ts";
@@ -145,7 +145,7 @@ export interface DataKeyPairBody extends Omit<DecryptBody, "ciphertext" | "encry
 export const dataKeyPairBody: v.GenericSchema<unknown, DataKeyPairBody> = v.strictObject({
   encryptionContext: context,
   keyId,
-  keyPairSpec: v.picklist(KEY_PAIR_SPECS),
+  keyPairSpec: v.picklist(DATA_KEY_PAIR_SPECS),
   ...tokensAndDryRun,
 });
 

@@ -36,7 +36,7 @@ export class DataKey implements Disposable {
 }
 
 /** Every kind of data key pair that KMS makes. */
-export const KEY_PAIR_SPECS = [
+export const DATA_KEY_PAIR_SPECS = [
   "RSA_2048",
   "RSA_3072",
   "RSA_4096",
@@ -49,7 +49,7 @@ export const KEY_PAIR_SPECS = [
 ] as const;
 
 /** Kind of key pair that KMS makes. */
-export type DataKeyPairSpec = typeof KEY_PAIR_SPECS[number];
+export type DataKeyPairSpec = typeof DATA_KEY_PAIR_SPECS[number];
 
 /**
  * A data key pair: the private key in clear for this enclave and encrypted under the KMS key, and the public

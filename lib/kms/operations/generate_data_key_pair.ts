@@ -1,6 +1,6 @@
 import { CALL_FIELDS } from "../../core/call_options.ts";
 import { checkFields, checkOneOf } from "../../core/checks.ts";
-import { DataKeyPair, type DataKeyPairSpec, KEY_PAIR_SPECS } from "../data_key.ts";
+import { DATA_KEY_PAIR_SPECS, DataKeyPair, type DataKeyPairSpec } from "../data_key.ts";
 import { type CheckedKeyRequest, checkKeyRequest, keyMembers, type KeyRequest } from "./key_request.ts";
 import type { DryRunOperation } from "./operation.ts";
 import { checkEncryptionContext, checkKeyId } from "./request_fields.ts";
@@ -60,9 +60,9 @@ export const GENERATE_DATA_KEY_PAIR: DryRunOperation<
 
 function check(given: GenerateDataKeyPairRequest): CheckedDataKeyPairRequest {
   const request = checkFields("data key pair request", given, [...FIELDS, ...CALL_FIELDS]);
-  const keyPairSpec = checkOneOf("keyPairSpec", request.keyPairSpec, KEY_PAIR_SPECS);
+  const keyPairSpec = checkOneOf("keyPairSpec", request.keyPairSpec, DATA_KEY_PAIR_SPECS);
   if (keyPairSpec === undefined) {
-    throw new TypeError(`keyPairSpec must be one of ${KEY_PAIR_SPECS.join(", ")}`);
+    throw new TypeError(`keyPairSpec must be one of ${DATA_KEY_PAIR_SPECS.join(", ")}`);
   }
   return {
     ...checkKeyRequest(request),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { DataKey, DataKeyPair, KEY_PAIR_SPECS } from "../../../../lib/kms/data_key.ts";
+import { DATA_KEY_PAIR_SPECS, DataKey, DataKeyPair } from "../../../../lib/kms/data_key.ts";
 import { DECRYPT } from "../../../../lib/kms/operations/decrypt.ts";
 import { DERIVE_SHARED_SECRET } from "../../../../lib/kms/operations/derive_shared_secret.ts";
 import { ENCRYPT } from "../../../../lib/kms/operations/encrypt.ts";
@@ -230,7 +230,7 @@ describe("GENERATE_DATA_KEY.check()", () => {
 
 describe("GENERATE_DATA_KEY_PAIR.check()", () => {
   test("passes every kind, and a request with everything", () => {
-    for (const keyPairSpec of KEY_PAIR_SPECS) {
+    for (const keyPairSpec of DATA_KEY_PAIR_SPECS) {
       assert.equal(GENERATE_DATA_KEY_PAIR.check({ keyId: "a", keyPairSpec }).keyPairSpec, keyPairSpec);
     }
     const request = {
@@ -246,8 +246,8 @@ describe("GENERATE_DATA_KEY_PAIR.check()", () => {
   });
 
   test("refuses other kinds, and none", () => {
-    const kinds = KEY_PAIR_SPECS.join(", ");
-    assert.equal(KEY_PAIR_SPECS.length, 9);
+    const kinds = DATA_KEY_PAIR_SPECS.join(", ");
+    assert.equal(DATA_KEY_PAIR_SPECS.length, 9);
     for (const keyPairSpec of ["RSA_1024", undefined]) {
       const request = { keyId: "a", keyPairSpec };
       refuses(
