@@ -29,6 +29,14 @@
  * @module
  */
 export { type AppParts, type AppType, createApp } from "./app.ts";
+export {
+  ConnectionError,
+  EnclaveKmsError,
+  type ErrorCode,
+  LibraryLoadError,
+  PolicyLoadError,
+  SystemCallError,
+} from "../lib/core/errors.ts";
 export { ConfigError } from "../enclave/settings.ts";
 export { type Config, readConfig } from "./config.ts";
 export { type Server, type ServerParts, startServer } from "./server.ts";

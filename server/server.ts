@@ -48,6 +48,8 @@ const MAX_CONNECTIONS = 1024;
  * @throws {ConfigError} When the file of trusted certificates cannot be read, or has none
  * @throws {PolicyLoadError} When there is a policy file and it does not load
  * @throws {ConnectionError} When an address is taken, or there is no vsock
+ * @throws {LibraryLoadError} When libc does not load, which listening on vsock needs
+ * @throws {SystemCallError} When the kernel refuses a socket for another reason
  */
 export async function startServer(config: Config, parts: ServerParts = {}): Promise<Server> {
   const logger = parts.logger ?? createLogger(config.logLevel);
