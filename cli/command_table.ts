@@ -9,9 +9,9 @@ const SCHEMA_FLAGS = [
     name: "attribute",
     value: "NAME=TYPE",
     isMany: true,
-    help: "Of callers: String, Long, Boolean, Set<String>",
+    help: "Type: String, Long, Boolean, Set<String>",
   },
-  { name: "action", value: "NAME", isMany: true, help: "Of an application, beside the server's" },
+  { name: "action", value: "NAME", isMany: true, help: "Action beside the server's" },
 ];
 
 /** Commands in the order of the overview. */

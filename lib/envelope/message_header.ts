@@ -214,6 +214,6 @@ function malformed(what: string, hint = "Was the message damaged on its way?"): 
 
 function tooLarge(what: string): EnvelopeError {
   return new EnvelopeError("LIMIT", `Cannot decrypt message: ${what}`, {
-    hint: "Who encrypted it? No message that KMS can decrypt needs as much",
+    hint: "No message that KMS can decrypt needs as much: is it one of the AWS Encryption SDK's?",
   });
 }

@@ -101,7 +101,7 @@ const CONNECT_HINTS: Readonly<Record<string, string>> = {
   EACCES: FORBIDDEN,
   EPERM: FORBIDDEN,
   ENOENT: "There is no such socket: is the path right, and has the proxy made it?",
-  ENOTSOCK: "What is there is no socket: is the path right?",
+  ENOTSOCK: "The file is no socket: is the path right?",
   ENOTFOUND: NO_NAMES,
   EAI_AGAIN: NO_NAMES,
   EHOSTUNREACH: NO_ROUTE,

@@ -88,7 +88,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
     "its final frame is longer than the others",
     "its header is not genuine",
   ],
-  "Who encrypted it? No message that KMS can decrypt needs as much": [
+  "No message that KMS can decrypt needs as much: is it one of the AWS Encryption SDK's?": [
     "it has more than 32 encrypted data keys",
     "its header has more than 131072 bytes",
   ],
