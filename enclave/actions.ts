@@ -8,10 +8,13 @@ import { checkActions } from "../lib/policy/actions.ts";
 import { KMS_ACTIONS, type KmsAction } from "../lib/kms/operations/operations.ts";
 
 /**
- * Actions of the built-in routes. `SetCredentials` sets the credentials of everybody who comes over HTTP,
+ * Actions that set credentials. `SetCredentials` sets the credentials of everybody who comes over HTTP,
  * `SetOwnCredentials` those of the caller's own kmstool connection and nobody else's.
  */
-export const BUILT_IN_ACTIONS = ["GetAttestation", "SetCredentials", "SetOwnCredentials"] as const;
+export const CREDENTIAL_ACTIONS = ["SetCredentials", "SetOwnCredentials"] as const;
+
+/** Actions of the built-in routes. */
+export const BUILT_IN_ACTIONS = ["GetAttestation", ...CREDENTIAL_ACTIONS] as const;
 
 /** Built-in routes that the policy is not asked about. */
 const OPEN_OPERATIONS = ["Health", "Ready", "Metrics", "OpenApi"] as const;
@@ -20,7 +23,7 @@ const OPEN_OPERATIONS = ["Health", "Ready", "Metrics", "OpenApi"] as const;
 export type BuiltInAction = typeof BUILT_IN_ACTIONS[number];
 
 /** Action that sets credentials: everybody's, or those of the caller's own connection. */
-export type CredentialAction = Exclude<BuiltInAction, "GetAttestation">;
+export type CredentialAction = typeof CREDENTIAL_ACTIONS[number];
 
 /** Name of what a built-in route or message asks for. `Other` stands for what none of them asks for. */
 export type Operation = KmsAction | BuiltInAction | typeof OPEN_OPERATIONS[number] | "Other";

@@ -4,7 +4,7 @@ import type { RequestFacts } from "../lib/core/request_facts.ts";
 import { type AttributeValue, makeFacts, type PolicyFacts } from "../lib/policy/facts.ts";
 import { decideSafely, denied, messageOf, type Policy, type PolicyDecision } from "../lib/policy/policy.ts";
 import type { Reservation } from "../lib/policy/rate.ts";
-import { type CredentialAction, SERVER_ACTIONS } from "./actions.ts";
+import { CREDENTIAL_ACTIONS, SERVER_ACTIONS } from "./actions.ts";
 import type { Refusals, RequestRecord } from "./telemetry/request_record.ts";
 
 /** Counter of each caller's requests in a window of time. */
@@ -45,11 +45,6 @@ export interface Judged {
   readonly facts?: RequestFacts | undefined;
 }
 
-const CREDENTIAL_ACTIONS: readonly string[] = [
-  "SetCredentials",
-  "SetOwnCredentials",
-] satisfies CredentialAction[];
-
 /** Reservation of a request that is not counted. */
 const UNCOUNTED: Reservation = { count: 0, giveBack: () => {} };
 
@@ -57,7 +52,7 @@ const UNCOUNTED: Reservation = { count: 0, giveBack: () => {} };
 export const parentOnly: Policy = {
   name: "parent-only",
   decide: ({ principal, action }) => ({
-    allowed: CREDENTIAL_ACTIONS.includes(action) && principal.cid === PARENT_CID,
+    allowed: setsCredentials(action) && principal.cid === PARENT_CID,
     reason: "credentials may be set by the parent, CID 3, and by nobody else",
     determining: ["parent-only"],
   }),
@@ -101,9 +96,7 @@ export class Gate {
    */
   check(judged: Judged, record: RequestRecord): Permission {
     const { revision = () => 0 } = this.#parts;
-    const policy = CREDENTIAL_ACTIONS.includes(judged.action)
-      ? this.#parts.credentialPolicy
-      : this.#parts.policy;
+    const policy = setsCredentials(judged.action) ? this.#parts.credentialPolicy : this.#parts.policy;
     const reserved = policy === this.#parts.policy ? this.#parts.rate.reserve(record.cid) : UNCOUNTED;
     const judgedBy = revision();
     const ask = () => this.#ask(policy, judged, record, reserved);
@@ -137,6 +130,10 @@ export class Gate {
     const time = Math.floor(now() / 1000);
     return makeFacts({ ...facts, action, region, caller, pcrs: pcrs(), time, recentCount });
   }
+}
+
+function setsCredentials(action: string): boolean {
+  return CREDENTIAL_ACTIONS.some((one) => one === action);
 }
 
 /** Denies when the facts cannot be built (for example, when they exceed 64 KiB). */

@@ -5,8 +5,7 @@
  * @module
  */
 import * as v from "valibot";
-import { DATA_KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
-import type { DataKeyPairSpec } from "../lib/kms/data_key.ts";
+import { DATA_KEY_PAIR_SPECS, type DataKeyPairSpec } from "../lib/kms/data_key.ts";
 import type { ProvidedCredentials } from "../lib/aws/credentials.ts";
 import { readCredentials } from "../lib/aws/credentials_shape.ts";
 import { decodeBase64, decodeHex } from "../lib/core/encoding.ts";
@@ -21,10 +20,8 @@ import {
   MAX_GRANT_TOKENS,
   MAX_KEY_ID_LENGTH,
 } from "../lib/kms/operations/request_fields.ts";
+import { MAX_ATTESTED_NONCE_BYTES } from "../lib/nsm/nsm_client.ts";
 import { BadRequestError } from "../enclave/service_errors.ts";
-
-/** Longest nonce that an NSM takes, in bytes. */
-export const MAX_NONCE_BYTES = 512;
 
 /** Body of `POST /v1/decrypt`. */
 export interface DecryptBody {
@@ -201,7 +198,7 @@ export interface AttestationQuery {
 
 /** See {@link AttestationQuery}. */
 export const attestationQuery: v.GenericSchema<unknown, AttestationQuery> = v.strictObject({
-  nonce: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_NONCE_BYTES * 2)),
+  nonce: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_ATTESTED_NONCE_BYTES * 2)),
   encoding: v.optional(v.picklist(["base64", "hex"])),
 });
 
@@ -214,11 +211,14 @@ export const attestationQuery: v.GenericSchema<unknown, AttestationQuery> = v.st
 export function decodeNonce({ nonce, encoding = "base64" }: AttestationQuery): Uint8Array {
   try {
     const bytes = encoding === "hex" ? decodeHex(nonce) : decodeBase64(standardAlphabet(nonce));
-    if (bytes.length > 0 && bytes.length <= MAX_NONCE_BYTES) return bytes;
+    if (bytes.length > 0 && bytes.length <= MAX_ATTESTED_NONCE_BYTES) return bytes;
   } catch {
     // Said below, without what was sent.
   }
-  throw new BadRequestError([{ path: "nonce", expected: `1 to ${MAX_NONCE_BYTES} bytes in ${encoding}` }]);
+  throw new BadRequestError([{
+    path: "nonce",
+    expected: `1 to ${MAX_ATTESTED_NONCE_BYTES} bytes in ${encoding}`,
+  }]);
 }
 
 function isStringRecord(value: unknown): boolean {

@@ -1,6 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
+import { listHeaders } from "../../lib/transport/http_headers.ts";
 
 /** The way of an answer to its caller. */
 export interface AnswerTarget {
@@ -128,12 +129,8 @@ async function end(response: ServerResponse, stream: Duplex): Promise<void> {
   stream.off("close", resolve);
 }
 
-function headersOf({ headers }: Response, isLast: boolean): OutgoingHttpHeaders {
-  const all: OutgoingHttpHeaders = Object.fromEntries(headers);
-  // The only header that may not be joined with others of its name.
-  if ("set-cookie" in all) all["set-cookie"] = headers.getSetCookie();
-  if (isLast) all["connection"] = "close";
-  return all;
+function headersOf(answer: Response, isLast: boolean): OutgoingHttpHeaders {
+  return { ...listHeaders(answer), ...(isLast ? { connection: "close" } : {}) };
 }
 
 /** Nobody else holds these bytes. */

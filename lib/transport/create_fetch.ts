@@ -6,6 +6,8 @@ import { checkEndpoint, type Endpoint } from "../core/endpoint.ts";
 import { ConnectionError, EnclaveKmsError, TimeoutError } from "../core/errors.ts";
 import { byteStream } from "./byte_stream.ts";
 import { connect } from "./connect.ts";
+import { readHeaders } from "./http_headers.ts";
+import { untilWritable } from "./until_writable.ts";
 
 /** A vsock address without its transport. */
 export interface VsockAddress {
@@ -138,10 +140,7 @@ class Exchange {
   #translate(answer: IncomingMessage): Response {
     const { statusCode: status = 0, statusMessage: statusText = "", rawHeaders } = answer;
     const { redirect, method } = this.#request;
-    const headers = new Headers();
-    for (let index = 0; index < rawHeaders.length; index += 2) {
-      headers.append(rawHeaders[index] ?? "", rawHeaders[index + 1] ?? "");
-    }
+    const headers = readHeaders(rawHeaders);
     if (redirect === "error" && status >= 300 && status < 400 && headers.has("location")) {
       throw new TypeError('The peer answers with a redirect, and redirect is "error"');
     }
@@ -179,16 +178,14 @@ class OneConnectionAgent extends Agent {
 
 /** Headers that belong to the connection: this side sets them. */
 const OWN_HEADERS: readonly string[] = [
-  ...[
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-  ],
+  "connection",
+  "content-length",
+  "expect",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
 ];
 
 function headersOf(
@@ -209,17 +206,6 @@ function lengthOf(body: RequestInit["body"]): number | undefined {
   if (body instanceof URLSearchParams) return String(body).length;
   if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return body.byteLength;
   return body instanceof Blob ? body.size : undefined;
-}
-
-function untilWritable(sent: ClientRequest): Promise<void> {
-  if (sent.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const go = () => {
-      sent.off("drain", go).off("close", go);
-      resolve();
-    };
-    sent.once("drain", go).once("close", go);
-  });
 }
 
 function broken(cause: unknown): unknown {

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { ConnectionError } from "../core/errors.ts";
 import { byteStream } from "./byte_stream.ts";
+import { readHeaders } from "./http_headers.ts";
 import { sendResponse } from "./send_response.ts";
 import type { ServeHandler, ServeInfo } from "./serve_handler.ts";
 
@@ -104,11 +105,7 @@ function translate(
 ): Request {
   const { method = "", url = "", rawHeaders } = incoming;
   if (!url.startsWith("/")) throw new TypeError("The target must be a path");
-  const headers = new Headers();
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    headers.append(rawHeaders[index] ?? "", rawHeaders[index + 1] ?? "");
-  }
-  const init: RequestInit & { duplex?: "half" } = { method, headers, signal };
+  const init: RequestInit & { duplex?: "half" } = { method, headers: readHeaders(rawHeaders), signal };
   if (method !== "GET" && method !== "HEAD") {
     init.body = byteStream(incoming, { maxBytes, tooLarge, broken: callerGone, signal });
     init.duplex = "half";

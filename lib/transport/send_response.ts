@@ -1,5 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { clearImmediate, setImmediate } from "node:timers";
+import { listHeaders } from "./http_headers.ts";
+import { untilWritable } from "./until_writable.ts";
 
 /**
  * Sends an answer at the pace of the peer. When the peer goes away, the body is cancelled; when the body fails, the
@@ -14,14 +16,14 @@ export async function sendResponse(answer: Response, outgoing: ServerResponse): 
   if (outgoing.destroyed) return cancel();
   outgoing.once("close", cancel);
   try {
-    outgoing.writeHead(answer.status, headersOf(answer));
+    outgoing.writeHead(answer.status, listHeaders(answer));
     // A body may be long in coming. One that is at hand goes out in one piece with the headers.
     const flushing = setImmediate(() => outgoing.flushHeaders());
     const first = reader?.read();
     void first?.finally(() => clearImmediate(flushing)).catch(() => {});
     if (first === undefined) clearImmediate(flushing);
     for (let next = await first; next?.done === false; next = await reader?.read()) {
-      if (!outgoing.write(next.value)) await writable(outgoing);
+      if (!outgoing.write(next.value)) await untilWritable(outgoing);
     }
     outgoing.end();
   } catch {
@@ -29,22 +31,4 @@ export async function sendResponse(answer: Response, outgoing: ServerResponse): 
     outgoing.destroy();
     outgoing.socket?.destroy();
   }
-}
-
-function headersOf({ headers }: Response): Record<string, string | string[]> {
-  const cookies = headers.getSetCookie();
-  const all: Record<string, string | string[]> = Object.fromEntries(headers);
-  if (cookies.length > 0) all["set-cookie"] = cookies;
-  return all;
-}
-
-function writable(outgoing: ServerResponse): Promise<void> {
-  if (outgoing.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const go = () => {
-      outgoing.off("drain", go).off("close", go);
-      resolve();
-    };
-    outgoing.once("drain", go).once("close", go);
-  });
 }

@@ -142,8 +142,17 @@ function asServer(http: HttpListener): HttpServer {
 type CheckedServeOptions = ReturnType<typeof checkOptions>;
 
 const FIELDS = [
-  ...["port", "endpoint", "developmentCid", "onError", "maxHeaderBytes", "maxBodyBytes", "headersTimeoutMs"],
-  ...["bodyTimeoutMs", "idleTimeoutMs", "maxConnections", "backlog"],
+  "port",
+  "endpoint",
+  "developmentCid",
+  "onError",
+  "maxHeaderBytes",
+  "maxBodyBytes",
+  "headersTimeoutMs",
+  "bodyTimeoutMs",
+  "idleTimeoutMs",
+  "maxConnections",
+  "backlog",
 ];
 
 const MAX_UINT32 = 0xffff_ffff;

@@ -73,7 +73,9 @@ export const AREAS: Readonly<Record<string, Area>> = {
     ],
   },
   http: {
-    mutate: ["lib/transport/{byte_stream,connect,create_fetch,fetch_listener,send_response,serve}.ts"],
+    mutate: [
+      "lib/transport/{byte_stream,connect,create_fetch,fetch_listener,http_headers,send_response,serve,until_writable}.ts",
+    ],
     tests: ["test/lib/transport/{serve,create_fetch}.test.ts"],
   },
   envelope: {

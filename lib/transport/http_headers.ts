@@ -1,0 +1,32 @@
+/**
+ * Headers between node:http and fetch.
+ *
+ * @module
+ */
+
+/**
+ * Reads the headers of a message that node:http has received.
+ *
+ * @param rawHeaders Names and values in turns, as `IncomingMessage.rawHeaders` has them
+ * @returns All of them, in fetch's form
+ * @throws {TypeError} When a name or a value is none that fetch knows
+ */
+export function readHeaders(rawHeaders: readonly string[]): Headers {
+  const headers = new Headers();
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    headers.append(rawHeaders[index] ?? "", rawHeaders[index + 1] ?? "");
+  }
+  return headers;
+}
+
+/**
+ * Lists the headers of an answer as node:http takes them.
+ *
+ * @param answer The answer
+ * @returns Values by name; `set-cookie` is a list, for its values may not be joined
+ */
+export function listHeaders({ headers }: Response): Record<string, string | string[]> {
+  const all: Record<string, string | string[]> = Object.fromEntries(headers);
+  if ("set-cookie" in all) all["set-cookie"] = headers.getSetCookie();
+  return all;
+}
