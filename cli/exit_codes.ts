@@ -1,12 +1,19 @@
 import type { AttestationCheck } from "../lib/core/errors.ts";
 
+/** Commands that exit as kmstool_enclave_cli does. kmstool-instance has one code for everything. */
+export const KMSTOOL_COMMANDS: readonly string[] = ["decrypt", "genkey", "genrandom"];
+
 /** Exit codes. They are part of the interface and do not change. */
 export const EXIT = {
   /** Success. */
   ok: 0,
   /** Mistake of the user: flags, values, files that cannot be read. kmstool uses the same code. */
   usage: 1,
-  /** Failure: KMS refused, the NSM is missing, a policy does not load. */
+  /** Refusal by `image verify`, `image diff` or `key-policy gate`. */
+  refused: 1,
+  /** Enclave that is not in the state of `parent --check`. */
+  notRunning: 1,
+  /** Failure: KMS refused, the NSM is missing, a policy does not load, `parent --check` has no answer. */
   failed: 2,
   /** Denial by the policy of `policy try`. */
   denied: 3,
@@ -53,6 +60,9 @@ export const ATTESTATION_EXIT: Readonly<Record<AttestationCheck, number>> = {
   PUBLIC_KEY: 38,
   PCR: 39,
   BUSY: 40,
+  BOOT: 41,
+  PURPOSE: 42,
+  DATA: 43,
 };
 
 /**

@@ -7,7 +7,8 @@
 
 /**
  * Check of an attestation document, or step of obtaining one, that failed. `UNAVAILABLE`, `REFUSED`, `ANSWER` and
- * `BUSY` are about asking a Nitro Secure Module; the others are explained at {@link verifyAttestation}.
+ * `BUSY` are about asking a Nitro Secure Module; `BOOT`, `PURPOSE` and `DATA` about an enclave's signature, see
+ * {@link verifyEnclaveSignature}; the others are explained at {@link verifyAttestation}.
  */
 export type AttestationCheck =
   | "UNAVAILABLE"
@@ -40,7 +41,10 @@ export type AttestationCheck =
   | "NONCE"
   | "USER_DATA"
   | "PUBLIC_KEY"
-  | "PCR";
+  | "PCR"
+  | "BOOT"
+  | "PURPOSE"
+  | "DATA";
 
 /** Fault of an encrypted message, or of the request to make or open one. */
 export type EnvelopeFault =
@@ -51,9 +55,57 @@ export type EnvelopeFault =
   | "CONTEXT"
   | "COMMITMENT"
   | "AUTHENTICATION"
+  | "SIGNATURE"
   | "ORDER"
   | "TRUNCATED"
   | "TRAILING";
+
+/**
+ * Reason for refusing a secret that was sent to the enclave. `FRAME`, `TRUNCATED`, `TOO_LARGE` and `SLOW` are about what
+ * was sent; `BUSY`, `TAKEN` and `LATE` about when; `SIGNATURE`, `NAME`, `VERSION`, `RECIPIENT` and `HASH` name the pin
+ * that it does not fit; `ORDER` says that an earlier secret is needed first; `OPEN` that it could not be decrypted;
+ * `MISSING` that it did not come in time; `RECORD` that it could not be recorded in PCR16; `CREDENTIALS` that what came
+ * is no set of credentials. `REFUSED` is the sender's: the enclave answered with one of the others.
+ */
+export type SecretFault =
+  | "FRAME"
+  | "TRUNCATED"
+  | "TOO_LARGE"
+  | "SLOW"
+  | "BUSY"
+  | "TAKEN"
+  | "LATE"
+  | "SIGNATURE"
+  | "NAME"
+  | "VERSION"
+  | "RECIPIENT"
+  | "HASH"
+  | "ORDER"
+  | "OPEN"
+  | "MISSING"
+  | "RECORD"
+  | "CREDENTIALS"
+  | "REFUSED";
+
+/**
+ * Failure to get something from the metadata service of an instance: it is switched off in the environment (`OFF`) or
+ * for the instance (`FORBIDDEN`), not reached (`UNREACHABLE`), answers nothing in time (`SILENT`), breaks off (`CUT`),
+ * is overloaded (`BUSY`), knows no tokens (`VERSION_1`) or takes none (`TOKEN`), has no role (`NO_ROLE`) or another one
+ * (`ROLE`), may not assume it (`REFUSED`), or answers something else (`ANSWER`).
+ */
+export type ImdsFailure =
+  | "OFF"
+  | "UNREACHABLE"
+  | "SILENT"
+  | "CUT"
+  | "BUSY"
+  | "FORBIDDEN"
+  | "VERSION_1"
+  | "TOKEN"
+  | "NO_ROLE"
+  | "ROLE"
+  | "REFUSED"
+  | "ANSWER";
 
 /** Code of an error that a C library or a system call caused. */
 type NativeErrorCode =
@@ -63,14 +115,21 @@ type NativeErrorCode =
   | "ERR_SDK_KMS_CLIENT"
   | "ERR_SDK_KMS_DECRYPT"
   | "ERR_SDK_KMS_REQUEST"
-  | "ERR_SYSTEM_CALL";
+  | "ERR_SYSTEM_CALL"
+  | "ERR_OPENSSL";
 
 /** Code of an error that only an application in the enclave throws, for a request of its callers. */
-type ServiceErrorCode = "ERR_BAD_REQUEST" | "ERR_CALLER_GONE" | "ERR_OVERLOADED";
+type ServiceErrorCode =
+  | "ERR_BAD_REQUEST"
+  | "ERR_CALLER_GONE"
+  | "ERR_CLOCK"
+  | "ERR_CREDENTIALS_OLDER"
+  | "ERR_OVERLOADED"
+  | "ERR_TOKEN";
 
 /**
- * Stable code of an {@link EnclaveKmsError}: one for each class, and one for each check of an attestation document and
- * each fault of an encrypted message.
+ * Stable code of an {@link EnclaveKmsError}: one for each class, and one for each check of an attestation document, each
+ * fault of an encrypted message and each reason for refusing a secret.
  *
  * @example
  * ```ts
@@ -101,6 +160,16 @@ export type ErrorCode =
   | "ERR_POLICY_DENIED"
   | "ERR_POLICY_LOAD"
   | "ERR_DISPOSED"
+  | "ERR_NOT_READY"
+  | "ERR_KMSTOOL"
+  | "ERR_CHANNEL"
+  | "ERR_CHANNEL_RENEWED"
+  | "ERR_IMAGE"
+  | "ERR_KEY_POLICY"
+  | "ERR_LAUNCH"
+  | "ERR_ARTEFACT"
   | `ERR_ATTESTATION_${AttestationCheck}`
   | `ERR_ENVELOPE_${EnvelopeFault}`
+  | `ERR_IMDS_${ImdsFailure}`
+  | `ERR_SECRET_${SecretFault}`
   | ServiceErrorCode;

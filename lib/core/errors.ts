@@ -12,84 +12,32 @@ import { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
 import type { TimeoutStage } from "./timeout_stage.ts";
 
 export * from "./attestation_error.ts";
+export { ChannelError, type ChannelErrorDetails, ChannelRenewedError } from "./channel_error.ts";
 export { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
 export type { ErrorCode } from "./error_code.ts";
+export { KmstoolError } from "./kmstool_error.ts";
+export * from "./secret_error.ts";
+export { ImageError } from "./image_error.ts";
+export { KeyPolicyError } from "./key_policy_error.ts";
+export {
+  NativeError,
+  type NativeErrorDetails,
+  OpensslError,
+  SdkGenericError,
+  SdkInitError,
+  SdkKmsClientError,
+  SdkKmsConfigError,
+  SdkKmsDecryptError,
+  SdkKmsRequestError,
+  SystemCallError,
+} from "./native_error.ts";
+export { LaunchError, type LaunchErrorDetails } from "./launch_error.ts";
 export type { TimeoutStage } from "./timeout_stage.ts";
 
 /** Failure to load a native library or one of its symbols, or to call C at all on this runtime. */
 export class LibraryLoadError extends EnclaveKmsError {
   /** Stable code. */
   readonly code = "ERR_LIBRARY_LOAD";
-}
-
-/** Details of a failed call into a C library. */
-export interface NativeErrorDetails extends ErrorDetails {
-  /** C function that failed. */
-  readonly cFunction: string;
-  /** Value of `aws_last_error()` or `errno` right after the call; 0 when C set none. */
-  readonly nativeCode?: number;
-}
-
-/** Failure of a call into a C library. */
-export abstract class NativeError extends EnclaveKmsError {
-  /** C function that failed. */
-  readonly cFunction: string;
-  /** Value of `aws_last_error()` or `errno` right after the call; 0 when C set none. */
-  readonly nativeCode: number;
-
-  /**
-   * Makes an error of C's result, right after the call.
-   *
-   * @param message Failure, action first
-   * @param details The C function, its error number and the hint
-   */
-  constructor(message: string, details: NativeErrorDetails) {
-    super(message, details);
-    this.cFunction = details.cFunction;
-    this.nativeCode = details.nativeCode ?? 0;
-  }
-}
-
-/** Failure of `aws_nitro_enclaves_library_init`, or of the library's allocator. */
-export class SdkInitError extends NativeError {
-  /** Stable code. */
-  readonly code = "ERR_SDK_INIT";
-}
-
-/** Failure of a helper of the C SDK (string, buffer, key pair). */
-export class SdkGenericError extends NativeError {
-  /** Stable code. */
-  readonly code = "ERR_SDK_GENERIC";
-}
-
-/** Failure of the C SDK to make a client configuration. */
-export class SdkKmsConfigError extends NativeError {
-  /** Stable code. */
-  readonly code = "ERR_SDK_KMS_CONFIG";
-}
-
-/** Failure of the C SDK to make a KMS client, or use of one that must not be used any more. */
-export class SdkKmsClientError extends NativeError {
-  /** Stable code. */
-  readonly code = "ERR_SDK_KMS_CLIENT";
-}
-
-/** Failure of the C SDK's client to decrypt. */
-export class SdkKmsDecryptError extends NativeError {
-  /** Stable code. */
-  readonly code = "ERR_SDK_KMS_DECRYPT";
-}
-
-/** Failure of the C SDK's client in another operation than decrypt. */
-export class SdkKmsRequestError extends NativeError {
-  /** Stable code. */
-  readonly code = "ERR_SDK_KMS_REQUEST";
-}
-
-/** Failure of a system call through libc. */
-export class SystemCallError extends NativeError {
-  /** Stable code. */
-  readonly code = "ERR_SYSTEM_CALL";
 }
 
 /** Answer of KMS to a request that it refused. */
@@ -102,6 +50,8 @@ export interface KmsErrorDetails extends ErrorDetails {
   readonly httpStatus: number;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
+  /** See {@link KmsError.throttled}. Default: false. */
+  readonly throttled?: boolean | undefined;
   /** See {@link KmsError.credentialsRefused}. Default: false. */
   readonly credentialsRefused?: boolean | undefined;
 }
@@ -118,6 +68,8 @@ export class KmsError extends EnclaveKmsError {
   readonly httpStatus: number;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
+  /** Whether KMS throttles: the account asks for more than its quota in this region allows. */
+  readonly throttled: boolean;
   /**
    * Whether KMS refuses the credentials: they have expired, it does not know them, or they did not make the signature.
    * Only other credentials can help then.
@@ -136,6 +88,7 @@ export class KmsError extends EnclaveKmsError {
     this.requestId = details.requestId;
     this.httpStatus = details.httpStatus;
     this.retryable = details.retryable;
+    this.throttled = details.throttled ?? false;
     this.credentialsRefused = details.credentialsRefused ?? false;
   }
 }
@@ -244,6 +197,31 @@ export class PolicyLoadError extends EnclaveKmsError {
     this.line = details.line;
     this.column = details.column;
     this.policyId = details.policyId;
+  }
+}
+
+/** Parts of an enclave that are not there yet. */
+export interface NotReadyErrorDetails extends ErrorDetails {
+  /** Names of the parts; none when the enclave did not answer. */
+  readonly missing: readonly string[];
+}
+
+/** Enclave that was not ready after the last question for it. */
+export class NotReadyError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_NOT_READY";
+  /** Names of the parts that the enclave said are missing, such as `credentials`; none when it did not answer. */
+  readonly missing: readonly string[];
+
+  /**
+   * Names the missing parts.
+   *
+   * @param message Failure, action first
+   * @param details The parts and the hint
+   */
+  constructor(message: string, details: NotReadyErrorDetails) {
+    super(message, details);
+    this.missing = details.missing;
   }
 }
 

@@ -20,6 +20,16 @@ export type TimeoutStage =
   | "kms"
   /** The end of KMS's answer. */
   | "body"
+  /** A connection to the enclave: one of `maxConnections`, or the enclave to listen. */
+  | "enclave-connect"
+  /** An answer of the enclave, or the handshake of a channel that ends in it. */
+  | "enclave"
+  /** The program nitro-cli, on the parent. */
+  | "nitro-cli"
+  /** An artefact, from S3. */
+  | "artefact"
+  /** The collector of telemetry. */
+  | "collector"
   /** The call before this one to return from the C client. */
   | "sdk-client-turn"
   /** The C client, which does not say what it waits for. */
@@ -41,7 +51,7 @@ export const TIMEOUT_STAGES: Readonly<
   credentials: {
     missing: "no answer from the credentials provider",
     hint:
-      "The function given as `credentials` did not settle: does it wait for the parent, and has it a time-out?",
+      "The function given as `credentials` did not settle: does it wait for the parent without a time-out of its own?",
   },
   "key-pair": {
     missing: "no RSA key pair",
@@ -58,21 +68,40 @@ export const TIMEOUT_STAGES: Readonly<
   },
   connect: {
     missing: "no connection to the endpoint",
-    hint:
-      "Nothing accepts or refuses there: is the proxy on the parent running (in an enclave, vsock CID 3 port 8000)?",
+    hint: "Nothing answers there: is the proxy on the parent running (in an enclave, vsock CID 3 port 8000)?",
   },
   tls: {
     missing: "no TLS handshake with KMS",
-    hint: "Something accepted the connection and then was silent: does the proxy on the parent reach KMS?",
+    hint: "Something accepted the connection and then sent nothing: can the proxy on the parent reach KMS?",
   },
   kms: {
     missing: "no answer from KMS",
-    hint:
-      "TLS stands and the request was sent: is KMS slow, or did the proxy stop passing on? A longer timeoutMs helps only the first",
+    hint: "The request was sent: is KMS slow (raise timeoutMs), or did the proxy stop forwarding?",
   },
   body: {
     missing: "no end of KMS's answer",
-    hint: "The answer began and stopped: did the proxy on the parent stop passing on?",
+    hint: "The answer began and stopped: did the proxy on the parent stop forwarding?",
+  },
+  "enclave-connect": {
+    missing: "no connection to the enclave",
+    hint:
+      "Is the enclave running under that CID (nitro-cli describe-enclaves), or is every connection in use?",
+  },
+  enclave: {
+    missing: "no answer from the enclave",
+    hint: "Something accepted the connection: is the enclave busy, or did the parent stop forwarding?",
+  },
+  "nitro-cli": {
+    missing: "no answer from nitro-cli",
+    hint: "Does nitro-enclaves-allocator.service run, and is the instance short of memory? See its log",
+  },
+  artefact: {
+    missing: "no whole artefact",
+    hint: "Can this machine reach S3 in the artefact's region, directly or through a VPC endpoint?",
+  },
+  collector: {
+    missing: "no answer from the collector",
+    hint: "Does the collector of telemetry run, and take OTLP over HTTP there?",
   },
   "sdk-client-turn": {
     missing: "no turn on the C client's thread",
