@@ -40,3 +40,21 @@ export function concatBytes(parts: readonly ArrayLike<number>[]): Uint8Array<Arr
 export function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
+
+/**
+ * Reads canonical base64 (RFC 4648, section 4): with its padding, and without white space. The bytes are no secret:
+ * the runtime keeps a string of them.
+ *
+ * @param text Base64 of any length
+ * @returns The bytes; undefined when the text is not canonical base64
+ */
+export function fromBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    const binary = atob(text);
+    // atob passes over white space, padding that is missing, and bits that carry no data.
+    if (btoa(binary) !== text) return undefined;
+    return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+  } catch {
+    return undefined;
+  }
+}

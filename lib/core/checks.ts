@@ -11,7 +11,7 @@
  *
  * @param field Name of the record
  * @param value A plain object, from this realm or another, or one without a prototype
- * @param expected Expectation, for the message
+ * @param expected Expectation, for the message. Default: a plain object
  * @returns Its own names and values, in order
  * @throws {TypeError} When it is anything else: a `Map`, `Set` or `Headers`, whose entries are no properties, an
  *   array, or an instance of a class
@@ -19,9 +19,11 @@
 export function checkRecord(
   field: string,
   value: unknown,
-  expected = `a plain object${describeOther(value)}`,
+  expected?: string,
 ): readonly (readonly [name: string, value: unknown])[] {
-  if (!isPlainObject(value)) throw new TypeError(`${field} must be ${expected}`);
+  if (!isPlainObject(value)) {
+    throw new TypeError(`${field} must be ${expected ?? `a plain object${describeOther(value)}`}`);
+  }
   return Reflect.ownKeys(value).map((name) => {
     if (typeof name === "string" && propertyIsEnumerable.call(value, name)) return [name, value[name]];
     throw new TypeError(`${field} must have no symbols and no hidden properties`);
@@ -69,6 +71,20 @@ export function checkInteger(
   if (!Number.isInteger(value) || value < range.min || value > range.max) {
     throw new RangeError(`${field} must be an integer from ${range.min} to ${range.max}`);
   }
+  return value;
+}
+
+/**
+ * Checks an option that is on or off.
+ *
+ * @param field Name of the option
+ * @param value Value that the caller gave
+ * @returns The value; false for none
+ * @throws {TypeError} When it is no boolean
+ */
+export function checkFlag(field: string, value: unknown): boolean {
+  if (value === undefined) return false;
+  if (typeof value !== "boolean") throw new TypeError(`${field} must be true or false`);
   return value;
 }
 

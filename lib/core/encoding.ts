@@ -49,8 +49,8 @@ export function encodeBase64(data: Uint8Array): string {
  * decodeBase64("AQI", { field: "ciphertext" }); // TypeError: Cannot decode ciphertext: not canonical base64
  * ```
  */
-export function decodeBase64(text: string, options: DecodeOptions = {}): Uint8Array<ArrayBuffer> {
-  const checked = checkFields("decode options", options, DECODE_FIELDS);
+export function decodeBase64(text: string, options: DecodeOptions = NO_OPTIONS): Uint8Array<ArrayBuffer> {
+  const checked = options === NO_OPTIONS ? options : checkFields("decode options", options, DECODE_FIELDS);
   const length = canonicalBase64Length(text);
   if (length === undefined) throw malformed("canonical base64", checked.field);
   const target = targetFor(length, checked);
@@ -103,6 +103,7 @@ export function decodeHex(text: string, options: DecodeOptions = {}): Uint8Array
 }
 
 const DECODE_FIELDS = ["field", "into"];
+const NO_OPTIONS: DecodeOptions = Object.freeze(Object.create(null));
 
 // The last digit before the padding, where the bits that carry no data are zero.
 const LAST_DIGIT = [undefined, "AEIMQUYcgkosw048", "AQgw"] as const;

@@ -44,6 +44,9 @@ export const DEFAULT_KMS_ENDPOINT: VsockEndpoint = {
   port: KMS_PROXY_PORT,
 };
 
+/** Expectation, for messages: a text as in settings is the likeliest mistake. */
+const SHAPE = 'an object, such as { transport: "tcp", host: "127.0.0.1", port: 8443 }';
+
 /**
  * Reads an endpoint as it is written in settings and flags: `vsock:CID:PORT`, `tcp:HOST:PORT` (an IPv6
  * address in brackets) or `unix:PATH`.
@@ -75,6 +78,7 @@ export function parseEndpoint(text: string, lowestPort: 0 | 1 = 1): Endpoint | u
  * @throws {RangeError} When a number is out of range, or a text is too long
  */
 export function checkEndpoint(endpoint: unknown, lowestPort: 0 | 1 = 1): Endpoint {
+  if (typeof endpoint !== "object" || endpoint === null) throw new TypeError(`The endpoint must be ${SHAPE}`);
   const fields = checkFields("endpoint", endpoint as Readonly<Record<string, unknown>>, [
     "transport",
     "cid",

@@ -26,5 +26,5 @@ export function missingRight(error: unknown, resource?: string): string | undefi
   const { code, permission } = error as { readonly code?: unknown; readonly permission?: unknown };
   if (code !== "ERR_ACCESS_DENIED") return undefined;
   const flag = NODE_FLAGS[String(permission)];
-  return `Node.js runs with --permission: it wants ${flag ?? "one more --allow flag"}`;
+  return `Node.js runs with --permission: it needs ${flag ?? "one more --allow flag"}`;
 }

@@ -30,7 +30,12 @@ export class Pauses {
 
   /** Whether the next try may be made, as it may before the first failure. */
   get areOver(): boolean {
-    return performance.now() >= this.#endsAt;
+    return this.remainingMs === 0;
+  }
+
+  /** Milliseconds until the pause is over; 0 when it is. */
+  get remainingMs(): number {
+    return Math.max(0, this.#endsAt - performance.now());
   }
 
   /** Begins the next, longer pause. */

@@ -7,6 +7,9 @@ export type PcrValue = Uint8Array | string;
 /** Registers by index: a plain object, or a `Map` as the `pcrs` of a document is. */
 export type PcrsByIndex<Value> = Readonly<Record<number, Value>> | ReadonlyMap<number, Value>;
 
+/** Last register that policies know: 16 records the secrets that an enclave took when it started. */
+export const LAST_KNOWN_PCR = 16;
+
 /**
  * Reads registers by their index, from either form, and each value once.
  *

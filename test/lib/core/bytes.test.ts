@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { concatBytes, equalBytes, toHex } from "../../../lib/core/bytes.ts";
+import { concatBytes, equalBytes, fromBase64, toHex } from "../../../lib/core/bytes.ts";
 
 describe("concatBytes()", () => {
   test("joins parts of every kind in their order, in a buffer of their own", () => {
@@ -29,4 +29,31 @@ describe("toHex()", () => {
     assert.equal(toHex(Uint8Array.of(0, 10, 255)), "000aff");
     assert.equal(toHex(Uint8Array.of()), "");
   });
+});
+
+describe("fromBase64()", () => {
+  test("reads canonical base64", () => {
+    assert.deepEqual(fromBase64("AP8="), Uint8Array.of(0, 255));
+    assert.deepEqual(fromBase64("+/+/"), Uint8Array.of(0xfb, 0xff, 0xbf));
+    assert.deepEqual(fromBase64(""), new Uint8Array(0));
+  });
+
+  for (
+    const text of [
+      "AP8",
+      "AP9=",
+      "AP8= ",
+      " AP8=",
+      "AP\n8=",
+      "-_-_",
+      "AP8==",
+      "A",
+      "=",
+      "AP8=AP8=",
+      "ÄP8=",
+      "\u{1f600}",
+    ]
+  ) {
+    test(`refuses ${JSON.stringify(text)}`, () => assert.equal(fromBase64(text), undefined));
+  }
 });

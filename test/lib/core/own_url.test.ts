@@ -5,8 +5,11 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { afterAll, describe, test } from "#test";
+import { afterAll, describe } from "#test";
 import { ownUrl } from "../../../lib/core/own_url.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests();
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const BUILD = join(ROOT, "build");

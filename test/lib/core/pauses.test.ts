@@ -26,7 +26,10 @@ describe("Pauses", () => {
     const pauses = new Pauses({ firstMs: 10, maxMs: 50 }, () => 0);
     assert.equal(pauses.areOver, true);
     assert.deepEqual([1, 2, 3, 4, 5].map(() => next(pauses)), [10, 20, 40, 50, 50]);
+    assert.equal(pauses.remainingMs, 0);
     pauses.begin();
+    ms += 20;
+    assert.deepEqual([pauses.remainingMs, pauses.areOver], [30, false]);
     pauses.reset();
     assert.equal(pauses.areOver, true);
     assert.equal(next(pauses), 10);
