@@ -67,12 +67,28 @@ export const RNDADDENTROPY = 0x40085203;
 /** `_IO('R', 7)` of <linux/random.h>, from Linux 4.17 on. */
 export const RNDRESEEDCRNG = 0x5207;
 
+/** `struct ifreq` of <net/if.h>: the name of an interface of at most 15 bytes and, among others, its flags. */
+export const IFREQ = { size: 40, ifr_name: 0, nameLength: 16, ifr_flags: 16 } as const;
+
+/** <linux/sockios.h>: reads `ifr_flags` of the interface that `ifr_name` names. */
+export const SIOCGIFFLAGS = 0x8913;
+
+/** <linux/sockios.h>: sets them. */
+export const SIOCSIFFLAGS = 0x8914;
+
+/** <net/if.h>: the interface is up. */
+export const IFF_UP = 1;
+
 /** Constants of libc on Linux, the same on x86-64 and arm64. */
 export const AF_UNIX = 1;
+/** <bits/socket.h> */
+export const AF_INET = 2;
 /** <linux/socket.h> */
 export const AF_VSOCK = 40;
 /** <bits/socket_type.h> */
 export const SOCK_STREAM = 1;
+/** <bits/socket_type.h> */
+export const SOCK_DGRAM = 2;
 /** <bits/socket_type.h> */
 export const SOCK_NONBLOCK = 0o4000;
 /** <bits/socket_type.h> */
@@ -219,6 +235,31 @@ export function encodeRandPoolInfo(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   viewOf(struct).setInt32(RAND_POOL_INFO.buf_size, bytes.length, true);
   struct.set(bytes, RAND_POOL_INFO.buf);
   return struct;
+}
+
+/**
+ * Encodes a `struct ifreq`.
+ *
+ * @param name Name of an interface, 1 to 15 bytes of ASCII
+ * @param flags Its flags, 0 to 65535
+ * @returns 40 bytes
+ */
+export function encodeIfreq(name: string, flags: number): Uint8Array<ArrayBuffer> {
+  const struct = new Uint8Array(new ArrayBuffer(IFREQ.size));
+  const bytes = new TextEncoder().encode(name);
+  if (bytes.length >= IFREQ.nameLength) throw new RangeError("Name of the interface is over 15 bytes");
+  struct.set(bytes, IFREQ.ifr_name);
+  viewOf(struct).setUint16(IFREQ.ifr_flags, flags, true);
+  return struct;
+}
+
+/**
+ * Reads the flags of a filled `struct ifreq`.
+ *
+ * @param struct 40 bytes
+ */
+export function readIfreqFlags(struct: Uint8Array<ArrayBuffer>): number {
+  return viewOf(struct).getUint16(IFREQ.ifr_flags, true);
 }
 
 /**

@@ -1,12 +1,12 @@
 import type { AsyncCalls, Calls, NativeLibrary, SymbolDeclaration, SymbolTable } from "./symbols.ts";
-import { checkArguments, fromC, toC } from "./values.ts";
+import { type ArgumentReader, argumentReader, fromC } from "./values.ts";
 
 /** C function as a runtime binds it: unchecked, and with that runtime's own values. */
 export interface BoundFunction {
   /** Calls the function on this thread. */
-  readonly call: (args: readonly unknown[]) => unknown;
+  readonly call: (...args: readonly unknown[]) => unknown;
   /** Calls the function on another thread. */
-  readonly callAsync: (args: readonly unknown[]) => Promise<unknown>;
+  readonly callAsync: (...args: readonly unknown[]) => Promise<unknown>;
 }
 
 /** Arguments of calls that C has not returned from: neither runtime keeps their memory alive by itself. */
@@ -35,21 +35,35 @@ export function makeLibrary<T extends SymbolTable>(
   return { path, call: call as Calls<T>, callAsync: callAsync as AsyncCalls<T> };
 }
 
-function syncCall(bound: BoundFunction, name: string, declaration: SymbolDeclaration): unknown {
-  return (...args: unknown[]) => {
-    checkArguments(name, declaration, args);
-    return fromC(declaration.result[0], bound.call(toC(declaration, args)));
-  };
+function syncCall({ call }: BoundFunction, name: string, declaration: SymbolDeclaration): unknown {
+  const readers = argumentReaders(name, declaration);
+  const [kind] = declaration.result;
+  return (...args: unknown[]) => fromC(kind, call(...readAll(name, readers, args)));
 }
 
-function asyncCall(bound: BoundFunction, name: string, declaration: SymbolDeclaration): unknown {
+function asyncCall({ callAsync }: BoundFunction, name: string, declaration: SymbolDeclaration): unknown {
+  const readers = argumentReaders(name, declaration);
+  const [kind] = declaration.result;
   return async (...args: unknown[]) => {
-    checkArguments(name, declaration, args);
+    readAll(name, readers, args);
     argumentsInUse.add(args);
     try {
-      return fromC(declaration.result[0], await bound.callAsync(toC(declaration, args)));
+      return fromC(kind, await callAsync(...args));
     } finally {
       argumentsInUse.delete(args);
     }
   };
+}
+
+function argumentReaders(name: string, { parameters }: SymbolDeclaration): ArgumentReader[] {
+  return parameters.map(([kind, c]) => argumentReader(name, kind, c));
+}
+
+/** Checks and converts the arguments of one call, in place. */
+function readAll(name: string, readers: readonly ArgumentReader[], args: unknown[]): unknown[] {
+  if (args.length !== readers.length) {
+    throw new TypeError(`Cannot call ${name}: expected ${readers.length} arguments, got ${args.length}`);
+  }
+  for (let index = 0; index < args.length; index++) args[index] = readers[index]!(args[index]);
+  return args;
 }

@@ -17,6 +17,7 @@ export const loader: Loader = {
     "/usr/lib64/libc.so.6",
     "/usr/lib/libc.so.6",
   ],
+  opensProgram: false,
   maxAsyncCalls: MAX_ASYNC_CALLS,
 
   open<T extends SymbolTable>(path: string | null, table: T): NativeLibrary<T> {
@@ -26,7 +27,7 @@ export const loader: Loader = {
       const call = symbols[name];
       const callAsync = symbols[name + ASYNC_SUFFIX];
       if (!call) return undefined;
-      return { call: (args) => call(...args), callAsync: async (args) => await callAsync?.(...args) };
+      return { call, callAsync: async (...args) => await callAsync?.(...args) };
     });
   },
 };

@@ -32,6 +32,7 @@ type KoffiFunction = ReturnType<KoffiLibrary["func"]>;
 /** Loads libraries with koffi, on Node.js. */
 export const loader: Loader = {
   libcPaths: [null],
+  opensProgram: true,
   maxAsyncCalls: MAX_ASYNC_CALLS,
 
   open<T extends SymbolTable>(
@@ -110,7 +111,7 @@ function bind(
   const parameters = declaration.parameters.map(([kind]) => koffiType(kind));
   try {
     const bound = library.func(name, koffiType(declaration.result[0]), parameters);
-    return { call: (args) => bound(...args), callAsync: (args) => callElsewhere(bound, args) };
+    return { call: bound, callAsync: (...args) => callElsewhere(bound, args) };
   } catch (error) {
     if (declaration.optional) return undefined;
     throw new LoadFailure(path ?? "libc", (error as Error).message, name);

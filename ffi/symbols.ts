@@ -117,6 +117,8 @@ export class FfiFailure extends Error {
 export interface Loader {
   /** Paths that libc may have, best first; `null` is the program itself. */
   readonly libcPaths: readonly (string | null)[];
+  /** Whether `null` opens the program itself, with the libraries that it was linked with. */
+  readonly opensProgram: boolean;
   /** Number of asynchronous calls that may run at once without starving the runtime. */
   readonly maxAsyncCalls: number;
   /**

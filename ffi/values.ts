@@ -1,4 +1,6 @@
-import type { ParameterKind, ResultKind, SymbolDeclaration } from "./symbols.ts";
+import type { ParameterKind, ResultKind } from "./symbols.ts";
+
+const ADDRESS_LIMIT = 1n << 64n;
 
 const INTEGER_RANGE: Readonly<Record<string, readonly [min: number, max: number]>> = {
   i32: [-(2 ** 31), 2 ** 31 - 1],
@@ -6,68 +8,51 @@ const INTEGER_RANGE: Readonly<Record<string, readonly [min: number, max: number]
   usize: [0, Number.MAX_SAFE_INTEGER],
 };
 
+/** Checks one argument, and converts it to what both runtimes take. */
+export type ArgumentReader = (value: unknown) => unknown;
+
 /**
- * Refuses arguments that both runtimes would silently turn into something else: an empty array into NULL, -1 into
- * 2^64 - 1, 1.5 into 1, a string into a copied buffer, a number into an address.
+ * Makes what reads one argument of a C function at each call. It refuses what both runtimes would silently turn into
+ * something else: an empty array into NULL, -1 into 2^64 - 1, 1.5 into 1, a string into a copied buffer, a number into
+ * an address. It gives C addresses and sizes as bigints, and NULL as 0 among addresses.
  *
  * @param name Name of the C function
- * @param declaration Its declaration
- * @param args The arguments of one call
- * @throws {TypeError} When a type or the number of arguments is wrong
- * @throws {RangeError} When an integer does not fit or an array is empty
+ * @param kind Kind of the parameter
+ * @param c Its C declaration, for messages
+ * @returns Reader that throws a TypeError when the type is wrong, and a RangeError when an integer does not fit or an
+ *   array is empty
  */
-export function checkArguments(name: string, declaration: SymbolDeclaration, args: readonly unknown[]): void {
-  const { parameters } = declaration;
-  if (args.length !== parameters.length) {
-    throw new TypeError(`Cannot call ${name}: expected ${parameters.length} arguments, got ${args.length}`);
-  }
-  for (const [index, [kind, c]] of parameters.entries()) {
-    checkArgument(`Cannot call ${name}: argument \`${c}\``, kind, args[index]);
-  }
+export function argumentReader(name: string, kind: ParameterKind, c: string): ArgumentReader {
+  const where = `Cannot call ${name}: argument \`${c}\``;
+  if (kind === "bytes") return (value) => readBytes(where, value);
+  if (kind === "bytes?") return (value) => value === null ? null : readBytes(where, value);
+  if (kind.startsWith("pointer? ")) return (value) => value === null ? 0n : readPointer(where, value);
+  if (kind.startsWith("pointer ")) return (value) => readPointer(where, value);
+  const range = INTEGER_RANGE[kind] ?? [0, -1];
+  if (kind === "usize") return (value) => BigInt(readInteger(where, range, value));
+  return (value) => readInteger(where, range, value);
 }
 
-function checkArgument(where: string, kind: ParameterKind, value: unknown): void {
-  if (kind.endsWith("?") || kind.startsWith("pointer? ")) {
-    if (value === null) return;
-    kind = kind.replace("?", "") as ParameterKind;
-  }
-  if (kind === "bytes") return checkBytes(where, value);
-  if (kind.startsWith("pointer ")) return checkPointer(where, value);
-  checkInteger(where, kind, value);
-}
-
-function checkBytes(where: string, value: unknown): void {
+function readBytes(where: string, value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array) || !(value.buffer instanceof ArrayBuffer)) {
     throw new TypeError(`${where} must be a Uint8Array over an ArrayBuffer`);
   }
   if (value.byteLength === 0) throw new RangeError(`${where} must not be empty: C would see NULL`);
+  return value;
 }
 
-function checkPointer(where: string, value: unknown): void {
+function readPointer(where: string, value: unknown): bigint {
   if (typeof value !== "bigint") throw new TypeError(`${where} must be a pointer`);
-  if (value <= 0n || value >= 1n << 64n) throw new RangeError(`${where} must be an address`);
+  if (value <= 0n || value >= ADDRESS_LIMIT) throw new RangeError(`${where} must be an address`);
+  return value;
 }
 
-function checkInteger(where: string, kind: ParameterKind, value: unknown): void {
+function readInteger(where: string, [min, max]: readonly [number, number], value: unknown): number {
   if (typeof value !== "number") throw new TypeError(`${where} must be a number`);
-  const [min, max] = INTEGER_RANGE[kind] ?? [0, -1];
   if (!Number.isInteger(value) || value < min || value > max) {
     throw new RangeError(`${where} must be an integer from ${min} to ${max}`);
   }
-}
-
-/**
- * Converts checked arguments to what both runtimes take: addresses and sizes as bigints, NULL as 0.
- *
- * @param declaration The function's declaration
- * @param args Arguments that {@link checkArguments} has passed
- */
-export function toC(declaration: SymbolDeclaration, args: readonly unknown[]): unknown[] {
-  return declaration.parameters.map(([kind], index) => {
-    const value = args[index];
-    if (kind.startsWith("pointer")) return value ?? 0n;
-    return kind === "usize" ? BigInt(value as number) : value;
-  });
+  return value;
 }
 
 /**

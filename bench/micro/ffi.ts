@@ -27,8 +27,8 @@ const NS_PER_MS = 1e6;
 export async function ffiRows(turns: Turns): Promise<Row[]> {
   const native = openLibc();
   const inJavaScript = makeLibrary(null, TABLE, (name) => ({
-    call: ([first]) => name === "abs" ? Math.abs(Number(first)) : 0,
-    callAsync: ([first]) => Promise.resolve(Math.abs(Number(first))),
+    call: (first) => name === "abs" ? Math.abs(Number(first)) : 0,
+    callAsync: (first) => Promise.resolve(Math.abs(Number(first))),
   }));
   const kinds = {
     "an integer": { call: integerBatch, size: BATCH },

@@ -12,13 +12,20 @@ const stuckChecks = new Set<() => boolean>();
 
 let fatal: { error: unknown } | undefined;
 
-/** Kind of thing that a call waits for, and so of the calls that it may hold up. */
-export type BlockingKind = "nsm" | "other";
+/** Number of keys that may be made at once, and of openings that may run at once. More gain nothing beside one event loop. */
+export const MAX_COMPUTING: number = Math.min(2, loader.maxAsyncCalls);
+
+/**
+ * Kind of thing that a call waits for, and so of the calls that it may hold up. A `key-pair` (tens to hundreds of
+ * milliseconds) and an `opening` (a third of one) wait for nothing outside and end soon: they may be in flight beside
+ * as many of the others as there are threads.
+ */
+export type BlockingKind = "nsm" | "other" | "key-pair" | "opening";
 
 /**
  * Runs a C call that may block on another thread, behind a limit for the whole process: blocked calls use up
  * the runtime's threads, and would starve its files and DNS. A silent NSM holds up requests to the NSM, but
- * neither key pairs nor connections.
+ * neither key pairs nor connections; what computes has limits of its own, so that nothing silent holds it up.
  *
  * C cannot be cancelled. A caller who gives up waits no longer, but the call and its memory live until C
  * returns.
@@ -45,8 +52,13 @@ export function runBlocking<T>(kind: BlockingKind, call: () => Promise<T>): Prom
  * @param isStuck Tells at exit whether something is still inside C
  */
 export function guardExit(isStuck: () => boolean): void {
-  if (stuckChecks.size === 0 && isMainThread) installExitHandler();
+  if (stuckChecks.size === 0 && isProgram()) installExitHandler();
   stuckChecks.add(isStuck);
+}
+
+/** Tells the program from its workers, whose end is not the end of the process. In a web worker, Deno says otherwise. */
+function isProgram(): boolean {
+  return isMainThread && !("WorkerGlobalScope" in globalThis);
 }
 
 function installExitHandler(): void {
@@ -108,6 +120,8 @@ class Lane {
 const LANES: Readonly<Record<BlockingKind, Lane>> = {
   nsm: new Lane(MAX_NSM_CALLS),
   other: new Lane(loader.maxAsyncCalls - MAX_NSM_CALLS),
+  "key-pair": new Lane(MAX_COMPUTING),
+  opening: new Lane(MAX_COMPUTING),
 };
 
-const isAnyInFlight = () => LANES.nsm.isInUse || LANES.other.isInUse;
+const isAnyInFlight = () => Object.values(LANES).some(({ isInUse }) => isInUse);

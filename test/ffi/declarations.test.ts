@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import * as layouts from "../../ffi/layouts.ts";
 import { LIBC_SYMBOLS } from "../../ffi/libc_symbols.ts";
+import * as libcrypto from "../../ffi/libcrypto_symbols.ts";
 import { SDK_SYMBOLS } from "../../ffi/sdk_symbols.ts";
 import type { SymbolDeclaration, SymbolTable } from "../../ffi/symbols.ts";
-import { checkSource, hasCompiler } from "../support/c_compiler.ts";
+import { checkSource, hasCompiler, hasHeader } from "../support/c_compiler.ts";
 import { findHeader, whyWithoutHeader } from "../support/sdk_headers.ts";
 
 const withoutCompiler = !hasCompiler();
@@ -25,6 +26,7 @@ const LIBC_HEADERS = `
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -103,6 +105,28 @@ const SDK_LIBRARIES: Readonly<Record<string, CLibrary>> = {
   },
 };
 
+/** libcrypto of OpenSSL 3. */
+const OPENSSL: Omit<CLibrary, "symbols"> = {
+  header: "openssl/evp.h",
+  includes: `
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/opensslv.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+_Static_assert(OPENSSL_VERSION_MAJOR >= 3, "OpenSSL 3");`,
+  layout: `${
+    (["OPENSSL_VERSION", "OPENSSL_INIT_NO_ATEXIT", "EVP_CTRL_AEAD_GET_TAG", "EVP_CTRL_AEAD_SET_TAG"] as const)
+      .map((name) => `equal(${name}, ${libcrypto[name]});`).join("\n")
+  }
+      equal(RSA_NO_PADDING, ${libcrypto.RSA_NO_PADDING});
+      equal(sizeof(unsigned long), 8);
+      equal(sizeof(size_t), 8);
+      equal(sizeof(int), 4);`,
+};
+
 /** Makes the C prototype of a declaration: the compiler refuses it beside a different one. */
 function prototype(name: string, declaration: SymbolDeclaration): string {
   const parameters: string[] = declaration.parameters.map(([, c]) => c);
@@ -121,13 +145,19 @@ function kindsFor(c: string): RegExp {
   if (c.includes("struct aws_byte_buf *")) return /^bytes\??$/;
   const struct = /struct (\w+) \*/.exec(c)?.[1];
   if (struct?.startsWith("aws_")) return new RegExp(`^pointer\\?? ${struct}$`);
-  if (c.includes("*")) return /^(bytes\??|pointer\?? (any|c_char|c_int|void))$/;
-  if (/\b(size_t|nfds_t|unsigned long)\b/.test(c)) return c.startsWith("ssize_t") ? /^isize$/ : /^usize$/;
+  const opaque = /\b((?:EVP|OSSL|OPENSSL)_\w+|ENGINE) \*(?!\*)/.exec(c)?.[1];
+  if (opaque !== undefined) return new RegExp(`^pointer\\?? ${opaque}$`);
+  if (c.includes("*")) return /^(bytes\??|pointer\?? (any|c_char|c_int|c_uchar|void))$/;
+  if (/\b(size_t|nfds_t|unsigned long|uint64_t)\b/.test(c)) {
+    return c.startsWith("ssize_t") ? /^isize$/ : /^usize$/;
+  }
   if (/\bssize_t\b/.test(c)) return /^isize$/;
   if (/\b(unsigned int|uint32_t|mode_t|socklen_t)\b/.test(c)) return /^u32$/;
   if (/^(int\b|enum )/.test(c)) return /^i32$/;
   return new RegExp(`^${c}$`);
 }
+
+const TABLES = { libc: LIBC_SYMBOLS, libcrypto: libcrypto.LIBCRYPTO_SYMBOLS, sdk: SDK_SYMBOLS };
 
 describe("symbol tables", () => {
   const needsGnu = (name: string) => ["memfd_create", "dup3"].includes(name);
@@ -141,7 +171,7 @@ describe("symbol tables", () => {
     assert.throws(() => checkSource(`${LIBC_HEADERS}int close(long fd);`), /conflicting types/);
   });
 
-  for (const [library, table] of Object.entries({ libc: LIBC_SYMBOLS, sdk: SDK_SYMBOLS })) {
+  for (const [library, table] of Object.entries(TABLES)) {
     test(`${library}: every kind suits its C declaration`, () => {
       for (const [name, declaration] of Object.entries<SymbolDeclaration>(table)) {
         for (const [kind, c] of [...declaration.parameters, declaration.result]) {
@@ -150,6 +180,24 @@ describe("symbol tables", () => {
       }
     });
   }
+});
+
+describe("the headers of OpenSSL", () => {
+  const { header, includes, layout } = OPENSSL;
+  const isWithout = withoutCompiler || !hasHeader(header);
+  const reason = withoutCompiler ? CC_REASON : " (skipped: no openssl/evp.h, which Debian's libssl-dev has)";
+  const source = `${SDK_MACROS}${includes}`;
+
+  test.skipIf(isWithout)(`prototypes and constants are theirs${isWithout ? reason : ""}`, () => {
+    const declared = prototypes(libcrypto.LIBCRYPTO_SYMBOLS, () => true);
+    checkSource(`${source}\n${declared}\n${layout}`);
+  });
+
+  test.skipIf(isWithout)(`a prototype without its const does not pass${isWithout ? reason : ""}`, () => {
+    const wrong =
+      "int EVP_Digest(void *data, size_t count, unsigned char *md, unsigned int *size, const EVP_MD *type, ENGINE *impl);";
+    assert.throws(() => checkSource(`${source}\n${wrong}`), /conflicting types/);
+  });
 });
 
 describe("the headers of the C SDK", () => {
@@ -175,7 +223,7 @@ describe("the headers of the C SDK", () => {
 
 describe("layouts", () => {
   test.skipIf(withoutCompiler)(`libc's structs and constants are those of its headers${CC_REASON}`, () => {
-    const { SOCKADDR_VM, POLLFD, RAND_POOL_INFO, TIMEVAL } = layouts;
+    const { IFREQ, SOCKADDR_VM, POLLFD, RAND_POOL_INFO, TIMEVAL } = layouts;
     checkSource(
       `${LIBC_HEADERS}
       equal(sizeof(struct sockaddr_vm), ${SOCKADDR_VM.size});
@@ -199,13 +247,23 @@ describe("layouts", () => {
       offset(struct rand_pool_info, entropy_count, ${RAND_POOL_INFO.entropy_count});
       offset(struct rand_pool_info, buf_size, ${RAND_POOL_INFO.buf_size});
       offset(struct rand_pool_info, buf, ${RAND_POOL_INFO.buf});
+      equal(sizeof(struct ifreq), ${IFREQ.size});
+      offset(struct ifreq, ifr_name, ${IFREQ.ifr_name});
+      offset(struct ifreq, ifr_flags, ${IFREQ.ifr_flags});
+      equal(sizeof(((struct ifreq *)0)->ifr_name), ${IFREQ.nameLength});
+      equal(sizeof(((struct ifreq *)0)->ifr_flags), 2);
       equal(RNDADDENTROPY, ${layouts.RNDADDENTROPY}u);
       equal(RNDRESEEDCRNG, ${layouts.RNDRESEEDCRNG}u);
       ${
         ([
+          "AF_INET",
           "AF_UNIX",
           "AF_VSOCK",
           "SOCK_STREAM",
+          "SOCK_DGRAM",
+          "SIOCGIFFLAGS",
+          "SIOCSIFFLAGS",
+          "IFF_UP",
           "SOCK_NONBLOCK",
           "SOCK_CLOEXEC",
           "SOL_SOCKET",
@@ -254,6 +312,24 @@ describe("layouts", () => {
       ...[0, 0x30, 0, 0, 0, 0, 0, 0],
     ]);
     assert.equal(layouts.readNsmResponseLength(struct), 0x3000);
+  });
+
+  test("encodeIfreq() puts name and flags where Linux reads them, and readIfreqFlags() finds these", () => {
+    const struct = layouts.encodeIfreq("lo", 0xfedc);
+    assert.deepEqual([...struct], [
+      0x6c,
+      0x6f,
+      ...new Array(14).fill(0),
+      0xdc,
+      0xfe,
+      ...new Array(22).fill(0),
+    ]);
+    assert.equal(layouts.readIfreqFlags(struct), 0xfedc);
+    assert.equal(layouts.encodeIfreq("x".repeat(15), 0)[15], 0);
+    assert.throws(
+      () => layouts.encodeIfreq("x".repeat(16), 0),
+      /^RangeError: Name of the interface is over 15 bytes$/,
+    );
   });
 
   test("encodePollfd() waits for writability, on the descriptor", () => {

@@ -1,21 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import type { ParameterKind, SymbolDeclaration } from "../../ffi/symbols.ts";
-import { checkArguments, fromC, toC } from "../../ffi/values.ts";
+import type { ParameterKind, SymbolTable } from "../../ffi/symbols.ts";
+import { makeLibrary } from "../../ffi/library.ts";
+import { argumentReader, fromC } from "../../ffi/values.ts";
 
-const declaration = (...kinds: ParameterKind[]): SymbolDeclaration => ({
-  parameters: kinds.map((kind) => [kind, "int x"] as const),
-  result: ["void", "void"],
-});
-
-const check = (kind: ParameterKind, value: unknown) => checkArguments("f", declaration(kind), [value]);
+const check = (kind: ParameterKind, value: unknown) => argumentReader("f", kind, "int x")(value);
 const refuses = (name: "TypeError" | "RangeError", what: string, kind: ParameterKind, value: unknown) =>
   assert.throws(() => check(kind, value), {
     name,
     message: `Cannot call f: argument \`int x\` must ${what}`,
   });
 
-describe("checkArguments()", () => {
+describe("argumentReader()", () => {
   const RANGES = {
     i32: [-2_147_483_648, 2_147_483_647],
     u32: [0, 4_294_967_295],
@@ -55,26 +51,69 @@ describe("checkArguments()", () => {
     refuses("TypeError", "be a Uint8Array over an ArrayBuffer", "bytes", null);
   });
 
-  test("takes no kind that it does not know, and the right number of arguments", () => {
+  test("takes no kind that it does not know", () => {
     assert.throws(() => check("f64" as ParameterKind, 0), RangeError);
-    for (const args of [[], [1, 2]]) {
-      assert.throws(() => checkArguments("f", declaration("i32"), args), {
-        name: "TypeError",
-        message: `Cannot call f: expected 1 arguments, got ${args.length}`,
-      });
-    }
+  });
+
+  test("gives C addresses and sizes as bigints, and 0 for an address that is null", () => {
+    const bytes = new Uint8Array(1);
+    const cases: [ParameterKind, unknown, unknown][] = [
+      ["i32", -1, -1],
+      ["u32", 2, 2],
+      ["usize", 3, 3n],
+      ["bytes", bytes, bytes],
+      ["bytes?", bytes, bytes],
+      ["bytes?", null, null],
+      ["pointer x", 5n, 5n],
+      ["pointer? x", 6n, 6n],
+      ["pointer? x", null, 0n],
+    ];
+    for (const [kind, value, inC] of cases) assert.equal(check(kind, value), inC, kind);
   });
 });
 
-describe("toC() and fromC()", () => {
-  test("give C addresses and sizes as bigints, and 0 for null", () => {
-    const bytes = new Uint8Array(1);
-    const kinds = ["i32", "u32", "usize", "bytes", "bytes?", "pointer x", "pointer? x"] as const;
-    assert.deepEqual(toC(declaration(...kinds), [-1, 2, 3, bytes, null, 5n, null]), [
-      ...[-1, 2, 3n, bytes, null, 5n, 0n],
-    ]);
+describe("makeLibrary()", () => {
+  const table = {
+    f: {
+      parameters: [["i32", "int x"], ["usize", "size_t y"]],
+      result: ["usize", "size_t"],
+      blocking: true,
+    },
+    optional: { parameters: [], result: ["void", "void"], optional: true },
+  } as const satisfies SymbolTable;
+  const seen: unknown[] = [];
+  const { call, callAsync } = makeLibrary("/lib.so", table, (name) =>
+    name === "optional" ? undefined : {
+      call: (...args) => seen.push("here", ...args),
+      callAsync: (...args) => Promise.resolve(BigInt(seen.push("elsewhere", ...args))),
+    });
+  type Unchecked = (...args: unknown[]) => unknown;
+
+  test("passes arguments on as C takes them, and results as TypeScript does", async () => {
+    seen.length = 0;
+    assert.equal(call.f(-1, 2), 3);
+    assert.equal(await callAsync.f(3, 4), 6);
+    assert.deepEqual(seen, ["here", -1, 2n, "elsewhere", 3, 4n]);
+    assert.equal(call.optional, undefined);
   });
 
+  test("calls nothing with too few arguments, too many, or a wrong one", async () => {
+    seen.length = 0;
+    for (const args of [[], [1], [1, 2, 3]]) {
+      const expected = {
+        name: "TypeError",
+        message: `Cannot call f: expected 2 arguments, got ${args.length}`,
+      };
+      assert.throws(() => (call.f as Unchecked)(...args), expected);
+      await assert.rejects(async () => await (callAsync.f as Unchecked)(...args), expected);
+    }
+    assert.throws(() => call.f(1, -1), /^RangeError: Cannot call f: argument `size_t y` must be an integer/);
+    await assert.rejects(callAsync.f(1, -1), /^RangeError/);
+    assert.deepEqual(seen, []);
+  });
+});
+
+describe("fromC()", () => {
   test("give TypeScript numbers, and null for the address 0", () => {
     assert.equal(fromC("void", 7), undefined);
     assert.equal(fromC("bool", true), true);

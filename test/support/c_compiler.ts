@@ -18,6 +18,33 @@ export function hasCompiler(): boolean {
 }
 
 /**
+ * Compiles a shared library.
+ *
+ * @param source The library, in C
+ * @param path Path of the result
+ */
+export function compileLibrary(source: string, path: string): void {
+  writeFileSync(`${path}.c`, source);
+  execFileSync(CC, ["-shared", "-fPIC", "-w", "-o", path, `${path}.c`], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+}
+
+/**
+ * Tells whether the compiler finds a header.
+ *
+ * @param header Such as `openssl/evp.h`
+ */
+export function hasHeader(header: string): boolean {
+  try {
+    checkSource(`#include <${header}>`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
  * Checks a C program without making anything of it.
  *
  * @param source The program
