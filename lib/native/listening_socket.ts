@@ -27,8 +27,8 @@ export interface VsockAddress {
 /** Likeliest causes of a failed listen, by `errno`. */
 const LISTEN_HINTS: Readonly<Record<string, string>> = {
   EADDRINUSE: "Another process listens on that port: is the server running twice?",
-  EADDRNOTAVAIL: "This machine does not have that CID: listen on 4294967295, which is any",
-  EACCES: "A port below 1024 wants the capability CAP_NET_BIND_SERVICE; take one from 1024 on",
+  EADDRNOTAVAIL: "This machine does not have that CID: listen on 4294967295, which stands for any",
+  EACCES: "A port below 1024 needs the capability CAP_NET_BIND_SERVICE: choose 1024 or above",
   EAFNOSUPPORT: "This kernel has no vsock: is this an enclave, with the vsock module loaded?",
   EMFILE: "This process is out of descriptors: is the limit (ulimit -n) too low?",
 };
@@ -194,7 +194,7 @@ function encodeLength(struct: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> 
 function listenError(name: string): ConnectionError {
   const code = errnoName(errno());
   return new ConnectionError(`Cannot listen on ${name}: ${code}`, {
-    hint: LISTEN_HINTS[code] ?? "Is this an enclave, with vsock in its kernel?",
+    hint: LISTEN_HINTS[code] ?? "Does this machine's kernel have vsock?",
   });
 }
 

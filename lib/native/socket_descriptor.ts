@@ -27,7 +27,7 @@ const CONNECT_HINTS: Readonly<Record<string, string>> = {
   ENODEV: "No machine has that CID, or this kernel has no vsock device: is this an enclave?",
   ENETUNREACH: "No machine has that CID, or this kernel has no vsock device: is this an enclave?",
   EAFNOSUPPORT: "This kernel has no vsock: is this an enclave, with the vsock module loaded?",
-  EACCES: "Something (seccomp, SELinux) forbids this process to use vsock",
+  EACCES: "Do seccomp or SELinux forbid this process to use vsock?",
 };
 
 /**

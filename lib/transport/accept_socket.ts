@@ -6,11 +6,16 @@ import type { Acceptor, OnAccept } from "./connection.ts";
 
 /** Likeliest causes of a failed listen, by Node's error code. */
 const HINTS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "Another process listens there, or left its unix socket behind: remove the file if nobody does",
+  EADDRINUSE:
+    "Another process listens there, or left its unix socket behind: if none listens, remove the file",
   EADDRNOTAVAIL: "This machine does not have that address",
-  EACCES: "A port below 1024 wants the capability CAP_NET_BIND_SERVICE, and a unix socket a writable folder",
+  EACCES:
+    "A port below 1024 needs the capability CAP_NET_BIND_SERVICE, and a unix socket needs a writable folder",
   ENOENT: "The folder of the unix socket does not exist",
-  NotCapable: "Deno wants --allow-net=<host>:<port> for tcp, and --allow-read and --allow-write for unix",
+  AddrInUse: "Another process listens there, or left its unix socket behind: remove the file if nobody does",
+  AddrNotAvailable: "This machine does not have that address",
+  NotFound: "The folder of the unix socket does not exist",
+  NotCapable: "Deno needs --allow-net=<host>:<port> for tcp, and --allow-read and --allow-write for unix",
 };
 
 /**
@@ -59,12 +64,18 @@ export function acceptFrom(server: net.Server, endpoint: Endpoint): Acceptor {
   return { endpoint, stop };
 }
 
-function listenError(endpoint: TcpEndpoint | UnixEndpoint, error: unknown): ConnectionError {
-  const where = endpoint.transport === "unix" ? "the unix socket" : `${endpoint.host}:${endpoint.port}`;
+/**
+ * Makes the error of a failed listen.
+ *
+ * @param endpoint Address to listen on
+ * @param error Error of the runtime
+ */
+export function listenError(endpoint: TcpEndpoint | UnixEndpoint, error: unknown): ConnectionError {
+  const where = endpoint.transport === "unix" ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
   const { code, name } = error as { code?: string; name?: string };
   const reason = code ?? name ?? "unknown error";
   return new ConnectionError(`Cannot listen on ${where}: ${reason}`, {
-    hint: HINTS[reason] ?? HINTS[name ?? ""] ?? "Is the address one of this machine's?",
+    hint: HINTS[reason] ?? HINTS[name ?? ""] ?? "Does this machine have the address?",
     cause: error,
   });
 }

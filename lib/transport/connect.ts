@@ -31,4 +31,4 @@ export async function connect(endpoint: Endpoint, options: CallOptions = {}): Pr
 }
 
 /** Words of a failure to connect to any peer, which need not be KMS. */
-const PEER: PeerWords = { name: "the peer", hint: "Does anything listen there?" };
+const PEER: PeerWords = { name: "the peer", hint: "Is anything listening there?" };

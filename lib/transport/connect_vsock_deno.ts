@@ -1,8 +1,8 @@
-import type { Duplex } from "node:stream";
 import type { Deadline } from "../core/deadline.ts";
 import type { VsockEndpoint } from "../core/endpoint.ts";
 import { ConnectionError, TimeoutError } from "../core/errors.ts";
-import { ConnStream } from "./conn_stream.ts";
+import { ConnStream } from "../core/conn_stream.ts";
+import type { ConnectionStream } from "./connection.ts";
 
 /**
  * Connects over AF_VSOCK with Deno's own means; Linux then gives up on a silent peer after two seconds, however
@@ -15,7 +15,10 @@ import { ConnStream } from "./conn_stream.ts";
  * @throws {ConnectionError} If nothing listens there, there is no vsock, or no permission
  * @throws {TimeoutError} If the deadline passes, or Linux gives up
  */
-export async function connectVsock({ cid, port }: VsockEndpoint, deadline: Deadline): Promise<Duplex> {
+export async function connectVsock(
+  { cid, port }: VsockEndpoint,
+  deadline: Deadline,
+): Promise<ConnectionStream> {
   deadline.throwIfPassed();
   const connecting = Deno.connect({ transport: "vsock", cid, port });
   connecting.then((late) => deadline.signal.aborted && late.close(), () => {});
@@ -32,13 +35,13 @@ function unreachable(name: string, error: unknown): ConnectionError | TimeoutErr
   if (kind === "TimedOut") {
     return new TimeoutError(`Cannot connect to ${name}: no answer`, {
       stage: "connect",
-      hint: "Nobody has that CID, or its machine is overloaded: in an enclave the parent is CID 3",
+      hint: "No machine has that CID, or it is overloaded: from an enclave, the parent is CID 3",
       cause: error,
     });
   }
   return new ConnectionError(`Cannot connect to ${name}: ${kind}`, {
     hint: HINTS[kind] ??
-      "Is the proxy running on the parent, and is this an enclave with vsock in its kernel?",
+      "Is the proxy running on the parent, and does this machine's kernel have vsock?",
     cause: error,
   });
 }
@@ -47,6 +50,6 @@ const HINTS: Readonly<Record<string, string>> = {
   ConnectionReset:
     "Nothing listens on that port, or its backlog is full: is the proxy running on the parent?",
   ConnectionRefused: "Nothing listens there: is the proxy running?",
-  NotCapable: "Deno wants the permission --allow-net=vsock:-1:<port>, and the flag --unstable-vsock",
-  PermissionDenied: "Something (seccomp, SELinux) forbids this process to use vsock",
+  NotCapable: "Deno needs the permission --allow-net=vsock:-1:<port> and the flag --unstable-vsock",
+  PermissionDenied: "Do seccomp or SELinux forbid this process to use vsock?",
 };

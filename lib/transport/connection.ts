@@ -1,5 +1,8 @@
 import type { Duplex } from "node:stream";
+import type { ConnectionStream } from "../core/connection_stream.ts";
 import type { Endpoint } from "../core/endpoint.ts";
+
+export type { ConnectionStream };
 
 /** Address of the peer on vsock. The kernel says it, and the peer cannot forge it. */
 export interface VsockPeer {
@@ -7,14 +10,6 @@ export interface VsockPeer {
   readonly cid: number;
   /** Port; below 1024 only for processes with privileges on the other side. */
   readonly port: number;
-}
-
-/** Stream that counts its bytes, as sockets do. */
-export interface ConnectionStream extends Duplex {
-  /** Number of bytes received. */
-  readonly bytesRead: number;
-  /** Number of bytes sent. */
-  readonly bytesWritten: number;
 }
 
 /** Accepted connection. */
@@ -36,5 +31,8 @@ export interface Acceptor {
 /** Function that is called for each connection. */
 export type OnAccept = (stream: ConnectionStream, peer: VsockPeer | undefined) => void;
 
-/** Function that chooses the stream to close; undefined refuses the new connection. It must not throw. */
-export type GiveWay = () => Duplex | undefined;
+/**
+ * Function that chooses the stream to close for a new connection, by its peer; undefined refuses the new one. It must not
+ * throw.
+ */
+export type GiveWay = (peer: VsockPeer | undefined, stream: ConnectionStream) => Duplex | undefined;

@@ -1,4 +1,4 @@
-import type { ConnectionStream, GiveWay } from "./connection.ts";
+import type { ConnectionStream, GiveWay, VsockPeer } from "./connection.ts";
 
 /** Progress of a connection. */
 interface Progress {
@@ -62,12 +62,13 @@ export class ConnectionTable {
    * Takes a connection in.
    *
    * @param stream A new connection
+   * @param peer Its peer
    * @param handle Called unless there are too many; its throw destroys the connection
    */
-  adopt(stream: ConnectionStream, handle: () => void): void {
+  adopt(stream: ConnectionStream, peer: VsockPeer | undefined, handle: () => void): void {
     // A peer that breaks off must not end the process, even without another listener.
     stream.on("error", () => {});
-    if (this.#open.size >= this.#maxConnections && !this.#makeRoom()) {
+    if (this.#open.size >= this.#maxConnections && !this.#makeRoom(peer, stream)) {
       this.#refusedCount++;
       stream.destroy();
       return;
@@ -94,8 +95,8 @@ export class ConnectionTable {
   }
 
   /** Makes room for one more connection; returns false when there is none. */
-  #makeRoom(): boolean {
-    const stream = this.#giveWay?.();
+  #makeRoom(peer: VsockPeer | undefined, newcomer: ConnectionStream): boolean {
+    const stream = this.#giveWay?.(peer, newcomer);
     // It does not count from now on; its `close` comes later.
     if (stream === undefined || !this.#open.delete(stream as ConnectionStream)) return false;
     this.#displacedCount++;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { acceptUnix } from "#accept-unix";
 import { acceptVsock } from "#vsock-listen";
 import { checkFields, checkInteger } from "../core/checks.ts";
 import { checkEndpoint, type Endpoint } from "../core/endpoint.ts";
@@ -51,15 +52,39 @@ export async function listen(
   options: ListenOptions,
   onConnection: (connection: Connection) => void,
 ): Promise<Listener> {
+  return await listenBy(acceptAny, endpoint, options, onConnection);
+}
+
+/** Function that accepts on any endpoint. */
+type Accept = (endpoint: Endpoint, backlog: number, onAccept: OnAccept) => Promise<Acceptor>;
+
+const acceptAny: Accept = (endpoint, backlog, onAccept) => {
+  if (endpoint.transport === "vsock") return acceptVsock(endpoint, backlog, onAccept);
+  if (endpoint.transport === "unix") return acceptUnix(endpoint, backlog, onAccept);
+  return acceptSocket(endpoint, backlog, onAccept);
+};
+
+/**
+ * Listens as {@link listen} does, with another acceptor.
+ *
+ * @param accept Acceptor
+ * @param endpoint Address
+ * @param options Limits
+ * @param onConnection Called for every connection; its throw destroys that connection
+ */
+export async function listenBy(
+  accept: Accept,
+  endpoint: Endpoint,
+  options: ListenOptions,
+  onConnection: (connection: Connection) => void,
+): Promise<Listener> {
   const { backlog, maxConnections, idleTimeoutMs, giveWay } = checkOptions(options);
   const address = checkEndpoint(endpoint, 0);
   if (typeof onConnection !== "function") throw new TypeError("onConnection must be a function");
   const table = new ConnectionTable(maxConnections, idleTimeoutMs, giveWay);
-  const onAccept: OnAccept = (stream, peer) => table.adopt(stream, () => onConnection({ stream, peer }));
-  const acceptor = address.transport === "vsock"
-    ? await acceptVsock(address, backlog, onAccept)
-    : await acceptSocket(address, backlog, onAccept);
-  return new Listener(acceptor, table);
+  const onAccept: OnAccept = (stream, peer) =>
+    table.adopt(stream, peer, () => onConnection({ stream, peer }));
+  return new Listener(await accept(address, backlog, onAccept), table);
 }
 
 /** Listener that accepts connections until it is closed. */

@@ -1,19 +1,17 @@
 import type { VsockEndpoint } from "../core/endpoint.ts";
 import { ConnectionError } from "../core/errors.ts";
 import { setVsockBacklog } from "../native/listening_socket.ts";
-import { ConnStream } from "./conn_stream.ts";
+import { acceptAll } from "./accept_all_deno.ts";
+import { ConnStream } from "../core/conn_stream.ts";
 import type { Acceptor, OnAccept } from "./connection.ts";
 
 /** Likeliest causes of a failed listen, by Deno's error name. */
 const HINTS: Readonly<Record<string, string>> = {
   AddrInUse: "Another process listens on that port: is the server running twice?",
-  AddrNotAvailable: "This machine does not have that CID: listen on 4294967295, which is any",
-  NotCapable: "Deno wants the permission --allow-net=vsock:-1:<port>, and the flag --unstable-vsock",
-  PermissionDenied: "A port below 1024 wants the capability CAP_NET_BIND_SERVICE; take one from 1024 on",
+  AddrNotAvailable: "This machine does not have that CID: listen on 4294967295, which stands for any",
+  NotCapable: "Deno needs the permission --allow-net=vsock:-1:<port> and the flag --unstable-vsock",
+  PermissionDenied: "A port below 1024 needs the capability CAP_NET_BIND_SERVICE: choose 1024 or above",
 };
-
-/** Milliseconds to wait after a failed accept: most likely, there are no more descriptors. */
-const RETRY_AFTER_MS = 50;
 
 /** Backlog that Deno always asks for. */
 const DENO_BACKLOG = 128;
@@ -42,7 +40,10 @@ export function acceptVsock(
     return Promise.reject(error);
   }
   let stopped = false;
-  const accepting = acceptAll(listener, onAccept, () => stopped);
+  const accepting = acceptAll(listener, (conn) => {
+    const { cid, port } = conn.remoteAddr;
+    onAccept(new ConnStream(conn, { allowHalfOpen: true }), { cid, port });
+  }, () => stopped);
   const stop = () => {
     stopped = true;
     listener.close();
@@ -58,28 +59,8 @@ function openListener(cid: number, port: number): Deno.VsockListener {
   } catch (error) {
     const kind = error instanceof Error ? error.name : "unknown error";
     throw new ConnectionError(`Cannot listen on vsock ${cid}:${port}: ${kind}`, {
-      hint: HINTS[kind] ?? "Is this an enclave, with vsock in its kernel?",
+      hint: HINTS[kind] ?? "Does this machine's kernel have vsock?",
       cause: error,
     });
-  }
-}
-
-async function acceptAll(
-  listener: Deno.VsockListener,
-  onAccept: OnAccept,
-  isStopped: () => boolean,
-): Promise<void> {
-  while (!isStopped()) {
-    try {
-      const conn = await listener.accept();
-      if (isStopped()) return conn.close();
-      onAccept(new ConnStream(conn, { allowHalfOpen: true }), {
-        cid: conn.remoteAddr.cid,
-        port: conn.remoteAddr.port,
-      });
-    } catch {
-      if (isStopped()) return;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
-    }
   }
 }

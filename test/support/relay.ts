@@ -8,14 +8,18 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TcpEndpoint, UnixEndpoint } from "../../lib/core/endpoint.ts";
+import { dialUnix, type UnixStream } from "./unix_socket.ts";
 import { until } from "./until.ts";
 
 /**
  * Time for a peer with an idle connection to notice that it is broken: turns of the event loop, each of
- * so many milliseconds. One long wait may be over at the same moment as the news comes, on a busy machine.
+ * so many milliseconds. One long wait may be over at the same moment as the news comes, on a busy machine, so a turn
+ * that comes late does not count.
  */
 const NOTICE_TURNS = 4;
 const NOTICE_MS = 5;
+const LATE_MS = 5;
+const MAX_NOTICE_TURNS = 100;
 
 /** Which way bytes go. */
 export type Direction = "toServer" | "toClient";
@@ -121,7 +125,11 @@ export class Relay implements AsyncDisposable {
   /** Breaks the connections that are open, and gives those who keep one idle the time to notice. */
   async breakOpen(): Promise<void> {
     for (const connection of this.#connections) connection.reset();
-    for (let turn = 0; turn < NOTICE_TURNS; turn++) await sleep(NOTICE_MS);
+    for (let turn = 0, onTime = 0; onTime < NOTICE_TURNS && turn < MAX_NOTICE_TURNS; turn++) {
+      const startedAt = performance.now();
+      await sleep(NOTICE_MS);
+      if (performance.now() - startedAt < NOTICE_MS + LATE_MS) onTime++;
+    }
   }
 
   /** Resolves once the clients have closed every connection: a peer with an idle one has noticed its end. */
@@ -145,25 +153,30 @@ export class Relay implements AsyncDisposable {
   }
 }
 
+/** A server of this process that said nothing in so many pauses is done. One long pause may be over before it is read. */
+const QUIET_PAUSES = 20;
+
 /**
- * Sends a server the bytes that a client once sent.
+ * Sends a server of this process the bytes that a client once sent.
  *
  * @param recording Recording of the client
  * @param target The server
- * @param quietMs Silence after which the server counts as done, in milliseconds
  * @returns Bytes that the server sent
  */
 export async function replayToServer(
   recording: RelayRecording,
   target: TcpEndpoint | UnixEndpoint,
-  quietMs = 100,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const socket = dial(target);
-  socket.setTimeout(quietMs, () => socket.destroy());
   const said: Uint8Array[] = [];
-  socket.on("data", (chunk: Uint8Array) => said.push(chunk));
+  let pauses = 0;
+  socket.on("data", (chunk: Uint8Array) => {
+    said.push(chunk);
+    pauses = 0;
+  });
   socket.write(recording.toServer);
-  await new Promise((resolve) => socket.once("close", resolve));
+  while (!socket.destroyed && pauses++ < QUIET_PAUSES) await sleep(NOTICE_MS);
+  socket.destroy();
   return join(said);
 }
 
@@ -227,20 +240,23 @@ const HEADER_BYTES = 5;
 /** A reset overtakes what is still on its way: the bytes before it have this long to arrive. */
 const RESET_DELAY_MS = 20;
 
+/** One side of a connection; TCP can be reset. */
+type Side = UnixStream & Partial<Pick<Socket, "remotePort" | "resetAndDestroy">>;
+
 /** One client's, and the way on. */
 class Connection {
-  readonly #client: Socket;
-  readonly #server: Socket | undefined;
+  readonly #client: Side;
+  readonly #server: Side | undefined;
   readonly #lanes: Readonly<Record<Direction, Lane>>;
 
-  constructor(client: Socket, server: Socket | undefined, plan: RelayPlan) {
+  constructor(client: Side, server: Side | undefined, plan: RelayPlan) {
     this.#client = client;
     this.#server = server;
     const reset = () => this.reset();
     this.#lanes = { toServer: new Lane(client, server, reset), toClient: new Lane(server, client, reset) };
     for (const socket of [client, server]) {
       socket?.on("error", () => {});
-      socket?.on("close", (hadError) => hadError ? this.reset() : this.#closeOther(socket));
+      socket?.on("close", () => socket.errored === null ? this.#closeOther(socket) : this.reset());
     }
     if (plan.replay !== undefined) client.write(plan.replay.toClient);
     this.begin(plan);
@@ -265,11 +281,11 @@ class Connection {
       if (socket === undefined || socket.destroyed) continue;
       // One that is shutting down cannot be reset any more: Node would leave its descriptor open.
       if (socket.remotePort === undefined || socket.writableEnded) socket.destroy();
-      else socket.resetAndDestroy();
+      else socket.resetAndDestroy?.();
     }
   }
 
-  #closeOther(closed: Socket): void {
+  #closeOther(closed: Side): void {
     const other = closed === this.#client ? this.#server : this.#client;
     if (other !== undefined && !other.destroyed) other.end();
   }
@@ -277,7 +293,7 @@ class Connection {
 
 /** One way through a connection. */
 class Lane {
-  readonly #to: Socket | undefined;
+  readonly #to: Side | undefined;
   readonly #reset: () => void;
   readonly #recorded: Uint8Array[] = [];
   #cut: RelayPlan["cut"];
@@ -287,7 +303,7 @@ class Lane {
   #passedBytes = 0;
   #isShut = false;
 
-  constructor(from: Socket | undefined, to: Socket | undefined, reset: () => void) {
+  constructor(from: Side | undefined, to: Side | undefined, reset: () => void) {
     this.#to = to;
     this.#reset = reset;
     from?.on("data", (chunk: Uint8Array) => this.#take(chunk));
@@ -353,9 +369,9 @@ class RecordSplitter {
   }
 }
 
-function dial(target: TcpEndpoint | UnixEndpoint): Socket {
+function dial(target: TcpEndpoint | UnixEndpoint): Side {
   const socket = target.transport === "unix"
-    ? connect({ path: target.path, allowHalfOpen: true })
+    ? dialUnix(target.path, { allowHalfOpen: true })
     : connect({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true });
   socket.on("error", () => {});
   return socket;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { afterAll, describe, test } from "#test";
 import { AF_UNIX } from "../../../ffi/layouts.ts";
 import { ConnectionError, DisposedError } from "../../../lib/core/errors.ts";
 import { ListeningSocket, vsockPeer } from "../../../lib/native/listening_socket.ts";
+import { countDescriptors } from "../../support/descriptors.ts";
 
 const onDeno = "Deno" in globalThis;
 const REASON = onDeno ? " (skipped: Deno listens on vsock itself)" : "";
@@ -98,8 +99,7 @@ describe.skipIf(onDeno)(`ListeningSocket${REASON}`, () => {
   });
 
   test("descriptors are closed, whether handed over, disposed or refused", async () => {
-    const open = () => readdirSync("/proc/self/fd").length;
-    const before = open();
+    const before = countDescriptors();
     for (let round = 0; round < 20; round++) {
       const { path, listening } = listenSomewhere();
       using _ = listening;
@@ -110,7 +110,7 @@ describe.skipIf(onDeno)(`ListeningSocket${REASON}`, () => {
       server.close();
       await once(server, "close");
     }
-    assert.equal(open(), before);
+    assert.equal(countDescriptors(), before);
   });
 });
 

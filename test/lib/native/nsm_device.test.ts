@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
 import process from "node:process";
 import { decode } from "cbor2";
 import { afterAll, beforeAll, describe, test } from "#test";
@@ -9,12 +8,16 @@ import { verifyAttestation } from "../../../lib/attestation/verify.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";
 import { NsmDevice } from "../../../lib/native/nsm_device.ts";
 import { SUPERVISED_VARIABLE } from "../../../sim/instruments.ts";
+import { countDescriptors } from "../../support/descriptors.ts";
 import { isDisposed } from "../../support/disposed.ts";
 import { type Enclave, startEnclave } from "../../support/engines.ts";
 import { fixErrno, replaceCalls } from "./replaced_calls.ts";
 
 const unsupervised = process.env[SUPERVISED_VARIABLE] === undefined;
 const REASON = unsupervised ? " (skipped: no /dev/nsm: run through npm test, with a C compiler)" : "";
+
+/** The device, and not the sockets by which the simulator answers for it. */
+const DEVICES = /nsm/;
 
 describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
   let enclave: Enclave;
@@ -42,10 +45,10 @@ describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
   });
 
   test("NsmClient.open() does every operation, and closes the device", async () => {
-    const descriptors = () => readdirSync("/proc/self/fd").length;
-    const before = descriptors();
+    const before = countDescriptors(DEVICES);
     {
       using nsm = NsmClient.open();
+      assert.equal(countDescriptors(DEVICES), before + 1);
       assert.equal((await nsm.describeNsm()).moduleId, enclave.simulator.nsm.moduleId);
       assert.equal((await nsm.getRandom()).length, 256);
       const value = await nsm.extendPcr(20, new Uint8Array(4068));
@@ -59,7 +62,7 @@ describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
       using secret = await session.open(await sealTo(session.document, value, options));
       assert.deepEqual(secret.bytes, value);
     }
-    assert.equal(descriptors(), before);
+    assert.equal(countDescriptors(DEVICES), before);
   });
 
   test("refuses a request that the driver would refuse", async () => {
@@ -74,16 +77,16 @@ describe.skipIf(unsupervised)(`NsmDevice${REASON}`, () => {
   });
 
   test("disposed while the NSM is silent, it is closed when the NSM answers", async () => {
-    const descriptors = () => readdirSync("/proc/self/fd").length;
-    const before = descriptors();
+    const before = countDescriptors(DEVICES);
     const device = NsmDevice.open();
+    assert.equal(countDescriptors(DEVICES), before + 1);
     using _fault = enclave.simulator.nsm.injectFault({ kind: "latency", ms: 100 }, { times: 1 });
     const pending = new NsmClient(device).attest({});
     device[Symbol.dispose]();
     device[Symbol.dispose]();
     await assert.rejects(device.exchange(new Uint8Array(1)), isDisposed("NsmDevice"));
     assert.ok((await pending).length > 1000);
-    while (descriptors() > before) await new Promise((resolve) => setTimeout(resolve, 1));
+    while (countDescriptors(DEVICES) > before) await new Promise((resolve) => setTimeout(resolve, 1));
   });
 
   test("a device that is not there is an AttestationError", () => {

@@ -132,7 +132,7 @@ for (const [name, endpoint] of Object.entries(ENDPOINTS)) {
     });
 
     test("an idle connection is broken off, a busy one is not", async () => {
-      await using listener = await listen(endpoint, { idleTimeoutMs: 200 }, echo);
+      await using listener = await listen(endpoint, { idleTimeoutMs: 1500 }, echo);
       const [busy, idle] = [await connect(listener.endpoint), await connect(listener.endpoint)];
       busy.resume();
       idle.resume();
@@ -189,8 +189,20 @@ describe("listen()", () => {
     await refuses({ giveWay: true }, TypeError, /giveWay must be a function/);
   });
 
+  test("says how an endpoint looks when it is given as a text", async () => {
+    await assert.rejects(listen("tcp:127.0.0.1:0" as never, {}, echo), {
+      name: "TypeError",
+      message: 'The endpoint must be an object, such as { transport: "tcp", host: "127.0.0.1", port: 8443 }',
+    });
+  });
+
   test("says which folder to look at when a unix socket has none", async () => {
-    const endpoint: Endpoint = { transport: "unix", path: join(folder, "none", "x.sock") };
-    await assert.rejects(listen(endpoint, {}, echo), { name: "ConnectionError", code: "ERR_CONNECTION" });
+    const endpoint = { transport: "unix", path: join(folder, "none", "x.sock") } as const;
+    await assert.rejects(listen(endpoint, {}, echo), (error) => {
+      assert.ok(
+        error instanceof ConnectionError && error.message.startsWith(`Cannot listen on ${endpoint.path}: `),
+      );
+      return true;
+    });
   });
 });

@@ -1,6 +1,8 @@
 import { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
-import { TurnLimiter } from "../core/turn_limiter.ts";
+import { TurnLimiter } from "./turn_limiter.ts";
+import type { ConnectionStream } from "./connection_stream.ts";
+import { ReadBuffer } from "./read_buffer.ts";
 
 /** Part of a `Deno.Conn` that carries bytes, over any transport. */
 export interface ByteConn {
@@ -26,22 +28,29 @@ const READS = new TurnLimiter(64);
 
 /** Connection of Deno as a Node stream, with the methods that node:tls and node:http need of a socket. */
 export class ConnStream extends Duplex {
+  /** IP address of the peer, where it was given. */
+  readonly remoteAddress: string | undefined;
   readonly #conn: ByteConn;
-  // Memory of its own for each read would be garbage at the rate of the traffic.
-  readonly #buffer = new Uint8Array(16_384);
+  readonly #buffer = new ReadBuffer();
   #bytesRead = 0;
   #bytesWritten = 0;
   #timer: NodeJS.Timeout | undefined;
+  #wasRead = false;
+  /** Whether {@link passTo} reads, which leaves nothing to read but the end. */
+  #passesOn = false;
+  /** Write of {@link passTo} that is under way. */
+  #passing: Promise<void> | undefined;
 
   /**
    * Takes a connection over.
    *
    * @param conn The connection, owned from now on
    * @param options `allowHalfOpen`, as of node:net's sockets: whether it stays open after the peer has ended.
-   *   Default: false
+   *   Default: false. `remoteAddress`: IP address of the peer
    */
-  constructor(conn: ByteConn, options: { allowHalfOpen?: boolean } = {}) {
+  constructor(conn: ByteConn, options: { allowHalfOpen?: boolean; remoteAddress?: string } = {}) {
     super({ allowHalfOpen: options.allowHalfOpen ?? false });
+    this.remoteAddress = options.remoteAddress;
     this.#conn = conn;
   }
 
@@ -91,13 +100,23 @@ export class ConnStream extends Duplex {
     return this;
   }
 
+  /** Passes every byte and the end on to another stream, as {@link ConnectionStream.passTo} says. */
+  passTo(target: ConnectionStream): boolean {
+    if (this.#wasRead || this.destroyed) return false;
+    this.#passesOn = true;
+    void this.#passAll(target);
+    return true;
+  }
+
   /** Reads; called by the stream when it wants bytes. */
   override _read(): void {
-    READS.take().then(() => this.#conn.read(this.#buffer)).then(
+    if (this.#passesOn) return;
+    this.#wasRead = true;
+    READS.take().then(() => this.#conn.read(this.#buffer.target)).then(
       (count) => {
         this.#bytesRead += count ?? 0;
         this.#timer?.refresh();
-        this.push(count === null ? null : this.#buffer.slice(0, count));
+        this.push(count === null ? null : this.#buffer.take(count));
       },
       (error: Error) => this.destroy(error),
     );
@@ -105,7 +124,11 @@ export class ConnStream extends Duplex {
 
   /** Sends; called by the stream when it has bytes. */
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
-    this.#writeAll(chunk).then(() => done(), done);
+    // The write of passTo() comes first; its failure is told there.
+    const written = this.#passing === undefined
+      ? this.#writeAll(chunk)
+      : this.#passing.catch(() => {}).then(() => this.#writeAll(chunk));
+    written.then(() => done(), done);
   }
 
   /** Ends the direction; called by the stream after the last byte. */
@@ -124,6 +147,42 @@ export class ConnStream extends Duplex {
     done(error);
   }
 
+  async #passAll(target: ConnectionStream): Promise<void> {
+    for (;;) {
+      const count = await this.#readSome();
+      if (count === undefined) return;
+      if (count === null) break;
+      try {
+        await this.#passSome(count, target);
+      } catch (error) {
+        return void target.destroy(error as Error);
+      }
+    }
+    this.once("end", () => target.end());
+    this.push(null);
+    this.resume();
+  }
+
+  async #passSome(count: number, target: ConnectionStream): Promise<void> {
+    // Streams of other kinds may hold what they have taken.
+    if (!(target instanceof ConnStream)) return await writeTo(target, this.#buffer.take(count));
+    await (target.#passing = target.#writeAll(this.#buffer.target.subarray(0, count)));
+    this.#buffer.release(count, true);
+  }
+
+  /** Reads into the buffer: null at the end, undefined after a failure. */
+  async #readSome(): Promise<number | null | undefined> {
+    try {
+      if (!READS.tryTake()) await READS.take();
+      const count = await this.#conn.read(this.#buffer.target);
+      this.#bytesRead += count ?? 0;
+      this.#timer?.refresh();
+      return count;
+    } catch (error) {
+      return void this.destroy(error as Error);
+    }
+  }
+
   async #writeAll(chunk: Uint8Array): Promise<void> {
     let written = 0;
     while (written < chunk.length) {
@@ -133,4 +192,11 @@ export class ConnStream extends Duplex {
       written += count;
     }
   }
+}
+
+/** Writes to a stream of another kind, and waits until it has sent all. */
+function writeTo(target: ConnectionStream, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    target.write(bytes, (error) => error === null || error === undefined ? resolve() : reject(error));
+  });
 }

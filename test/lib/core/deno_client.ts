@@ -5,7 +5,7 @@
 import process from "node:process";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import { KmsConnection } from "../../../lib/kms/https/kms_connection.ts";
-import { type ByteConn, ConnStream } from "../../../lib/transport/conn_stream.ts";
+import { type ByteConn, ConnStream } from "../../../lib/core/conn_stream.ts";
 
 interface DenoTcp {
   connect(options: { hostname: string; port: number }): Promise<ByteConn>;

@@ -1,0 +1,1 @@
+export { acceptSocket as acceptUnix } from "./accept_socket.ts";
