@@ -1,13 +1,11 @@
-import { Agent, type ClientRequest, type IncomingMessage, request as startRequest } from "node:http";
 import type { Duplex } from "node:stream";
+import type { CallOptions } from "../core/call_options.ts";
 import { checkFields, checkInteger } from "../core/checks.ts";
 import { MAX_TIMEOUT_MS } from "../core/deadline.ts";
 import { checkEndpoint, type Endpoint } from "../core/endpoint.ts";
-import { ConnectionError, EnclaveKmsError, TimeoutError } from "../core/errors.ts";
-import { byteStream } from "./byte_stream.ts";
+import { ConnectionError } from "../core/errors.ts";
 import { connect } from "./connect.ts";
-import { readHeaders } from "./http_headers.ts";
-import { untilWritable } from "./until_writable.ts";
+import { Exchange, type HttpConnection, oneRequestConnection } from "./exchange.ts";
 
 /** A vsock address without its transport. */
 export interface VsockAddress {
@@ -23,7 +21,7 @@ export interface CreateFetchOptions {
   readonly connectTimeoutMs?: number | undefined;
   /** Milliseconds without a byte in either direction, 10 to 2^31 - 1; then the call fails. Default: 60000. */
   readonly idleTimeoutMs?: number | undefined;
-  /** Largest headers of an answer together, in bytes, 1024 to 1048576. Default: 16384. */
+  /** Largest headers of an answer together, in bytes, 1024 to 1048576; at most 100 lines. Default: 16384. */
   readonly maxHeaderBytes?: number | undefined;
 }
 
@@ -36,7 +34,7 @@ export type Fetch = typeof globalThis.fetch;
  * Each request has a connection of its own (no keep-alive), so nothing is left open and no request meets a connection
  * that its peer is just closing. Bodies are streams in both directions. Redirects are not followed: the answer is
  * returned as it is, and with `redirect: "error"` it is an error. Bodies are not decompressed, and there are no
- * cookies and no cache. Failures are {@link ConnectionError} and {@link TimeoutError}, where the standard has a
+ * cookies and no cache. Failures are {@link ConnectionError} and `TimeoutError`, where the standard has a
  * `TypeError`; an aborted call rejects with the signal's reason.
  *
  * Not guaranteed: privacy. URLs must begin with `http:`, for there is no TLS: bytes travel in the clear.
@@ -49,155 +47,81 @@ export type Fetch = typeof globalThis.fetch;
  */
 export function createFetch(target: Endpoint | VsockAddress, options: CreateFetchOptions = {}): Fetch {
   const endpoint = checkEndpoint(withTransport(target));
+  return fetchOver({ protocol: "http:", open: (_url, call) => connect(endpoint, call) }, options);
+}
+
+/** Way to the peers of a {@link fetchOver} function. */
+export interface FetchRoute {
+  /** Protocol that URLs must have: `https:` when the streams are TLS. */
+  readonly protocol: "http:" | "https:";
+  /** Opens the stream of one request, which it owns. */
+  readonly open: (url: URL, call: CallOptions) => Promise<Duplex>;
+}
+
+/**
+ * Makes a `fetch` over streams of any kind, as {@link createFetch} does over endpoints.
+ *
+ * @param route Way to the peers
+ * @param options Limits
+ * @throws {TypeError} When an option is of a wrong type
+ * @throws {RangeError} When a number is out of range
+ */
+export function fetchOver({ protocol, open }: FetchRoute, options: CreateFetchOptions = {}): Fetch {
+  return fetchThrough({
+    protocol,
+    take: async (url, call) => oneRequestConnection(await open(url, call)),
+  }, options);
+}
+
+/** Way to the peers of a {@link fetchThrough} function. */
+export interface ConnectionRoute {
+  /** Protocol that URLs must have: `https:` when the streams are TLS. */
+  readonly protocol: "http:" | "https:";
+  /** Gives the connection of one request. With `isFresh` it must be one that had no request yet. */
+  readonly take: (url: URL, call: TakeOptions) => Promise<HttpConnection>;
+}
+
+/** Limits of taking a connection. */
+export interface TakeOptions extends CallOptions {
+  /** Whether the connection must have had no request yet. Default: false. */
+  readonly isFresh?: boolean | undefined;
+}
+
+/**
+ * Makes a `fetch` over connections that may be kept. When one that was kept breaks before its answer, a request of GET,
+ * HEAD or OPTIONS without a body goes over a new one, once; any other may have been served, and is not sent again.
+ *
+ * @param route Way to the peers
+ * @param options Limits
+ * @throws {TypeError} When an option is of a wrong type
+ * @throws {RangeError} When a number is out of range
+ */
+export function fetchThrough({ protocol, take }: ConnectionRoute, options: CreateFetchOptions = {}): Fetch {
   const limits = checkOptions(options);
   return async (input: string | URL | Request, init?: RequestInit) => {
     const request = new Request(input, init);
     const url = new URL(request.url);
-    if (url.protocol !== "http:") {
-      throw new TypeError(
-        "The URL must begin with http: there is no TLS here, and https would go in the clear",
-      );
+    if (url.protocol !== protocol) throw new TypeError(WRONG_PROTOCOL[protocol]);
+    const { signal } = request;
+    signal.throwIfAborted();
+    const call = { signal, timeoutMs: limits.connectTimeoutMs };
+    const send = (connection: HttpConnection) =>
+      new Exchange(connection, request, limits).run(url, lengthOf(init?.body));
+    const connection = await take(url, call);
+    try {
+      return await send(connection);
+    } catch (error) {
+      const isStale = connection.isReused && error instanceof ConnectionError && !signal.aborted;
+      if (!isStale || !isRepeatable(request)) throw error;
+      return await send(await take(url, { ...call, isFresh: true }));
     }
-    request.signal.throwIfAborted();
-    const connecting = { signal: request.signal, timeoutMs: limits.connectTimeoutMs };
-    const stream = await connect(endpoint, connecting);
-    return await new Exchange(stream, request, limits).run(url, lengthOf(init?.body));
   };
 }
 
-/** One request on its connection. */
-class Exchange {
-  readonly #stream: Duplex;
-  readonly #request: Request;
-  readonly #limits: CheckedFetchOptions;
-  /** Aborts when this side ends the connection, with the reason. */
-  readonly #ended = new AbortController();
+const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
 
-  constructor(stream: Duplex, request: Request, limits: CheckedFetchOptions) {
-    this.#stream = stream;
-    this.#request = request;
-    this.#limits = limits;
-  }
-
-  async run(url: URL, bodyLength: number | undefined): Promise<Response> {
-    const { signal } = this.#request;
-    const abort = () => this.#fail(signal.reason);
-    signal.addEventListener("abort", abort);
-    this.#stream.once("close", () => signal.removeEventListener("abort", abort));
-    const sent = this.#start(url, bodyLength);
-    void this.#sendBody(sent);
-    try {
-      return this.#translate(await this.#answerTo(sent));
-    } catch (error) {
-      this.#fail(error);
-      throw error;
-    }
-  }
-
-  #start(url: URL, bodyLength: number | undefined): ClientRequest {
-    const { idleTimeoutMs, maxHeaderBytes } = this.#limits;
-    const { method, headers, body } = this.#request;
-    const sent = startRequest({
-      agent: new OneConnectionAgent(this.#stream),
-      method,
-      path: url.pathname + url.search,
-      headers: headersOf(headers, url.host, body === null ? 0 : bodyLength, method),
-      maxHeaderSize: maxHeaderBytes,
-    });
-    sent.setTimeout(idleTimeoutMs, () => this.#fail(silent(idleTimeoutMs)));
-    // A body may be long in coming, and depend on the answer.
-    if (body !== null && bodyLength === undefined) sent.flushHeaders();
-    return sent;
-  }
-
-  #answerTo(sent: ClientRequest): Promise<IncomingMessage> {
-    const { signal } = this.#ended;
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) reject(signal.reason);
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-      sent.once("response", resolve);
-      sent.on("error", (cause) => reject(broken(cause)));
-      sent.once("close", () => reject(broken(undefined)));
-      sent.once("upgrade", () => reject(broken(new Error("The peer wants another protocol"))));
-    });
-  }
-
-  async #sendBody(sent: ClientRequest): Promise<void> {
-    const reader = this.#request.body?.getReader();
-    const cancel = () => void reader?.cancel().catch(() => {});
-    sent.once("close", cancel);
-    try {
-      for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
-        if (!sent.write(next.value)) await untilWritable(sent);
-      }
-      sent.end();
-    } catch (error) {
-      // Only the body itself throws here, and its error is the caller's.
-      this.#fail(error);
-    }
-  }
-
-  #translate(answer: IncomingMessage): Response {
-    const { statusCode: status = 0, statusMessage: statusText = "", rawHeaders } = answer;
-    const { redirect, method } = this.#request;
-    const headers = readHeaders(rawHeaders);
-    if (redirect === "error" && status >= 300 && status < 400 && headers.has("location")) {
-      throw new TypeError('The peer answers with a redirect, and redirect is "error"');
-    }
-    const hasBody = method !== "HEAD" && ![204, 205, 304].includes(status);
-    const body = hasBody
-      ? byteStream(answer, {
-        broken: () => this.#ended.signal.reason ?? broken(undefined),
-        signal: this.#ended.signal,
-        onCancel: () => this.#stream.destroy(),
-      })
-      : null;
-    if (!hasBody) answer.resume();
-    return new Response(body, { status, statusText, headers });
-  }
-
-  #fail(reason: unknown): void {
-    this.#ended.abort(reason);
-    this.#stream.destroy();
-  }
-}
-
-/** Gives a request the connection that was made for it. Deno takes one from an agent only. */
-class OneConnectionAgent extends Agent {
-  readonly #stream: Duplex;
-
-  constructor(stream: Duplex) {
-    super({ keepAlive: false, maxSockets: 1 });
-    this.#stream = stream;
-  }
-
-  override createConnection(): Duplex {
-    return this.#stream;
-  }
-}
-
-/** Headers that belong to the connection: this side sets them. */
-const OWN_HEADERS: readonly string[] = [
-  "connection",
-  "content-length",
-  "expect",
-  "keep-alive",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-];
-
-function headersOf(
-  headers: Headers,
-  host: string,
-  bodyLength: number | undefined,
-  method: string,
-): Record<string, string> {
-  const all = Object.fromEntries([...headers].filter(([name]) => !OWN_HEADERS.includes(name)));
-  const isBodiless = bodyLength === 0 && (method === "GET" || method === "HEAD");
-  const length = isBodiless || bodyLength === undefined ? {} : { "content-length": String(bodyLength) };
-  return { host, ...all, ...length, connection: "close" };
+function isRepeatable({ method, body }: Request): boolean {
+  return body === null && SAFE_METHODS.includes(method);
 }
 
 /** Length of a body in bytes, where it is known before the body is read. */
@@ -208,26 +132,10 @@ function lengthOf(body: RequestInit["body"]): number | undefined {
   return body instanceof Blob ? body.size : undefined;
 }
 
-function broken(cause: unknown): unknown {
-  if (cause instanceof EnclaveKmsError) return cause;
-  const code = (cause as { code?: unknown } | undefined)?.code;
-  const reason = typeof code === "string" ? ` (${code})` : "";
-  return new ConnectionError(`Cannot fetch: the connection broke before the answer ended${reason}`, {
-    hint: code === "HPE_HEADER_OVERFLOW"
-      ? "The answer's headers are larger than maxHeaderBytes"
-      : "Does the peer speak HTTP, and did it close the connection on purpose?",
-    cause,
-  });
-}
-
-function silent(idleTimeoutMs: number): TimeoutError {
-  return new TimeoutError(`Cannot fetch: no byte went either way within ${idleTimeoutMs} ms`, {
-    stage: "body",
-    hint: "Is the peer still working on the answer? A longer idleTimeoutMs waits for it",
-  });
-}
-
-type CheckedFetchOptions = ReturnType<typeof checkOptions>;
+const WRONG_PROTOCOL = {
+  "http:": "The URL must begin with http: this fetch has no TLS, so https would be sent unencrypted",
+  "https:": "The URL must begin with https: there is TLS here, and nothing else",
+} as const;
 
 function checkOptions(given: CreateFetchOptions) {
   const options = checkFields("fetch options", given, [

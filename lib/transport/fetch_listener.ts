@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { ConnectionError } from "../core/errors.ts";
 import { byteStream } from "./byte_stream.ts";
-import { readHeaders } from "./http_headers.ts";
+import { hasTooManyLines, readHeaders } from "./http_headers.ts";
 import { sendResponse } from "./send_response.ts";
 import type { ServeHandler, ServeInfo } from "./serve_handler.ts";
 
@@ -21,9 +21,6 @@ export interface FetchListenerParts {
 
 /** Requests on one connection that may wait for their answers; one more ends the connection. */
 const MAX_PIPELINED = 16;
-
-/** Header lines of a request. Deno needs a second for a Request with 2500, and a millisecond for one with 100. */
-const MAX_HEADER_LINES = 100;
 
 /** Milliseconds for the rest of an unread body after the answer. */
 const DISCARD_MS = 1000;
@@ -78,7 +75,7 @@ async function respond(
   incoming: IncomingMessage,
   signal: AbortSignal,
 ): Promise<Response> {
-  if (incoming.rawHeaders.length > 2 * MAX_HEADER_LINES) return empty(431);
+  if (hasTooManyLines(incoming.rawHeaders)) return empty(431);
   if (Number(incoming.headers["content-length"] ?? 0) > maxBodyBytes) return empty(413);
   let isTooLarge = false;
   const tooLarge = () => {
@@ -125,7 +122,10 @@ function checkResponse(answer: Response): Response {
  */
 function discard(incoming: IncomingMessage): void {
   if (incoming.complete || incoming.destroyed) return;
-  const timer = setTimeout(() => incoming.socket.destroy(), DISCARD_MS);
+  // The end may have come unseen: then the connection serves other requests by now.
+  const timer = setTimeout(() => {
+    if (!incoming.complete) incoming.socket.destroy();
+  }, DISCARD_MS);
   for (const event of ["end", "close"]) incoming.once(event, () => clearTimeout(timer));
   incoming.resume();
 }
@@ -135,7 +135,7 @@ function empty(status: number): Response {
 }
 
 function callerGone(): ConnectionError {
-  return new ConnectionError("The caller went away before the answer was sent", {
-    hint: "Its connection ended: did it give up waiting?",
+  return new ConnectionError("Cannot answer: the caller ended the connection", {
+    hint: "Did the caller give up waiting?",
   });
 }

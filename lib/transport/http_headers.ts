@@ -4,6 +4,18 @@
  * @module
  */
 
+/** Header lines of a message, at most. Deno needs a second for headers of 2500, and a millisecond for 100. */
+export const MAX_HEADER_LINES = 100;
+
+/**
+ * Tells whether a message has more header lines than this side reads.
+ *
+ * @param rawHeaders Names and values in turns, as `IncomingMessage.rawHeaders` has them
+ */
+export function hasTooManyLines(rawHeaders: readonly string[]): boolean {
+  return rawHeaders.length > 2 * MAX_HEADER_LINES;
+}
+
 /**
  * Reads the headers of a message that node:http has received.
  *

@@ -1,10 +1,12 @@
-import { connect, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { connectUnix } from "#connect-unix";
 import type { Deadline } from "../core/deadline.ts";
 import type { Endpoint, TcpEndpoint, UnixEndpoint } from "../core/endpoint.ts";
 import { ConnectionError } from "../core/errors.ts";
 import { missingRight } from "../core/missing_right.ts";
 import { connectVsock } from "./connect_vsock.ts";
+import type { ConnectionStream } from "./connection.ts";
 
 /** Words for the peer in errors. */
 export interface PeerWords {
@@ -17,7 +19,7 @@ export interface PeerWords {
 const KMS: PeerWords = {
   name: "KMS",
   hint:
-    "Is a proxy to KMS, or KMS itself, listening there? In an enclave the way out is vsock CID 3, port 8000",
+    "Is a proxy to KMS, or KMS itself, listening there? From an enclave, KMS is reached over vsock CID 3, port 8000",
 };
 
 /**
@@ -34,7 +36,7 @@ export function openTransport(
   endpoint: Endpoint,
   deadline: Deadline,
   peer: PeerWords = KMS,
-): Promise<Duplex> {
+): Promise<ConnectionStream> {
   return endpoint.transport === "vsock"
     ? connectVsock(endpoint, deadline)
     : openSocket(endpoint, deadline, peer);
@@ -44,33 +46,38 @@ async function openSocket(
   endpoint: TcpEndpoint | UnixEndpoint,
   deadline: Deadline,
   peer: PeerWords,
-): Promise<Duplex> {
+): Promise<ConnectionStream> {
   deadline.throwIfPassed();
-  let socket: Socket | undefined;
   try {
-    // Deno throws at once when it lacks the permission.
-    socket = connectTo(endpoint);
-    await deadline.race(connected(socket));
-    return socket;
+    return await (endpoint.transport === "unix" ? openUnix(endpoint, deadline) : openTcp(endpoint, deadline));
   } catch (error) {
-    socket?.destroy();
     deadline.throwIfPassed();
     throw unreachable(endpoint, error, peer);
   }
 }
 
-function connectTo(endpoint: TcpEndpoint | UnixEndpoint): Socket {
-  return endpoint.transport === "unix"
-    ? connect({ path: endpoint.path })
-    : connect({ host: endpoint.host, port: endpoint.port, noDelay: true });
+async function openUnix({ path }: UnixEndpoint, deadline: Deadline): Promise<ConnectionStream> {
+  const connecting = connectUnix(path);
+  connecting.then((late) => deadline.signal.aborted && late.destroy(), () => {});
+  const stream = await deadline.race(connecting);
+  return ignoreErrors(stream);
 }
 
-function connected(socket: Socket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once("connect", resolve);
-    // Stays for good: an error between two owners of the socket must not end the process.
-    socket.on("error", reject);
-  });
+async function openTcp({ host, port }: TcpEndpoint, deadline: Deadline): Promise<ConnectionStream> {
+  // Deno throws at once when it lacks the permission.
+  const socket = ignoreErrors(connect({ host, port, noDelay: true }));
+  try {
+    await deadline.race(once(socket, "connect"));
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/** An error between two owners of the stream must not end the process. */
+function ignoreErrors<S extends ConnectionStream>(stream: S): S {
+  return stream.on("error", () => {});
 }
 
 function unreachable(
@@ -92,20 +99,19 @@ function unreachable(
 }
 
 const NO_NAMES =
-  "No name is resolved here: an enclave has no network. Its way out is vsock CID 3, port 8000; elsewhere give an address";
-const NO_ROUTE = "There is no network to there: in an enclave the way out is vsock CID 3, port 8000";
-const FORBIDDEN =
-  "The socket is there, and this process may not use it: do its owner and mode allow this user?";
+  "The host name cannot be resolved: from an enclave, KMS is reached over vsock CID 3, port 8000. Elsewhere, give an IP address";
+const NO_ROUTE = "No network leads there: from an enclave, KMS is reached over vsock CID 3, port 8000";
+const FORBIDDEN = "This process may not use the socket: do its owner and mode allow this user?";
 
 const CONNECT_HINTS: Readonly<Record<string, string>> = {
   EACCES: FORBIDDEN,
   EPERM: FORBIDDEN,
-  ENOENT: "There is no such socket: is the path right, and has the proxy made it?",
-  ENOTSOCK: "The file is no socket: is the path right?",
+  ENOENT: "The socket does not exist: is the path right, and is the proxy running?",
+  ENOTSOCK: "The file is not a socket: is the path right?",
   ENOTFOUND: NO_NAMES,
   EAI_AGAIN: NO_NAMES,
   EHOSTUNREACH: NO_ROUTE,
   ENETUNREACH: NO_ROUTE,
   EMFILE:
-    "This process is out of descriptors: is its limit (ulimit -n) too low, or does something leak them?",
+    "This process has no file descriptors left: is its limit (ulimit -n) too low, or does something leak them?",
 };

@@ -3,7 +3,8 @@ import type { Duplex } from "node:stream";
 import type { Endpoint } from "../core/endpoint.ts";
 import { IdleConnections } from "./idle_connections.ts";
 import { listen, type Listener, type ListenOptions } from "./listen.ts";
-import type { VsockPeer } from "./connection.ts";
+import type { GiveWay, VsockPeer } from "./connection.ts";
+import { PeerShares } from "./peer_shares.ts";
 
 /** Milliseconds between two looks of a closing server for connections that have become idle. */
 const IDLE_CHECK_MS = 50;
@@ -21,7 +22,8 @@ const peers = new WeakMap<Duplex, VsockPeer>();
 /**
  * Serves HTTP/1.1 on vsock, TCP or a unix socket, the same on Node and Deno, with a server of node:http's. Its
  * own limits (`headersTimeout`, `requestTimeout`, `maxRequestsPerSocket`) hold as ever. At the limit of connections
- * one gives way that has no request in flight, as {@link IdleConnections} chooses it.
+ * one gives way that has no request in flight, as {@link IdleConnections} chooses it, or else one of the machine
+ * that holds most, as {@link PeerShares} does.
  *
  * @param server Server of `createServer` that is not listening; its `request` listener answers
  * @param endpoint Address to listen on
@@ -39,10 +41,12 @@ export async function serveHttp(
     response.once("prefinish", () => inFlight.answer());
     response.once("close", () => inFlight[Symbol.dispose]());
   });
-  const giveWay = () => idle.giveWay();
+  const shares = new PeerShares();
+  const giveWay: GiveWay = (peer, stream) => idle.giveWay() ?? shares.giveWay(peer, stream);
   const listener = await listen(endpoint, { giveWay, ...options }, ({ stream, peer }) => {
     if (peer !== undefined) peers.set(stream, peer);
     idle.add(stream);
+    shares.add(stream, peer);
     server.emit("connection", stream);
   });
   setListening(server, true);

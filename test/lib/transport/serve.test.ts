@@ -158,17 +158,17 @@ describe("serve()", () => {
 
   test("lets a handler take longer than the time-outs of headers and body, and a body come later", async () => {
     await using server = await start(async () => {
-      await sleep(500);
+      await sleep(1500);
       return new Response(
         new ReadableStream({
           async pull(controller) {
-            await sleep(500);
+            await sleep(1500);
             controller.enqueue(new TextEncoder().encode("late"));
             controller.close();
           },
         }),
       );
-    }, { headersTimeoutMs: 100, bodyTimeoutMs: 100 });
+    }, { headersTimeoutMs: 1000, bodyTimeoutMs: 1000 });
     const answer = await createFetch(server.endpoint)("http://x/", { method: "POST", body: "hello" });
     assert.equal(await answer.text(), "late");
   });
@@ -340,7 +340,7 @@ describe("serve()", () => {
     await refuses({}, /^TypeError: Give either port, on vsock, or endpoint/);
     await refuses({ port: 1, endpoint: ANYWHERE }, /^TypeError: Give either port/);
     await refuses({ port: -1 }, /^RangeError: port must be an integer from 0 to 4294967295/);
-    await refuses({ endpoint: "tcp" }, /^TypeError: The endpoint must be a plain object/);
+    await refuses({ endpoint: "tcp" }, /^TypeError: The endpoint must be an object, such as/);
     await refuses({ endpoint: ANYWHERE, maxBodySize: 1 }, /^TypeError: .*no field `maxBodySize`/);
     await refuses({ endpoint: ANYWHERE, maxHeaderBytes: 1 }, /^RangeError: maxHeaderBytes must be/);
     await refuses({ endpoint: ANYWHERE, onError: 1 }, /^TypeError: onError must be a function/);
