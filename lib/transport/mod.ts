@@ -23,6 +23,8 @@
  *
  * @module
  */
+export { Bridge, type BridgeCounters, type BridgeOptions, openBridge } from "./bridge.ts";
+export type { OnFailure, OpenTarget } from "./bridge_traffic.ts";
 export { connect } from "./connect.ts";
 export type { Connection, ConnectionStream, GiveWay, VsockPeer } from "./connection.ts";
 export { createFetch, type CreateFetchOptions, type Fetch, type VsockAddress } from "./create_fetch.ts";
