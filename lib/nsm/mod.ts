@@ -4,7 +4,7 @@
  *
  * {@link NsmClient} asks `/dev/nsm`, or the software module of "enclave-kms/sim", and reads every answer strictly.
  * The room imports lib/native and lib/core. Begin with nsm_client.ts; nsm_queue.ts orders the questions of all
- * clients, and nsm_answer.ts reads what the module says. Documents are verified by "enclave-kms/attestation".
+ * NsmClients (a KmsClient has a queue of its own), and nsm_answer.ts reads what the module says. Documents are verified by "enclave-kms/attestation".
  *
  * @example
  * ```ts

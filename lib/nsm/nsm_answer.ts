@@ -117,14 +117,15 @@ const BOOLEANS: ReadonlyMap<number, boolean> = new Map([[20, false], [21, true]]
 
 /** Likeliest cause of each refusal of the module. */
 const REASONS: Readonly<Record<NsmErrorCode, string>> = {
-  InvalidArgument: "Is a part of the request out of the limits of this module?",
-  InvalidIndex: "Registers are 0 to 31: does this module have that one?",
-  InvalidResponse: "Do other programs of this enclave ask the module, past its driver?",
+  InvalidArgument: "Does a field of the request exceed this module's limits?",
+  InvalidIndex: "Registers are 0 to 31: does this module have the one that was asked for?",
+  InvalidResponse: "Does another program in this enclave use the module without its driver?",
   ReadOnlyIndex: "The register is locked. PCR0 to PCR15 are locked when the enclave starts; use another",
-  InvalidOperation: "Does this module know the operation? An older one may lack it",
-  BufferTooSmall: "The answer does not fit the buffer of 12288 bytes: is what is asked for smaller possible?",
-  InputTooLarge: "At most 512 bytes of nonce and of user data, and 1024 of public key, fit into a document",
-  InternalError: "The module itself failed: does it help to ask again, or to restart the enclave?",
+  InvalidOperation: "Does this module support the operation? An older one may not",
+  BufferTooSmall:
+    "The answer does not fit into the buffer of 12288 bytes: ask for a document with less in it",
+  InputTooLarge: "A document has room for 512 bytes of nonce, 512 of user data and 1024 of public key",
+  InternalError: "The module failed: try again, or restart the enclave",
 };
 
 function readAnswer(bytes: Uint8Array): CborItem {
@@ -160,7 +161,7 @@ function refused(operation: NsmOperation, reason: string): AttestationError {
 }
 
 function malformed(): AttestationError {
-  return new AttestationError("ANSWER", "Cannot read the NSM's answer: not the CBOR it should be", {
-    hint: "Is what answers really a Nitro Secure Module?",
+  return new AttestationError("ANSWER", "Cannot read the NSM's answer: it is not the expected CBOR", {
+    hint: "Is something other than a Nitro Secure Module answering?",
   });
 }

@@ -1,5 +1,5 @@
-import { encode } from "cbor2";
 import { checkFields, checkInteger } from "../core/checks.ts";
+import { type CborValue, encodeCbor } from "../core/encode_cbor.ts";
 import { DisposedError } from "../core/errors.ts";
 import { NSM_DEVICE_PATH, NsmDevice } from "../native/nsm_device.ts";
 import { NsmAnswer, type NsmOperation } from "./nsm_answer.ts";
@@ -226,7 +226,7 @@ export class NsmClient implements Disposable {
 
   async #ask<Operation extends NsmOperation>(
     operation: Operation,
-    args?: Readonly<Record<string, unknown>>,
+    args?: Arguments,
     options?: AttestationOptions,
   ): Promise<NsmAnswer<Operation>> {
     if (this.#disposed) throw new DisposedError("NsmClient");
@@ -249,16 +249,20 @@ export async function askForDocument(
   return (await ask(transport, "Attestation", attestationArguments(request))).bytes("document");
 }
 
+/** Arguments of an operation by their names. */
+type Arguments = Readonly<Record<string, CborValue>>;
+
 async function ask<Operation extends NsmOperation>(
   transport: NsmTransport,
   operation: Operation,
-  args: Readonly<Record<string, unknown>> | undefined,
+  args: Arguments | undefined,
 ): Promise<NsmAnswer<Operation>> {
-  const request = encode(args === undefined ? operation : { [operation]: args });
-  return NsmAnswer.read(operation, await transport.exchange(Uint8Array.from(request)));
+  const request = args === undefined ? operation : new Map([[operation, new Map(Object.entries(args))]]);
+  // In the order of AWS's own library: it is the only one that every module is known to have read.
+  return NsmAnswer.read(operation, await transport.exchange(encodeCbor(request, "given")));
 }
 
-function attestationArguments(request: AttestationRequest): Readonly<Record<string, Uint8Array | null>> {
+function attestationArguments(request: AttestationRequest): Arguments {
   const { userData, nonce, publicKey } = checkFields("attestation request", request, REQUEST_FIELDS);
   return {
     user_data: bytesOrNull("userData", userData, MAX_ATTESTED_USER_DATA_BYTES),
@@ -275,7 +279,7 @@ function bytesOrNull(name: string, bytes: Uint8Array | undefined, maxLength: num
   return bytes === undefined ? null : ownBytes(name, bytes, maxLength);
 }
 
-/** Copies bytes to a plain Uint8Array, which cbor2 writes as a byte string; a Buffer it writes otherwise. */
+/** Copies bytes, which the caller may change while the question waits for its turn. */
 function ownBytes(name: string, bytes: unknown, maxLength: number): Uint8Array {
   if (!(bytes instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array`);
   if (bytes.length > maxLength) throw new RangeError(`${name} must have at most ${maxLength} bytes`);

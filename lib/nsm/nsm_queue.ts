@@ -132,7 +132,8 @@ export function nsmQueueOf(transport: NsmTransport): NsmQueue {
 }
 
 function busy(): AttestationError {
-  return new AttestationError("BUSY", "Cannot ask the NSM: too many questions wait for it already", {
-    hint: "It answers one at a time: are documents asked for faster than it makes them? Try again later",
+  return new AttestationError("BUSY", "Cannot ask the NSM: too many requests wait for it already", {
+    hint:
+      "The NSM handles one request at a time: are documents asked for faster than it makes them? Try again later",
   });
 }

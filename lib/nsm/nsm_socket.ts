@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
-import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { connectUnix } from "#connect-unix";
 import type { NsmTransport } from "./nsm_transport.ts";
 import { AttestationError } from "../core/errors.ts";
 import { missingRight } from "../core/missing_right.ts";
@@ -16,7 +17,7 @@ const MAX_ANSWER_LENGTH = 0x3000;
  */
 export class NsmSocket implements NsmTransport {
   readonly #path: string;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Set<Duplex>();
 
   /**
    * Connects nothing yet.
@@ -29,10 +30,9 @@ export class NsmSocket implements NsmTransport {
 
   /** Exchanges as {@link NsmTransport.exchange} does. */
   async exchange(request: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-    let socket: Socket | undefined;
+    let socket: Duplex | undefined;
     try {
-      // Deno throws here when it lacks the permission.
-      socket = connect({ path: this.#path });
+      socket = await connectUnix(this.#path);
       this.#sockets.add(socket);
       const header = Buffer.alloc(HEADER_LENGTH);
       header.writeUInt32BE(request.length);
@@ -42,7 +42,7 @@ export class NsmSocket implements NsmTransport {
       const right = missingRight(cause);
       throw new AttestationError("UNAVAILABLE", "Cannot ask the simulated NSM: its socket does not answer", {
         hint: right ??
-          "Does a simulator listen on the socket that --nsm names? In an enclave, leave --nsm out",
+          "Is a simulator listening on the socket that --nsm names? In an enclave, leave --nsm out",
         cause,
       });
     } finally {
@@ -57,7 +57,7 @@ export class NsmSocket implements NsmTransport {
   }
 }
 
-async function readMessage(socket: Socket): Promise<Uint8Array> {
+async function readMessage(socket: Duplex): Promise<Uint8Array> {
   let pending = Buffer.alloc(0);
   for await (const chunk of socket) {
     pending = Buffer.concat([pending, chunk as Buffer]);

@@ -159,6 +159,6 @@ async function drawBytes(nsm: RandomSource, deadline: Deadline): Promise<Uint8Ar
     throw error;
   }
   throw new AttestationError("ANSWER", "Cannot seed the kernel: the NSM gave no random bytes", {
-    hint: "Is what answers really a Nitro Secure Module?",
+    hint: "Is something other than a Nitro Secure Module answering?",
   });
 }

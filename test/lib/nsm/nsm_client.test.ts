@@ -167,8 +167,8 @@ describe("NsmClient.attest()", () => {
       await assert.rejects(new NsmClient(new FakeNsm(answer)).attest({}), {
         name: "AttestationError",
         code: "ERR_ATTESTATION_ANSWER",
-        message: "Cannot read the NSM's answer: not the CBOR it should be",
-        hint: "Is what answers really a Nitro Secure Module?",
+        message: "Cannot read the NSM's answer: it is not the expected CBOR",
+        hint: "Is something other than a Nitro Secure Module answering?",
       });
     });
   }

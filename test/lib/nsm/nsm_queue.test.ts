@@ -46,8 +46,8 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
 function isBusy(error: unknown): boolean {
   assert.ok(error instanceof AttestationError, String(error));
   assert.equal(error.code, "ERR_ATTESTATION_BUSY");
-  assert.equal(error.message, "Cannot ask the NSM: too many questions wait for it already");
-  assert.match(error.hint, /one at a time/);
+  assert.equal(error.message, "Cannot ask the NSM: too many requests wait for it already");
+  assert.match(error.hint, /one request at a time/);
   return true;
 }
 

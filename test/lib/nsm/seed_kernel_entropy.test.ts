@@ -158,7 +158,7 @@ describe.skipIf(!onLinux)(`seedKernelEntropy()${REASON}`, () => {
       assert.ok(error instanceof AttestationError);
       assert.equal(error.code, "ERR_ATTESTATION_ANSWER");
       assert.equal(error.message, "Cannot seed the kernel: the NSM gave no random bytes");
-      assert.equal(error.hint, "Is what answers really a Nitro Secure Module?");
+      assert.equal(error.hint, "Is something other than a Nitro Secure Module answering?");
       return true;
     });
   });
