@@ -62,6 +62,9 @@ export type ProvidedCredentials = Credentials | AwsCredentials | { readonly Cred
 /**
  * Credentials, or a function that returns them.
  *
+ * An answer with `[Symbol.dispose]` is disposed once it was copied, so that a function that gives bytes can have them
+ * wiped.
+ *
  * A function whose answer has no `expiration` is asked before every request. One whose answer has one is asked again
  * five minutes before it, or when a tenth of the time is left if that is later. This happens in the background, while
  * requests use the present credentials; all requests share the answer. If it fails, it is asked again after pauses
@@ -143,6 +146,22 @@ export class OwnedCredentials implements Disposable {
   }
 
   /**
+   * Checks and copies credentials as {@link OwnedCredentials.copyOf} does, and disposes the original where it has
+   * `[Symbol.dispose]`, so that bytes in it are wiped.
+   *
+   * @param credentials Credentials in any form; those that can be disposed are, even when they are refused
+   * @returns The first hold of the copy
+   * @throws {TypeError} As {@link OwnedCredentials.copyOf}
+   */
+  static takeOver(credentials: ProvidedCredentials): OwnedCredentials {
+    try {
+      return OwnedCredentials.copyOf(credentials);
+    } finally {
+      disposeOriginal(credentials);
+    }
+  }
+
+  /**
    * Takes another hold of the same copy, so that no second one is made of the secrets.
    *
    * @returns The hold, for its holder to dispose
@@ -167,6 +186,17 @@ export class OwnedCredentials implements Disposable {
     if (--this.#holds.count > 0) return;
     disposeAll([this.secretAccessKey, this.sessionToken]);
   }
+}
+
+/**
+ * Disposes credentials that were copied, where they have `[Symbol.dispose]`.
+ *
+ * @param credentials Credentials in any form, or anything else that was given for them
+ */
+export function disposeOriginal(credentials: unknown): void {
+  const isObject = typeof credentials === "object" && credentials !== null;
+  if (!isObject || !(Symbol.dispose in credentials)) return;
+  if (typeof credentials[Symbol.dispose] === "function") (credentials as Disposable)[Symbol.dispose]();
 }
 
 type Parts = Pick<OwnedCredentials, "accessKeyId" | "secretAccessKey" | "sessionToken" | "expiresAtMs">;

@@ -62,20 +62,21 @@ const AWS_FIELDS: readonly string[] = [
   ...["Code", "LastUpdated", "Type", "RoleArn", "AccountId", "Version"],
 ];
 
-/** Fields beside `Credentials` in the answers of STS. */
-const STS_FIELDS: readonly string[] = [
+/** Fields of the answers of STS, `Credentials` among them. */
+export const STS_FIELDS: readonly string[] = [
   ...["Credentials", "AssumedRoleUser", "FederatedUser", "PackedPolicySize", "SourceIdentity"],
   ...["SubjectFromWebIdentityToken", "Provider", "Audience"],
   ...["Subject", "SubjectType", "Issuer", "NameQualifier", "ResponseMetadata"],
 ];
 
-const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)$/;
+/** Time with its zone, in the form of ISO 8601 that AWS writes. */
+export const ISO_TIME: RegExp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)$/;
 
-/** Earliest time that is taken for milliseconds, in 1973: an earlier one was given in seconds. */
-const EARLIEST_MS = 1e11;
+/** Times that are taken for milliseconds come after this one, in 1973: an earlier one was given in seconds. */
+export const EARLIEST_MS = 1e11;
 
-/** Last time that a Date can hold. */
-const LATEST_MS = 8.64e15;
+/** Last time that a Date can hold, in milliseconds. */
+export const LATEST_MS = 8.64e15;
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -1,5 +1,10 @@
 import { disposeAll } from "../core/dispose_all.ts";
-import { type CredentialsProvider, OwnedCredentials, type ProvidedCredentials } from "./credentials.ts";
+import {
+  type CredentialsProvider,
+  disposeOriginal,
+  OwnedCredentials,
+  type ProvidedCredentials,
+} from "./credentials.ts";
 import { Deadline } from "../core/deadline.ts";
 import { CredentialsError, DisposedError } from "../core/errors.ts";
 import { Pauses } from "../core/pauses.ts";
@@ -135,7 +140,11 @@ export class CredentialsSource implements CredentialsLender, Disposable {
     this.#throwIfDisposed();
     if (this.#kept !== undefined) return this.#share(this.#kept.credentials, clock, PROVIDED_HINT);
     if (joined !== undefined) return await this.#ask(deadline, clock);
-    return this.#read(answer, clock);
+    try {
+      return this.#read(answer, clock);
+    } finally {
+      disposeOriginal(answer);
+    }
   }
 
   #join(clock: Clock): void {
@@ -162,6 +171,8 @@ export class CredentialsSource implements CredentialsLender, Disposable {
 
   #accept(answer: ProvidedCredentials, ordinal: number, clock: Clock): void {
     const owned = this.#read(answer, clock);
+    // Without an expiration it is not kept, and its asker reads it once more.
+    if (owned.expiresAtMs !== undefined) disposeOriginal(answer);
     this.#forgetQuestion(ordinal);
     // One that hung may be answered after a later one.
     if (ordinal < this.#lastAnswered || this.#disposed) return owned[Symbol.dispose]();
@@ -229,7 +240,7 @@ function isExpired({ expiresAtMs }: OwnedCredentials, clock: Clock): boolean {
 }
 
 function malformed(error: unknown): CredentialsError {
-  const reason = error instanceof TypeError ? error.message : "Cannot use credentials: unreadable";
+  const reason = error instanceof TypeError ? error.message : "Cannot use credentials: they cannot be read";
   return new CredentialsError(reason, {
     hint: "Does the provider return what STS or the parent handed out?",
   });

@@ -1,6 +1,6 @@
 import type { ProvidedCredentials } from "./credentials.ts";
 import type { Deadline } from "../core/deadline.ts";
-import { CredentialsError } from "../core/errors.ts";
+import { CredentialsError, EnclaveKmsError } from "../core/errors.ts";
 
 /** Milliseconds without an answer after which a provider is asked again. */
 const MAX_QUESTION_MS = 30_000;
@@ -79,7 +79,10 @@ export class ProviderQuestion {
   }
 }
 
-/** Asks a provider. Fails with a {@link CredentialsError} that names only the kind of failure. */
+/**
+ * Asks a provider. Fails with a {@link CredentialsError} that names only the kind of failure, unless the error is one of
+ * this library's, which hold no secret.
+ */
 function ask(provider: Provider): ProvidedCredentials | Promise<ProvidedCredentials> {
   try {
     const given: unknown = provider();
@@ -90,8 +93,11 @@ function ask(provider: Provider): ProvidedCredentials | Promise<ProvidedCredenti
 }
 
 function fail(error: unknown): never {
-  throw new CredentialsError(`Cannot get credentials: the provider failed${nameOf(error)}`, {
-    hint: "The provider's own error is withheld, since it may hold secrets; log it inside the provider",
+  if (error instanceof EnclaveKmsError) {
+    throw new CredentialsError(error.message, { hint: error.hint, cause: error });
+  }
+  throw new CredentialsError(`Cannot get credentials: the provider failed${nameOfFailure(error)}`, {
+    hint: "The provider's error is not shown, since it may hold secrets: log it inside the provider",
   });
 }
 
@@ -99,8 +105,13 @@ function isThenable(value: unknown): value is PromiseLike<ProvidedCredentials> {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }
 
-// The name and the system's code say what happened; the message may hold a secret.
-function nameOf(error: unknown): string {
+/**
+ * Names the kind of an error: its name and the system's code say what happened; its message may hold a secret.
+ *
+ * @param error Anything that was thrown
+ * @returns Words after "failed", such as ` with Error ECONNREFUSED`; empty when there is no name that may be shown
+ */
+export function nameOfFailure(error: unknown): string {
   if (!(error instanceof Error)) return "";
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   const words = [error.name, code].filter((word) =>

@@ -31,6 +31,17 @@ export function kmsHostName(region: string, options: KmsHostNameOptions = {}): s
 }
 
 /**
+ * The host name of S3 in a region of any AWS partition.
+ *
+ * @param region Such as `eu-central-1`
+ * @returns Such as `s3.eu-central-1.amazonaws.com`
+ * @throws {TypeError} If the region is malformed
+ */
+export function s3HostName(region: string): string {
+  return `s3.${checkRegion(region)}.${dnsSuffix(region)}`;
+}
+
+/**
  * Checks the form of a region; regions to come pass too.
  *
  * @param region Such as `eu-central-1`, at most 32 characters
@@ -57,10 +68,12 @@ export function checkHostName(hostName: string): string {
   throw new TypeError("Cannot use hostName: expected a DNS name such as kms.eu-central-1.amazonaws.com");
 }
 
-const REGION = /^[a-z]{2,4}(?:-[a-z]{1,16}){1,3}-[1-9][0-9]?$/;
+/** Form of a region, of at most 32 characters. */
+export const REGION: RegExp = /^[a-z]{2,4}(?:-[a-z]{1,16}){1,3}-[1-9][0-9]?$/;
 
-// The last label starts with a letter, which no IP address does.
-const HOST_NAME = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
+/** Form of a host name, of at most 253 characters. The last label starts with a letter, which no IP address does. */
+export const HOST_NAME: RegExp =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/;
 
 const DNS_SUFFIXES: readonly (readonly [prefix: string, suffix: string])[] = [
   ["cn-", "amazonaws.com.cn"],

@@ -1,9 +1,9 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { OwnedCredentials } from "./credentials.ts";
 import { encodeHex } from "../core/encoding.ts";
 import { DisposedError } from "../core/errors.ts";
-import { hmac } from "../core/hmac.ts";
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
+import { hmac } from "../native/hmac.ts";
 
 /** Media type of every request to KMS. */
 export const KMS_CONTENT_TYPE = "application/x-amz-json-1.1";
@@ -21,8 +21,9 @@ export interface SignableRequest {
 /**
  * Signer of requests to KMS with AWS Signature Version 4.
  *
- * The secret access key stays bytes. The signing key of the day is kept between requests and wiped when the
- * day or the credentials change; SigV4 makes it useless for any other day, region or service.
+ * The secret access key stays bytes, and so do the keys that HMAC derives from it, in OpenSSL where there is one. The
+ * signing key of the day is kept between requests and wiped when the day or the credentials change; SigV4 makes it
+ * useless for any other day, region or service.
  *
  * Not guaranteed: the session token becomes a JavaScript string, since it travels in an HTTP header.
  *
@@ -73,7 +74,7 @@ export class SigV4Signer implements Disposable {
   }
 
   // The digest stands in for the secret, so that no second copy of it is kept to compare with.
-  #signingKey(credentials: OwnedCredentials, scope: string): Uint8Array {
+  #signingKey(credentials: OwnedCredentials, scope: string): Uint8Array<ArrayBuffer> {
     const name = `${scope} ${sha256(credentials.secretAccessKey.bytes)}`;
     if (this.#cached?.name !== name) {
       this.#forget();
@@ -116,7 +117,8 @@ function signedHeaders(
 }
 
 function canonicalRequest(headers: Record<string, string>, names: string, body: Uint8Array): string {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}:${value}\n`).join("");
+  let lines = "";
+  for (const name of Object.keys(headers)) lines += `${name}:${headers[name]}\n`;
   return `POST\n/\n\n${lines}\n${names}\n${sha256(body)}`;
 }
 
@@ -125,20 +127,24 @@ function deriveKey(secret: Uint8Array, scope: string): SecretBytes {
   key.set([0x41, 0x57, 0x53, 0x34]); // AWS4
   key.set(secret, 4);
   for (const part of scope.split("/")) {
-    const next = hmac("sha256", key, encode(part));
-    key.fill(0);
-    key = next;
+    const previous = key;
+    try {
+      key = hmac("sha256", previous, encode(part));
+    } finally {
+      previous.fill(0);
+    }
   }
   return new SecretBytes(key);
 }
 
+/** Hashes in one step: a `Hash` object keeps its last block, which could be the secret access key. */
 function sha256(data: string | Uint8Array): string {
-  return createHash("sha256").update(data).digest("hex");
+  return hash("sha256", data, "hex");
 }
 
 const encoder = new TextEncoder();
 
-function encode(text: string): Uint8Array {
+function encode(text: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text);
 }
 

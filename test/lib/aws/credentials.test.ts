@@ -138,6 +138,27 @@ describe("OwnedCredentials", () => {
     }
   });
 
+  test("takes over: copies, and disposes the original where it can be disposed", () => {
+    const bytes = new TextEncoder().encode("canary");
+    let disposals = 0;
+    const disposable = (accessKeyId: string) => ({
+      accessKeyId,
+      secretAccessKey: bytes,
+      [Symbol.dispose]() {
+        disposals++;
+        bytes.fill(0);
+      },
+    });
+    using owned = OwnedCredentials.takeOver(disposable("A"));
+    assert.equal(new TextDecoder().decode(owned.secretAccessKey.bytes), "canary");
+    assert.deepEqual([disposals, bytes[0]], [1, 0]);
+    assert.throws(() => OwnedCredentials.takeOver(disposable("")), TypeError);
+    assert.equal(disposals, 2);
+    const plain = { accessKeyId: "A", secretAccessKey: "s", [Symbol.dispose]: "no function" };
+    OwnedCredentials.takeOver(plain)[Symbol.dispose]();
+    assert.throws(() => OwnedCredentials.takeOver(undefined as never), TypeError);
+  });
+
   test("compares every part", () => {
     using owned = OwnedCredentials.copyOf(GOOD);
     using same = OwnedCredentials.copyOf({ ...GOOD, expiration: at });

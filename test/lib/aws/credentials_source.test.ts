@@ -30,7 +30,7 @@ class TestClock implements Clock {
 
 describe("CredentialsSource", () => {
   test("keeps a copy of its own: the caller may wipe his at once", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     const secretAccessKey = text.encode(SECRET);
     using source = new CredentialsSource({ accessKeyId: ID, secretAccessKey });
     secretAccessKey.fill(0);
@@ -38,8 +38,32 @@ describe("CredentialsSource", () => {
     assert.deepEqual(owned.secretAccessKey.bytes, text.encode(SECRET));
   });
 
+  test("disposes a provider's answer once it was copied, with an expiration and without", async () => {
+    for (const expiration of [undefined, START_MS + 3_600_000]) {
+      using deadline = new Deadline("test", 60_000);
+      const answers: Uint8Array[] = [];
+      using source = new CredentialsSource(async () => {
+        await turn();
+        const secretAccessKey = text.encode(SECRET);
+        answers.push(secretAccessKey);
+        return {
+          accessKeyId: ID,
+          secretAccessKey,
+          expiration,
+          [Symbol.dispose]: () => void secretAccessKey.fill(0),
+        };
+      });
+      const clock = new TestClock();
+      for (const owned of await Promise.all([1, 2, 3].map(() => source.get(deadline, clock)))) {
+        assert.deepEqual(owned.secretAccessKey.bytes, text.encode(SECRET));
+        owned[Symbol.dispose]();
+      }
+      assert.ok(answers.length > 0 && answers.every((bytes) => bytes.every((byte) => byte === 0)));
+    }
+  });
+
   test("refuses malformed credentials when it is made, and use after dispose", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     assert.throws(() => new CredentialsSource({ accessKeyId: "", secretAccessKey: SECRET }), TypeError);
     const source = new CredentialsSource(GOOD);
     source[Symbol.dispose]();
@@ -48,14 +72,14 @@ describe("CredentialsSource", () => {
   });
 
   test("goes on with credentials that expired: whether they still serve is KMS's to say", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     using source = new CredentialsSource({ ...GOOD, expiration: START_MS - 1 });
     using owned = await source.get(deadline, new TestClock());
     assert.equal(owned.accessKeyId, ID);
   });
 
   test("refuses credentials that expired when it is to, and says when", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     using source = new CredentialsSource({ ...GOOD, expiration: START_MS + 1000 }, "refuse");
     const clock = new TestClock();
     clock.ms += 999;
@@ -69,7 +93,7 @@ describe("CredentialsSource", () => {
   });
 
   test("has no others for credentials that it was given", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     using source = new CredentialsSource(GOOD);
     using used = await source.get(deadline);
     assert.equal(await source.getOther(used, deadline), undefined);
@@ -78,7 +102,7 @@ describe("CredentialsSource", () => {
   });
 
   test("asks a provider once for others than those that were not to be kept", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     let asked = 0;
     using source = new CredentialsSource(() => ({ ...GOOD, accessKeyId: `AKIA${++asked}` }));
     using used = await source.get(deadline);
@@ -87,7 +111,7 @@ describe("CredentialsSource", () => {
   });
 
   test("asks a provider that answers at once, once for a hundred first calls", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     let asked = 0;
     using source = new CredentialsSource(() => ({
       ...GOOD,
@@ -100,7 +124,7 @@ describe("CredentialsSource", () => {
   });
 
   test("leaves what a provider throws at once to its asker: the next may be somebody else", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     let asked = 0;
     using source = new CredentialsSource(() => {
       if (++asked % 2 === 1) throw new Error(SECRET);
@@ -111,7 +135,7 @@ describe("CredentialsSource", () => {
   });
 
   test("takes any thenable for a promise", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     const thenable = { then: (resolve: (value: Credentials) => void) => resolve(GOOD) };
     using source = new CredentialsSource(() => thenable as unknown as Promise<Credentials>);
     using owned = await source.get(deadline);
@@ -119,7 +143,7 @@ describe("CredentialsSource", () => {
   });
 
   test("asks a provider before every request", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     let asked = 0;
     using source = new CredentialsSource(() => ({ ...GOOD, accessKeyId: `AKIA${++asked}` }));
     using first = await source.get(deadline);
@@ -128,7 +152,7 @@ describe("CredentialsSource", () => {
   });
 
   test("hides what a failing provider says, but for its kind", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     const failure = Object.assign(new TypeError(SECRET), { code: "ECONNREFUSED" });
     const providers = [() => Promise.reject(failure), () => {
       throw failure;
@@ -147,8 +171,21 @@ describe("CredentialsSource", () => {
     }
   });
 
+  test("passes on what an error of this library says, which holds no secret", async () => {
+    using deadline = new Deadline("test", 60_000);
+    const cause = new TimeoutError("Cannot get the role", { hint: "raise the hop limit", stage: "connect" });
+    using source = new CredentialsSource(() => Promise.reject(cause));
+    const expected = {
+      name: "CredentialsError",
+      message: "Cannot get the role",
+      hint: "raise the hop limit",
+      cause,
+    };
+    await assert.rejects(source.get(deadline), expected);
+  });
+
   test("turns a provider's malformed answer into a CredentialsError that names the field", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     using source = new CredentialsSource(() => ({ accessKeyId: ID, secretAccessKey: "canary\n" }));
     await assert.rejects(source.get(deadline), {
       name: "CredentialsError",
@@ -239,7 +276,7 @@ describe("CredentialsSource of a provider that says when credentials expire", ()
   beforeEach(() => {
     provider = new SlowProvider();
     clock = new TestClock();
-    deadline = new Deadline("test", 10_000);
+    deadline = new Deadline("test", 60_000);
   });
   afterEach(() => {
     deadline[Symbol.dispose]();

@@ -6,8 +6,7 @@ import { Deadline } from "../../../lib/core/deadline.ts";
 import { DisposedError } from "../../../lib/core/errors.ts";
 
 const GOOD: Credentials = { accessKeyId: "AKIA", secretAccessKey: "secret", sessionToken: "token" };
-const WITHHELD =
-  "The provider's own error is withheld, since it may hold secrets; log it inside the provider";
+const WITHHELD = "The provider's error is not shown, since it may hold secrets: log it inside the provider";
 
 /** An error as a provider's own code makes it. */
 function failure(name: string, code?: unknown): Error {
@@ -36,7 +35,7 @@ describe("what is said of a provider that fails", () => {
   ];
   for (const [index, [thrown, named]] of cases.entries()) {
     test(`is${named === "" ? " no name" : named} (${index})`, async () => {
-      using deadline = new Deadline("test", 1000);
+      using deadline = new Deadline("test", 60_000);
       using source = new CredentialsSource(() => Promise.reject(thrown));
       await assert.rejects(source.get(deadline), {
         name: "CredentialsError",
@@ -47,7 +46,7 @@ describe("what is said of a provider that fails", () => {
   }
 
   test("or whose answer is none", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     const hint = "Does the provider return what STS or the parent handed out?";
     using source = new CredentialsSource(() => ({ ...GOOD, accessKeyId: "" }));
     const message = "Cannot use credentials.accessKeyId: expected 1 to 128 bytes";
@@ -61,13 +60,13 @@ describe("what is said of a provider that fails", () => {
     using unreadable = new CredentialsSource(() => hostile);
     await assert.rejects(unreadable.get(deadline), {
       name: "CredentialsError",
-      message: "Cannot use credentials: unreadable",
+      message: "Cannot use credentials: they cannot be read",
       hint,
     });
   });
 
   test("or who returns what has expired and is to be refused, by this machine's clock", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     const expiration = Date.now() - 1000;
     using source = new CredentialsSource(() => ({ ...GOOD, expiration }), "refuse");
     await assert.rejects(source.get(deadline), {
@@ -79,7 +78,7 @@ describe("what is said of a provider that fails", () => {
   });
 
   test("after dispose, for others as well", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     const source = new CredentialsSource(() => GOOD);
     using used = await source.get(deadline);
     source[Symbol.dispose]();
@@ -90,7 +89,7 @@ describe("what is said of a provider that fails", () => {
   });
 
   test("wipes the same ones that a provider returns instead of others", async () => {
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     using source = new CredentialsSource(() => GOOD);
     using used = await source.get(deadline);
     const { copyOf } = OwnedCredentials;
