@@ -3,7 +3,7 @@ import { checkFields, checkInteger, checkOneOf, checkText } from "../core/checks
 import type { CredentialsProvider } from "../aws/credentials.ts";
 import type { ExpiredCredentials } from "../aws/credentials_source.ts";
 import type { EngineName } from "./engine.ts";
-import { checkTrustedCertificates } from "./https/trusted_certificates.ts";
+import { checkTrustedCertificates } from "./https/check_trusted_certificates.ts";
 import type { NsmTransport } from "../nsm/nsm_transport.ts";
 import { checkEndpoint, DEFAULT_KMS_ENDPOINT, type Endpoint } from "../core/endpoint.ts";
 import { checkHostName, checkRegion, kmsHostName } from "../aws/region.ts";
@@ -39,6 +39,13 @@ export interface KmsClientOptions {
   readonly trustedCertificates?: string | readonly string[] | undefined;
   /** Absolute path of `libaws-nitro-enclaves-sdk-c.so`. Default: the system's library folders. */
   readonly library?: string | undefined;
+  /**
+   * Absolute path of OpenSSL's `libcrypto.so.3`, which is to have the key pair of engine `direct`; opening fails with a
+   * {@link LibraryLoadError} when it does not do. Default: the OpenSSL of the process, where there is one that may be
+   * called. It keeps the key pair in its own memory, which it wipes, and opens with it on other threads when several
+   * calls are in flight. Otherwise, and with `off`, the key pair is `node:crypto`'s; `client.crypto` tells.
+   */
+  readonly libcryptoPath?: string | undefined;
   /** The NSM, for engine `direct`. Default: `/dev/nsm`. A simulator brings its own. */
   readonly nsm?: NsmTransport | undefined;
   /**
@@ -95,6 +102,7 @@ export interface CheckedOptions {
   readonly hostNameGiven: boolean;
   readonly trustedCertificates: string | undefined;
   readonly library: string | undefined;
+  readonly libcryptoPath: string | undefined;
   readonly nsm: NsmTransport | undefined;
   readonly recipient: "none" | undefined;
   readonly timeoutMs: number;
@@ -138,6 +146,7 @@ export const OPTION_FIELDS: readonly string[] = [
   "hostName",
   "trustedCertificates",
   "library",
+  "libcryptoPath",
   "nsm",
   "recipient",
   "timeoutMs",
@@ -174,6 +183,7 @@ export function checkOptions(given: KmsClientOptions): CheckedOptions {
     hostNameGiven: options.hostName !== undefined,
     trustedCertificates: checkCertificates(options.trustedCertificates),
     library: options.library === undefined ? undefined : checkLibrary(options.library),
+    libcryptoPath: checkLibcryptoPath(options.libcryptoPath),
     nsm,
     recipient: checkRecipient(options),
     timeoutMs: checkTimeout(options.timeoutMs, DEFAULT_TIMEOUT_MS),
@@ -201,9 +211,17 @@ function checkRecipient({ recipient, engine = "auto", nsm, library }: KmsClientO
 }
 
 function checkLibrary(path: unknown): string {
-  const text = checkText("library", path, 4096);
+  return checkAbsolute("library", path);
+}
+
+function checkLibcryptoPath(path: unknown): string | undefined {
+  return path === undefined || path === "off" ? path : checkAbsolute("libcryptoPath", path);
+}
+
+function checkAbsolute(name: string, path: unknown): string {
+  const text = checkText(name, path, 4096);
   if (text.startsWith("/")) return text;
-  throw new TypeError(`library must be an absolute path, for this process began in ${process.cwd()}`);
+  throw new TypeError(`${name} must be an absolute path: this process started in ${process.cwd()}`);
 }
 
 function checkCertificates(pem: unknown): string | undefined {

@@ -1,20 +1,30 @@
 import { CredentialsSource } from "../aws/credentials_source.ts";
+import { disposeAll } from "../core/dispose_all.ts";
 import type { Deadline } from "../core/deadline.ts";
 import { LibraryLoadError } from "../core/errors.ts";
 import type { CheckedOptions } from "./kms_options.ts";
+import { findKeyPairLibcrypto, type Libcrypto } from "../native/libcrypto.ts";
 import { NsmDevice } from "../native/nsm_device.ts";
 import { SdkLibrary } from "../native/sdk_library.ts";
 import { checkSystemTrust } from "../native/trust_store.ts";
 import { openTransport } from "../transport/open_transport.ts";
 import type { KmsEngine } from "./engine.ts";
 import { KmsConnection } from "./https/kms_connection.ts";
-import { checkRuntimeTrust } from "./https/trusted_certificates.ts";
+import { checkRuntimeTrust } from "./https/check_trusted_certificates.ts";
 import { HttpsEngine } from "./https/https_engine.ts";
 import { NsmRecipient } from "./recipient/nsm_recipient.ts";
+import { OpensslRecipientKey } from "./recipient/openssl_recipient_key.ts";
 import type { Recipient } from "./recipient/recipient.ts";
+import { RecipientRotation } from "./recipient/recipient_rotation.ts";
 import { SdkClientEngine } from "./sdk_client/sdk_client_engine.ts";
 import { SdkRecipient } from "./recipient/sdk_recipient.ts";
-import { NO_RECIPIENT, UnattestedEngine } from "./unattested_engine.ts";
+import { NO_RECIPIENT, NoRecipientEngine } from "./no_recipient_engine.ts";
+
+/** Options of {@link openEngine} besides those of a client. */
+export interface OpeningOptions {
+  /** Whether to connect to KMS while the key pair is made: for an engine whose first call comes at once. */
+  readonly connectsAhead?: boolean | undefined;
+}
 
 /**
  * Makes the engine that the options ask for.
@@ -24,14 +34,19 @@ import { NO_RECIPIENT, UnattestedEngine } from "./unattested_engine.ts";
  *
  * @param options After every check
  * @param deadline When to give up
+ * @param opening Options of the opening
  * @throws {LibraryLoadError} When the engine needs a library that does not load
  * @throws {AttestationError} When there is no NSM
  * @throws {CertificateError} When there are no certificate authorities to trust KMS by
  */
-export async function openEngine(options: CheckedOptions, deadline: Deadline): Promise<KmsEngine> {
+export async function openEngine(
+  options: CheckedOptions,
+  deadline: Deadline,
+  opening: OpeningOptions = {},
+): Promise<KmsEngine> {
   const credentials = new CredentialsSource(options.credentials, options.expiredCredentials);
   try {
-    return await chooseEngine({ ...options, credentials }, deadline);
+    return await chooseEngine({ ...options, ...opening, credentials }, deadline);
   } catch (error) {
     credentials[Symbol.dispose]();
     throw error;
@@ -39,7 +54,48 @@ export async function openEngine(options: CheckedOptions, deadline: Deadline): P
 }
 
 /** Checked options with credentials that the engine will own. */
-type Parts = Omit<CheckedOptions, "credentials"> & { readonly credentials: CredentialsSource };
+type Parts = Omit<CheckedOptions, "credentials"> & OpeningOptions & {
+  readonly credentials: CredentialsSource;
+};
+
+/** Checked options that recipients are made by. */
+export type RecipientParts = Pick<
+  CheckedOptions,
+  | "engine"
+  | "library"
+  | "libcryptoPath"
+  | "nsm"
+  | "attestationMaxAgeMs"
+  | "keyPairMaxAgeMs"
+  | "keyPairMaxUses"
+>;
+
+/**
+ * Makes the recipients of an engine without the engine, for whoever speaks to KMS by other means.
+ *
+ * @param options After every check. Engine `sdk-client` has no recipients of its own
+ * @param deadline When to give up
+ * @returns Recipients; the caller disposes them
+ * @throws {LibraryLoadError} When the engine needs a library that does not load
+ * @throws {AttestationError} When there is no NSM
+ */
+export async function openRecipients(
+  options: RecipientParts,
+  deadline: Deadline,
+): Promise<RecipientRotation> {
+  const { engine, library, attestationMaxAgeMs, keyPairMaxAgeMs, keyPairMaxUses } = options;
+  const found = engine === "auto" ? findLibrary(options) : undefined;
+  const sdk = engine === "sdk" ? SdkLibrary.acquire(library) : found;
+  const { make, shared } = sdk === undefined ? directRecipients(options) : sdkRecipients(sdk);
+  try {
+    const recipient = await make(deadline);
+    const limits = { attestationMaxAgeMs, keyPairMaxAgeMs, keyPairMaxUses };
+    return new RecipientRotation({ recipient, makeRecipient: make, shared, ...limits });
+  } catch (error) {
+    shared?.[Symbol.dispose]();
+    throw error;
+  }
+}
 
 async function chooseEngine(options: Parts, deadline: Deadline): Promise<KmsEngine> {
   if (options.recipient === "none") return await openUnattested(options, deadline);
@@ -60,7 +116,7 @@ async function chooseEngine(options: Parts, deadline: Deadline): Promise<KmsEngi
   }
 }
 
-function findLibrary({ library, nsm }: Parts): SdkLibrary | undefined {
+function findLibrary({ library, nsm }: RecipientParts): SdkLibrary | undefined {
   if (library !== undefined) return SdkLibrary.acquire(library);
   if (nsm !== undefined) return undefined;
   try {
@@ -71,21 +127,37 @@ function findLibrary({ library, nsm }: Parts): SdkLibrary | undefined {
   }
 }
 
+/** Finds OpenSSL for the key pair. One that was named is not replaced in silence: whoever names it relies on it. */
+function keyPairLibcrypto(path: string | undefined): Libcrypto | undefined {
+  const { libcrypto, reason = "", hint = "" } = findKeyPairLibcrypto({ path });
+  if (libcrypto !== undefined || path === undefined || path === "off") return libcrypto;
+  throw new LibraryLoadError(`Cannot have the key pair in OpenSSL: ${reason}`, { hint });
+}
+
 async function openDirect(options: Parts, deadline: Deadline): Promise<KmsEngine> {
+  return await openHttps("direct", options, directRecipients(options), deadline);
+}
+
+function directRecipients(options: RecipientParts): Recipients {
+  const libcrypto = keyPairLibcrypto(options.libcryptoPath);
   const nsm = options.nsm ?? NsmDevice.open();
   const shared = options.nsm === undefined ? nsm : undefined;
-  const make = (until: Deadline) => NsmRecipient.create(nsm, { owned: false }, until);
-  return await openHttps("direct", options, { make, shared }, deadline);
+  const makeKey = libcrypto && (() => OpensslRecipientKey.create(libcrypto));
+  const make = (until: Deadline) => NsmRecipient.create(nsm, { owned: false, makeKey }, until);
+  return { make, shared };
 }
 
 async function openUnattested(options: Parts, deadline: Deadline): Promise<KmsEngine> {
   const make = () => Promise.resolve(NO_RECIPIENT);
-  return new UnattestedEngine(await openHttps("direct", options, { make, shared: undefined }, deadline));
+  return new NoRecipientEngine(await openHttps("direct", options, { make, shared: undefined }, deadline));
 }
 
 async function openSdk(options: Parts, library: SdkLibrary, deadline: Deadline): Promise<KmsEngine> {
-  const make = (until: Deadline) => SdkRecipient.create(library, until);
-  return await openHttps("sdk", options, { make, shared: library }, deadline);
+  return await openHttps("sdk", options, sdkRecipients(library), deadline);
+}
+
+function sdkRecipients(library: SdkLibrary): Recipients {
+  return { make: (until) => SdkRecipient.create(library, until), shared: library };
 }
 
 /** Way to make recipients, and the resource that they share. */
@@ -100,12 +172,13 @@ async function openHttps(
   { make, shared }: Recipients,
   deadline: Deadline,
 ): Promise<KmsEngine> {
-  const recipient = await makeFirst(options, { make, shared }, deadline);
-  const { region, hostName, trustedCertificates, maxAttempts, endpoint } = options;
-  const { attestationMaxAgeMs, keyPairMaxAgeMs, keyPairMaxUses, maxConnections, connectionMaxIdleMs } =
-    options;
+  const { region, hostName, maxAttempts } = options;
+  const { attestationMaxAgeMs, keyPairMaxAgeMs, keyPairMaxUses } = options;
+  const making = makeFirst(options, { make, shared }, deadline);
+  let connection: KmsConnection | undefined;
   try {
-    const open = (deadline: Deadline) => openTransport(endpoint, deadline);
+    // While another thread makes the key pair.
+    connection = openConnection(options);
     return new HttpsEngine({
       name,
       region,
@@ -114,23 +187,27 @@ async function openHttps(
       attestationMaxAgeMs,
       keyPairMaxAgeMs,
       keyPairMaxUses,
-      recipient,
+      recipient: await making,
       makeRecipient: make,
       shared,
-      connection: new KmsConnection({
-        open,
-        hostName,
-        trustedCertificates,
-        maxConnections,
-        maxIdleMs: connectionMaxIdleMs,
-      }),
+      connection,
       credentials: options.credentials,
     });
   } catch (error) {
-    using _shared = shared;
-    using _recipient = recipient;
+    using _connection = connection;
+    await making.then((recipient) => disposeAll([recipient, shared]), () => {});
     throw error;
   }
+}
+
+function openConnection(options: Parts): KmsConnection {
+  const { endpoint, hostName, trustedCertificates, maxConnections, connectionMaxIdleMs } = options;
+  const open = (deadline: Deadline) => openTransport(endpoint, deadline);
+  const maxIdleMs = connectionMaxIdleMs;
+  const connection = new KmsConnection({ open, hostName, trustedCertificates, maxConnections, maxIdleMs });
+  // A connection that is closed before its first request costs a try.
+  if (options.connectsAhead && options.maxAttempts > 1) connection.connectAhead();
+  return connection;
 }
 
 async function makeFirst(

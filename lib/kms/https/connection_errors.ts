@@ -1,4 +1,5 @@
 import { CertificateError, ConnectionError, EnclaveKmsError, ProtocolError } from "../../core/errors.ts";
+import { isCertificateFault } from "../../transport/tls_handshake.ts";
 
 /**
  * No connection came about, so nothing was sent, for a reason that may pass: a proxy that restarts, or one that
@@ -20,8 +21,7 @@ export class StaleConnectionError extends ConnectionError {
   /** @param failure Error of the runtime */
   constructor({ message, cause }: ConnectionError) {
     super(message, {
-      hint:
-        "The proxy or KMS closed a connection that was kept: is connectionMaxIdleMs longer than they keep one? " +
+      hint: "The proxy or KMS closed an idle connection: is connectionMaxIdleMs longer than they allow? " +
         "With maxAttempts 1 the request is not sent again",
       cause,
     });
@@ -44,20 +44,21 @@ export function openError(error: unknown): unknown {
  *
  * @param error Error of the runtime
  * @param hostName The name that the certificate should have had
+ * @param peer Name of the peer, for the message
  * @returns A {@link CertificateError} if the peer's certificate was refused, else a {@link ConnectionError}
  */
-export function handshakeError(error: unknown, hostName: string): EnclaveKmsError {
+export function handshakeError(error: unknown, hostName: string, peer = "KMS"): EnclaveKmsError {
   const code = codeOf(error);
-  if (CERTIFICATE_CODES.test(code)) {
-    return new CertificateError(`Cannot trust KMS: the certificate was refused (${code})`, {
+  if (isCertificateFault(code)) {
+    return new CertificateError(`Cannot trust ${peer}: the certificate was refused (${code})`, {
       hint: CERTIFICATE_HINTS[code]?.(hostName) ?? UNTRUSTED,
       cause: error,
     });
   }
   const Kind = code === "" || PASSING_CODES.test(code) ? UnreachableError : ConnectionError;
-  return new Kind(`Cannot connect to KMS: the TLS handshake failed${suffix(code)}`, {
+  return new Kind(`Cannot connect to ${peer}: the TLS handshake failed${suffix(code)}`, {
     hint:
-      "Does the proxy on the parent reach KMS, and pass on its bytes? TLS ends inside the enclave, not before",
+      `Can the proxy on the parent reach ${peer}, and does it forward bytes unchanged? TLS must end in the enclave`,
     cause: error,
   });
 }
@@ -71,8 +72,8 @@ export function requestError(error: unknown): EnclaveKmsError {
   if (error instanceof EnclaveKmsError) return error;
   const code = codeOf(error);
   if (code.startsWith("HPE_")) {
-    return new ProtocolError(`Cannot read KMS's answer: not HTTP/1.1 (${code})`, {
-      hint: "Does the endpoint lead to KMS itself, and not to a proxy that speaks something else?",
+    return new ProtocolError(`Cannot read KMS's answer: it is not HTTP/1.1 (${code})`, {
+      hint: "Does the endpoint lead to KMS, or to a proxy that speaks another protocol?",
     });
   }
   return new ConnectionError(`Cannot complete the request to KMS: the connection broke${suffix(code)}`, {
@@ -85,18 +86,12 @@ export function requestError(error: unknown): EnclaveKmsError {
 const PASSING_CODES =
   /^(?:ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ENOENT|EAGAIN|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ConnectionRefused|ConnectionReset)$/;
 
-// UNSPECIFIED is Node's word for the reasons that it has no name for, such as an issuer that may not sign.
-const CERTIFICATE_CODES = new RegExp(
-  "^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|" +
-    "PATH_LENGTH_EXCEEDED|CRL_|ERROR_IN_CERT_|ERR_TLS_CERT_|ERR_SSL_CERTIFICATE_|ERR_SSL_INVALID_PURPOSE|" +
-    "UNSPECIFIED$)",
-);
-
 const UNTRUSTED =
-  "Is KMS's certificate authority in trustedCertificates, or, without them, in the runtime's own store? " +
-  "Deno says the same of a certificate that has expired: is the enclave's clock right?";
+  "Is the service's certificate authority in trustedCertificates, or in the runtime's store if there are none? " +
+  "Deno also reports an expired certificate like this: is the enclave's clock right?";
 
-const WRONG_CLOCK = () => "Is the enclave's clock right? By it, KMS's certificate is not valid now";
+const WRONG_CLOCK = () =>
+  "Is the enclave's clock right? The service's certificate is not valid at the time it shows";
 
 const CERTIFICATE_HINTS: Readonly<Record<string, (hostName: string) => string>> = {
   CERT_HAS_EXPIRED: WRONG_CLOCK,

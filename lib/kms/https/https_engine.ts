@@ -5,14 +5,12 @@ import {
   ExpiredCredentialsError,
 } from "../../aws/credentials_source.ts";
 import { Deadline } from "../../core/deadline.ts";
-import { encodeBase64 } from "../../core/encoding.ts";
 import { CredentialsError, DisposedError, type KmsError } from "../../core/errors.ts";
 import { SecretBytes } from "../../core/secret_bytes.ts";
-import { joinBase64 } from "../../core/secret_json.ts";
-import { TurnLimiter } from "../../core/turn_limiter.ts";
 import type { KmsCall, KmsEngine } from "../engine.ts";
-import { KmsClock } from "../../aws/clock.ts";
+import { KmsClock } from "../../aws/kms_clock.ts";
 import { StaleConnectionError } from "./connection_errors.ts";
+import { encodeBody } from "./encode_body.ts";
 import type { KmsAnswer, KmsConnection, RequestBody } from "./kms_connection.ts";
 import { isClockRefusal, isCredentialsRefusal, kmsError } from "./kms_errors.ts";
 import { KmsReply } from "../operations/kms_reply.ts";
@@ -21,6 +19,7 @@ import type { Operation } from "../operations/operation.ts";
 import { type Checked, type OperationName, operationOf, type Result } from "../operations/operations.ts";
 import { withRetries } from "./retry.ts";
 import { SigV4Signer, unsignedHeaders } from "../../aws/sigv4.ts";
+import { openingTurn } from "../recipient/opening_turns.ts";
 import { RecipientRotation, type RecipientRotationOptions } from "../recipient/recipient_rotation.ts";
 
 /** Parts of the engine; it owns the connection, the recipients and the credentials from then on. */
@@ -41,13 +40,6 @@ const TIME_QUESTION_MS = 2000;
 
 /** Any request will do, and KMS refuses this one. */
 const TIME_QUESTION: RequestBody = { bytes: new TextEncoder().encode("{}"), isSecret: false };
-
-/**
- * Opening an answer takes this thread for the time of an RSA operation, 0.3 ms on Node.js and five times that on
- * Deno, and answers come in bursts: opened all in one turn, sixteen of them would hold up timers and other
- * connections for all that time together. All engines share one event loop.
- */
-const OPENINGS = new TurnLimiter();
 
 /** Our own HTTPS to KMS, over either recipient. */
 export class HttpsEngine implements KmsEngine {
@@ -72,11 +64,44 @@ export class HttpsEngine implements KmsEngine {
     return this.#clock.offsetMs;
   }
 
+  /** See {@link KmsEngine.kmsTimeMs}. */
+  get kmsTimeMs(): number | undefined {
+    return this.#clock.timeMs;
+  }
+
   /** See {@link KmsEngine.run}. */
   run<K extends OperationName>(name: K, checked: Checked<K>, call: KmsCall): Promise<Result<K>> {
     const operation = operationOf(name);
-    const attempt = () => this.#runOnce(operation, checked, call);
+    let tries = 0;
+    const attempt = () => {
+      if (tries++ > 0) call.onRetry?.();
+      return this.#runOnce(operation, checked, call);
+    };
     return withRetries(attempt, this.#options.maxAttempts, call.deadline);
+  }
+
+  /** See {@link KmsEngine.forgetDocuments}. */
+  forgetDocuments(): void {
+    this.#recipients.forgetDocuments();
+  }
+
+  /** See {@link KmsEngine.askTime}. Sent without a signature, and so without a secret. */
+  async askTime(deadline: Deadline): Promise<void> {
+    const { connection, hostName } = this.#options;
+    const timeoutMs = Math.max(1, Math.min(TIME_QUESTION_MS, deadline.remainingMs / 2));
+    using limit = new Deadline("ask KMS for the time", timeoutMs, deadline.signal);
+    const headers = unsignedHeaders({ hostName, operation: GENERATE_RANDOM.action });
+    try {
+      const ask = () => connection.request(headers, TIME_QUESTION, limit);
+      const { dateMs } = await ask().catch((error) => {
+        if (error instanceof StaleConnectionError) return ask();
+        throw error;
+      });
+      this.#clock.compare(dateMs);
+    } catch {
+      // That KMS did not answer shows in the clock, unless nobody waits for it any more.
+      deadline.throwIfPassed();
+    }
   }
 
   /**
@@ -88,7 +113,7 @@ export class HttpsEngine implements KmsEngine {
   }
 
   async #runOnce<Checked, Result>(
-    operation: Operation<never, Checked, Result>,
+    operation: Operation<never, Checked, Result | Promise<Result>>,
     checked: Checked,
     call: KmsCall,
   ): Promise<Result> {
@@ -100,10 +125,25 @@ export class HttpsEngine implements KmsEngine {
     using body = new SecretBytes(encodeBody(operation, checked, document));
     const answer = await this.#send(operation, body.bytes, call);
     deadline.stage = "process";
-    if (operation.attested) await OPENINGS.take();
+    const { openElsewhere } = recipient;
+    if (operation.attested && openElsewhere === undefined) await openingTurn();
     if (this.#disposed) throw new DisposedError("KmsClient");
-    const open = (envelope: Uint8Array) => recipient.open(envelope);
-    return operation.result(new KmsReply(operation.action, answer, open), checked);
+    const open = openElsewhere === undefined
+      ? (envelope: Uint8Array) => recipient.open(envelope)
+      : (envelope: Uint8Array) => this.#await(openElsewhere(envelope), deadline);
+    return await operation.result(new KmsReply(operation.action, answer, open), checked);
+  }
+
+  /** Waits for what another thread opens, and wipes what nobody waits for any more. */
+  async #await(opening: Promise<SecretBytes>, deadline: Deadline): Promise<SecretBytes> {
+    try {
+      const secret = await deadline.race(opening);
+      if (!this.#disposed) return secret;
+      throw new DisposedError("KmsClient");
+    } catch (error) {
+      opening.then((secret) => secret[Symbol.dispose](), () => {});
+      throw error;
+    }
   }
 
   #release(): void {
@@ -118,7 +158,7 @@ export class HttpsEngine implements KmsEngine {
   async #send(
     { action, secretMember }: Pick<Operation<never, never, unknown>, "action" | "secretMember">,
     bytes: Uint8Array<ArrayBuffer>,
-    { deadline, credentials = this.#options.credentials }: KmsCall,
+    { deadline, credentials = this.#options.credentials, onRefused }: KmsCall,
   ): Promise<Uint8Array> {
     const body = { bytes, isSecret: secretMember !== undefined };
     const send = (owned: OwnedCredentials) => this.#sendOnce(action, body, owned, deadline);
@@ -130,8 +170,10 @@ export class HttpsEngine implements KmsEngine {
       using other = await this.#getOther(credentials, owned, kmsError(action, answer), deadline);
       if (other !== undefined) answer = await send(other);
     }
-    if (answer.status !== 200) throw kmsError(action, answer);
-    return answer.body;
+    if (answer.status === 200) return answer.body;
+    const error = kmsError(action, answer);
+    onRefused?.(error);
+    throw error;
   }
 
   async #sendOnce(
@@ -155,7 +197,7 @@ export class HttpsEngine implements KmsEngine {
       return await credentials.get(deadline, this.#clock.ofLastAnswer);
     } catch (error) {
       if (!(error instanceof ExpiredCredentialsError) || this.#clock.isCompared) throw error;
-      await this.#askTime(deadline);
+      await this.askTime(deadline);
       if (!this.#clock.isCompared) throw error;
       deadline.stage = "credentials";
       return await credentials.get(deadline, this.#clock.ofLastAnswer);
@@ -172,46 +214,8 @@ export class HttpsEngine implements KmsEngine {
       return await credentials.getOther(refused, deadline, this.#clock.ofLastAnswer);
     } catch (error) {
       if (!(error instanceof CredentialsError)) throw error;
-      const hint = `KMS refused the old ones with ${kmsCode}. ${error.hint}`;
+      const hint = `KMS refused the previous credentials with ${kmsCode}. ${error.hint}`;
       throw new CredentialsError(error.message, { hint });
     }
   }
-
-  /** Without a signature and so without a secret: KMS refuses it, and says what time it is. */
-  async #askTime(deadline: Deadline): Promise<void> {
-    const { connection, hostName } = this.#options;
-    const timeoutMs = Math.max(1, Math.min(TIME_QUESTION_MS, deadline.remainingMs / 2));
-    using limit = new Deadline("ask KMS for the time", timeoutMs, deadline.signal);
-    const headers = unsignedHeaders({ hostName, operation: GENERATE_RANDOM.action });
-    try {
-      const ask = () => connection.request(headers, TIME_QUESTION, limit);
-      const { dateMs } = await ask().catch((error) => {
-        if (error instanceof StaleConnectionError) return ask();
-        throw error;
-      });
-      this.#clock.compare(dateMs);
-    } catch {
-      // What is reported is that the credentials expired, unless nobody waits for it any more.
-      deadline.throwIfPassed();
-    }
-  }
-}
-
-/** The request's JSON, with what is secret in it never a JavaScript string. */
-function encodeBody<Checked>(
-  operation: Operation<never, Checked, unknown>,
-  checked: Checked,
-  document: Uint8Array | undefined,
-): Uint8Array<ArrayBuffer> {
-  const members = JSON.stringify({
-    ...operation.members(checked),
-    Recipient: document && {
-      AttestationDocument: encodeBase64(document),
-      KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256",
-    },
-  });
-  const secret = operation.secretMember?.(checked);
-  if (secret === undefined) return new TextEncoder().encode(members);
-  const [name, bytes] = secret;
-  return joinBase64(`{"${name}":"`, bytes, `",${members.slice(1)}`);
 }

@@ -17,7 +17,8 @@ import type { KmsAnswer } from "./kms_connection.ts";
 export function kmsError(operation: string, answer: KmsAnswer): KmsError {
   const { code, text } = parseRefusal(answer.body);
   const { status: httpStatus, requestId } = answer;
-  const retryable = httpStatus >= 500 || httpStatus === 429 || RETRYABLE.test(code);
+  const throttled = httpStatus === 429 || THROTTLING.test(code);
+  const retryable = throttled || httpStatus >= 500 || RETRYABLE.test(code);
   const shown = shownText(code, text);
   const what = operation.replaceAll(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
   const isForeign = code === UNKNOWN_CODE;
@@ -29,6 +30,7 @@ export function kmsError(operation: string, answer: KmsAnswer): KmsError {
     requestId: cleanRequestId(requestId),
     httpStatus,
     retryable,
+    throttled,
     credentialsRefused: isCredentialsRefusal(answer),
   });
 }
@@ -39,25 +41,24 @@ const UNKNOWN_CODE = "UnknownError";
 /** Never the body: whoever answered may have put in it what was asked. */
 function foreign({ status, contentType }: KmsAnswer): string {
   const [type = "without a media type"] = /^[\w.+-]{1,40}\/[\w.+-]{1,60}/.exec(contentType ?? "") ?? [];
-  return `status ${status} (${type}) and no error of KMS's`;
+  return `the answer has status ${status} (${type}) and is not an error of KMS`;
 }
 
 function foreignHint({ status, requestId }: KmsAnswer): string {
-  if (requestId !== undefined) return "KMS's front end answered, and not KMS: a later try may succeed";
-  if (status >= 300 && status < 400) return `${SOMETHING_ELSE} KMS redirects nobody`;
+  if (requestId !== undefined) return "KMS's front end answered instead of KMS: a later try may succeed";
+  if (status >= 300 && status < 400) return `${SOMETHING_ELSE} KMS never redirects`;
   if (status === 403 || status === 401 || status === 407) {
-    return `${SOMETHING_ELSE} One that inspects TLS refused it`;
+    return `${SOMETHING_ELSE} A TLS-inspecting proxy may have refused the request`;
   }
-  if (status === 429) return `${SOMETHING_ELSE} It limits the rate`;
+  if (status === 429) return `${SOMETHING_ELSE} It limits the request rate`;
   if (status >= 500) {
-    return `${SOMETHING_ELSE} A load balancer that cannot reach KMS answers so: a later try may succeed`;
+    return `${SOMETHING_ELSE} A load balancer answers like this when it cannot reach KMS: a later try may succeed`;
   }
   return SOMETHING_ELSE;
 }
 
 const SOMETHING_ELSE =
-  "Something answers in KMS's place, under a certificate that is trusted: where does the " +
-  "endpoint lead?";
+  "Something other than KMS answers, with a trusted certificate: where does the endpoint lead?";
 
 /**
  * @param answer Whatever its status
@@ -89,10 +90,14 @@ const CREDENTIALS_REFUSALS = new Set([
   "UnrecognizedClientException",
 ]);
 
-const RETRYABLE = new RegExp(
+/** KMS's own names, and those of the same refusal elsewhere at AWS. */
+const THROTTLING = new RegExp(
   "^(?:Throttling|ThrottlingException|ThrottledException|TooManyRequestsException|SlowDown|" +
-    "LimitExceeded|LimitExceededException|RequestLimitExceeded|RequestThrottled|RequestThrottledException|" +
-    "KMSInternalException|DependencyTimeoutException|KeyUnavailableException|" +
+    "LimitExceeded|LimitExceededException|RequestLimitExceeded|RequestThrottled|RequestThrottledException)$",
+);
+
+const RETRYABLE = new RegExp(
+  "^(?:KMSInternalException|DependencyTimeoutException|KeyUnavailableException|" +
     "InternalFailure|InternalServerError|ServiceUnavailable|ServiceUnavailableException|RequestTimeout)$",
 );
 
@@ -116,35 +121,39 @@ const SHOWN_TEXTS = new Set([
 const MAX_TEXT_LENGTH = 512;
 
 const WRONG_CLOCK =
-  "Is the enclave's clock right? KMS takes signatures of up to five minutes, and a clock is put " +
-  "right by KMS's own only if it is less than a day off";
-const THROTTLED = "More requests than the account's quota for this region allows: a later try may succeed";
+  "Is the enclave's clock right? KMS accepts signatures up to five minutes old, and the client corrects a " +
+  "clock by KMS's own only if it is less than a day off";
+const THROTTLED = "The account's request quota in this region is used up: a later try may succeed";
 const ITS_SIDE = "KMS failed on its side: a later try may succeed";
-const UNKNOWN = "Does the endpoint lead to KMS, and is the request one that this key allows?";
+const UNKNOWN = "Does the endpoint lead to KMS, and does this key allow the request?";
 const EXPIRED =
-  "The temporary credentials ran out: give a function as `credentials` that returns fresh ones, and look at their source";
+  "The temporary credentials expired: give a function as `credentials` that returns fresh ones, and check their source";
 const CREDENTIALS =
-  "Are these the credentials that STS or the parent handed out, complete, and for this partition?";
+  "Are the credentials complete, as STS or the parent handed them out, and for this partition?";
 
 // KMS chooses the name that is looked up, so this must not inherit anything.
 const HINTS: Readonly<Record<string, string>> = {
   __proto__: null as never,
   AccessDeniedException:
-    "Does the key policy let this role decrypt, and do its conditions (kms:RecipientAttestation:ImageSha384, " +
-    ":PCR0 and so on) fit this enclave? In debug mode the PCRs are all zero",
+    "Does the key policy allow this role, and do its conditions (kms:RecipientAttestation:ImageSha384, " +
+    ":PCR0 and so on) match this enclave? In debug mode all PCRs are zero",
   DependencyTimeoutException: ITS_SIDE,
-  DisabledException: "The key is disabled: enable it, or decrypt and encrypt again under another one",
+  DisabledException: "The key is disabled: enable it, or use another key",
   ExpiredToken: EXPIRED,
   ExpiredTokenException: EXPIRED,
   IncompleteSignatureException: CREDENTIALS,
-  IncorrectKeyException: "The ciphertext was made under another key than `keyId` names",
+  IncorrectKeyException: "The ciphertext was encrypted under another key than `keyId` names",
   InvalidClientTokenId: CREDENTIALS,
   InvalidCiphertextException:
-    "Same encryption context as at encryption, same region, and the whole ciphertext? For an asymmetric key, the same algorithm?",
+    "Are encryption context and region the same as at encryption, and is the ciphertext whole? For an asymmetric key, is the algorithm the same?",
   InvalidGrantTokenException: "Was the grant retired, or made for another principal?",
-  InvalidKeyUsageException: "The key is not for ENCRYPT_DECRYPT, or not for this encryption algorithm",
+  InvalidKeyUsageException:
+    "The key is not for this kind of operation (see its KeyUsage), or not for this algorithm",
   InvalidSignatureException:
     "Does the secret access key belong to the access key id, and the region to the host name?",
+  KMSInvalidMacException: "The code was not made of this very message, with this key and algorithm",
+  KMSInvalidSignatureException:
+    "The signature was not made of this very message, in this form (`messageType`), with this key and algorithm",
   KMSInvalidStateException: "The key is pending deletion or import, or its key store is not connected",
   KeyUnavailableException: ITS_SIDE,
   LimitExceededException: THROTTLED,
@@ -155,7 +164,7 @@ const HINTS: Readonly<Record<string, string>> = {
   ThrottlingException: THROTTLED,
   UnrecognizedClientException: CREDENTIALS,
   ValidationException:
-    "KMS found the request malformed: is the attestation document younger than five minutes, and from this enclave?",
+    "KMS found the request invalid: is the attestation document less than five minutes old, and from this enclave?",
 };
 
 function parseRefusal(body: Uint8Array): { readonly code: string; readonly text: string } {

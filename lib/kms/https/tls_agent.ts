@@ -1,16 +1,16 @@
-import type { ClientRequest } from "node:http";
-import { Agent, type RequestOptions } from "node:https";
+import type { X509Certificate } from "node:crypto";
+import type { RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import type { Deadline } from "../../core/deadline.ts";
+import { holdBack } from "../../transport/hold_back.ts";
+import { StreamAgent } from "../../transport/stream_agent.ts";
+import { untilSecure } from "../../transport/tls_handshake.ts";
+import { ACCEPTS_FORGED_CHAINS, checkPeerChain, readRoots } from "./peer_chain.ts";
 import { handshakeError, openError } from "./connection_errors.ts";
-import { checkTrustedCertificates } from "./trusted_certificates.ts";
-
-// What of a socket decides whether the process may exit. Under TLS, Deno does not pass it on to a stream.
-interface Referable {
-  ref?(): unknown;
-  unref?(): unknown;
-}
+import { ConnectingAhead } from "./connecting_ahead.ts";
+import { tellStage, type TlsCall, unlessAborted } from "./tls_call.ts";
+import { checkTrustedCertificates } from "./check_trusted_certificates.ts";
 
 /** Opens the stream that TLS runs over. Whoever called destroys it. */
 export type OpenTransport = (deadline: Deadline) => Promise<Duplex>;
@@ -27,14 +27,8 @@ export interface TlsAgentOptions {
   readonly maxIdle: number;
   /** Milliseconds that a connection may be idle. */
   readonly maxIdleMs: number;
-}
-
-/** The one call that a connection is opened for. */
-export interface TlsCall {
-  /** When to give up. */
-  readonly deadline: Deadline;
-  /** Aborts with the deadline, and when the agent's owner is disposed. */
-  readonly signal: AbortSignal;
+  /** Name of the service, for messages. Default: KMS. */
+  readonly peer?: string | undefined;
 }
 
 /** Options of a request through the agent. */
@@ -44,22 +38,26 @@ export type TlsRequestOptions = RequestOptions & { readonly call: TlsCall };
  * Keeps TLS connections to KMS, over any stream. Certificates are always checked; nothing turns that off.
  * Idle connections do not keep the process alive.
  */
-export class TlsAgent extends Agent {
+export class TlsAgent extends StreamAgent {
   readonly #open: OpenTransport;
   readonly #hostName: string;
+  readonly #peer: string | undefined;
   readonly #context: SecureContext;
-  readonly #transports = new WeakMap<Duplex, Duplex & Referable>();
-  readonly #reusing = new WeakSet<ClientRequest>();
+  readonly #trusted: readonly string[] | undefined;
+  #roots: readonly X509Certificate[] | undefined;
+  #ahead: ConnectingAhead | undefined;
 
   /**
    * @param options Address and trust
    * @throws {TypeError} If the certificates cannot be read
    */
-  constructor({ open, hostName, trustedCertificates, maxIdle, maxIdleMs }: TlsAgentOptions) {
+  constructor({ open, hostName, trustedCertificates, maxIdle, maxIdleMs, peer }: TlsAgentOptions) {
     super({ keepAlive: true, maxFreeSockets: maxIdle, timeout: maxIdleMs });
     this.#open = open;
     this.#hostName = hostName;
+    this.#peer = peer;
     const ca = trustedCertificates === undefined ? undefined : checkTrustedCertificates(trustedCertificates);
+    this.#trusted = ca;
     this.#context = createSecureContext({
       minVersion: "TLSv1.2",
       ...(ca === undefined ? {} : { ca: [...ca] }),
@@ -71,6 +69,18 @@ export class TlsAgent extends Agent {
     return "kms";
   }
 
+  /** Begins a connection for the next call that needs one; see {@link ConnectingAhead}. */
+  connectAhead(): void {
+    this.#ahead ??= new ConnectingAhead((call) => this.#connect(call));
+  }
+
+  /** Closes the connections, one that is made ahead as well. */
+  override destroy(): void {
+    this.#ahead?.[Symbol.dispose]();
+    this.#ahead = undefined;
+    super.destroy();
+  }
+
   /** Called by node:https when no connection is idle. */
   override createConnection(
     { call }: RequestOptions & { readonly call?: TlsCall },
@@ -80,45 +90,24 @@ export class TlsAgent extends Agent {
     if (call === undefined || settle === undefined) {
       throw new TypeError("Cannot connect: no call to connect for");
     }
-    this.#connect(call).then(
+    this.#takeOrConnect(call).then(
       (socket) => settle(null, socket),
       // The reason of an abort may be anything; the call reports it itself.
       (error) => settle(error instanceof Error ? error : new Error("aborted")),
     );
   }
 
-  /** Called by node:https with a connection that is idle from now on. */
-  override keepSocketAlive(socket: Duplex): void {
-    this.#transports.get(socket)?.unref?.();
-    // Not void at run time: false would close the connection.
-    return super.keepSocketAlive(socket);
+  async #takeOrConnect(call: TlsCall): Promise<TLSSocket> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead === undefined || ahead.isOver) return await this.#connect(call);
+    const socket = await ahead.take(call);
+    return socket.destroyed ? await this.#connect(call) : socket;
   }
 
-  /** Called by node:https with a connection that was idle until now. */
-  override reuseSocket(socket: Duplex, request: ClientRequest): void {
-    this.#transports.get(socket)?.ref?.();
-    super.reuseSocket(socket, request);
-    this.#reusing.add(request);
-    // By this, Deno would send the request once more when the socket closes, even when that was our own doing
-    // because the time was up (https://github.com/denoland/deno/issues/36786).
-    request.reusedSocket = false;
-  }
-
-  /**
-   * @param request A request through this agent
-   * @returns Whether it went over a connection that was kept from an earlier one
-   */
-  isReusing(request: ClientRequest): boolean {
-    return this.#reusing.has(request);
-  }
-
-  /** Closes the connections that nobody uses. */
-  destroyIdle(): void {
-    for (const socket of Object.values(this.freeSockets).flat()) socket?.destroy();
-  }
-
-  async #openRaw(deadline: Deadline, signal: AbortSignal): Promise<Duplex> {
-    deadline.stage = "connect";
+  async #openRaw(call: TlsCall): Promise<Duplex> {
+    const { deadline, signal } = call;
+    tellStage(call, "connect");
     try {
       return await unlessAborted(this.#open(deadline), signal, (late) => late.destroy());
     } catch (error) {
@@ -126,8 +115,9 @@ export class TlsAgent extends Agent {
     }
   }
 
-  async #connect({ deadline, signal }: TlsCall): Promise<TLSSocket> {
-    const raw = await this.#openRaw(deadline, signal);
+  async #connect(call: TlsCall): Promise<TLSSocket> {
+    const { signal } = call;
+    const raw = await this.#openRaw(call);
     raw.on("error", ignore);
     const socket = connect({
       socket: raw,
@@ -135,56 +125,20 @@ export class TlsAgent extends Agent {
       secureContext: this.#context,
       rejectUnauthorized: true,
     });
-    socket.once("close", () => raw.destroy());
-    this.#transports.set(socket, raw);
-    deadline.stage = "tls";
+    holdBack(socket, raw);
+    this.adopt(socket, raw);
+    tellStage(call, "tls");
     try {
-      await unlessAborted(secured(socket), signal);
+      await unlessAborted(untilSecure(socket), signal);
+      if (ACCEPTS_FORGED_CHAINS) checkPeerChain(socket, this.#roots ??= readRoots(this.#trusted));
     } catch (error) {
       socket.destroy();
       raw.destroy();
-      throw signal.aborted ? signal.reason : handshakeError(error, this.#hostName);
+      throw signal.aborted ? signal.reason : handshakeError(error, this.#hostName, this.#peer);
     }
-    deadline.stage = "kms";
+    tellStage(call, "kms");
     return socket;
   }
-}
-
-/**
- * Settles as `work` does, unless the signal aborts first.
- *
- * @param work Work to wait for; it goes on after an abort
- * @param signal Its reason becomes the rejection
- * @param release Releases a result that comes too late
- */
-export function unlessAborted<T>(
-  work: Promise<T>,
-  signal: AbortSignal,
-  release: (late: T) => void = ignore,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      reject(signal.reason);
-      work.then(release, ignore);
-    };
-    const settle = <V>(settled: (value: V) => void) => (value: V) => {
-      if (signal.aborted) return;
-      signal.removeEventListener("abort", abort);
-      settled(value);
-    };
-    if (signal.aborted) return abort();
-    signal.addEventListener("abort", abort, { once: true });
-    work.then(settle(resolve), settle(reject));
-  });
-}
-
-function secured(socket: TLSSocket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once("secureConnect", resolve);
-    socket.once("close", () => reject(new Error("closed")));
-    // Stays for good: an error between two owners of the socket must not end the process.
-    socket.on("error", reject);
-  });
 }
 
 function ignore(): void {}

@@ -54,7 +54,12 @@ export const DECRYPT_FIELDS: readonly string[] = [
 ];
 
 /** @see https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html */
-export const DECRYPT: DryRunOperation<DecryptRequest, CheckedDecryptRequest, SecretBytes, "Decrypt"> = {
+export const DECRYPT: DryRunOperation<
+  DecryptRequest,
+  CheckedDecryptRequest,
+  Promise<SecretBytes>,
+  "Decrypt"
+> = {
   action: "Decrypt",
   what: "decrypt",
   attested: true,
@@ -67,9 +72,9 @@ export const DECRYPT: DryRunOperation<DecryptRequest, CheckedDecryptRequest, Sec
     EncryptionAlgorithm: checked.encryptionAlgorithm,
     ...keyMembers(checked),
   }),
-  result(reply, { keyId }) {
+  async result(reply, { keyId }) {
     reply.keyId(keyId);
-    return reply.secret("Plaintext");
+    return await reply.secret("Plaintext");
   },
   facts: ({ ciphertext, keyId, encryptionContext }) => ({
     ciphertext: digestCiphertext(ciphertext),
@@ -83,7 +88,9 @@ function check(given: DecryptRequest): CheckedDecryptRequest {
   const keyId = request.keyId === undefined ? undefined : checkKeyId(request.keyId);
   const algorithm = checkEncryptionAlgorithm(request.encryptionAlgorithm);
   if (algorithm !== undefined && algorithm !== "SYMMETRIC_DEFAULT" && keyId === undefined) {
-    throw new TypeError(`encryptionAlgorithm ${algorithm} needs a keyId: KMS cannot tell the key otherwise`);
+    throw new TypeError(
+      `encryptionAlgorithm ${algorithm} needs a keyId: the ciphertext of an asymmetric key does not name it`,
+    );
   }
   return {
     ...checkKeyRequest(request),

@@ -35,7 +35,7 @@ const FIELDS = ["keyId", "publicKey", "keyAgreementAlgorithm", "grantTokens"];
 export const DERIVE_SHARED_SECRET: DryRunOperation<
   DeriveSharedSecretRequest,
   CheckedSharedSecretRequest,
-  SecretBytes,
+  Promise<SecretBytes>,
   "DeriveSharedSecret"
 > = {
   action: "DeriveSharedSecret",
@@ -49,10 +49,10 @@ export const DERIVE_SHARED_SECRET: DryRunOperation<
     PublicKey: encodeBase64(checked.publicKey),
     ...keyMembers(checked),
   }),
-  result(reply, { keyId, keyAgreementAlgorithm }) {
+  async result(reply, { keyId, keyAgreementAlgorithm }) {
     reply.keyId(keyId);
     reply.expect("KeyAgreementAlgorithm", keyAgreementAlgorithm);
-    return reply.secret("SharedSecret");
+    return await reply.secret("SharedSecret");
   },
   facts: ({ keyId }) => ({ keyId }),
 };

@@ -38,7 +38,7 @@ const FIELDS = ["keyId", "keySpec", "numberOfBytes", "encryptionContext", "grant
 export const GENERATE_DATA_KEY: DryRunOperation<
   GenerateDataKeyRequest,
   CheckedDataKeyRequest,
-  DataKey,
+  Promise<DataKey>,
   "GenerateDataKey"
 > = {
   action: "GenerateDataKey",
@@ -52,10 +52,10 @@ export const GENERATE_DATA_KEY: DryRunOperation<
     KeyId: checked.keyId,
     ...keyMembers(checked),
   }),
-  result(reply, { keyId, length }) {
+  async result(reply, { keyId, length }) {
     const answered = { ciphertext: reply.bytes("CiphertextBlob"), keyId: reply.keyId(keyId) };
     const lengthInBytes = typeof length === "number" ? length : length === "AES_256" ? 32 : 16;
-    return new DataKey({ ...answered, plaintext: reply.secret("Plaintext", lengthInBytes) });
+    return new DataKey({ ...answered, plaintext: await reply.secret("Plaintext", lengthInBytes) });
   },
   facts: ({ keyId, encryptionContext }) => ({ keyId, encryptionContext }),
 };

@@ -31,7 +31,7 @@ const FIELDS = ["keyId", "keyPairSpec", "encryptionContext", "grantTokens"];
 export const GENERATE_DATA_KEY_PAIR: DryRunOperation<
   GenerateDataKeyPairRequest,
   CheckedDataKeyPairRequest,
-  DataKeyPair,
+  Promise<DataKeyPair>,
   "GenerateDataKeyPair"
 > = {
   action: "GenerateDataKeyPair",
@@ -45,7 +45,7 @@ export const GENERATE_DATA_KEY_PAIR: DryRunOperation<
     KeyId: checked.keyId,
     ...keyMembers(checked),
   }),
-  result(reply, { keyId, keyPairSpec }) {
+  async result(reply, { keyId, keyPairSpec }) {
     reply.expect("KeyPairSpec", keyPairSpec);
     const answered = {
       keyId: reply.keyId(keyId),
@@ -53,7 +53,7 @@ export const GENERATE_DATA_KEY_PAIR: DryRunOperation<
       privateKeyCiphertext: reply.bytes("PrivateKeyCiphertextBlob"),
       publicKey: reply.bytes("PublicKey"),
     };
-    return new DataKeyPair({ ...answered, privateKey: reply.secret("PrivateKeyPlaintext") });
+    return new DataKeyPair({ ...answered, privateKey: await reply.secret("PrivateKeyPlaintext") });
   },
   facts: ({ keyId, encryptionContext }) => ({ keyId, encryptionContext }),
 };

@@ -20,7 +20,7 @@ export interface CheckedRandomRequest {
 export const GENERATE_RANDOM: Operation<
   GenerateRandomRequest,
   CheckedRandomRequest,
-  SecretBytes,
+  Promise<SecretBytes>,
   "GenerateRandom"
 > = {
   action: "GenerateRandom",

@@ -6,7 +6,7 @@ import type { SecretBytes } from "../../core/secret_bytes.ts";
 export class KmsReply {
   readonly #operation: string;
   readonly #members: Readonly<Record<string, unknown>>;
-  readonly #open: (envelope: Uint8Array) => SecretBytes;
+  readonly #open: (envelope: Uint8Array) => SecretBytes | Promise<SecretBytes>;
 
   /**
    * @param operation Such as `Decrypt`
@@ -14,7 +14,11 @@ export class KmsReply {
    * @param open Opens a `CiphertextForRecipient`
    * @throws {ProtocolError} When the body is not a JSON object
    */
-  constructor(operation: string, body: Uint8Array, open: (envelope: Uint8Array) => SecretBytes) {
+  constructor(
+    operation: string,
+    body: Uint8Array,
+    open: (envelope: Uint8Array) => SecretBytes | Promise<SecretBytes>,
+  ) {
     this.#operation = operation;
     this.#open = open;
     this.#members = this.#parse(body);
@@ -33,7 +37,7 @@ export class KmsReply {
       throw this.#unexpected("KeyId is not a key ARN");
     }
     if (asked === undefined || canBe(asked, answered)) return answered;
-    throw this.#unexpected("KeyId is another key than the one asked for");
+    throw this.#unexpected("KeyId is not the key that was asked for");
   }
 
   /**
@@ -41,23 +45,42 @@ export class KmsReply {
    * @param expected The one value it can have
    * @throws {ProtocolError} When it has another
    */
-  expect(member: string, expected: string): void {
-    if (this.#members[member] !== expected) throw this.#unexpected(`${member} is not the one asked for`);
+  expect(member: string, expected: string | true): void {
+    if (this.#members[member] !== expected) throw this.#unexpected(`${member} is not what was asked for`);
   }
 
   /**
    * @param member Its name
+   * @param length Number of bytes that it must have, if that is known
    * @returns Its bytes, at least one
-   * @throws {ProtocolError} When it is not there, empty or not base64
+   * @throws {ProtocolError} When it is not there, empty, not base64, or of another length
    */
-  bytes(member: string): Uint8Array<ArrayBuffer> {
+  bytes(member: string, length?: number): Uint8Array<ArrayBuffer> {
+    const bytes = this.#decode(member);
+    if (length === undefined || bytes.length === length) return bytes;
+    throw this.#otherLength(member);
+  }
+
+  /**
+   * @param member Its name
+   * @returns A name of KMS's, such as `ECC_NIST_P256`: 1 to 64 capital letters, digits and underscores
+   * @throws {ProtocolError} When it is something else
+   */
+  name(member: string): string {
     const value = this.#members[member];
-    if (typeof value !== "string" || value === "") throw this.#unexpected(`no ${member}`);
-    try {
-      return decodeBase64(value);
-    } catch {
-      throw this.#unexpected(`${member} is not base64`);
-    }
+    if (isName(value)) return value;
+    throw this.#unexpected(`${member} is not a name of KMS's`);
+  }
+
+  /**
+   * @param member Its name
+   * @returns Up to 64 names of KMS's; none when it is not there
+   * @throws {ProtocolError} When it is something else
+   */
+  names(member: string): readonly string[] {
+    const value = this.#members[member] ?? [];
+    if (Array.isArray(value) && value.length <= MAX_NAMES && value.every(isName)) return value;
+    throw this.#unexpected(`${member} is not a list of names of KMS's`);
   }
 
   /**
@@ -69,15 +92,15 @@ export class KmsReply {
    * @returns The secret; the caller disposes it
    * @throws {ProtocolError} When it is in clear, not there, or cannot be opened
    */
-  secret(member: string, length?: number): SecretBytes {
+  async secret(member: string, length?: number): Promise<SecretBytes> {
     const inClear = this.#members[member];
     if (inClear !== undefined && inClear !== null && inClear !== "") {
-      throw this.#unexpected(`a bare ${member}`);
+      throw this.#unexpected(`it has ${member} unencrypted`);
     }
-    const secret = this.#open(this.bytes("CiphertextForRecipient"));
+    const secret = await this.#open(this.bytes("CiphertextForRecipient"));
     if (length === undefined || secret.length === length) return secret;
     secret[Symbol.dispose]();
-    throw this.#unexpected(`${member} has another length than the one asked for`);
+    throw this.#otherLength(member);
   }
 
   #parse(body: Uint8Array): Readonly<Record<string, unknown>> {
@@ -93,12 +116,32 @@ export class KmsReply {
     return answer as Record<string, unknown>;
   }
 
+  #decode(member: string): Uint8Array<ArrayBuffer> {
+    const value = this.#members[member];
+    if (typeof value !== "string" || value === "") throw this.#unexpected(`no ${member}`);
+    try {
+      return decodeBase64(value);
+    } catch {
+      throw this.#unexpected(`${member} is not base64`);
+    }
+  }
+
+  #otherLength(member: string): ProtocolError {
+    return this.#unexpected(`${member} is not as long as was asked for`);
+  }
+
   #unexpected(what: string): ProtocolError {
     return new ProtocolError(`Cannot use KMS's answer to ${this.#operation}: ${what}`, {
-      hint: "TLS says it came from KMS: does something between answer in its place?",
+      hint: "The certificate was KMS's. Is a TLS-inspecting proxy answering in its place?",
     });
   }
 }
+
+/** Most names of a list. */
+const MAX_NAMES = 64;
+
+const isName = (value: unknown): value is string =>
+  typeof value === "string" && /^[A-Z0-9_]{1,64}$/.test(value);
 
 const KEY_ARN = /^arn:[\w-]+:kms:[\w-]+:\d{12}:key\/[\w-]+$/;
 

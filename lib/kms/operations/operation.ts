@@ -42,7 +42,7 @@ export interface Operation<
   release?(checked: Checked): void;
   /** Lists the members of the request, without the Recipient and the secret one. */
   members(checked: Checked): Members;
-  /** Gives the one secret member, which goes into the request as base64. */
+  /** Gives the one secret member, which goes into the request as base64. Not for attested operations. */
   secretMember?(checked: Checked): readonly [name: string, bytes: Uint8Array];
   /** Reads the answer. The secret is opened last, so that nothing can fail once it is open. */
   result(reply: KmsReply, checked: Checked): Result;

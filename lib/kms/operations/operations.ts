@@ -9,8 +9,13 @@ import { DERIVE_SHARED_SECRET } from "./derive_shared_secret.ts";
 import { ENCRYPT } from "./encrypt.ts";
 import { GENERATE_DATA_KEY } from "./generate_data_key.ts";
 import { GENERATE_DATA_KEY_PAIR } from "./generate_data_key_pair.ts";
+import { GENERATE_MAC } from "./generate_mac.ts";
 import { GENERATE_RANDOM } from "./generate_random.ts";
+import { GET_PUBLIC_KEY } from "./get_public_key.ts";
 import type { JsonRequest, Operation } from "./operation.ts";
+import { SIGN } from "./sign.ts";
+import { VERIFY } from "./verify.ts";
+import { VERIFY_MAC } from "./verify_mac.ts";
 
 /** Operations by the name of the client's method. */
 export const OPERATIONS = {
@@ -20,6 +25,11 @@ export const OPERATIONS = {
   generateDataKeyPair: GENERATE_DATA_KEY_PAIR,
   generateRandom: GENERATE_RANDOM,
   deriveSharedSecret: DERIVE_SHARED_SECRET,
+  generateMac: GENERATE_MAC,
+  verifyMac: VERIFY_MAC,
+  sign: SIGN,
+  verify: VERIFY,
+  getPublicKey: GET_PUBLIC_KEY,
 } as const;
 
 type Operations = typeof OPERATIONS;
@@ -40,11 +50,18 @@ export type Requested<K extends OperationName> = Parameters<Operations[K]["check
 export type Checked<K extends OperationName> = ReturnType<Operations[K]["check"]>;
 
 /** Result of an operation. */
-export type Result<K extends OperationName> = ReturnType<Operations[K]["result"]>;
+export type Result<K extends OperationName> = Awaited<ReturnType<Operations[K]["result"]>>;
+
+/** An operation by its name. */
+type Named<K extends OperationName> = Operation<
+  Requested<K>,
+  Checked<K>,
+  Result<K> | Promise<Result<K>>,
+  KmsAction
+>;
 
 /** The same table, typed so that a name and its operation stay together. */
-const TABLE: { readonly [K in OperationName]: Operation<Requested<K>, Checked<K>, Result<K>, KmsAction> } =
-  OPERATIONS;
+const TABLE: { readonly [K in OperationName]: Named<K> } = OPERATIONS;
 
 /**
  * Looks an operation up.
@@ -54,7 +71,7 @@ const TABLE: { readonly [K in OperationName]: Operation<Requested<K>, Checked<K>
  */
 export function operationOf<K extends OperationName>(
   name: K,
-): Operation<Requested<K>, Checked<K>, Result<K>, KmsAction> {
+): Named<K> {
   return TABLE[name];
 }
 

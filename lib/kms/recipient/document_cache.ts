@@ -68,6 +68,16 @@ export class DocumentCache implements Disposable {
     return this.#document;
   }
 
+  /**
+   * Forgets the document: a register was extended since. Calls that wait already get what was asked for before; those
+   * that come get another.
+   */
+  forget(): void {
+    this.#document = undefined;
+    this.#question = undefined;
+    this.#askedAt = performance.now();
+  }
+
   /** Asks nothing ahead of time any more. Calls that have begun still get a document. */
   [Symbol.dispose](): void {
     this.#disposed = true;

@@ -1,140 +1,82 @@
-import {
-  constants,
-  createDecipheriv,
-  type Decipheriv,
-  generateKeyPair,
-  type KeyObject,
-  privateDecrypt,
-} from "node:crypto";
-import { promisify } from "node:util";
 import { askForDocument } from "../../nsm/nsm_client.ts";
 import type { NsmTransport } from "../../nsm/nsm_transport.ts";
 import type { Deadline } from "../../core/deadline.ts";
 import { DisposedError } from "../../core/errors.ts";
-import { allocateOffHeap, SecretBytes } from "../../core/secret_bytes.ts";
-import { type Envelope, envelopeError, readEnvelope } from "./cms_envelope.ts";
+import type { SecretBytes } from "../../core/secret_bytes.ts";
+import { NodeRecipientKey } from "./node_recipient_key.ts";
+import { type Envelope, readEnvelope } from "./read_envelope.ts";
 import type { Recipient } from "./recipient.ts";
+import type { RecipientKey } from "./recipient_key.ts";
 
-const RSA_BITS = 2048;
-const CONTENT_KEY_BYTES = 32;
-const BLOCK_BYTES = 16;
+/** Parts of an {@link NsmRecipient} besides the NSM. */
+export interface NsmRecipientOptions {
+  /** Whether to dispose the NSM with the recipient, and also when there will be none. */
+  readonly owned: boolean;
+  /** Makes the key pair. Default: node:crypto's. */
+  readonly makeKey?: (() => Promise<RecipientKey>) | undefined;
+}
 
-/**
- * A recipient that needs no C library: its key pair is node:crypto's, its documents come from the NSM.
- *
- * Not guaranteed: that the private key is wiped. The runtime holds it and frees it when it is collected.
- * Under Deno, RSA takes a time that depends on the key (RUSTSEC-2023-0071); engine `sdk` does not.
- */
+/** Recipient that needs no C SDK: its documents come from the NSM, for a key pair of its own. */
 export class NsmRecipient implements Recipient {
+  /** See {@link Recipient.openElsewhere}. */
+  readonly openElsewhere: Recipient["openElsewhere"];
   readonly #nsm: NsmTransport;
   readonly #ownsNsm: boolean;
-  readonly #publicKey: Uint8Array;
-  #privateKey: KeyObject | undefined;
+  readonly #key: RecipientKey;
+  #disposed = false;
 
-  private constructor(nsm: NsmTransport, ownsNsm: boolean, publicKey: Uint8Array, privateKey: KeyObject) {
+  private constructor(nsm: NsmTransport, ownsNsm: boolean, key: RecipientKey) {
     this.#nsm = nsm;
     this.#ownsNsm = ownsNsm;
-    this.#publicKey = publicKey;
-    this.#privateKey = privateKey;
+    this.#key = key;
+    if (key.openElsewhere !== undefined) {
+      this.openElsewhere = async (envelope) => await key.openElsewhere!(this.#read(envelope));
+    }
   }
 
   /**
-   * Makes the key pair, on another thread: 16 to 105 ms on Node, 0.2 to 1.1 s on Deno.
+   * Makes the key pair, on another thread: 16 to 350 ms, and 0.1 to 1.1 s by node:crypto on Deno.
    *
    * @param nsm The NSM
-   * @param options `owned`: dispose the NSM with the recipient, and also when there will be none
-   * @param deadline When to give up
+   * @param options Key pair, and whose the NSM is
+   * @param deadline When to give up. C and the runtime go on, and the key pair is then destroyed
    * @throws {TimeoutError} When the deadline passes
    */
   static async create(
     nsm: NsmTransport,
-    options: { owned: boolean },
+    { owned, makeKey = () => NodeRecipientKey.create() }: NsmRecipientOptions,
     deadline: Deadline,
   ): Promise<NsmRecipient> {
     deadline.stage = "key-pair";
+    const making = makeKey();
     try {
-      const { publicKey, privateKey } = await deadline.race(makeKeyPair());
-      const spki = publicKey.export({ type: "spki", format: "der" });
-      return new NsmRecipient(nsm, options.owned, spki, privateKey);
+      return new NsmRecipient(nsm, owned, await deadline.race(making));
     } catch (error) {
-      if (options.owned) nsm[Symbol.dispose]();
+      making.then((key) => key[Symbol.dispose](), () => {});
+      if (owned) nsm[Symbol.dispose]();
       throw error;
     }
   }
 
   /** See {@link Recipient.attestationDocument}. */
   attestationDocument(): Promise<Uint8Array> {
-    return askForDocument(this.#nsm, { publicKey: this.#publicKey });
+    return askForDocument(this.#nsm, { publicKey: this.#key.publicKey });
   }
 
   /** See {@link Recipient.open}. */
   open(envelope: Uint8Array): SecretBytes {
-    const key = this.#privateKey;
-    if (key === undefined) throw new DisposedError("NsmRecipient");
-    const parts = readEnvelope(envelope);
-    try {
-      return withoutStackTraces(() => decryptContent(key, parts));
-    } catch {
-      throw envelopeError();
-    }
+    return this.#key.open(this.#read(envelope));
   }
 
-  /** Lets go of the private key, and of the NSM if it is its own. Disposing twice is harmless. */
+  /** Destroys the private key, and disposes the NSM if it is its own. Disposing twice is harmless. */
   [Symbol.dispose](): void {
-    this.#privateKey = undefined;
-    if (this.#ownsNsm) this.#nsm[Symbol.dispose]();
+    this.#disposed = true;
+    using _nsm = this.#ownsNsm ? this.#nsm : undefined;
+    using _key = this.#key;
   }
-}
 
-function makeKeyPair(): Promise<{ publicKey: KeyObject; privateKey: KeyObject }> {
-  return promisify(generateKeyPair)("rsa", { modulusLength: RSA_BITS, publicExponent: 65_537 });
-}
-
-/**
- * Node 24 asks whether a key is a KeyObject or a CryptoKey by throwing, four times for what happens here, and
- * recording where took 5 % of the CPU of a warm decrypt. What is thrown here gets no further anyway.
- */
-function withoutStackTraces<T>(body: () => T): T {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  try {
-    return body();
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
+  #read(envelope: Uint8Array): Envelope {
+    if (this.#disposed) throw new DisposedError("NsmRecipient");
+    return readEnvelope(envelope);
   }
-}
-
-function decryptContent(key: KeyObject, { wrappedKey, iv, ciphertext }: Envelope): SecretBytes {
-  const padding = constants.RSA_PKCS1_OAEP_PADDING;
-  const contentKey = privateDecrypt({ key, padding, oaepHash: "sha256" }, wrappedKey);
-  const padded = allocateOffHeap(ciphertext.length);
-  try {
-    if (contentKey.length !== CONTENT_KEY_BYTES) throw envelopeError();
-    const length = decryptBlocks(createDecipheriv("aes-256-cbc", contentKey, iv), ciphertext, padded);
-    return SecretBytes.copyOf(padded.subarray(0, length));
-  } finally {
-    contentKey.fill(0);
-    padded.fill(0);
-  }
-}
-
-/**
- * Decrypts one block at a time. Node's update() writes into a buffer, copies the result out and frees the
- * buffer as it is; after decrypting a key of 32 bytes in one go, its last 16 bytes were found there every
- * other time. Of a buffer with a single block, malloc's own bookkeeping takes the place of all 16 bytes.
- *
- * @returns Number of bytes of `out` that are plaintext
- */
-function decryptBlocks(decipher: Decipheriv, ciphertext: Uint8Array, out: Uint8Array): number {
-  let length = 0;
-  const take = (part: Uint8Array) => {
-    out.set(part, length);
-    length += part.length;
-    part.fill(0);
-  };
-  for (let offset = 0; offset < ciphertext.length; offset += BLOCK_BYTES) {
-    take(decipher.update(ciphertext.subarray(offset, offset + BLOCK_BYTES)));
-  }
-  take(decipher.final());
-  return length;
 }

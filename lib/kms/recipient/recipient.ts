@@ -20,4 +20,10 @@ export interface Recipient extends Disposable {
    * @throws {ProtocolError} The same error for every way in which an envelope can be wrong
    */
   open(envelope: Uint8Array): SecretBytes;
+
+  /**
+   * Opens as {@link Recipient.open} does, on another thread, and so with less of this one's time and more of the
+   * machine's. Undefined where that cannot be. A recipient that is disposed meanwhile opens what it began.
+   */
+  readonly openElsewhere?: ((envelope: Uint8Array) => Promise<SecretBytes>) | undefined;
 }

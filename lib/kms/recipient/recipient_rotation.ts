@@ -73,6 +73,11 @@ export class RecipientRotation implements Disposable {
     });
   }
 
+  /** Forgets the documents of all recipients, see {@link DocumentCache.forget}. */
+  forgetDocuments(): void {
+    for (const { documents } of this.#alive) documents.forget();
+  }
+
   /** Disposes every recipient at once, then what they share. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     if (this.#disposed) return;
@@ -156,6 +161,11 @@ export class RecipientLease implements Disposable {
   /** See {@link Recipient.open}. */
   open(envelope: Uint8Array): SecretBytes {
     return this.#tenure.recipient.open(envelope);
+  }
+
+  /** See {@link Recipient.openElsewhere}. Undefined, too, while no other call has this recipient: then it takes longer. */
+  get openElsewhere(): Recipient["openElsewhere"] {
+    return this.#tenure.leases > 1 ? this.#tenure.recipient.openElsewhere : undefined;
   }
 
   /** Lets go of the recipient. Disposing twice is harmless. */

@@ -2,7 +2,7 @@ import type { Deadline } from "../../core/deadline.ts";
 import { SdkKeyPair } from "../../native/sdk_key_pair.ts";
 import type { SdkLibrary } from "../../native/sdk_library.ts";
 import { SecretBytes } from "../../core/secret_bytes.ts";
-import { envelopeError, readEnvelope } from "./cms_envelope.ts";
+import { envelopeError, readEnvelope } from "./read_envelope.ts";
 import type { Recipient } from "./recipient.ts";
 
 /**

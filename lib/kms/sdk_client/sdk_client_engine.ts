@@ -50,6 +50,8 @@ export class SdkClientEngine implements KmsEngine {
   readonly name = "sdk-client";
   /** C signs by the system's clock, and does not say that a signature was refused for its time. */
   readonly clockOffsetMs = 0;
+  /** C does not show KMS's answers. */
+  readonly kmsTimeMs: undefined;
   readonly #options: SdkClientEngineOptions;
   #disposed = false;
 
@@ -57,6 +59,14 @@ export class SdkClientEngine implements KmsEngine {
   constructor(options: SdkClientEngineOptions) {
     this.#options = options;
   }
+
+  /** Does nothing: see {@link SdkClientEngine.kmsTimeMs}. */
+  askTime(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Does nothing: the C SDK asks for a document each time. */
+  forgetDocuments(): void {}
 
   /** See {@link KmsEngine.run}. Grant tokens and dry runs are refused for all operations. */
   async run<K extends OperationName>(name: K, checked: Checked<K>, call: KmsCall): Promise<Result<K>> {

@@ -1,6 +1,6 @@
 import { fromBER } from "asn1js";
 import { generateKeyPairSync } from "node:crypto";
-import { type Envelope, MAX_ENVELOPE_BYTES, readEnvelope } from "../../../lib/kms/recipient/cms_envelope.ts";
+import { type Envelope, MAX_ENVELOPE_BYTES, readEnvelope } from "../../../lib/kms/recipient/read_envelope.ts";
 import { ProtocolError } from "../../../lib/core/errors.ts";
 import { sealEnvelope } from "../../../sim/kms/cms_envelope.ts";
 import { readWithPkijs } from "../../lib/kms/recipient/envelopes.ts";
@@ -15,7 +15,7 @@ import { dictionary, expect, expectSame, type FuzzTarget, oracle } from "../targ
 export const cms: FuzzTarget = {
   name: "cms",
   maxLength: MAX_ENVELOPE_BYTES + 64,
-  covers: ["lib/kms/recipient/cms_envelope.ts"],
+  covers: ["lib/kms/recipient/read_envelope.ts"],
   dictionary: dictionary(
     "0x0000",
     "0x00000000",
@@ -78,4 +78,4 @@ export const cms: FuzzTarget = {
   },
 };
 
-const MESSAGE = "Cannot open CiphertextForRecipient: not an envelope for this key pair";
+const MESSAGE = "Cannot open CiphertextForRecipient: it is not an envelope for this key pair";

@@ -5,7 +5,12 @@ import { DERIVE_SHARED_SECRET } from "../../../lib/kms/operations/derive_shared_
 import { ENCRYPT } from "../../../lib/kms/operations/encrypt.ts";
 import { GENERATE_DATA_KEY } from "../../../lib/kms/operations/generate_data_key.ts";
 import { GENERATE_DATA_KEY_PAIR } from "../../../lib/kms/operations/generate_data_key_pair.ts";
+import { GENERATE_MAC } from "../../../lib/kms/operations/generate_mac.ts";
 import { GENERATE_RANDOM } from "../../../lib/kms/operations/generate_random.ts";
+import { GET_PUBLIC_KEY } from "../../../lib/kms/operations/get_public_key.ts";
+import { SIGN } from "../../../lib/kms/operations/sign.ts";
+import { VERIFY } from "../../../lib/kms/operations/verify.ts";
+import { VERIFY_MAC } from "../../../lib/kms/operations/verify_mac.ts";
 import { KmsError, ProtocolError } from "../../../lib/core/errors.ts";
 import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { dictionary, expect, expectSame, type FuzzTarget, utf8 } from "../target.ts";
@@ -47,6 +52,11 @@ export const reply: FuzzTarget = {
     "lib/kms/operations/generate_data_key.ts",
     "lib/kms/operations/generate_data_key_pair.ts",
     "lib/kms/operations/generate_random.ts",
+    "lib/kms/operations/generate_mac.ts",
+    "lib/kms/operations/get_public_key.ts",
+    "lib/kms/operations/sign.ts",
+    "lib/kms/operations/verify.ts",
+    "lib/kms/operations/verify_mac.ts",
   ],
   dictionary: dictionary(
     ...JSON_WORDS,
@@ -62,6 +72,15 @@ export const reply: FuzzTarget = {
     '"KeyPairSpec":"RSA_2048"',
     '"PublicKey":',
     '"KeyAgreementAlgorithm":"ECDH"',
+    '"Mac":"AQID"',
+    '"MacAlgorithm":"HMAC_SHA_256"',
+    '"MacValid":true',
+    '"Signature":"AQID"',
+    '"SigningAlgorithm":"ECDSA_SHA_256"',
+    '"SignatureValid":true',
+    '"KeySpec":"RSA_2048"',
+    '"KeyUsage":"SIGN_VERIFY"',
+    '"SigningAlgorithms":["A"]',
     "arn:aws:kms:",
     "key/",
     "alias/",
@@ -80,13 +99,24 @@ export const reply: FuzzTarget = {
       },
       { CiphertextForRecipient: ENVELOPE },
       { KeyId: ARN, KeyAgreementAlgorithm: "ECDH", CiphertextForRecipient: ENVELOPE },
+      { KeyId: ARN, Mac: "A".repeat(43) + "=", MacAlgorithm: "HMAC_SHA_256" },
+      { KeyId: ARN, MacValid: true, MacAlgorithm: "HMAC_SHA_256" },
+      { KeyId: ARN, Signature: "AQID", SigningAlgorithm: "ECDSA_SHA_256" },
+      { KeyId: ARN, SignatureValid: true, SigningAlgorithm: "ECDSA_SHA_256" },
+      {
+        KeyId: ARN,
+        PublicKey: "AQID",
+        KeySpec: "RSA_2048",
+        KeyUsage: "SIGN_VERIFY",
+        SigningAlgorithms: ["A"],
+      },
     ];
     return Promise.resolve(
       answers.map((answer, index) => Uint8Array.of(index, ...utf8(JSON.stringify(answer)))),
     );
   },
-  run(input) {
-    const index = (input[0] ?? 0) % 6;
+  async run(input) {
+    const index = (input[0] ?? 0) % 11;
     const body = input.subarray(1);
     let opened = 0;
     const open = (envelope: Uint8Array) => {
@@ -94,9 +124,9 @@ export const reply: FuzzTarget = {
       return SecretBytes.copyOf(envelope.subarray(0, 32));
     };
     try {
-      using _result = readReply(index, new KmsReply("Operation", body, open));
+      using _result = await readReply(index, new KmsReply("Operation", body, open));
       checkTaken(body, index);
-      expect(opened === (index === 1 ? 0 : 1), "the envelope was not opened once");
+      expect(opened === (isAttested(index) ? 1 : 0), "the envelope was not opened once");
       return `ok ${index}`;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -178,13 +208,18 @@ const REFUSALS =
 const KNOWN =
   /^(?:AccessDenied|Throttling|InvalidSignature|ExpiredToken|Validation)Exception$|^UnknownError$/;
 
-function readReply(index: number, answer: KmsReply): Disposable {
+async function readReply(index: number, answer: KmsReply): Promise<Disposable> {
   const nothing: Disposable = { [Symbol.dispose]: () => {} };
   const common = { encryptionContext: undefined, grantTokens: undefined, dryRun: false };
   const algorithm = { encryptionAlgorithm: undefined };
   switch (index) {
     case 0:
-      return DECRYPT.result(answer, { ...common, ...algorithm, ciphertext: new Uint8Array(1), keyId: ARN });
+      return await DECRYPT.result(answer, {
+        ...common,
+        ...algorithm,
+        ciphertext: new Uint8Array(1),
+        keyId: ARN,
+      });
     case 1: {
       const plaintext = new SecretBytes(new Uint8Array(1));
       const encryptionAlgorithm = "SYMMETRIC_DEFAULT";
@@ -198,20 +233,47 @@ function readReply(index: number, answer: KmsReply): Disposable {
       return nothing;
     }
     case 2:
-      return GENERATE_DATA_KEY.result(answer, { ...common, keyId: ARN, length: 11 });
+      return await GENERATE_DATA_KEY.result(answer, { ...common, keyId: ARN, length: 11 });
     case 3:
-      return GENERATE_DATA_KEY_PAIR.result(answer, { ...common, keyId: ARN, keyPairSpec: "RSA_2048" });
+      return await GENERATE_DATA_KEY_PAIR.result(answer, { ...common, keyId: ARN, keyPairSpec: "RSA_2048" });
     case 4:
-      return GENERATE_RANDOM.result(answer, { numberOfBytes: 11 });
-    default:
-      return DERIVE_SHARED_SECRET.result(answer, {
+      return await GENERATE_RANDOM.result(answer, { numberOfBytes: 11 });
+    case 5:
+      return await DERIVE_SHARED_SECRET.result(answer, {
         ...common,
         keyId: ARN,
         keyAgreementAlgorithm: "ECDH",
         publicKey: new Uint8Array(1),
       });
+    default:
+      readUnattested(index, answer);
+      return nothing;
   }
 }
+
+function readUnattested(index: number, answer: KmsReply): void {
+  const [message, signature] = [new Uint8Array(1), new Uint8Array(1)];
+  const common = { keyId: ARN, grantTokens: undefined, dryRun: false, message };
+  const mac = { ...common, macAlgorithm: "HMAC_SHA_256", mac: signature } as const;
+  const signed = { ...common, messageType: "RAW", signingAlgorithm: "ECDSA_SHA_256", signature } as const;
+  switch (index) {
+    case 6:
+      return expect(GENERATE_MAC.result(answer, mac).mac.length === 32, "a code of another length");
+    case 7:
+      return expect(VERIFY_MAC.result(answer, mac).keyId === ARN, "another key");
+    case 8:
+      return expect(SIGN.result(answer, signed).signature.length > 0, "an empty signature");
+    case 9:
+      return expect(VERIFY.result(answer, signed).keyId === ARN, "another key");
+    default: {
+      const { publicKey, keySpec, keyUsage, algorithms } = GET_PUBLIC_KEY.result(answer, common);
+      expect(publicKey.length > 0, "an empty key");
+      expect([keySpec, keyUsage, ...algorithms].every((name) => /^\w{1,64}$/.test(name)), "no name");
+    }
+  }
+}
+
+const isAttested = (index: number) => index !== 1 && index < 6;
 
 const SECRET_MEMBERS = ["Plaintext", "", "Plaintext", "PrivateKeyPlaintext", "Plaintext", "SharedSecret"];
 
@@ -220,6 +282,10 @@ function checkTaken(body: Uint8Array, index: number): void {
   const members = JSON.parse(new TextDecoder().decode(body)) as Record<string, unknown>;
   if (index !== 4) expect(members["KeyId"] === ARN, "another key");
   const inClear = members[SECRET_MEMBERS[index] ?? ""];
-  if (index !== 1) expect(inClear === undefined || inClear === null || inClear === "", "a secret in clear");
-  if (index !== 1) expect(typeof members["CiphertextForRecipient"] === "string", "no envelope");
+  if (isAttested(index)) {
+    expect(inClear === undefined || inClear === null || inClear === "", "a secret in clear");
+  }
+  if (index === 7) expect(members["MacValid"] === true, "a code that is not valid");
+  if (index === 9) expect(members["SignatureValid"] === true, "a signature that is not valid");
+  if (isAttested(index)) expect(typeof members["CiphertextForRecipient"] === "string", "no envelope");
 }

@@ -6,7 +6,7 @@ import { loader } from "#loader";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import type { SymbolTable } from "../../../ffi/symbols.ts";
 import { decodeAttestationDocument } from "../../../lib/attestation/document.ts";
-import { type Envelope, readEnvelope } from "../../../lib/kms/recipient/cms_envelope.ts";
+import { type Envelope, readEnvelope } from "../../../lib/kms/recipient/read_envelope.ts";
 import { AttestationError } from "../../../lib/core/errors.ts";
 import { SdkByteBuffer } from "../../../lib/native/sdk_byte_buffer.ts";
 import { SdkClientConfiguration, SdkSocketEndpoint } from "../../../lib/native/sdk_client.ts";

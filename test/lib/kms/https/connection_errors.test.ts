@@ -46,11 +46,11 @@ describe("openError()", () => {
 
 describe("handshakeError()", () => {
   const hint =
-    "Does the proxy on the parent reach KMS, and pass on its bytes? TLS ends inside the enclave, not before";
-  const clock = "Is the enclave's clock right? By it, KMS's certificate is not valid now";
+    "Can the proxy on the parent reach KMS, and does it forward bytes unchanged? TLS must end in the enclave";
+  const clock = "Is the enclave's clock right? The service's certificate is not valid at the time it shows";
   const untrusted =
-    "Is KMS's certificate authority in trustedCertificates, or, without them, in the runtime's own " +
-    "store? Deno says the same of a certificate that has expired: is the enclave's clock right?";
+    "Is the service's certificate authority in trustedCertificates, or in the runtime's store if there are none? " +
+    "Deno also reports an expired certificate like this: is the enclave's clock right?";
   const certificates = {
     CERT_HAS_EXPIRED: clock,
     CERT_NOT_YET_VALID: clock,
@@ -122,10 +122,10 @@ describe("requestError()", () => {
   test("tells what is no HTTP from a connection that broke", () => {
     const http = requestError(failure("HPE_INVALID_CONSTANT"));
     assert.ok(http instanceof ProtocolError);
-    assert.equal(http.message, "Cannot read KMS's answer: not HTTP/1.1 (HPE_INVALID_CONSTANT)");
+    assert.equal(http.message, "Cannot read KMS's answer: it is not HTTP/1.1 (HPE_INVALID_CONSTANT)");
     assert.equal(
       http.hint,
-      "Does the endpoint lead to KMS itself, and not to a proxy that speaks something else?",
+      "Does the endpoint lead to KMS, or to a proxy that speaks another protocol?",
     );
     for (
       const [cause, suffix] of [[failure("ECONNRESET"), " (ECONNRESET)"], [failure(), ""], [

@@ -31,16 +31,18 @@ function refuse(body: unknown, status = 400, requestId: string | undefined = "4f
 const HINTS: readonly (readonly [code: string, hint: RegExp])[] = [
   ["AccessDeniedException", /key policy .*kms:RecipientAttestation.*debug mode/],
   ["DependencyTimeoutException", /^KMS failed on its side/],
-  ["IncompleteSignatureException", /credentials that STS/],
+  ["IncompleteSignatureException", /credentials complete, as STS/],
   ["InvalidGrantTokenException", /grant/],
-  ["InvalidKeyUsageException", /not for ENCRYPT_DECRYPT/],
+  ["InvalidKeyUsageException", /not for this kind of operation/],
+  ["KMSInvalidMacException", /this very message/],
+  ["KMSInvalidSignatureException", /this very message, in this form/],
   ["KeyUnavailableException", /^KMS failed on its side/],
   ["LimitExceededException", /quota/],
-  ["MissingAuthenticationTokenException", /credentials that STS/],
+  ["MissingAuthenticationTokenException", /credentials complete, as STS/],
   ["SignatureDoesNotMatch", /secret access key/],
   ["InternalFailure", /^KMS failed on its side/],
   ["NobodyKnowsThis", /endpoint lead to KMS/],
-  ["ExpiredTokenException", /ran out/],
+  ["ExpiredTokenException", /expired: give a function/],
   ["InvalidCiphertextException", /encryption context .*region/],
   ["IncorrectKeyException", /another key than `keyId`/],
   ["NotFoundException", /region and account/],
@@ -88,6 +90,26 @@ describe("kmsError()", () => {
     assert.equal(refuse("<html>", 403).retryable, false);
   });
 
+  test("knows what is throttling: not all that a retry can help", () => {
+    const yes = ["Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException"];
+    const also = ["SlowDown", "LimitExceeded", "LimitExceededException", "RequestLimitExceeded"];
+    for (const code of [...yes, ...also, "RequestThrottled", "RequestThrottledException"]) {
+      const { throttled, retryable } = refuse({ __type: code });
+      assert.deepEqual([throttled, retryable], [true, true], code);
+    }
+    for (const code of ["KMSInternalException", "KeyUnavailableException", "AccessDeniedException"]) {
+      assert.equal(refuse({ __type: code }).throttled, false, code);
+    }
+    for (const code of ["NotThrottling", "ThrottlingExceptions"]) {
+      assert.deepEqual([refuse({ __type: code }).throttled, refuse({ __type: code }).retryable], [
+        false,
+        false,
+      ]);
+    }
+    assert.equal(refuse("<html>", 429).throttled, true);
+    for (const status of [500, 503]) assert.equal(refuse("<html>", status).throttled, false);
+  });
+
   test("names other operations in words", () => {
     const body = new TextEncoder().encode('{"__type":"NotFoundException"}');
     const answer = { status: 400, requestId: undefined, dateMs: undefined, body };
@@ -102,16 +124,22 @@ describe("kmsError()", () => {
     const body = new TextEncoder().encode(`<html>${secret}</html>`);
     for (
       const [status, contentType, requestId, said, hint] of [
-        [302, "text/html; charset=utf-8", undefined, "status 302 (text/html)", /KMS redirects nobody$/],
-        [403, "text/html", undefined, "status 403 (text/html)", /One that inspects TLS refused it$/],
-        [429, "text/plain", undefined, "status 429 (text/plain)", /It limits the rate$/],
-        [502, "text/html", undefined, "status 502 (text/html)", /A load balancer that cannot reach KMS/],
+        [302, "text/html; charset=utf-8", undefined, "status 302 (text/html)", /KMS never redirects$/],
+        [
+          403,
+          "text/html",
+          undefined,
+          "status 403 (text/html)",
+          /A TLS-inspecting proxy may have refused the request$/,
+        ],
+        [429, "text/plain", undefined, "status 429 (text/plain)", /It limits the request rate$/],
+        [502, "text/html", undefined, "status 502 (text/html)", /A load balancer answers like this/],
         [503, undefined, "4f1c-1", "status 503 (without a media type)", /^KMS's front end answered/],
-        [400, secret, undefined, "status 400 (without a media type)", /^Something answers in KMS's place/],
+        [400, secret, undefined, "status 400 (without a media type)", /^Something other than KMS answers/],
       ] as const
     ) {
       const error = kmsError("Decrypt", { status, contentType, requestId, dateMs: undefined, body });
-      assert.equal(error.message, `Cannot decrypt: ${said} and no error of KMS's`);
+      assert.equal(error.message, `Cannot decrypt: the answer has ${said} and is not an error of KMS`);
       assert.match(error.hint, hint);
       assert.deepEqual([error.kmsCode, error.httpStatus], ["UnknownError", status]);
       assert.ok(!inspect(error).includes(secret));

@@ -22,10 +22,12 @@ export interface TestServer extends AsyncDisposable {
 /** Answers requests over TLS. */
 export async function serveTls(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
-  options: { kind?: CertificateKind; path?: string; tls?: ServerOptions } = {},
+  options: { kind?: CertificateKind; path?: string; tls?: ServerOptions; onSecure?: () => void } = {},
 ): Promise<TestServer> {
   const certificate = await authority.certificate(options.kind ?? "valid");
-  return await listen(createTlsServer({ ...certificate, ...options.tls }, answer), options.path);
+  const server = createTlsServer({ ...certificate, ...options.tls }, answer);
+  server.on("secureConnection", () => options.onSecure?.());
+  return await listen(server, options.path);
 }
 
 /** Does something with raw connections; what arrives is thrown away. */
@@ -79,7 +81,7 @@ export async function send(
 
 /** The same, and once more where a connection that was kept had been closed. */
 export async function sendAgain(connection: KmsConnection, isSecret = false): Promise<string> {
-  using deadline = new Deadline("test", 5000);
+  using deadline = new Deadline("test", 60_000);
   return await withRetries(() => send(connection, 5000, undefined, isSecret), 2, deadline);
 }
 

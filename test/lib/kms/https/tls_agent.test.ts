@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { TlsAgent, unlessAborted } from "../../../../lib/kms/https/tls_agent.ts";
+import { TlsAgent } from "../../../../lib/kms/https/tls_agent.ts";
+import { unlessAborted } from "../../../../lib/kms/https/tls_call.ts";
 import { Deadline } from "../../../../lib/core/deadline.ts";
 import { DisposedError } from "../../../../lib/core/errors.ts";
 import { allClosed, connectionTo, echo, HOST, send, serveTls } from "./servers.ts";
@@ -46,7 +47,7 @@ describe("TlsAgent", () => {
   test("connects for a call only", () => {
     const open = () => Promise.reject(new Error("never"));
     const agent = new TlsAgent({ open, hostName: HOST, maxIdle: 1, maxIdleMs: 1000 });
-    using deadline = new Deadline("test", 1000);
+    using deadline = new Deadline("test", 60_000);
     const call = { deadline, signal: deadline.signal };
     const expected = /^TypeError: Cannot connect: no call to connect for$/;
     assert.throws(() => agent.createConnection({}, () => {}), expected);

@@ -20,9 +20,27 @@ const REQUESTS = {
   generateDataKeyPair: ["generate a data key pair", { keyId: "a", keyPairSpec: "RSA_2048" }],
   generateRandom: ["generate random bytes", { numberOfBytes: 8 }],
   deriveSharedSecret: ["derive a shared secret", { keyId: "a", publicKey: BYTES }],
+  generateMac: ["generate a MAC", { keyId: "a", message: BYTES, macAlgorithm: "HMAC_SHA_256" }],
+  verifyMac: ["verify a MAC", { keyId: "a", message: BYTES, macAlgorithm: "HMAC_SHA_256", mac: BYTES }],
+  sign: ["sign", { keyId: "a", message: BYTES, signingAlgorithm: "ECDSA_SHA_256" }],
+  verify: [
+    "verify a signature",
+    { keyId: "a", message: BYTES, signingAlgorithm: "ECDSA_SHA_256", signature: BYTES },
+  ],
+  getPublicKey: ["get a public key", { keyId: "a" }],
 } as const;
 
-const DRY_RUNS = ["decrypt", "encrypt", "generateDataKey", "generateDataKeyPair", "deriveSharedSecret"];
+const DRY_RUNS = [
+  "decrypt",
+  "encrypt",
+  "generateDataKey",
+  "generateDataKeyPair",
+  "deriveSharedSecret",
+  "generateMac",
+  "verifyMac",
+  "sign",
+  "verify",
+];
 
 interface AnyOperation {
   readonly what: string;
@@ -70,7 +88,17 @@ describe("a dry run", () => {
 
   test("has no other name, those that objects inherit among them", () => {
     for (
-      const name of ["generateRandom", "", "toString", "__proto__", "constructor", ["decrypt"], undefined, 7]
+      const name of [
+        "generateRandom",
+        "getPublicKey",
+        "",
+        "toString",
+        "__proto__",
+        "constructor",
+        ["decrypt"],
+        undefined,
+        7,
+      ]
     ) {
       assert.throws(() => checkDryRunName(name), {
         name: "TypeError",
@@ -100,7 +128,7 @@ describe("expectWillingness()", () => {
     for (const answer of [secret, { ciphertext: BYTES }, undefined]) {
       await assert.rejects(expectWillingness("decrypt", Promise.resolve(answer)), (error) => {
         assert.ok(error instanceof ProtocolError);
-        assert.equal(error.message, "Cannot trust the dry run: KMS went on to decrypt");
+        assert.equal(error.message, "Cannot trust the dry run: KMS did decrypt all the same");
         return true;
       });
     }

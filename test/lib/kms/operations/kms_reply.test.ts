@@ -18,13 +18,16 @@ function replyOf(members: unknown, opened: SecretBytes[] = []): KmsReply {
   });
 }
 
-const refuses = (what: string, read: () => unknown) =>
-  assert.throws(read, (error: unknown) => {
-    assert.ok(error instanceof ProtocolError);
-    assert.equal(error.message, `Cannot use KMS's answer to Test: ${what}`);
-    assert.equal(error.hint, "TLS says it came from KMS: does something between answer in its place?");
-    return true;
-  });
+const refusal = (what: string) => (error: unknown) => {
+  assert.ok(error instanceof ProtocolError);
+  assert.equal(error.message, `Cannot use KMS's answer to Test: ${what}`);
+  assert.equal(error.hint, "The certificate was KMS's. Is a TLS-inspecting proxy answering in its place?");
+  return true;
+};
+
+const refuses = (what: string, read: () => unknown) => assert.throws(read, refusal(what));
+
+const refusesLater = (what: string, read: () => Promise<unknown>) => assert.rejects(read, refusal(what));
 
 describe("KmsReply", () => {
   test("is a JSON object in UTF-8", () => {
@@ -43,14 +46,14 @@ describe("KmsReply", () => {
     refuses("A is not base64", () => replyOf({ A: "AQI" }).bytes("A"));
   });
 
-  test("may say that there is nothing in clear", () => {
+  test("may say that there is nothing in clear", async () => {
     for (const inClear of [undefined, null, ""]) {
       const answer = { Plaintext: inClear, CiphertextForRecipient: "AQID" };
-      assert.deepEqual(replyOf(answer).secret("Plaintext").bytes, BYTES);
+      assert.deepEqual((await replyOf(answer).secret("Plaintext")).bytes, BYTES);
     }
     for (const inClear of [0, false, [], {}, "A"]) {
-      refuses(
-        "a bare Plaintext",
+      await refusesLater(
+        "it has Plaintext unencrypted",
         () => replyOf({ Plaintext: inClear, CiphertextForRecipient: "AQID" }).secret("Plaintext"),
       );
     }
@@ -80,7 +83,7 @@ describe("KmsReply", () => {
   ];
   for (const asked of others) {
     test(`refuses ${ARN} for ${asked}`, () => {
-      refuses("KeyId is another key than the one asked for", () => replyOf({ KeyId: ARN }).keyId(asked));
+      refuses("KeyId is not the key that was asked for", () => replyOf({ KeyId: ARN }).keyId(asked));
     });
   }
 

@@ -27,10 +27,10 @@ function replyOf(members: unknown, opened: SecretBytes[] = []): KmsReply {
 }
 
 const refuses = (what: string, read: () => unknown) =>
-  assert.throws(read, (error: unknown) => {
+  assert.rejects(async () => await read(), (error: unknown) => {
     assert.ok(error instanceof ProtocolError);
     assert.equal(error.message, `Cannot use KMS's answer to Test: ${what}`);
-    assert.equal(error.hint, "TLS says it came from KMS: does something between answer in its place?");
+    assert.equal(error.hint, "The certificate was KMS's. Is a TLS-inspecting proxy answering in its place?");
     return true;
   });
 
@@ -84,9 +84,55 @@ const REQUESTS: Readonly<Record<string, Expected>> = {
     request: { ...COMMON, publicKey: BYTES, keyAgreementAlgorithm: "ECDH" },
     members: { ...SENT, PublicKey: "AQID", KeyAgreementAlgorithm: "ECDH" },
   },
+  generateMac: {
+    name: "GenerateMac",
+    attested: false,
+    request: { ...COMMON, message: BYTES, macAlgorithm: "HMAC_SHA_384" },
+    members: { ...SENT, Message: "AQID", MacAlgorithm: "HMAC_SHA_384" },
+  },
+  verifyMac: {
+    name: "VerifyMac",
+    attested: false,
+    request: { ...COMMON, message: BYTES, macAlgorithm: "HMAC_SHA_384", mac: Uint8Array.of(4) },
+    members: { ...SENT, Message: "AQID", MacAlgorithm: "HMAC_SHA_384", Mac: "BA==" },
+  },
+  sign: {
+    name: "Sign",
+    attested: false,
+    request: { ...COMMON, message: BYTES, messageType: "RAW", signingAlgorithm: "X" },
+    members: { ...SENT, Message: "AQID", MessageType: "RAW", SigningAlgorithm: "X" },
+  },
+  verify: {
+    name: "Verify",
+    attested: false,
+    request: {
+      ...COMMON,
+      message: BYTES,
+      messageType: "DIGEST",
+      signingAlgorithm: "X",
+      signature: Uint8Array.of(4),
+    },
+    members: {
+      ...SENT,
+      Message: "AQID",
+      MessageType: "DIGEST",
+      SigningAlgorithm: "X",
+      Signature: "BA==",
+    },
+  },
+  getPublicKey: {
+    name: "GetPublicKey",
+    attested: false,
+    request: COMMON,
+    members: SENT,
+  },
 };
 
 describe("operations on the wire", () => {
+  test("all of them are in the cases above", () => {
+    assert.deepEqual(Object.keys(REQUESTS), Object.keys(OPERATIONS));
+  });
+
   for (const [constant, { name, attested, request, members }] of Object.entries(REQUESTS)) {
     test(`${name} says what is asked for`, () => {
       const operation = OPERATIONS[constant as OperationName] as unknown as Operation<
@@ -115,27 +161,30 @@ describe("operations on the wire", () => {
   const envelope = (length: number) => Buffer.alloc(length, 7).toString("base64");
   const common = { keyId: ARN, grantTokens: undefined, dryRun: false, encryptionContext: undefined };
 
-  test("Decrypt and DeriveSharedSecret give what is opened, of the key that was asked for", () => {
+  test("Decrypt and DeriveSharedSecret give what is opened, of the key that was asked for", async () => {
     const decrypt = { ...common, ciphertext: BYTES, encryptionAlgorithm: undefined };
     const answer = { KeyId: ARN, CiphertextForRecipient: "AQID" };
-    assert.deepEqual(OPERATIONS.decrypt.result(replyOf(answer), decrypt).bytes, BYTES);
-    const otherKey = "KeyId is another key than the one asked for";
-    refuses(otherKey, () => OPERATIONS.decrypt.result(replyOf({ ...answer, KeyId: `${ARN}x` }), decrypt));
-    refuses(
-      "a bare Plaintext",
+    assert.deepEqual((await OPERATIONS.decrypt.result(replyOf(answer), decrypt)).bytes, BYTES);
+    const otherKey = "KeyId is not the key that was asked for";
+    await refuses(
+      otherKey,
+      () => OPERATIONS.decrypt.result(replyOf({ ...answer, KeyId: `${ARN}x` }), decrypt),
+    );
+    await refuses(
+      "it has Plaintext unencrypted",
       () => OPERATIONS.decrypt.result(replyOf({ ...answer, Plaintext: "A" }), decrypt),
     );
 
     const derive = { ...common, publicKey: BYTES, keyAgreementAlgorithm: "ECDH" } as const;
     const agreed = { ...answer, KeyAgreementAlgorithm: "ECDH" };
     const result = (members: object) => OPERATIONS.deriveSharedSecret.result(replyOf(members), derive);
-    assert.deepEqual(result(agreed).bytes, BYTES);
-    refuses(otherKey, () => result({ ...agreed, KeyId: `${ARN}x` }));
-    refuses("KeyAgreementAlgorithm is not the one asked for", () => result(answer));
-    refuses("a bare SharedSecret", () => result({ ...agreed, SharedSecret: "AQID" }));
+    assert.deepEqual((await result(agreed)).bytes, BYTES);
+    await refuses(otherKey, () => result({ ...agreed, KeyId: `${ARN}x` }));
+    await refuses("KeyAgreementAlgorithm is not what was asked for", () => result(answer));
+    await refuses("it has SharedSecret unencrypted", () => result({ ...agreed, SharedSecret: "AQID" }));
   });
 
-  test("Encrypt gives the ciphertext and the key", () => {
+  test("Encrypt gives the ciphertext and the key", async () => {
     const request = {
       ...common,
       plaintext: new SecretBytes(BYTES),
@@ -144,33 +193,33 @@ describe("operations on the wire", () => {
     const answer = { KeyId: ARN, CiphertextBlob: "AQID" };
     const result = (members: object) => OPERATIONS.encrypt.result(replyOf(members), request);
     assert.deepEqual(result(answer), { ciphertext: BYTES, keyId: ARN });
-    refuses("no CiphertextBlob", () => result({ KeyId: ARN }));
+    await refuses("no CiphertextBlob", () => result({ KeyId: ARN }));
     for (const KeyId of ["1234", [ARN]]) {
-      refuses("KeyId is not a key ARN", () => result({ ...answer, KeyId }));
+      await refuses("KeyId is not a key ARN", () => result({ ...answer, KeyId }));
     }
   });
 
-  test("GenerateDataKey gives a key of the length that was asked for, or wipes it", () => {
+  test("GenerateDataKey gives a key of the length that was asked for, or wipes it", async () => {
     const lengths = [["AES_256", 32], ["AES_128", 16], [7, 7]] as const;
     for (const [length, bytes] of lengths) {
       const request = { ...common, length };
       const answer = { KeyId: ARN, CiphertextBlob: "AQID", CiphertextForRecipient: envelope(bytes) };
-      const dataKey = OPERATIONS.generateDataKey.result(replyOf(answer), request);
+      const dataKey = await OPERATIONS.generateDataKey.result(replyOf(answer), request);
       assert.deepEqual([dataKey.plaintext.length, dataKey.keyId], [bytes, ARN]);
       assert.deepEqual(dataKey.ciphertext, BYTES);
       const opened: SecretBytes[] = [];
       const wrong = replyOf({ ...answer, CiphertextForRecipient: envelope(bytes + 1) }, opened);
-      const what = "Plaintext has another length than the one asked for";
-      refuses(what, () => OPERATIONS.generateDataKey.result(wrong, request));
+      const what = "Plaintext is not as long as was asked for";
+      await refuses(what, () => OPERATIONS.generateDataKey.result(wrong, request));
       assert.deepEqual(opened.map((secret) => secret.length), [0]);
-      refuses(
-        "a bare Plaintext",
+      await refuses(
+        "it has Plaintext unencrypted",
         () => OPERATIONS.generateDataKey.result(replyOf({ ...answer, Plaintext: "AQID" }), request),
       );
     }
   });
 
-  test("GenerateDataKeyPair gives the pair that was asked for", () => {
+  test("GenerateDataKeyPair gives the pair that was asked for", async () => {
     const request = { ...common, keyPairSpec: "RSA_2048" } as const;
     const answer = {
       KeyId: ARN,
@@ -180,21 +229,27 @@ describe("operations on the wire", () => {
       CiphertextForRecipient: "AQID",
     };
     const result = (members: object) => OPERATIONS.generateDataKeyPair.result(replyOf(members), request);
-    const pair = result(answer);
+    const pair = await result(answer);
     assert.deepEqual([pair.keyId, pair.keyPairSpec], [ARN, "RSA_2048"]);
     assert.deepEqual([[...pair.privateKeyCiphertext], [...pair.publicKey]], [[1], [2]]);
     assert.deepEqual(pair.privateKey.bytes, BYTES);
-    refuses("KeyPairSpec is not the one asked for", () => result({ ...answer, KeyPairSpec: "RSA_4096" }));
-    refuses("a bare PrivateKeyPlaintext", () => result({ ...answer, PrivateKeyPlaintext: "AQID" }));
+    await refuses(
+      "KeyPairSpec is not what was asked for",
+      () => result({ ...answer, KeyPairSpec: "RSA_4096" }),
+    );
+    await refuses(
+      "it has PrivateKeyPlaintext unencrypted",
+      () => result({ ...answer, PrivateKeyPlaintext: "AQID" }),
+    );
   });
 
-  test("GenerateRandom gives as many bytes as were asked for", () => {
+  test("GenerateRandom gives as many bytes as were asked for", async () => {
     const result = (numberOfBytes: number) =>
       OPERATIONS.generateRandom.result(replyOf({ CiphertextForRecipient: "AQID" }), { numberOfBytes });
-    assert.deepEqual(result(3).bytes, BYTES);
-    refuses("Plaintext has another length than the one asked for", () => result(4));
-    refuses(
-      "a bare Plaintext",
+    assert.deepEqual((await result(3)).bytes, BYTES);
+    await refuses("Plaintext is not as long as was asked for", () => result(4));
+    await refuses(
+      "it has Plaintext unencrypted",
       () => OPERATIONS.generateRandom.result(replyOf({ Plaintext: "AQID" }), { numberOfBytes: 3 }),
     );
   });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fromBER } from "asn1js";
 import { ContentInfo, EnvelopedData, KeyTransRecipientInfo } from "pkijs";
 import { decodeHex, encodeHex } from "../../../../lib/core/encoding.ts";
-import type { Envelope } from "../../../../lib/kms/recipient/cms_envelope.ts";
+import type { Envelope } from "../../../../lib/kms/recipient/read_envelope.ts";
 
 /** Layout of the content. */
 export type Shape = "primitive" | { readonly segmentBytes: number };

@@ -1,3 +1,4 @@
+import type { Deadline } from "../core/deadline.ts";
 import { UnsupportedOperationError } from "../core/errors.ts";
 import type { KmsCall, KmsEngine } from "./engine.ts";
 import { type Checked, type OperationName, operationOf, type Result } from "./operations/operations.ts";
@@ -7,7 +8,7 @@ import type { Recipient } from "./recipient/recipient.ts";
  * Engine of a client without an NSM: does what is not attested, and refuses the rest before anything is sent. KMS would
  * send the secret in clear, to wherever this runs.
  */
-export class UnattestedEngine implements KmsEngine {
+export class NoRecipientEngine implements KmsEngine {
   readonly #engine: KmsEngine;
 
   /** @param engine Engine that sends; owned from then on */
@@ -23,6 +24,19 @@ export class UnattestedEngine implements KmsEngine {
   /** See {@link KmsEngine.clockOffsetMs}. */
   get clockOffsetMs(): number {
     return this.#engine.clockOffsetMs;
+  }
+
+  /** See {@link KmsEngine.kmsTimeMs}. */
+  get kmsTimeMs(): number | undefined {
+    return this.#engine.kmsTimeMs;
+  }
+
+  /** See {@link KmsEngine.forgetDocuments}: it has none. */
+  forgetDocuments(): void {}
+
+  /** See {@link KmsEngine.askTime}. */
+  askTime(deadline: Deadline): Promise<void> {
+    return this.#engine.askTime(deadline);
   }
 
   /** See {@link KmsEngine.run}. */
@@ -49,6 +63,6 @@ export const NO_RECIPIENT: Recipient = {
 function needsRecipient(what: string): UnsupportedOperationError {
   return new UnsupportedOperationError(`Cannot ${what}: the client was opened with recipient "none"`, {
     hint:
-      "KMS would send the secret in clear, to outside of an enclave: open the client in an enclave, without `recipient`",
+      "KMS would answer with the secret unencrypted: open the client inside an enclave, without `recipient`",
   });
 }

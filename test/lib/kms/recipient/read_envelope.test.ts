@@ -7,7 +7,7 @@ import {
   type Envelope,
   MAX_ENVELOPE_BYTES,
   readEnvelope,
-} from "../../../../lib/kms/recipient/cms_envelope.ts";
+} from "../../../../lib/kms/recipient/read_envelope.ts";
 import { ProtocolError } from "../../../../lib/core/errors.ts";
 import { HAS_VECTORS, readVector, SKIPPED } from "../../attestation/vectors.ts";
 import {
@@ -20,7 +20,7 @@ import {
   writeWithOpenssl,
 } from "./envelopes.ts";
 
-const MESSAGE = "Cannot open CiphertextForRecipient: not an envelope for this key pair";
+const MESSAGE = "Cannot open CiphertextForRecipient: it is not an envelope for this key pair";
 const SHAPES: readonly Shape[] = ["primitive", { segmentBytes: 4096 }, { segmentBytes: 1000 }, {
   segmentBytes: 20,
 }];
@@ -41,7 +41,7 @@ function refuses(bytes: Uint8Array, why: string): void {
   assert.throws(() => readEnvelope(bytes), (error: unknown) => {
     assert.ok(error instanceof ProtocolError, why);
     assert.equal(error.message, MESSAGE);
-    assert.match(error.hint, /older attestation document, or by something that is not KMS/);
+    assert.match(error.hint, /older attestation document, or by something other than KMS/);
     assert.equal(error.cause, undefined);
     return true;
   }, why);

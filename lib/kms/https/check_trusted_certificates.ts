@@ -34,8 +34,8 @@ export function checkRuntimeTrust(): void {
     reason = error instanceof Error ? error.message : "its store cannot be read";
   }
   throw new CertificateError(`Cannot trust KMS: the runtime has no certificate authorities: ${reason}`, {
-    hint: "Give trustedCertificates, put a CA bundle into the image, or let the runtime use its own: is " +
-      "--use-openssl-ca or DENO_TLS_CA_STORE set, and nothing where SSL_CERT_FILE and SSL_CERT_DIR say?",
+    hint: "Is --use-openssl-ca or DENO_TLS_CA_STORE set, and no certificate where SSL_CERT_FILE and " +
+      "SSL_CERT_DIR point? Unset it, give trustedCertificates, or put a CA bundle into the image",
   });
 }
 
@@ -52,7 +52,7 @@ function certificatesOf(text: unknown, index: number): readonly string[] {
   return found;
 }
 
-const PATH_GIVEN = ": it looks like the name of a file, whose text is wanted";
+const PATH_GIVEN = ": it looks like a file name; give the text of the file";
 
 function isPath(text: unknown): boolean {
   return typeof text === "string" && /^(?:\.{0,2}\/|file:)\S+$/.test(text);

@@ -15,6 +15,9 @@ export const MAX_CLOCK_OFFSET_MS = 86_400_000;
  */
 export class KmsClock {
   readonly #now: () => Date;
+  readonly #sinceStart: () => number;
+  /** Time of the last answer, and when it came by a clock that nobody sets; both in milliseconds. */
+  #lastAnswer: { readonly dateMs: number; readonly cameAtMs: number } | undefined;
   #offsetMs = 0;
   #lastOffsetMs: number | undefined;
   #isCompared = false;
@@ -34,14 +37,26 @@ export class KmsClock {
    * Starts uncorrected.
    *
    * @param now Clock of this machine
+   * @param sinceStart Clock in milliseconds that nobody sets and that never goes back
    */
-  constructor(now: () => Date = () => new Date()) {
+  constructor(now: () => Date = () => new Date(), sinceStart: () => number = () => performance.now()) {
     this.#now = now;
+    this.#sinceStart = sinceStart;
   }
 
   /** Whether an answer has shown KMS's time, even one that is too far away to be believed. */
   get isCompared(): boolean {
     return this.#isCompared;
+  }
+
+  /**
+   * Time by KMS's last answer and what has passed since, in milliseconds since 1970, whatever this machine's clock was
+   * set to meanwhile. Undefined until an answer told a time, and when the last one told one that is not believed. Whoever
+   * holds an answer back makes it that much too early.
+   */
+  get timeMs(): number | undefined {
+    const last = this.#lastAnswer;
+    return last === undefined ? undefined : last.dateMs + this.#sinceStart() - last.cameAtMs;
   }
 
   /** Milliseconds that are added to this machine's time: above zero if KMS is ahead. Zero until corrected. */
@@ -63,6 +78,8 @@ export class KmsClock {
     if (dateMs === undefined) return;
     this.#isCompared = true;
     this.#lastOffsetMs = this.#believable(dateMs);
+    const isBelieved = this.#lastOffsetMs !== undefined;
+    this.#lastAnswer = isBelieved ? { dateMs, cameAtMs: this.#sinceStart() } : undefined;
   }
 
   /**

@@ -4,7 +4,7 @@ import { beforeAll, describe, test } from "#test";
 import {
   checkRuntimeTrust,
   checkTrustedCertificates,
-} from "../../../../lib/kms/https/trusted_certificates.ts";
+} from "../../../../lib/kms/https/check_trusted_certificates.ts";
 import { CertificateError } from "../../../../lib/core/errors.ts";
 import { TlsAuthority } from "../../../../sim/mod.ts";
 
@@ -36,7 +36,7 @@ describe("checkTrustedCertificates()", () => {
   });
 
   test("suspects a path where a text looks like one", () => {
-    const path = ": it looks like the name of a file, whose text is wanted";
+    const path = ": it looks like a file name; give the text of the file";
     for (const text of ["/etc/ssl/cert.pem", "./cert.pem", "../cert.pem", "file:///cert.pem"]) {
       refuses([text], `text 0 holds no PEM certificate${path}`);
     }
@@ -93,7 +93,7 @@ describe("checkRuntimeTrust()", () => {
           );
           assert.match(
             error.hint,
-            /^Give trustedCertificates, .* own: is --use-openssl-ca or DENO_TLS_CA_STORE set, and nothing where SSL/,
+            /^Is --use-openssl-ca or DENO_TLS_CA_STORE set, and no certificate where SSL_.* point\? Unset it, give/,
           );
           return true;
         }));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { Slots } from "../../../../lib/kms/https/slots.ts";
+import { Slots } from "../../../lib/core/slots.ts";
 
 const never = new AbortController().signal;
 

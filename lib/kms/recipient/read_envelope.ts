@@ -47,8 +47,8 @@ export function readEnvelope(bytes: Uint8Array): Envelope {
  * CMS has no MAC, and whoever could tell the failures apart could decrypt by asking.
  */
 export function envelopeError(): ProtocolError {
-  return new ProtocolError("Cannot open CiphertextForRecipient: not an envelope for this key pair", {
-    hint: "Was the answer made for an older attestation document, or by something that is not KMS?",
+  return new ProtocolError("Cannot open CiphertextForRecipient: it is not an envelope for this key pair", {
+    hint: "Was it made for an older attestation document, or by something other than KMS?",
   });
 }
 
