@@ -74,13 +74,24 @@ export function countInMemory<N extends string>(
   needles: Readonly<Record<N, Uint8Array>>,
 ): Record<N, number> {
   const search = new Search<N>(needles);
+  for (const chunk of readMemory(pid, search.overlap)) search.take(chunk, CHUNK_BYTES);
+  return search.counts;
+}
+
+/**
+ * Reads the writable memory of a process in chunks that begin at a page.
+ *
+ * @param pid The process
+ * @param overlap Number of bytes of the next chunk that a chunk includes
+ * @returns Chunks, each valid until the next one
+ */
+export function* readMemory(pid: number, overlap: number): Generator<Uint8Array> {
   using memory = new ProcessMemory(pid);
   for (const [start, end] of memory.extents()) {
     for (let offset = start; offset < end; offset += CHUNK_BYTES) {
-      search.take(memory.read(offset, Math.min(CHUNK_BYTES + search.overlap, end - offset)), CHUNK_BYTES);
+      yield memory.read(offset, Math.min(CHUNK_BYTES + overlap, end - offset));
     }
   }
-  return search.counts;
 }
 
 /** Step of the search, in bytes: every needle has two bytes on a step. */

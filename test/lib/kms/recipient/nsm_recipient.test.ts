@@ -9,12 +9,17 @@ import {
   publicEncrypt,
   randomBytes,
 } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
 import { decode, encode } from "cbor2";
 import fc from "fast-check";
-import { beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe, test } from "#test";
 import type { NsmTransport } from "../../../../lib/nsm/nsm_transport.ts";
 import { Deadline } from "../../../../lib/core/deadline.ts";
+import { NodeRecipientKey } from "../../../../lib/kms/recipient/node_recipient_key.ts";
 import { NsmRecipient } from "../../../../lib/kms/recipient/nsm_recipient.ts";
+import { OpensslRecipientKey } from "../../../../lib/kms/recipient/openssl_recipient_key.ts";
+import type { RecipientKey } from "../../../../lib/kms/recipient/recipient_key.ts";
+import { findLibcrypto } from "../../../../lib/native/libcrypto.ts";
 import { DisposedError, ProtocolError, TimeoutError } from "../../../../lib/core/errors.ts";
 import { spyOnFill } from "../../../support/spy_on_fill.ts";
 import {
@@ -70,17 +75,40 @@ function wipedBy(run: () => void): Uint8Array[] {
   return wiped;
 }
 
-describe("NsmRecipient", () => {
+const { libcrypto, reason } = findLibcrypto();
+
+/** One key pair that a recipient may have. */
+interface KeyCase {
+  readonly name: string;
+  readonly makeKey: () => Promise<RecipientKey>;
+  readonly skip: boolean;
+}
+
+const KEYS: readonly KeyCase[] = [
+  { name: "node:crypto", makeKey: () => NodeRecipientKey.create(), skip: false },
+  {
+    name: libcrypto === undefined ? `OpenSSL (skipped: ${reason})` : "OpenSSL",
+    makeKey: () => OpensslRecipientKey.create(libcrypto!),
+    skip: libcrypto === undefined,
+  },
+];
+
+for (const each of KEYS) {
+  describe.skipIf(each.skip)(`NsmRecipient with a key pair of ${each.name}`, () => suite(each));
+}
+
+function suite({ name, makeKey }: KeyCase): void {
   const nsm = new EchoNsm();
   let recipient: NsmRecipient;
   let publicKey: KeyObject;
 
   beforeAll(async () => {
     using deadline = new Deadline("test", 60_000);
-    recipient = await NsmRecipient.create(nsm, { owned: false }, deadline);
+    recipient = await NsmRecipient.create(nsm, { owned: false, makeKey }, deadline);
     const spki = await recipient.attestationDocument();
     publicKey = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
   });
+  afterAll(() => recipient[Symbol.dispose]());
 
   test("attests an RSA-2048 key as SPKI DER", () => {
     assert.equal(publicKey.asymmetricKeyType, "rsa");
@@ -119,14 +147,16 @@ describe("NsmRecipient", () => {
     assert.ok(has(contentKey), "content key");
     // What was decrypted of it, in a buffer as long as the ciphertext.
     assert.ok(has(concat([plaintext, new Uint8Array(8)])), "plaintext");
-    for (const start of [0, 16]) assert.ok(has(padded.subarray(start, start + 16)), `block at ${start}`);
-    assert.ok(has(plaintext.subarray(32)), "last block");
+    if (name === "node:crypto") {
+      for (const start of [0, 16]) assert.ok(has(padded.subarray(start, start + 16)), `block at ${start}`);
+      assert.ok(has(plaintext.subarray(32)), "last block");
+    }
     const unpadded = seal(publicKey, plaintext, { contentKey, padding: new Uint8Array(8) });
     const wipedThen = wipedBy(() => assert.throws(() => recipient.open(unpadded), ProtocolError));
     assert.ok(wipedThen.some((each) => Buffer.from(contentKey).equals(each)), "content key of a failure");
   });
 
-  test("fails with one and the same error, whatever is wrong", () => {
+  test("fails with one and the same error, whatever is wrong, on this thread and on another", async () => {
     const plaintext = new Uint8Array(20);
     const good = seal(publicKey, plaintext);
     const stranger = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey;
@@ -144,17 +174,21 @@ describe("NsmRecipient", () => {
         padding: new Uint8Array(12).fill(12).fill(1, 0, 1),
       }),
     };
-    const errors = Object.entries(wrong).map(([name, envelope]) => {
-      try {
-        recipient.open(envelope);
-      } catch (error) {
+    const errors = [];
+    for (const [name, envelope] of Object.entries(wrong)) {
+      const elsewhere = recipient.openElsewhere;
+      const ways = [() => recipient.open(envelope), ...elsewhere ? [() => elsewhere(envelope)] : []];
+      for (const open of ways) {
+        const error = await failureOf(open);
         assert.ok(error instanceof ProtocolError, name);
-        return { ...error, message: error.message, cause: error.cause };
+        errors.push({ ...error, message: error.message, cause: error.cause });
       }
-      throw new Error(`opened: ${name}`);
-    });
+    }
     for (const error of errors) assert.deepEqual(error, errors[0]);
-    assert.equal(errors[0]?.message, "Cannot open CiphertextForRecipient: not an envelope for this key pair");
+    assert.equal(
+      errors[0]?.message,
+      "Cannot open CiphertextForRecipient: it is not an envelope for this key pair",
+    );
   });
 
   // openssl is an independent writer; without the command there is nothing to compare with.
@@ -170,23 +204,82 @@ describe("NsmRecipient", () => {
   test("opens nothing after dispose, and disposes only an NSM of its own", async () => {
     using deadline = new Deadline("test", 60_000);
     const own = new EchoNsm();
-    const other = await NsmRecipient.create(own, { owned: true }, deadline);
+    const other = await NsmRecipient.create(own, { owned: true, makeKey }, deadline);
     other[Symbol.dispose]();
     other[Symbol.dispose]();
     assert.ok(own.disposed >= 1);
-    assert.throws(
-      () => other.open(seal(publicKey, new Uint8Array(1))),
-      (error) => error instanceof DisposedError && /NsmRecipient/.test(error.message),
-    );
+    const envelope = seal(publicKey, new Uint8Array(1));
+    const elsewhere = other.openElsewhere;
+    for (const open of [() => other.open(envelope), ...elsewhere ? [() => elsewhere(envelope)] : []]) {
+      const error = await failureOf(open);
+      assert.ok(error instanceof DisposedError && /NsmRecipient/.test(error.message), String(error));
+    }
     assert.equal(nsm.disposed, 0);
   });
 
   test("disposes its own NSM when there is no time for a key pair", async () => {
     const own = new EchoNsm();
     using deadline = new Deadline("test", 1);
-    await assert.rejects(NsmRecipient.create(own, { owned: true }, deadline), TimeoutError);
+    await assert.rejects(NsmRecipient.create(own, { owned: true, makeKey }, deadline), TimeoutError);
     assert.equal(own.disposed, 1);
-    await assert.rejects(NsmRecipient.create(nsm, { owned: false }, deadline), TimeoutError);
+    await assert.rejects(NsmRecipient.create(nsm, { owned: false, makeKey }, deadline), TimeoutError);
     assert.equal(nsm.disposed, 0);
   });
-});
+
+  test("destroys a key pair that comes too late", async () => {
+    using deadline = new Deadline("test", 60_000);
+    const given = Promise.withResolvers<RecipientKey>();
+    const caller = new AbortController();
+    using late = new Deadline("test", 60_000, caller.signal);
+    const making = NsmRecipient.create(nsm, { owned: false, makeKey: () => given.promise }, late);
+    caller.abort(new Error("given up"));
+    await assert.rejects(making, /given up/);
+    const key = await makeKey();
+    given.resolve(key);
+    await deadline.race(turn());
+    const parts = { wrappedKey: new Uint8Array(256), iv: new Uint8Array(16), ciphertext: new Uint8Array(16) };
+    assert.throws(() => key.open(parts), DisposedError);
+  });
+
+  if (name === "node:crypto") {
+    test("opens on this thread only", () => assert.equal(recipient.openElsewhere, undefined));
+    return;
+  }
+
+  test("opens on other threads what it opens on this one, many at once", async () => {
+    const openElsewhere = recipient.openElsewhere!;
+    await Promise.all(Array.from({ length: 32 }, async (_, index) => {
+      const plaintext = new Uint8Array(randomBytes(1 + 128 * index));
+      if (index % 4 === 3) {
+        const padding = new Uint8Array(16 - plaintext.length % 16);
+        const unpadded = seal(publicKey, plaintext, { padding });
+        return await assert.rejects(openElsewhere(unpadded), ProtocolError);
+      }
+      using opened = await openElsewhere(seal(publicKey, plaintext));
+      assert.deepEqual(opened.bytes, plaintext);
+      assert.equal(opened.bytes.buffer.byteLength, plaintext.length);
+    }));
+  });
+
+  test("overwrites the content key and the padded plaintext when it opens on another thread", async () => {
+    const openElsewhere = recipient.openElsewhere!;
+    const contentKey = new Uint8Array(randomBytes(32));
+    const plaintext = new Uint8Array(randomBytes(40));
+    const wiped: Uint8Array[] = [];
+    using _spy = spyOnFill((bytes) => wiped.push(Uint8Array.from(bytes)));
+    using _opened = await openElsewhere(seal(publicKey, plaintext, { contentKey }));
+    for (const bytes of [contentKey, concat([plaintext, new Uint8Array(8)])]) {
+      assert.ok(wiped.some((each) => Buffer.from(bytes).equals(each)));
+    }
+  });
+}
+
+/** Gets the error of what must fail, at once or later. */
+async function failureOf(open: () => unknown): Promise<unknown> {
+  try {
+    await open();
+  } catch (error) {
+    return error;
+  }
+  throw new Error("opened");
+}

@@ -10,6 +10,7 @@ import { SecretBytes } from "../../../../lib/core/secret_bytes.ts";
 /** Its documents and what it opens are its number. */
 class NumberedRecipient implements Recipient {
   readonly number: number;
+  openElsewhere: Recipient["openElsewhere"];
   disposed = 0;
   asked = 0;
   constructor(number: number) {
@@ -103,6 +104,18 @@ describe("RecipientRotation", () => {
     assert.equal(opened.bytes[0], 0);
     two[Symbol.dispose]();
     assert.equal(first.disposed, 1);
+  });
+
+  test("opens on another thread only while another call has the same recipient", () => {
+    first.openElsewhere = () => Promise.resolve(new SecretBytes(new Uint8Array([9])));
+    using rotation = rotate(1000);
+    using one = rotation.take();
+    assert.equal(one.openElsewhere, undefined);
+    const two = rotation.take();
+    assert.equal(one.openElsewhere, first.openElsewhere);
+    assert.equal(two.openElsewhere, first.openElsewhere);
+    two[Symbol.dispose]();
+    assert.equal(one.openElsewhere, undefined);
   });
 
   test("goes on with the old key pair when there can be no other, and does not try at every use", async () => {
