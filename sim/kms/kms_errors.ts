@@ -14,6 +14,8 @@ export type KmsExceptionName =
   | "InvalidSignatureException"
   | "KeyUnavailableException"
   | "KMSInternalException"
+  | "KMSInvalidMacException"
+  | "KMSInvalidSignatureException"
   | "KMSInvalidStateException"
   | "LimitExceededException"
   | "MissingAuthenticationTokenException"

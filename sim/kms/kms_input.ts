@@ -1,6 +1,6 @@
 import { decodeBase64 } from "../../lib/core/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
-import { KEY_ALGORITHMS, type KeyAlgorithm } from "./keys/key_specs.ts";
+import { KEY_ALGORITHMS, type KeyAlgorithm } from "./keys/encryption_algorithms.ts";
 
 /** The JSON object of a request, read member by member, each with KMS's own errors. */
 export class KmsInput {

@@ -10,8 +10,7 @@ import { faultScope, type KmsFault } from "./kms_faults.ts";
 import { GrantStore } from "./kms_grants.ts";
 import { KmsInput } from "./kms_input.ts";
 import { KeyStore } from "./keys/key_store.ts";
-import type { KmsOutput } from "./keys/key_use.ts";
-import type { SimulatedKey } from "./keys/simulated_key.ts";
+import type { KmsOutput, UsableKey } from "./keys/key_use.ts";
 import { OPERATIONS } from "./kms_operations.ts";
 import { ALLOW_ALL_KEY_POLICY, type KeyPolicy } from "./policy/key_policy.ts";
 import { RecipientReader } from "./kms_recipient.ts";
@@ -94,7 +93,7 @@ export class KmsService {
     if (fault?.kind === "latency") await new Promise((resolve) => setTimeout(resolve, fault.ms));
     const operation = request.headers.get("x-amz-target")?.replace(/^TrentService\./, "") ?? "";
     let keyArn: string | undefined;
-    const noteKey = ({ arn }: SimulatedKey) => void (keyArn = arn);
+    const noteKey = ({ arn }: UsableKey) => void (keyArn = arn);
     const output = await this.#authenticatedOutput(operation, request, fault, noteKey);
     const refusedWith = output instanceof KmsRefusal ? output.kmsCode : undefined;
     this.#log({ operation, keyArn, requestId, refusedWith, fault: fault?.kind });
@@ -117,7 +116,7 @@ export class KmsService {
     name: string,
     input: KmsInput,
     fault?: KmsFault,
-    noteKey: (key: SimulatedKey) => void = () => {},
+    noteKey: (key: UsableKey) => void = () => {},
   ): Promise<KmsOutput> {
     const operation = Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name] : undefined;
     if (operation === undefined) throw new KmsRefusal("UnknownOperationException");
@@ -135,7 +134,7 @@ export class KmsService {
     operation: string,
     request: HttpRequest,
     fault: KmsFault | undefined,
-    noteKey: (key: SimulatedKey) => void,
+    noteKey: (key: UsableKey) => void,
   ): Promise<KmsOutput | KmsRefusal> {
     try {
       if (request.method !== "POST" || request.target !== "/" || !Object.hasOwn(OPERATIONS, operation)) {

@@ -49,8 +49,8 @@ export async function expectWillingness(what: string, running: Promise<unknown>)
     if (error instanceof KmsError && error.kmsCode === "DryRunOperationException") return;
     throw error;
   }
-  throw new ProtocolError(`Cannot trust the dry run: KMS went on to ${what}`, {
-    hint: "Does the endpoint lead to KMS itself?",
+  throw new ProtocolError(`Cannot trust the dry run: KMS did ${what} all the same`, {
+    hint: "Does the endpoint lead to KMS?",
   });
 }
 

@@ -110,7 +110,7 @@ export function checkKeyId(keyId: unknown): string {
 export function checkEncryptionContext(context: unknown): Readonly<Record<string, string>> | undefined {
   if (context === undefined) return undefined;
   const entries = checkRecord("encryptionContext", context).map(([name, value]) => {
-    if (typeof value !== "string") throw new TypeError("encryptionContext must have strings only as values");
+    if (typeof value !== "string") throw new TypeError("encryptionContext must have only strings as values");
     return [
       checkWellFormed("encryptionContext's names", name),
       checkWellFormed("encryptionContext's values", value),

@@ -2,7 +2,14 @@ import { randomBytes } from "node:crypto";
 import { encodeBase64 } from "../../../lib/core/encoding.ts";
 import { KmsRefusal } from "../kms_errors.ts";
 import type { KmsInput } from "../kms_input.ts";
-import { KEY_PAIR_SPECS, type KeyPairSpec, makeKeyPair, privateKeyDer, publicKeyDer } from "./key_pairs.ts";
+import {
+  KEY_PAIR_RECIPES,
+  KEY_PAIR_SPECS,
+  type KeyPairSpec,
+  makeKeyPair,
+  privateKeyDer,
+  publicKeyDer,
+} from "./key_pairs.ts";
 import {
   admit,
   associatedData,
@@ -12,8 +19,8 @@ import {
   materialMember,
   type OperationContext,
   readKeyInput,
+  type UsableKey,
 } from "./key_use.ts";
-import type { SimulatedKey } from "./simulated_key.ts";
 import { authorize, requestAttributes } from "../policy/key_policy.ts";
 
 /**
@@ -43,7 +50,7 @@ export async function generateDataKeyPair(context: OperationContext, input: KmsI
   const key = wrappingKey(context, input, common, "GenerateDataKeyPair", conditions);
   if (spec === "SM2") throw new KmsRefusal("UnsupportedOperationException", SM2_REFUSAL);
   endDryRun(common);
-  const pair = await makeKeyPair(spec);
+  const pair = await makeKeyPair(spec, KEY_PAIR_RECIPES[spec]);
   const privateKey = privateKeyDer(pair);
   return {
     KeyId: key.arn,
@@ -96,7 +103,7 @@ function wrappingKey(
   common: KeyInput,
   operation: string,
   conditions: Readonly<Record<string, string>>,
-): SimulatedKey {
+): UsableKey {
   const key = context.keys.find(input.requiredText("KeyId"));
   const all = { ...conditions, "kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT" };
   admit(context, { operation, key, input: common, conditions: all });
@@ -108,6 +115,6 @@ function wrappingKey(
   return key;
 }
 
-function wrapped(key: SimulatedKey, secret: Uint8Array, { encryptionContext }: KeyInput): string {
+function wrapped(key: UsableKey, secret: Uint8Array, { encryptionContext }: KeyInput): string {
   return encodeBase64(key.encrypt(secret, "SYMMETRIC_DEFAULT", associatedData(key, encryptionContext)));
 }

@@ -1,17 +1,78 @@
 import { KmsRefusal } from "../kms_errors.ts";
-import type { GrantStore } from "../kms_grants.ts";
 import type { KmsInput } from "../kms_input.ts";
-import type { KeyStore } from "./key_store.ts";
-import type { SimulatedKey } from "./simulated_key.ts";
+import type { KeyAlgorithm } from "./encryption_algorithms.ts";
+import type { KeyPair } from "./key_pairs.ts";
 import { authorize, type KeyPolicy, requestAttributes } from "../policy/key_policy.ts";
 import type { Recipient, RecipientReader } from "../kms_recipient.ts";
+
+/** Key as the operations see it. */
+export interface UsableKey {
+  /** The key's ARN. */
+  readonly arn: string;
+  /** Kind of the material. */
+  readonly spec: string;
+  /** Use of the key. */
+  readonly usage: string;
+  /** Origin of the material. */
+  readonly origin: string;
+  /** Key policy. */
+  readonly policy: KeyPolicy;
+  /** Id of the material; undefined when the key is asymmetric. */
+  readonly materialId: string | undefined;
+  /**
+   * Key pair of an asymmetric key; reading it throws when the key is symmetric.
+   *
+   * @internal
+   */
+  readonly keyPair: KeyPair;
+  /** Bytes of a symmetric key; reading them throws when the key is asymmetric. */
+  readonly secretKey: Uint8Array;
+  /** Throws what KMS throws when a key in this state is used. */
+  requireEnabled(): void;
+  /** Throws what KMS throws when a key is used for what it is not for. */
+  requireUsage(usage: string, operation: string): void;
+  /** Throws what KMS throws when a key of another kind is meant. */
+  requireAlgorithm(algorithm: KeyAlgorithm): void;
+  /** Encrypts; the associated data is that of the encryption context. */
+  encrypt(plaintext: Uint8Array, algorithm: KeyAlgorithm, associatedData: Uint8Array): Uint8Array;
+  /** Decrypts, or throws `InvalidCiphertextException`. */
+  decrypt(ciphertext: Uint8Array, algorithm: KeyAlgorithm, associatedData: Uint8Array): Uint8Array;
+}
+
+/** Keys that operations look for. */
+export interface KeyDirectory {
+  /** Finds a key by id, ARN, alias or alias ARN. */
+  find(name: string): UsableKey;
+  /** Finds the key that made a symmetric ciphertext. */
+  findByCiphertext(ciphertext: Uint8Array): UsableKey;
+}
+
+/** Request that a grant may permit. */
+export interface GrantQuestion {
+  /** The key that is to be used. */
+  readonly key: UsableKey;
+  /** Name of the operation, such as `Decrypt`. */
+  readonly operation: string;
+  /** Encryption context of the request. */
+  readonly encryptionContext: Readonly<Record<string, string>>;
+  /** Grant tokens of the request; all are known. */
+  readonly grantTokens: readonly string[];
+}
+
+/** Permissions beside the key policies. */
+export interface Grants {
+  /** Throws `InvalidGrantTokenException` when a token belongs to no grant. */
+  requireKnown(tokens: readonly string[]): void;
+  /** Tells whether a grant permits a request. */
+  permits(question: GrantQuestion): boolean;
+}
 
 /** State that an operation works with. */
 export interface OperationContext {
   /** The keys. */
-  readonly keys: KeyStore;
+  readonly keys: KeyDirectory;
   /** The permissions beside the key policies. */
-  readonly grants: GrantStore;
+  readonly grants: Grants;
   /** The permissions of the caller, for operations without a key. */
   readonly identityPolicy: KeyPolicy;
   /** Reads and verifies the Recipient of a request. */
@@ -19,7 +80,7 @@ export interface OperationContext {
   /** Makes the members that return a secret: in clear, or in an envelope when there is a recipient. */
   release(member: string, secret: Uint8Array, recipient: Recipient | undefined): KmsOutput;
   /** Notes which key was used, for the log. */
-  noteKey(key: SimulatedKey): void;
+  noteKey(key: UsableKey): void;
 }
 
 /** One operation: from its input to the members of its output. */
@@ -60,7 +121,7 @@ export interface KeyUse {
   /** Name of the operation, such as `Decrypt`. */
   readonly operation: string;
   /** The key. */
-  readonly key: SimulatedKey;
+  readonly key: UsableKey;
   /** The members that all operations on a key have. */
   readonly input: KeyInput;
   /** The operation's own condition keys, such as `kms:EncryptionAlgorithm`. */
@@ -105,7 +166,7 @@ export function endDryRun({ dryRun }: Pick<KeyInput, "dryRun">): void {
  * Encodes the encryption context in one unambiguous form: pairs sorted by name, each part with its length.
  */
 export function associatedData(
-  key: SimulatedKey,
+  key: UsableKey,
   encryptionContext: Readonly<Record<string, string>>,
 ): Uint8Array {
   const pairs = Object.entries(encryptionContext).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -119,7 +180,7 @@ export function associatedData(
 }
 
 /** Makes the member KeyMaterialId, which KMS leaves out for recipients and for asymmetric keys. */
-export function materialMember({ materialId }: SimulatedKey, { recipient }: KeyInput): KmsOutput {
+export function materialMember({ materialId }: UsableKey, { recipient }: KeyInput): KmsOutput {
   return materialId === undefined || recipient !== undefined ? {} : { KeyMaterialId: materialId };
 }
 

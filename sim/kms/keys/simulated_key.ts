@@ -4,8 +4,6 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
-  createPublicKey,
-  diffieHellman,
   privateDecrypt,
   publicEncrypt,
   randomBytes,
@@ -13,24 +11,23 @@ import {
 } from "node:crypto";
 import { encodeHex } from "../../../lib/core/encoding.ts";
 import { KmsRefusal } from "../kms_errors.ts";
+import type { KeyAlgorithm } from "./encryption_algorithms.ts";
+import { type KeySpec, type KeyUsage, recipeOf, usualUsage } from "./key_families.ts";
 import { type KeyPair, makeKeyPair, publicKeyDer } from "./key_pairs.ts";
-import {
-  checkUsage,
-  type KeyAlgorithm,
-  type KeyOrigin,
-  type KeySpec,
-  type KeyState,
-  type KeyUsage,
-  usualUsage,
-} from "./key_specs.ts";
 import { ALLOW_ALL_KEY_POLICY, type KeyPolicy } from "../policy/key_policy.ts";
 import { checkPolicy } from "../policy/check_policy.ts";
+
+/** Origin of a key's material: KMS, or its owner, who imported it. */
+export type KeyOrigin = "AWS_KMS" | "EXTERNAL";
+
+/** State of a key. Only an enabled one can be used. */
+export type KeyState = "Enabled" | "Disabled" | "PendingDeletion" | "PendingImport" | "Unavailable";
 
 /** Options of a key. */
 export interface CreateKeyOptions {
   /** Default: `SYMMETRIC_DEFAULT`. RSA keys take up to some seconds to make. */
   readonly spec?: KeySpec | undefined;
-  /** Default: `ENCRYPT_DECRYPT`; on elliptic curves `KEY_AGREEMENT`. */
+  /** Default: `ENCRYPT_DECRYPT` where the kind of key has it, else `KEY_AGREEMENT`, else its only use. */
   readonly usage?: KeyUsage | undefined;
   /** Origin that KMS states for the material. Default: `AWS_KMS`. */
   readonly origin?: KeyOrigin | undefined;
@@ -86,12 +83,34 @@ export class SimulatedKey {
 
   /** The public half, SPKI DER, as GetPublicKey returns it; undefined when the key is symmetric. */
   get publicKey(): Uint8Array<ArrayBuffer> | undefined {
-    return this.#material.type === "aes" ? undefined : publicKeyDer(this.#material);
+    return this.#material.type === "pair" ? publicKeyDer(this.#material) : undefined;
   }
 
   /** Id of the material: 64 hex digits; undefined when the key is asymmetric. */
   get materialId(): string | undefined {
-    return this.#material.type === "aes" ? this.#materialId : undefined;
+    return this.#material.type === "secret" ? this.#materialId : undefined;
+  }
+
+  /**
+   * Key pair of an asymmetric key.
+   *
+   * @throws {KmsRefusal} `InvalidKeyUsageException` when the key is symmetric
+   * @internal
+   */
+  get keyPair(): KeyPair {
+    if (this.#material.type === "pair") return this.#material;
+    throw new KmsRefusal("InvalidKeyUsageException");
+  }
+
+  /**
+   * Bytes of a symmetric key.
+   *
+   * @throws {KmsRefusal} `InvalidKeyUsageException` when the key is asymmetric
+   * @internal
+   */
+  get secretKey(): Uint8Array {
+    if (this.#material.type === "secret") return this.#material.key;
+    throw new KmsRefusal("InvalidKeyUsageException");
   }
 
   /** Throws what KMS throws when a key in this state is used. */
@@ -147,25 +166,6 @@ export class SimulatedKey {
     }
   }
 
-  /**
-   * Derives the raw shared secret with another key on the same curve, by ECDH.
-   *
-   * @param peer The other public key, SPKI DER
-   * @throws {KmsRefusal} `ValidationException` without a message, as KMS has it, when that is no such key
-   */
-  agree(peer: Uint8Array): Uint8Array {
-    const material = this.#material;
-    if (material.type === "aes") throw new KmsRefusal("InvalidKeyUsageException");
-    try {
-      const publicKey = createPublicKey({ key: Buffer.from(peer), format: "der", type: "spki" });
-      const { privateKey } = material;
-      if (curveOf(publicKey) === curveOf(material.publicKey)) return diffieHellman({ privateKey, publicKey });
-    } catch {
-      // refused below
-    }
-    throw new KmsRefusal("ValidationException", null);
-  }
-
   /** Tells whether a symmetric ciphertext names this key. */
   made(ciphertext: Uint8Array): boolean {
     return this.#header().equals(ciphertext.subarray(0, HEADER_LENGTH));
@@ -191,7 +191,7 @@ export class SimulatedKey {
  * @internal
  */
 export type KeyMaterial =
-  | { readonly type: "aes"; readonly key: Uint8Array }
+  | { readonly type: "secret"; readonly key: Uint8Array }
   | ({ readonly type: "pair" } & KeyPair);
 
 /**
@@ -204,9 +204,9 @@ export type KeyMaterial =
  */
 export async function makeMaterial(options: CreateKeyOptions): Promise<KeyMaterial> {
   const { spec = "SYMMETRIC_DEFAULT", usage = usualUsage(spec) } = options;
-  checkUsage(spec, usage);
-  if (spec === "SYMMETRIC_DEFAULT") return { type: "aes", key: randomBytes(32) };
-  return { type: "pair", ...await makeKeyPair(spec) };
+  const recipe = recipeOf(spec, usage);
+  if (recipe.type === "secret") return { type: "secret", key: randomBytes(recipe.length) };
+  return { type: "pair", ...await makeKeyPair(spec, recipe) };
 }
 
 /** First bytes of KMS's ciphertexts: `AQICAHg…` in base64. */
@@ -218,8 +218,4 @@ const TAG_LENGTH = 16;
 function oaep(algorithm: KeyAlgorithm): { padding: number; oaepHash: string } {
   const oaepHash = algorithm === "RSAES_OAEP_SHA_1" ? "sha1" : "sha256";
   return { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash };
-}
-
-function curveOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyPair["publicKey"]): string | undefined {
-  return asymmetricKeyType === "ec" ? asymmetricKeyDetails?.namedCurve : undefined;
 }

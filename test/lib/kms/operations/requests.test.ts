@@ -6,6 +6,7 @@ import { DERIVE_SHARED_SECRET } from "../../../../lib/kms/operations/derive_shar
 import { ENCRYPT } from "../../../../lib/kms/operations/encrypt.ts";
 import { GENERATE_DATA_KEY } from "../../../../lib/kms/operations/generate_data_key.ts";
 import { GENERATE_DATA_KEY_PAIR } from "../../../../lib/kms/operations/generate_data_key_pair.ts";
+import { GENERATE_MAC } from "../../../../lib/kms/operations/generate_mac.ts";
 import { GENERATE_RANDOM } from "../../../../lib/kms/operations/generate_random.ts";
 import { checkCall } from "../../../../lib/core/call_options.ts";
 import { SecretBytes } from "../../../../lib/core/secret_bytes.ts";
@@ -52,7 +53,7 @@ describe("DECRYPT.check()", () => {
       assert.equal(algorithmOf({ keyId: "a", encryptionAlgorithm }), encryptionAlgorithm);
       refuses(
         "TypeError",
-        `encryptionAlgorithm ${encryptionAlgorithm} needs a keyId: KMS cannot tell the key otherwise`,
+        `encryptionAlgorithm ${encryptionAlgorithm} needs a keyId: the ciphertext of an asymmetric key does not name it`,
         () => algorithmOf({ encryptionAlgorithm }),
       );
     }
@@ -98,7 +99,7 @@ describe("DECRYPT.check()", () => {
     }
     refuses(
       "TypeError",
-      "encryptionContext must have strings only as values",
+      "encryptionContext must have only strings as values",
       give(DECRYPT.check, { ciphertext: BYTES, encryptionContext: { a: 1 } }),
     );
   });
@@ -303,6 +304,43 @@ describe("DERIVE_SHARED_SECRET.check()", () => {
       check({ publicKey: new Uint8Array(8193) }),
     );
     refuses("TypeError", /^The shared secret request has no field/, check({ x: 1 }));
+  });
+});
+
+describe("GENERATE_MAC.check()", () => {
+  const request = { keyId: "a", message: BYTES, macAlgorithm: "HMAC_SHA_512" } as const;
+
+  test("passes a request with everything, and one with what it needs", () => {
+    const checked = { ...request, grantTokens: TOKENS, dryRun: false };
+    assert.deepEqual(GENERATE_MAC.check({ ...request, ...CALL, grantTokens: TOKENS } as never), checked);
+    const copied = GENERATE_MAC.check(request);
+    assert.deepEqual(copied, { ...checked, grantTokens: undefined });
+    assert.notEqual(copied.message.buffer, request.message.buffer);
+    assert.equal(GENERATE_MAC.check({ ...request, message: new Uint8Array(4096) }).message.length, 4096);
+  });
+
+  test("takes base64 from a JSON body only", () => {
+    refuses(
+      "TypeError",
+      "message must be a Uint8Array",
+      give(GENERATE_MAC.check, { ...request, message: "AQID" }),
+    );
+    assert.deepEqual(GENERATE_MAC.checkJson?.({ ...request, message: "AQID" }).message, BYTES);
+  });
+
+  test("refuses other algorithms, and messages that are none", () => {
+    const check = (fields: object) => give(GENERATE_MAC.check, { ...request, ...fields });
+    const all = "HMAC_SHA_224, HMAC_SHA_256, HMAC_SHA_384, HMAC_SHA_512";
+    for (const macAlgorithm of [undefined, "HMAC_SHA_1", "sha256", 7, ["HMAC_SHA_256"]]) {
+      refuses("TypeError", `macAlgorithm must be one of ${all}`, check({ macAlgorithm }));
+    }
+    refuses("RangeError", "message must have 1 to 4096 bytes, not 0", check({ message: new Uint8Array(0) }));
+    refuses(
+      "RangeError",
+      "message must have 1 to 4096 bytes, not 4097",
+      check({ message: new Uint8Array(4097) }),
+    );
+    refuses("TypeError", /^The MAC request has no field/, check({ encryptionContext: {} }));
   });
 });
 

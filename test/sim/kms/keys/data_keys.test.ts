@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
-import { describe, test } from "#test";
+import { describe } from "#test";
 import { encodeBase64 } from "../../../../lib/core/encoding.ts";
-import { KEY_PAIR_SPECS, type KeyPairSpec, makeKeyPair } from "../../../../sim/kms/keys/key_pairs.ts";
+import {
+  KEY_PAIR_RECIPES,
+  KEY_PAIR_SPECS,
+  type KeyPairSpec,
+  makeKeyPair,
+} from "../../../../sim/kms/keys/key_pairs.ts";
 import type { Reply } from "../caller.ts";
 import {
   assertRefused,
@@ -15,6 +20,9 @@ import {
   recipientKeys,
 } from "../kms_fixture.ts";
 import { HAS_OPENSSL, NO_OPENSSL, openssl } from "../../tls/openssl.ts";
+import { divideTests } from "../../../support/share.ts";
+
+const test = divideTests("Deno");
 
 const kms = KmsFixture.use();
 const { privateKey, publicKey } = recipientKeys();
@@ -219,7 +227,7 @@ describe("GenerateDataKeyPair", () => {
 
   test("a kind that the runtime cannot make is an exception that names the runtime", async () => {
     const fail = () => Promise.reject(new Error("no such curve"));
-    await assert.rejects(makeKeyPair("ECC_SECG_P256K1", fail), {
+    await assert.rejects(makeKeyPair("ECC_SECG_P256K1", KEY_PAIR_RECIPES.ECC_SECG_P256K1, fail), {
       kmsCode: "UnsupportedOperationException",
       wireMessage: /^The simulator cannot make ECC_SECG_P256K1 on (Node|Deno) \d+\.\d+\.\d+: no such curve$/,
     });

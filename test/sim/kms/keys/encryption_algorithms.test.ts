@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { maxPlaintextLength } from "../../../../sim/kms/keys/key_specs.ts";
+import { maxPlaintextLength } from "../../../../sim/kms/keys/encryption_algorithms.ts";
 
 describe("maxPlaintextLength()", () => {
   test("is what KMS itself says in its refusals", () => {
