@@ -10,8 +10,9 @@ import type { SecretBytes } from "../core/secret_bytes.ts";
 export type KmsDecryptOptions = KmsClientOptions & DecryptRequest;
 
 /**
- * Decrypts one ciphertext with a client of its own, from the key pair to the clean-up. A service that
- * decrypts more than once keeps a {@link KmsClient} instead: making the key pair is most of the work.
+ * Decrypts one ciphertext with an engine of its own, from the key pair to the clean-up. A service that
+ * decrypts more than once keeps a {@link KmsClient} instead: making the key pair is most of the work. Meanwhile it
+ * connects to KMS, unless `maxAttempts` is 1.
  *
  * @param options The options of {@link KmsClient.open} and of {@link KmsClient.decrypt}; `timeoutMs` bounds it
  *   all
@@ -39,7 +40,7 @@ export async function kmsDecrypt(options: KmsDecryptOptions): Promise<SecretByte
   const { signal, timeoutMs } = checkCall(request, checkedOptions.timeoutMs);
   using deadline = new Deadline("decrypt", timeoutMs, signal);
   deadline.throwIfPassed();
-  await using engine = await openEngine(checkedOptions, deadline);
+  await using engine = await openEngine(checkedOptions, deadline, { connectsAhead: true });
   return await engine.run("decrypt", checkedRequest, { deadline });
 }
 

@@ -123,7 +123,7 @@ async function exchange(makeJob: () => SdkClientJob): Promise<SdkClientReply> {
   const thread = worker ??= startWorker();
   const job = makeJob();
   const { promise, resolve, reject } = Promise.withResolvers<SdkClientReply>();
-  const onEnd = () => reject(threadFailure("the thread of the C client ended"));
+  const onEnd = () => reject(threadFailure("the C client's thread ended"));
   thread.ref();
   thread.once("message", resolve);
   thread.once("exit", onEnd);
@@ -153,7 +153,7 @@ function startWorker(): Worker {
 /** A worker starts from a file or from a text; where the library was loaded over the network, from a text. */
 function workerUrl(): URL {
   const base = ownUrl(import.meta.url);
-  if (base === undefined) throw threadFailure("nothing tells where the file of the C client's thread is");
+  if (base === undefined) throw threadFailure("the file of the C client's thread cannot be located");
   // TypeScript in the repository and on Deno, JavaScript in the npm package.
   const file = new URL(base.endsWith(".ts") ? "./sdk_client_worker.ts" : "./sdk_client_worker.js", base);
   return file.protocol === "file:"
@@ -175,13 +175,13 @@ function refusal(): SdkKmsClientError {
   return new SdkKmsClientError("Cannot ask KMS: an earlier call into the C client has not returned", {
     cFunction: "aws_kms_decrypt_blocking",
     hint:
-      "The C client cannot be cancelled and takes one call at a time: use engine direct or sdk, or restart",
+      "The C client cannot be cancelled and takes one call at a time: use engine direct or sdk, or restart the process",
   });
 }
 
 function threadFailure(reason: string): SdkKmsClientError {
   return new SdkKmsClientError(`Cannot ask KMS: ${reason}`, {
     cFunction: "aws_kms_decrypt_blocking",
-    hint: "Is sdk_client_worker beside the library's own file, and may it be read? A bundle needs it as well",
+    hint: "Is the file sdk_client_worker next to the library's own, and readable? A bundle needs it, too",
   });
 }

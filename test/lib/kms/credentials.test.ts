@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from "#test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe } from "#test";
 import { type Credentials, type CredentialsProvider, KmsClient } from "../../../mod.ts";
 import { type Enclave, type EngineCase, startEnclave, WIRE_CASES } from "../../support/engines.ts";
 import { shareKeyOfDouble } from "../../support/sdk_double.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests("Deno");
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;

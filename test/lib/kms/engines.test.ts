@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
+import { afterAll, beforeAll, beforeEach, describe } from "#test";
 import {
   AttestationError,
   DisposedError,
@@ -15,6 +15,9 @@ import {
 import { attestedKeyPolicy } from "../../../sim/mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
 import { shareKeyOfDouble } from "../../support/sdk_double.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests();
 
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
@@ -266,7 +269,8 @@ function suite(engineCase: EngineCase): void {
     ) {
       await using other = await KmsClient.open(enclave.optionsFor(engineCase));
       using _fault = enclave.simulator.nsm.injectFault(fault, { times: 1 });
-      await assert.rejects(other.decrypt({ ciphertext, timeoutMs: 300 }), (error) => {
+      const timeoutMs = fault.kind === "silent" ? 3000 : 60_000;
+      await assert.rejects(other.decrypt({ ciphertext, timeoutMs }), (error) => {
         assert.ok(error instanceof TimeoutError || error instanceof AttestationError, String(error));
         if (typeof code === "string") assert.equal(error.code, code);
         else assert.match(error.code, code);
@@ -288,7 +292,7 @@ function suite(engineCase: EngineCase): void {
       ...enclave.optionsFor(engineCase),
       endpoint: { transport: "tcp", host: "127.0.0.1", port: 1 },
     });
-    await assert.rejects(other.decrypt({ ciphertext: random(100), timeoutMs: 500 }), (error) => {
+    await assert.rejects(other.decrypt({ ciphertext: random(100), timeoutMs: 3000 }), (error) => {
       assert.ok(error instanceof EnclaveKmsError);
       assert.equal(error.code, "ERR_CONNECTION");
       assert.match(error.hint, /proxy/);

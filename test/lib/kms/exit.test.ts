@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
 import type { End, ExitTask } from "../../support/exit_task.ts";
 import { type Exit, runToExit } from "../../support/exit_process.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests("Deno");
 
 const runtime = "Deno" in globalThis ? "Deno" : "Node";
 

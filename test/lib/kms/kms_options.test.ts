@@ -26,6 +26,7 @@ describe("checkOptions()", () => {
       hostNameGiven: false,
       trustedCertificates: undefined,
       library: undefined,
+      libcryptoPath: undefined,
       nsm: undefined,
       recipient: undefined,
       timeoutMs: 10_000,
@@ -63,9 +64,10 @@ describe("checkOptions()", () => {
         "hostName",
         "trustedCertificates",
         "library",
+        "libcryptoPath",
         "nsm",
       ],
-      ...OPTION_FIELDS.slice(9),
+      ...OPTION_FIELDS.slice(10),
     ]);
     const everything = Object.fromEntries(OPTION_FIELDS.map((name) => [name, undefined]));
     check({ ...everything, region: REGION, credentials: CREDENTIALS });
@@ -152,7 +154,11 @@ describe("checkOptions()", () => {
 
   test("refuses endpoints that are none", () => {
     const transports = "endpoint.transport must be one of vsock, tcp, unix";
-    refuses("TypeError", "The endpoint must be a plain object", { endpoint: "vsock:3:8000" });
+    refuses(
+      "TypeError",
+      'The endpoint must be an object, such as { transport: "tcp", host: "127.0.0.1", port: 8443 }',
+      { endpoint: "vsock:3:8000" },
+    );
     refuses("TypeError", transports, { endpoint: {} });
     refuses("TypeError", transports, { endpoint: { transport: "udp" } });
     refuses("TypeError", /^The endpoint has no field `address`/, { endpoint: { address: 1 } });
@@ -174,11 +180,17 @@ describe("checkOptions()", () => {
   });
 
   test("refuses a library, an NSM and certificates that are none", () => {
-    refuses("TypeError", /^library must be an absolute path, for this process began in \//, {
+    refuses("TypeError", /^library must be an absolute path: this process started in \//, {
       library: "a/",
     });
     refuses("RangeError", "library must have 1 to 4096 characters", { library: `/${"l".repeat(4096)}` });
     assert.equal(check({ library: `/${"l".repeat(4095)}` }).library?.length, 4096);
+    refuses("TypeError", /^libcryptoPath must be an absolute path: this process started in \//, {
+      libcryptoPath: "libcrypto.so.3",
+    });
+    for (const libcryptoPath of [undefined, "off", "/usr/lib/libcrypto.so.3"]) {
+      assert.equal(check({ libcryptoPath }).libcryptoPath, libcryptoPath);
+    }
     for (const nsm of [{}, { exchange: 7 }]) refuses("TypeError", "nsm must be an NsmTransport", { nsm });
     refuses("RangeError", "trustedCertificates must have 1 to 1048576 characters", {
       trustedCertificates: "",

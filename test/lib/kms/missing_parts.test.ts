@@ -76,14 +76,14 @@ describe("missingRight()", () => {
       Object.assign(new Error("Access restricted"), { code: "ERR_ACCESS_DENIED", permission });
     assert.equal(missingRight(notCapable, "a:1"), "Deno lacks a permission: run it with --allow-net=a:1");
     assert.equal(missingRight(notCapable), "Deno lacks a permission: run it with --allow-net");
-    assert.equal(missingRight(denied("Net")), "Node.js runs with --permission: it wants --allow-net");
+    assert.equal(missingRight(denied("Net")), "Node.js runs with --permission: it needs --allow-net");
     assert.equal(
       missingRight(denied("WorkerThreads")),
-      "Node.js runs with --permission: it wants --allow-worker",
+      "Node.js runs with --permission: it needs --allow-worker",
     );
     assert.equal(
       missingRight(denied("New")),
-      "Node.js runs with --permission: it wants one more --allow flag",
+      "Node.js runs with --permission: it needs one more --allow flag",
     );
     for (const other of [new Error("--allow-net"), undefined, "NotCapable"]) {
       assert.equal(missingRight(other), undefined);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import tls from "node:tls";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import {
   AttestationError,
   CertificateError,
@@ -13,6 +13,9 @@ import { type Simulator, startSimulator } from "../../../sim/mod.ts";
 import { ENGINE_CASES, startEnclave } from "../../support/engines.ts";
 import { doublePath, SdkDouble, WITHOUT_DOUBLE } from "../../support/sdk_double.ts";
 import { spyOnFill } from "../../support/spy_on_fill.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests("Deno");
 
 let enclave: Simulator;
 

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import {
+  constants,
+  createHash,
+  createHmac,
   createPrivateKey,
   createPublicKey,
   diffieHellman,
   generateKeyPairSync,
   randomBytes,
+  verify,
 } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
+import { afterAll, beforeAll, beforeEach, describe } from "#test";
 import {
   type DataKeyPairSpec,
   KmsClient,
@@ -19,6 +23,9 @@ import {
 import { attestedKeyPolicy } from "../../../sim/mod.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
 import { shareKeyOfDouble } from "../../support/sdk_double.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests("Deno");
 
 const KEY_PAIRS: readonly DataKeyPairSpec[] = [
   "RSA_2048",
@@ -26,6 +33,16 @@ const KEY_PAIRS: readonly DataKeyPairSpec[] = [
   "ECC_NIST_P256",
   "ECC_NIST_P384",
 ];
+
+/** A key and an algorithm of each scheme. */
+const SIGNATURES = [
+  ["RSA_2048", "RSASSA_PSS_SHA_256"],
+  ["RSA_2048", "RSASSA_PKCS1_V1_5_SHA_512"],
+  ["ECC_NIST_P256", "ECDSA_SHA_256"],
+  ["ECC_NIST_P384", "ECDSA_SHA_384"],
+  ["ECC_NIST_P521", "ECDSA_SHA_512"],
+  ["ECC_NIST_EDWARDS25519", "ED25519_SHA_512"],
+] as const;
 
 const CONTEXT = { tenant: "a", "grüße": "日本" };
 
@@ -133,6 +150,89 @@ function suite(engineCase: EngineCase): void {
     assert.deepEqual(secret.bytes, new Uint8Array(expected));
   });
 
+  for (const bits of [224, 256, 384, 512] as const) {
+    test(`makes the MAC of HMAC_SHA_${bits} that node:crypto makes, without a Recipient`, async () => {
+      const key = await enclave.simulator.createKey({ spec: `HMAC_${bits}` });
+      const message = new Uint8Array(randomBytes(4096));
+      const { keyId } = key;
+      const { mac, keyId: arn } = await client.generateMac({
+        keyId,
+        message,
+        macAlgorithm: `HMAC_SHA_${bits}`,
+      });
+      assert.equal(arn, key.arn);
+      const expected = createHmac(`sha${bits}`, key.secretKey).update(message).digest();
+      assert.deepEqual(mac, new Uint8Array(expected));
+      await client.dryRun("generateMac", { keyId, message, macAlgorithm: `HMAC_SHA_${bits}` });
+      const other = bits === 256 ? "HMAC_SHA_512" : "HMAC_SHA_256";
+      await assert.rejects(
+        client.generateMac({ keyId, message, macAlgorithm: other }),
+        isRefusal("InvalidKeyUsageException"),
+      );
+    });
+  }
+
+  for (const [spec, signingAlgorithm] of SIGNATURES) {
+    test(`signs with ${signingAlgorithm} under ${spec}, and knows its signature again`, async () => {
+      const { simulator } = enclave;
+      const { arn: keyId, publicKey } = await simulator.createKey({ spec, usage: "SIGN_VERIFY" });
+      const message = new Uint8Array(randomBytes(4096));
+      const request = { keyId, message, signingAlgorithm };
+      const { signature } = await client.sign(request);
+      assert.deepEqual(await client.verify({ ...request, signature }), { keyId });
+      await client.dryRun("sign", request);
+      await client.dryRun("verify", { ...request, signature });
+      const told = await client.getPublicKey({ keyId });
+      assert.deepEqual([told.publicKey, told.keySpec, told.keyUsage], [publicKey, spec, "SIGN_VERIFY"]);
+      assert.ok(told.algorithms.includes(signingAlgorithm));
+      const key = createPublicKey({ key: Buffer.from(told.publicKey), format: "der", type: "spki" });
+      const hashName = spec === "ECC_NIST_EDWARDS25519" ? null : `sha${signingAlgorithm.slice(-3)}`;
+      const padding = signingAlgorithm.startsWith("RSASSA_PSS")
+        ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+        : {};
+      assert.ok(verify(hashName, message, { key, ...padding }, signature));
+      const invalid = isRefusal("KMSInvalidSignatureException");
+      await assert.rejects(client.verify({ ...request, message: message.subarray(1), signature }), invalid);
+      await assert.rejects(client.dryRun("verify", { ...request, signature: Uint8Array.of(1) }), invalid);
+    });
+  }
+
+  test("signs a digest: the signature is the message's", async () => {
+    const { arn: keyId } = await enclave.simulator.createKey({
+      spec: "ECC_NIST_P384",
+      usage: "SIGN_VERIFY",
+    });
+    const message = new Uint8Array(randomBytes(4096));
+    const digest = createHash("sha384").update(message).digest();
+    const common = { keyId, signingAlgorithm: "ECDSA_SHA_384" } as const;
+    const { signature } = await client.sign({ ...common, message: digest, messageType: "DIGEST" });
+    assert.deepEqual(await client.verify({ ...common, message, signature }), { keyId });
+  });
+
+  test("a MAC that is not the message's is an error, as is one of another key", async () => {
+    const { simulator } = enclave;
+    const { arn: keyId } = await simulator.createKey({ spec: "HMAC_256" });
+    const request = { keyId, message: Uint8Array.of(1), macAlgorithm: "HMAC_SHA_256" } as const;
+    const { mac } = await client.generateMac(request);
+    assert.deepEqual(await client.verifyMac({ ...request, mac }), { keyId });
+    const invalid = isRefusal("KMSInvalidMacException");
+    await assert.rejects(client.verifyMac({ ...request, message: Uint8Array.of(2), mac }), invalid);
+    const { arn: other } = await simulator.createKey({ spec: "HMAC_256" });
+    await assert.rejects(client.verifyMac({ ...request, keyId: other, mac }), invalid);
+  });
+
+  test("an attested key policy lets nobody sign, the enclave neither: KMS takes no document for it", async () => {
+    const { simulator } = enclave;
+    const condition = { StringEquals: { "kms:RecipientAttestation:PCR0": simulator.nsm.pcr(0) } };
+    const { keyId } = await simulator.createKey({
+      spec: "ECC_NIST_P256",
+      usage: "SIGN_VERIFY",
+      policy: { Statement: [{ Effect: "Allow", Action: "kms:Sign", Condition: condition }] },
+    });
+    const request = { keyId, message: Uint8Array.of(1), signingAlgorithm: "ECDSA_SHA_256" } as const;
+    await assert.rejects(client.sign(request), isRefusal("AccessDeniedException"));
+  });
+
   for (const length of [1, 32, 33, 34, 4096]) {
     test(`encrypts ${length} bytes, which decrypt again`, async () => {
       const { keyId, arn } = await attestedKey();
@@ -199,7 +299,7 @@ function suite(engineCase: EngineCase): void {
     await enclave.simulator.kms.injectFault({ kind: "wrongKeyId" });
     for (const pinned of [keyId, arn]) {
       const expected = (error: unknown) =>
-        error instanceof ProtocolError && /another key/.test(error.message);
+        error instanceof ProtocolError && /KeyId is not the key/.test(error.message);
       await assert.rejects(client.generateDataKey({ keyId: pinned }), expected);
       await assert.rejects(
         client.generateDataKeyPair({ keyId: pinned, keyPairSpec: "ECC_NIST_P256" }),

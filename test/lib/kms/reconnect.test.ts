@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
-import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
+import { afterAll, beforeAll, beforeEach, describe } from "#test";
 import { KmsClient, type KmsClientOptions } from "../../../mod.ts";
 import { type Enclave, type EngineCase, startEnclave, WIRE_CASES } from "../../support/engines.ts";
 import { Proxy } from "../../support/proxy.ts";
 import { shareKeyOfDouble } from "../../support/sdk_double.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests();
 
 /** A key pair takes Deno up to a second, and longer on a busy machine. */
 const PATIENCE_MS = 30_000;

@@ -336,7 +336,7 @@ describe("what a message is expected to have", () => {
       const options = { keyId: KEY_ARN, encryptionContext: encryptionContext as Record<string, string> };
       assert.throws(
         () => decryptStream(NO_CLIENT, options),
-        /^TypeError: encryptionContext must have a pair to expect/,
+        /^TypeError: encryptionContext must have at least one pair/,
       );
     }
     for (const keyId of ["", undefined, null, "alias/a", [KEY_ARN]]) {

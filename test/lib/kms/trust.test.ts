@@ -53,7 +53,7 @@ for (const engine of ["direct", "sdk"] as const) {
           : await open(engine, nothing, ["--use-openssl-ca"]);
         assert.match(
           output,
-          /^ERR_CERTIFICATE: Cannot trust KMS: the runtime has no certificate authorities: .* \(Give trustedCert/,
+          /^ERR_CERTIFICATE: Cannot trust KMS: the runtime has no certificate authorities: .* \(Is --use-openssl-ca/,
         );
       });
     },

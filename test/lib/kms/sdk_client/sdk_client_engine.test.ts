@@ -52,6 +52,8 @@ function suite(engineCase: EngineCase): void {
     const keyId = "alias/any";
     const grantTokens = ["token"];
     const plaintext = new Uint8Array(1);
+    const macRequest = { keyId, message: plaintext, macAlgorithm: "HMAC_SHA_256" } as const;
+    const signRequest = { keyId, message: plaintext, signingAlgorithm: "ECDSA_SHA_256" } as const;
     const cases: readonly (readonly [what: string, ask: () => Promise<unknown>])[] = [
       ["decrypt with grant tokens", () => client.decrypt({ ciphertext, grantTokens })],
       ["encrypt with grant tokens", () => client.encrypt({ keyId, plaintext, grantTokens })],
@@ -73,6 +75,11 @@ function suite(engineCase: EngineCase): void {
         "derive a shared secret",
         () => client.deriveSharedSecret({ keyId, publicKey: new Uint8Array([1]) }),
       ],
+      ["generate a MAC", () => client.generateMac(macRequest)],
+      ["verify a MAC", () => client.verifyMac({ ...macRequest, mac: plaintext })],
+      ["sign", () => client.sign(signRequest)],
+      ["verify a signature", () => client.verify({ ...signRequest, signature: plaintext })],
+      ["get a public key", () => client.getPublicKey({ keyId })],
     ];
     for (const [what, ask] of cases) {
       await assert.rejects(ask(), (error) => {
@@ -107,7 +114,7 @@ function suite(engineCase: EngineCase): void {
     for (let round = 0; round < 3; round++) await engine[Symbol.asyncDispose]();
     assert.equal(double.live(), 1);
     assert.equal(library.path, doublePath);
-    using deadline = new Deadline("generate random bytes", 1000);
+    using deadline = new Deadline("generate random bytes", 60_000);
     await assert.rejects(
       engine.run("generateRandom", { numberOfBytes: 1 }, { deadline }),
       (error) => error instanceof DisposedError && /KmsClient/.test(error.message),
@@ -158,9 +165,9 @@ function suite(engineCase: EngineCase): void {
       threads.at(-1)?.emit(event, new RangeError("out of memory"));
       await assert.rejects(lost, (error) => {
         assert.ok(error instanceof SdkKmsClientError);
-        assert.equal(error.message, "Cannot ask KMS: the thread of the C client ended");
+        assert.equal(error.message, "Cannot ask KMS: the C client's thread ended");
         assert.equal(error.cFunction, "aws_kms_decrypt_blocking");
-        assert.match(error.hint, /^Is sdk_client_worker beside the library's own file/);
+        assert.match(error.hint, /^Is the file sdk_client_worker next to the library's own/);
         return true;
       });
       double.releaseStalls();
