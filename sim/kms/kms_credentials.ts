@@ -27,13 +27,19 @@ export class CredentialStore {
    * @param lifetimeMs Lifetime in milliseconds. Default: an hour
    */
   issue(lifetimeMs = 3_600_000): SimulatedCredentials {
-    const credentials = {
-      accessKeyId: `ASIA${randomLetters(16)}`,
-      secretAccessKey: encodeBase64(randomBytes(30)),
-      sessionToken: `IQoJb3JpZ2luX2VjE${encodeBase64(randomBytes(180))}`,
-    };
-    this.#issued.set(credentials.accessKeyId, { credentials, expiresAt: this.#now() + lifetimeMs });
+    const credentials = makeCredentials();
+    this.accept(credentials, lifetimeMs);
     return credentials;
+  }
+
+  /**
+   * Accepts credentials that another service issued.
+   *
+   * @param credentials The credentials
+   * @param lifetimeMs Lifetime in milliseconds
+   */
+  accept(credentials: SimulatedCredentials, lifetimeMs: number): void {
+    this.#issued.set(credentials.accessKeyId, { credentials, expiresAt: this.#now() + lifetimeMs });
   }
 
   /** Lets credentials expire at once. */
@@ -52,6 +58,15 @@ export class CredentialStore {
     const entry = this.#issued.get(accessKeyId);
     return entry && { credentials: entry.credentials, expired: entry.expiresAt <= this.#now() };
   }
+}
+
+/** Makes credentials that no service knows yet. */
+export function makeCredentials(): SimulatedCredentials {
+  return {
+    accessKeyId: `ASIA${randomLetters(16)}`,
+    secretAccessKey: encodeBase64(randomBytes(30)),
+    sessionToken: `IQoJb3JpZ2luX2VjE${encodeBase64(randomBytes(180))}`,
+  };
 }
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

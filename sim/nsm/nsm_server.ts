@@ -1,12 +1,16 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { acceptUnix } from "#accept-unix";
 import type { NsmTransport } from "../../lib/nsm/nsm_transport.ts";
 import { TurnLimiter } from "../../lib/core/turn_limiter.ts";
 
 /** The longest request that is read, in bytes: more than a module takes, so that the module can refuse it. */
 const MAX_MESSAGE_LENGTH = 0x10000;
 const HEADER_LENGTH = 4;
+
+/** Connections that may wait to be accepted. */
+const BACKLOG = 128;
 
 /**
  * Serves a module on a unix stream socket: length as an unsigned 32-bit big-endian number, then CBOR, both
@@ -17,19 +21,17 @@ const HEADER_LENGTH = 4;
  * @returns Stops serving when disposed
  */
 export async function listenForNsm(nsm: NsmTransport, path: string): Promise<AsyncDisposable> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
-    socket.on("error", () => {});
-    serve(nsm, socket).catch(() => socket.destroy());
+  const streams = new Set<Duplex>();
+  const { stop } = await acceptUnix({ transport: "unix", path }, BACKLOG, (stream) => {
+    streams.add(stream);
+    stream.on("close", () => streams.delete(stream));
+    stream.on("error", () => {});
+    serve(nsm, stream).then(() => stream.end(), () => stream.destroy());
   });
-  server.listen(path);
-  await once(server, "listening");
   return {
     [Symbol.asyncDispose]: async () => {
-      for (const socket of sockets) socket.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await stop();
+      for (const stream of streams) stream.destroy();
     },
   };
 }
@@ -37,7 +39,7 @@ export async function listenForNsm(nsm: NsmTransport, path: string): Promise<Asy
 /** Starts one request in each turn of the event loop, however many a client has sent at once. */
 const REQUESTS = new TurnLimiter();
 
-async function serve(nsm: NsmTransport, socket: Socket): Promise<void> {
+async function serve(nsm: NsmTransport, socket: Duplex): Promise<void> {
   let pending = Buffer.alloc(0);
   for await (const chunk of socket) {
     pending = Buffer.concat([pending, chunk as Buffer]);

@@ -95,6 +95,10 @@ const MAX_BODY_LENGTH = 1_048_576;
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
   411: "Length Required",
   413: "Content Too Large",
   431: "Request Header Fields Too Large",

@@ -5,6 +5,7 @@
  * @module
  */
 import { checkFields, checkRecord } from "../../../lib/core/checks.ts";
+import { CONDITION_NAMES } from "../keys/key_families.ts";
 import { OPERATORS } from "./match.ts";
 import type { KeyPolicy, KeyPolicyStatement } from "./key_policy.ts";
 
@@ -30,18 +31,23 @@ export function checkPolicy(policy: KeyPolicy): KeyPolicy {
 
 const VERSIONS = ["2012-10-17", "2008-10-17"];
 
-const FIELDS = ["Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
+const FIELDS = ["Sid", "Effect", "Principal", "Action", "NotAction", "Resource", "Condition"];
 
 function checkStatement(given: unknown, index: number): KeyPolicyStatement {
   const place = `statement ${index} of the key policy`;
   const { Principal, Resource, Condition, ...rest } = checkFields(place, given as KeyPolicyStatement, FIELDS);
-  const { Effect, Action } = rest;
+  const { Effect, Action, NotAction, ...own } = rest;
   if (Effect !== "Allow" && Effect !== "Deny") {
     throw new TypeError(`Effect must be Allow or Deny in ${place}`);
   }
+  if ((Action === undefined) === (NotAction === undefined)) {
+    throw new TypeError(`There must be either Action or NotAction in ${place}`);
+  }
   return Object.freeze({
-    ...rest,
-    Action: texts("Action", place, Action, isAction),
+    ...own,
+    Effect,
+    ...(Action !== undefined && { Action: texts("Action", place, Action, isAction) }),
+    ...(NotAction !== undefined && { NotAction: texts("NotAction", place, NotAction, isAction) }),
     ...(Principal !== undefined && { Principal: checkPrincipal(place, Principal) }),
     ...(Resource !== undefined && { Resource: texts("Resource", place, Resource, isResource) }),
     ...(Condition !== undefined && { Condition: checkConditions(place, Condition) }),
@@ -96,8 +102,12 @@ function checkKeys(
   })));
 }
 
-const CONDITION_KEY =
-  /^kms:(?:RecipientAttestation:(?:ImageSha384|PCR(?:[12]?[0-9]|3[01]))|EncryptionContext:.+|EncryptionAlgorithm|DataKeyPairSpec|KeyAgreementAlgorithm)$/i;
+const CONDITION_KEY = new RegExp(
+  `^kms:(?:RecipientAttestation:(?:ImageSha384|PCR(?:[12]?[0-9]|3[01]))|EncryptionContext:.+|${
+    CONDITION_NAMES.join("|")
+  })$`,
+  "i",
+);
 
 const isBoolean = (text: string) => text === "true" || text === "false";
 

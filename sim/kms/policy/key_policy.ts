@@ -6,7 +6,7 @@ import { matchesAction, matchesResource, OPERATORS } from "./match.ts";
 
 /**
  * A key policy as KMS takes it, with the parts that the simulator judges. Everything else in it, such as
- * `NotAction`, `NotPrincipal`, `NotResource`, another operator or condition key, or a policy variable, is
+ * `NotPrincipal`, `NotResource`, another operator or condition key, or a policy variable, is
  * refused by its name when the key is created or its policy replaced.
  */
 export interface KeyPolicy {
@@ -28,7 +28,9 @@ export interface KeyPolicyStatement {
    * Actions such as `kms:Decrypt`, `kms:Generate*` or `*`: in any case, with `*` for any characters and `?`
    * for one.
    */
-  readonly Action: string | readonly string[];
+  readonly Action?: string | readonly string[];
+  /** Actions that the statement is not about, in place of those that it is about. */
+  readonly NotAction?: string | readonly string[];
   /**
    * Principals: `*`, or ARNs and account ids under `AWS`. All simulated credentials are of the role
    * `enclave` of account 111122223333. Its account stands for the role when {@link
@@ -49,7 +51,7 @@ export interface KeyPolicyStatement {
 
 /**
  * Conditions by operator (`StringEquals`, `StringNotEquals`, `StringEqualsIgnoreCase`,
- * `StringNotEqualsIgnoreCase`, `Null`) and condition key (`kms:RecipientAttestation:ImageSha384`,
+ * `StringNotEqualsIgnoreCase`, `StringLike`, `StringNotLike`, each also with `IfExists`, and `Null`) and condition key (`kms:RecipientAttestation:ImageSha384`,
  * `kms:RecipientAttestation:PCR0` to `PCR31`, `kms:EncryptionContext:<name>`, `kms:EncryptionAlgorithm`,
  * `kms:DataKeyPairSpec`, `kms:KeyAgreementAlgorithm`).
  */
@@ -184,9 +186,9 @@ function effectsOf(policy: KeyPolicy, question: PolicyQuestion): readonly ("Allo
 }
 
 function applies(statement: KeyPolicyStatement, question: PolicyQuestion): boolean {
-  const { Action, Resource = "*", Condition = {} } = statement;
+  const { Resource = "*", Condition = {} } = statement;
   const { action, resource, attributes } = question;
-  return [Action].flat().some((pattern) => matchesAction(pattern, action)) &&
+  return isAbout(statement, action) &&
     [Resource].flat().some((pattern) => matchesResource(pattern, resource)) &&
     Object.entries(Condition).every(([operator, conditions]) =>
       Object.entries(conditions).every(([key, expected]) =>
@@ -194,6 +196,11 @@ function applies(statement: KeyPolicyStatement, question: PolicyQuestion): boole
       )
     ) &&
     meansTheRole(statement, question);
+}
+
+function isAbout({ Action, NotAction }: KeyPolicyStatement, action: string): boolean {
+  const isListed = [Action ?? NotAction ?? []].flat().some((pattern) => matchesAction(pattern, action));
+  return isListed === (Action !== undefined);
 }
 
 /**

@@ -35,12 +35,28 @@ const equals: Operator = (actual, expected) => actual !== undefined && expected.
 const equalsIgnoreCase: Operator = (actual, expected) =>
   equals(actual?.toLowerCase(), expected.map((value) => value.toLowerCase()));
 
-/** IAM's operators: a negated one holds when the key is absent. */
-export const OPERATORS: Readonly<Record<string, Operator>> = {
+const like: Operator = (actual, expected) =>
+  actual !== undefined && expected.some((pattern) => matches(pattern, actual));
+
+/** Operators of texts: a negated one holds when the key is absent. */
+const OF_TEXTS: Readonly<Record<string, Operator>> = {
   StringEquals: equals,
   StringNotEquals: (actual, expected) => !equals(actual, expected),
   StringEqualsIgnoreCase: equalsIgnoreCase,
   StringNotEqualsIgnoreCase: (actual, expected) => !equalsIgnoreCase(actual, expected),
+  StringLike: like,
+  StringNotLike: (actual, expected) => !like(actual, expected),
+};
+
+/** IAM's operators, also with `IfExists`, under which an absent key meets the condition. */
+export const OPERATORS: Readonly<Record<string, Operator>> = {
+  ...OF_TEXTS,
+  ...Object.fromEntries(
+    Object.entries(OF_TEXTS).map(([name, meets]): [string, Operator] => [
+      `${name}IfExists`,
+      (actual, expected) => actual === undefined || meets(actual, expected),
+    ]),
+  ),
   Null: (actual, expected) => expected.includes(String(actual === undefined)),
 };
 

@@ -1,10 +1,12 @@
 import { Buffer } from "node:buffer";
 import { Agent, request } from "node:https";
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp } from "node:net";
+import type { Duplex } from "node:stream";
 import { connect } from "node:tls";
 import { AwsClient } from "aws4fetch";
 import type { Simulator } from "../../../sim/simulator.ts";
 import type { ListenAddress } from "../../../sim/tls/tls_server.ts";
+import { dialUnix } from "../../support/unix_socket.ts";
 
 /** A client of the simulated KMS that shares no code with it: requests signed by aws4fetch. */
 
@@ -96,8 +98,8 @@ export function agentFor(
   return Object.assign(agent, { createConnection });
 }
 
-function rawSocket(address: ListenAddress): Socket {
-  return address.transport === "unix" ? connectTcp(address.path) : connectTcp(address.port, address.host);
+function rawSocket(address: ListenAddress): Duplex {
+  return address.transport === "unix" ? dialUnix(address.path) : connectTcp(address.port, address.host);
 }
 
 function exchange(

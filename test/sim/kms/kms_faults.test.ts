@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import type { Agent } from "node:https";
-import { afterAll, afterEach, beforeAll, describe, test } from "#test";
+import { afterAll, afterEach, beforeAll, describe } from "#test";
 import { decodeBase64, encodeBase64 } from "../../../lib/core/encoding.ts";
 import { KMS_FAULTS, type KmsFault, type KmsFaultKind } from "../../../sim/kms/kms_faults.ts";
 import { type Simulator, startSimulator } from "../../../sim/simulator.ts";
+import { until } from "../../support/until.ts";
 import { agentFor, call, type Reply } from "./caller.ts";
 import { recipient, recipientKeys, SECRET } from "./kms_fixture.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests("Deno");
 
 type Good = Readonly<Record<string, unknown>>;
 
@@ -278,7 +282,7 @@ describe("injectFault()", () => {
     const before = enclave.kms.connectionCount;
     const { headers } = await decrypt(agent);
     assert.equal(headers["connection"], "keep-alive", "it had promised to keep it");
-    await pause(20);
+    await untilLost(agent);
     assert.equal((await decrypt(agent)).status, 200);
     assert.equal(enclave.kms.connectionCount, before + 2);
     agent.destroy();
@@ -288,7 +292,7 @@ describe("injectFault()", () => {
     const agent = agentFor(enclave, enclave.endpoint, true);
     assert.equal((await decrypt(agent)).status, 200);
     await enclave.kms.injectFault({ kind: "refuse" });
-    await pause(5);
+    await untilLost(agent);
     await assert.rejects(decrypt(agent), /ECONNREFUSED|refused/i);
     await enclave.kms.clearFaults();
     assert.equal((await decrypt(agent)).status, 200);
@@ -310,6 +314,11 @@ describe("injectFault()", () => {
     }
   });
 });
+
+/** Waits until an agent knows that none of its connections is left: a request on one that has ended fails. */
+function untilLost({ sockets, freeSockets }: Agent): Promise<void> {
+  return until(() => [sockets, freeSockets].every((held) => Object.values(held).flat().length === 0));
+}
 
 /** Reads all bytes of one answer from the TLS connection itself. */
 async function received(): Promise<string> {

@@ -201,7 +201,7 @@ describe("refusals", () => {
   });
 
   test("operations, methods and paths that do not exist", async () => {
-    for (const operation of ["Sign", "", "constructor", "__proto__"]) {
+    for (const operation of ["ReEncrypt", "", "constructor", "__proto__"]) {
       assertRefused(await kms.call(operation, {}), "UnknownOperationException");
     }
     assertRefused(await kms.decrypt({}, { path: "/x" }), "UnknownOperationException");

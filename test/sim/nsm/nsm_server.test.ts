@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { decode, encode } from "cbor2";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { verifyAttestation } from "../../../lib/attestation/verify.ts";
 import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
+import { dialUnix } from "../../support/unix_socket.ts";
 
 describe("SoftwareNsm.listen()", () => {
   const folder = mkdtempSync(join(tmpdir(), "enclave-kms-"));
@@ -100,12 +101,12 @@ function frame(request: unknown): Uint8Array {
 /** The supervisor's side of the socket. */
 class FramedClient {
   readonly closed: Promise<void>;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   #received = new Uint8Array();
   #wake: () => void = () => {};
 
   constructor(path: string) {
-    this.#socket = connect(path);
+    this.#socket = dialUnix(path);
     this.closed = new Promise((resolve) => this.#socket.on("close", () => resolve()));
     this.#socket.on("error", () => {});
     this.#socket.on("data", (chunk: Uint8Array) => {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { createHmac, sign } from "node:crypto";
 import { beforeAll, describe, test } from "#test";
 import { decodeBase64, encodeBase64 } from "../../../../lib/core/encoding.ts";
 import type { CreateGrantOptions } from "../../../../sim/kms/kms_grants.ts";
+import { KEY_FAMILIES } from "../../../../sim/kms/keys/key_families.ts";
 import type { SimulatedKey } from "../../../../sim/kms/keys/simulated_key.ts";
 import {
   assertRefused,
@@ -15,9 +17,16 @@ import {
 
 const kms = KmsFixture.use();
 let agreementKey: SimulatedKey;
+let macKey: SimulatedKey;
+let signingKey: SimulatedKey;
+
+const MAC_MEMBERS = { Message: "AAAA", MacAlgorithm: "HMAC_SHA_256" };
+const SIGN_MEMBERS = { Message: "AAAA", SigningAlgorithm: "ECDSA_SHA_256" };
 
 beforeAll(async () => {
   agreementKey = await kms.enclave.createKey({ spec: "ECC_NIST_P256" });
+  macKey = await kms.enclave.createKey({ spec: "HMAC_256" });
+  signingKey = await kms.enclave.createKey({ spec: "ECC_NIST_P256", usage: "SIGN_VERIFY" });
 });
 
 /** Good members of every operation on a key, by its name. */
@@ -31,9 +40,25 @@ const OPERATIONS: Readonly<Record<string, () => Readonly<Record<string, unknown>
     KeyAgreementAlgorithm: "ECDH",
     PublicKey: encodeBase64(agreementKey.publicKey ?? new Uint8Array()),
   }),
+  GenerateMac: () => ({ KeyId: macKey.arn, ...MAC_MEMBERS }),
+  VerifyMac: () => ({
+    KeyId: macKey.arn,
+    ...MAC_MEMBERS,
+    Mac: createHmac("sha256", macKey.secretKey).update(new Uint8Array(3)).digest("base64"),
+  }),
+  Sign: () => ({ KeyId: signingKey.arn, ...SIGN_MEMBERS }),
+  Verify: () => ({
+    KeyId: signingKey.arn,
+    ...SIGN_MEMBERS,
+    Signature: sign("sha256", new Uint8Array(3), signingKey.keyPair.privateKey).toString("base64"),
+  }),
 };
 
-const keyOf = (operation: string) => operation === "DeriveSharedSecret" ? agreementKey : kms.key;
+function keyOf(operation: string): SimulatedKey {
+  if (operation.endsWith("Mac")) return macKey;
+  if (["Sign", "Verify"].includes(operation)) return signingKey;
+  return operation === "DeriveSharedSecret" ? agreementKey : kms.key;
+}
 
 /** Runs with a policy that the key has only for the time being. */
 async function withPolicy<Result>(
@@ -51,6 +76,11 @@ async function withPolicy<Result>(
 }
 
 const NOBODY = { Statement: [] };
+
+test("every operation on a key is in the cases above", () => {
+  const all = Object.values(KEY_FAMILIES).flatMap(({ operations }) => Object.keys(operations));
+  assert.deepEqual(Object.keys(OPERATIONS).toSorted(), all.toSorted());
+});
 
 for (const [operation, members] of Object.entries(OPERATIONS)) {
   describe(`DryRun on ${operation}`, () => {

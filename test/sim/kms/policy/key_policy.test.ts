@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "#test";
+import { describe } from "#test";
 import { encodeBase64 } from "../../../../lib/core/encoding.ts";
 import type { SimulatedKey } from "../../../../sim/kms/keys/simulated_key.ts";
 import {
@@ -12,6 +12,9 @@ import { SoftwareNsm } from "../../../../sim/nsm/nsm.ts";
 import { startSimulator } from "../../../../sim/simulator.ts";
 import type { Reply } from "../caller.ts";
 import { assertRefused, KmsFixture, recipient, recipientKeys } from "../kms_fixture.ts";
+import { divideTests } from "../../../support/share.ts";
+
+const test = divideTests("Deno");
 
 const kms = KmsFixture.use();
 
@@ -25,6 +28,9 @@ const CONDITION_KEYS = [
   "kms:EncryptionContext:tenant",
   "kms:DataKeyPairSpec",
   "kms:KeyAgreementAlgorithm",
+  "kms:MacAlgorithm",
+  "kms:SigningAlgorithm",
+  "kms:MessageType",
 ] as const;
 
 describe("key policies", () => {
@@ -134,6 +140,8 @@ describe("key policies", () => {
   test("of every operation look at what AWS documents for it", async () => {
     const agreement = await kms.enclave.createKey({ spec: "ECC_NIST_P256" });
     const PublicKey = encodeBase64(agreement.publicKey ?? new Uint8Array());
+    const mac = await kms.enclave.createKey({ spec: "HMAC_256" });
+    const signing = await kms.enclave.createKey({ spec: "ECC_NIST_P256", usage: "SIGN_VERIFY" });
     const context = { EncryptionContext: { tenant: "a" } };
     const cases:
       readonly (readonly [string, SimulatedKey, Record<string, unknown>, Record<string, string>])[] = [
@@ -147,6 +155,14 @@ describe("key policies", () => {
         ["DeriveSharedSecret", agreement, { KeyAgreementAlgorithm: "ECDH", PublicKey }, {
           "kms:KeyAgreementAlgorithm": "ECDH",
         }],
+        ["GenerateMac", mac, { Message: "AAAA", MacAlgorithm: "HMAC_SHA_256" }, {
+          "kms:MacAlgorithm": "HMAC_SHA_256",
+        }],
+        ["Sign", signing, { Message: "AAAA", SigningAlgorithm: "ECDSA_SHA_256" }, {
+          "kms:SigningAlgorithm": "ECDSA_SHA_256",
+          "kms:MessageType": "RAW",
+        }],
+        ["GetPublicKey", signing, {}, {}],
       ];
     for (const [operation, key, members, expected] of cases) {
       const call = () => kms.call(operation, { KeyId: key.arn, ...members });
@@ -317,6 +333,52 @@ describe("key policies", () => {
     }
   });
 
+  test("allow and deny what NotAction does not list", async () => {
+    for (
+      const [NotAction, matches] of [["kms:Encrypt", true], ["kms:dec*", false], [
+        ["kms:Sign", "*"],
+        false,
+      ]] as const
+    ) {
+      assert.equal(
+        (await attempt(allow({ Action: undefined, NotAction }))).status === 200,
+        matches,
+        String(NotAction),
+      );
+      assert.equal(
+        (await attempt(deny({ Action: undefined, NotAction }))).status === 200,
+        !matches,
+        `Deny ${NotAction}`,
+      );
+    }
+  });
+
+  test("compare texts with wildcards, and keys only if they exist", async () => {
+    const pcr0 = kms.enclave.nsm.pcr(0);
+    const cases: readonly (readonly [string, string, string, boolean])[] = [
+      ["StringLike", "PCR0", `${pcr0.slice(0, 5)}*`, true],
+      ["StringLike", "PCR0", `${pcr0.slice(0, 5)}?`, false],
+      ["StringLike", "PCR0", pcr0.toUpperCase(), false],
+      ["StringNotLike", "PCR0", `${pcr0.slice(0, 5)}*`, false],
+      ["StringNotLike", "PCR16", "*", true],
+      ["StringLike", "PCR16", "*", false],
+      ["StringLikeIfExists", "PCR16", "x", true],
+      ["StringEqualsIfExists", "PCR0", "x", false],
+      ["StringEqualsIfExists", "PCR0", pcr0, true],
+      ["StringEqualsIfExists", "PCR16", "x", true],
+      ["StringEqualsIgnoreCaseIfExists", "PCR0", pcr0.toUpperCase(), true],
+      ["StringNotEqualsIfExists", "PCR0", pcr0, false],
+    ];
+    for (const [operator, register, value, matches] of cases) {
+      const policy = conditions(operator, `kms:RecipientAttestation:${register}`, value);
+      assert.equal(
+        (await attempt(policy)).status === 200,
+        matches,
+        `${operator} ${register} ${value.slice(0, 8)}`,
+      );
+    }
+  });
+
   test("compare resources in their very case", () => {
     assert.equal(matchesResource("arn:aws:kms:*:1:key/*", "arn:aws:kms:eu-west-1:1:key/a"), true);
     assert.equal(matchesResource("arn:aws:kms:*:1:key/A", "arn:aws:kms:eu-west-1:1:key/a"), false);
@@ -329,12 +391,14 @@ describe("key policies", () => {
       Condition: { [operator]: { [name]: value } },
     });
     const cases: readonly (readonly [statement: object, message: RegExp])[] = [
-      [{ NotAction: "kms:Decrypt" }, /has no field `NotAction`/],
+      [{ NotAction: "kms:Decrypt" }, /either Action or NotAction/],
       [{ NotPrincipal: "*" }, /has no field `NotPrincipal`/],
       [{ NotResource: "*" }, /has no field `NotResource`/],
       [{ Conditions: {} }, /has no field `Conditions`/],
       [{ Effect: "allow" }, /^Effect must be Allow or Deny/],
-      [{ Action: undefined }, /^Action must be a string/],
+      [{ Action: undefined }, /either Action or NotAction/],
+      [{ Action: null }, /^Action must be a string/],
+      [{ Action: undefined, NotAction: "*:Sign" }, /^Cannot judge the value "\*:Sign" of NotAction/],
       [{ Action: [] }, /^Action must have a value/],
       [{ Action: "Decrypt" }, /^Cannot judge the value "Decrypt" of Action/],
       [{ Action: "k*:Decrypt" }, /^Cannot judge the value "k\*:Decrypt" of Action/],
@@ -352,8 +416,8 @@ describe("key policies", () => {
       [{ Condition: {} }, /^Condition must have an operator/],
       [{ Condition: new Map() }, /^Condition in statement 0 .* must be a plain object/],
       [{ Condition: { StringEquals: {} } }, /^StringEquals must have a condition key/],
-      [condition("StringLike", PCR0, "x"), /^Cannot judge the operator StringLike/],
-      [condition("StringEqualsIfExists", PCR0, "x"), /^Cannot judge the operator StringEqualsIfExists/],
+      [condition("NumericEquals", PCR0, "1"), /^Cannot judge the operator NumericEquals/],
+      [condition("NullIfExists", PCR0, "true"), /^Cannot judge the operator NullIfExists/],
       [condition("ForAllValues:StringEquals", PCR0, "x"), /^Cannot judge the operator ForAllValues:StringEq/],
       [condition("toString", PCR0, "x"), /^Cannot judge the operator toString/],
       [condition("StringEquals", "aws:SourceIp", "x"), /^Cannot judge the condition key aws:SourceIp/],
