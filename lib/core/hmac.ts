@@ -1,4 +1,5 @@
 import { hash as hashOnce } from "node:crypto";
+import { disposeAll } from "./dispose_all.ts";
 import { allocateOffHeap, SecretBytes } from "./secret_bytes.ts";
 
 /** Block size of each hash, in bytes. */
@@ -33,32 +34,74 @@ export function hmac(hash: HmacHash, key: Uint8Array, data: Uint8Array): Uint8Ar
   }
 }
 
+/** Function that computes HMAC as {@link hmac} does, into memory of the result's length. */
+export type HmacInto = (
+  hash: HmacHash,
+  key: Uint8Array<ArrayBuffer>,
+  data: Uint8Array<ArrayBuffer>,
+  target: Uint8Array<ArrayBuffer>,
+) => void;
+
+/** Memory for what is computed on the way to a key. What is secret of it is wiped at once. */
+const SCRATCH = {
+  extracted: allocateOffHeap(64),
+  expanded: allocateOffHeap(64),
+  label: allocateOffHeap(256),
+};
+
+const HASH_BYTES = { sha256: 32, sha512: 64 } as const;
+
 /**
- * Derives a key by HKDF, extract and expand, for keys no longer than the hash's output.
+ * Derives keys by HKDF, extract and expand, for keys no longer than the hash's output.
  *
  * @param hash The hash
  * @param secret Secret to derive from, of any length
  * @param salt Salt of any length
- * @param info Label that tells this key from others of the same secret
- * @param length Length of the key: 1 to 32 or 64 bytes
- * @returns The key
+ * @param infos Label of each key, that tells it from others of the same secret
+ * @param length Length of each key: 1 to 32 or 64 bytes
+ * @param compute Function that computes HMAC. Default: {@link hmac}
+ * @returns The keys, one for each label
  * @see RFC 5869
  */
 export function hkdf(
   hash: HmacHash,
-  secret: Uint8Array,
-  salt: Uint8Array,
-  info: Uint8Array,
+  secret: Uint8Array<ArrayBuffer>,
+  salt: Uint8Array<ArrayBuffer>,
+  infos: readonly Uint8Array[],
   length: number,
-): SecretBytes {
-  const extracted = hmac(hash, salt, secret);
-  const expanded = hmac(hash, extracted, Uint8Array.of(...info, 1));
+  compute: HmacInto = hmacInto,
+): SecretBytes[] {
+  const extracted = SCRATCH.extracted.subarray(0, HASH_BYTES[hash]);
+  const expanded = SCRATCH.expanded.subarray(0, HASH_BYTES[hash]);
+  const keys: SecretBytes[] = [];
   try {
-    return SecretBytes.copyOf(expanded.subarray(0, length));
+    compute(hash, salt, secret, extracted);
+    for (const info of infos) {
+      compute(hash, extracted, numbered(info), expanded);
+      keys.push(SecretBytes.copyOf(expanded.subarray(0, length)));
+    }
+    return keys;
+  } catch (error) {
+    disposeAll(keys);
+    throw error;
   } finally {
     extracted.fill(0);
     expanded.fill(0);
   }
+}
+
+/** Puts the number of the only block behind a label, in memory that is valid until the next call. */
+function numbered(info: Uint8Array): Uint8Array<ArrayBuffer> {
+  const label = info.length < SCRATCH.label.length ? SCRATCH.label : allocateOffHeap(info.length + 1);
+  label.set(info);
+  label[info.length] = 1;
+  return label.subarray(0, info.length + 1);
+}
+
+function hmacInto(...[hash, key, data, target]: Parameters<HmacInto>): void {
+  const result = hmac(hash, key, data);
+  target.set(result);
+  result.fill(0);
 }
 
 /** Hashes one block holding the key XORed with `mask`, followed by `rest`. */

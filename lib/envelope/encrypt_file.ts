@@ -1,11 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
 import { checkRecord } from "../core/checks.ts";
-import { allocateOffHeap } from "../core/secret_bytes.ts";
-import { decryptStream, type DecryptStreamOptions } from "./decrypt_stream.ts";
-import { DEFAULT_FRAME_BYTES, encryptStream, type EncryptStreamOptions } from "./encrypt_stream.ts";
-import type { DataKeyOpener, DataKeySource } from "./key_client.ts";
-import type { EnvelopeStream } from "./pull_stream.ts";
+import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
+import { ByteReader } from "./byte_reader.ts";
+import { decryption, type DecryptStreamOptions } from "./decrypt_stream.ts";
+import { encryption, type EncryptStreamOptions } from "./encrypt_stream.ts";
+import { checkKeyClient, type DataKeyOpener, type DataKeySource } from "./key_client.ts";
+import { checkDecryptOptions } from "./decrypt_options.ts";
+import type { Transformation } from "./pull_stream.ts";
+import { checkEncryptOptions } from "./start_message.ts";
+
+/** Bytes to read at once: whole frames, and what a cipher may do at once. */
+const CHUNK_BYTES = 524_288;
 
 /** Paths that {@link encryptFile} and {@link decryptFile} take beside their options. */
 export interface FilePaths {
@@ -49,12 +55,15 @@ export async function encryptFile(
   options: FilePaths & EncryptStreamOptions,
 ): Promise<void> {
   const { paths, rest } = splitPaths(options);
-  await convert(paths, encryptStream(client, rest));
+  checkKeyClient(client, "generateDataKey");
+  const checked = checkEncryptOptions(rest);
+  await convert(paths, encryption(client, checked), checked.signal);
 }
 
 /**
  * Decrypts a file with {@link decryptStream}. The plaintext has its name only once all of the message has been
- * verified: a message that was cut short leaves nothing.
+ * verified, its signature too: a message that was cut short leaves nothing. No plaintext is held in memory: neither
+ * `releaseUnverified` nor `maxHeldBytes` makes a difference.
  *
  * Not guaranteed: a process that is killed in between leaves the unfinished file behind, and bytes on the
  * disk may outlive the deletion of their file.
@@ -69,7 +78,11 @@ export async function decryptFile(
   options: FilePaths & DecryptStreamOptions,
 ): Promise<void> {
   const { paths, rest } = splitPaths(options);
-  await convert(paths, decryptStream(client, rest));
+  checkKeyClient(client, "decrypt");
+  const checked = checkDecryptOptions(rest);
+  // The unfinished file holds the plaintext in place of memory until the signature is verified.
+  const transform = decryption(client, { ...checked, releaseUnverified: true });
+  await convert(paths, transform, checked.signal);
 }
 
 /**
@@ -84,16 +97,23 @@ function splitPaths<Options>(
   return { paths: { from, to }, rest };
 }
 
-async function convert({ from, to }: FilePaths, stream: EnvelopeStream): Promise<void> {
-  for (const [field, path] of Object.entries({ from, to })) {
-    if (typeof path !== "string" || path === "") throw new TypeError(`${field} must be the path of a file`);
-  }
+async function convert(
+  { from, to }: FilePaths,
+  transform: Transformation,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<void> {
+  checkPaths({ from, to });
+  signal.throwIfAborted();
   await using source = await open(from);
   const unfinished = `${to}.${randomUUID()}.unfinished`;
   const target = await open(unfinished, "wx", 0o600);
   try {
-    const output = ReadableStream.from(readAll(source)).pipeThrough(stream);
-    for await (const piece of output) await writeAll(target, piece);
+    using chunk = new SecretBytes(allocateOffHeap(CHUNK_BYTES));
+    using piece = new ReusedMemory();
+    const input = new ByteReader({ read: () => readInto(source, chunk.bytes) }, signal);
+    for await (const bytes of transform(input, signal, (length) => piece.take(length))) {
+      await writeAll(target, bytes);
+    }
     await target.sync();
     await target.close();
     await rename(unfinished, to);
@@ -104,17 +124,40 @@ async function convert({ from, to }: FilePaths, stream: EnvelopeStream): Promise
   }
 }
 
-async function* readAll(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  for (;;) {
-    const chunk = allocateOffHeap(DEFAULT_FRAME_BYTES);
-    const { bytesRead } = await file.read(chunk);
-    if (bytesRead === 0) return;
-    yield chunk.subarray(0, bytesRead);
+function checkPaths(paths: FilePaths): void {
+  for (const [field, path] of Object.entries(paths)) {
+    if (typeof path !== "string" || path === "") throw new TypeError(`${field} must be the path of a file`);
   }
+}
+
+/** Reads the next chunk into the memory of the one before, which is not needed any more. */
+async function readInto(
+  file: FileHandle,
+  memory: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array | undefined> {
+  const { bytesRead } = await file.read(memory);
+  return bytesRead === 0 ? undefined : memory.subarray(0, bytesRead);
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let offset = 0; offset < bytes.length;) {
     offset += (await file.write(bytes, offset)).bytesWritten;
+  }
+}
+
+/** Memory for one piece after the other, each written before the next is made. It is wiped when it is disposed. */
+class ReusedMemory implements Disposable {
+  #memory = new SecretBytes(allocateOffHeap(0));
+
+  take(length: number): Uint8Array<ArrayBuffer> {
+    if (this.#memory.length < length) {
+      this.#memory[Symbol.dispose]();
+      this.#memory = new SecretBytes(allocateOffHeap(length));
+    }
+    return this.#memory.bytes.subarray(0, length);
+  }
+
+  [Symbol.dispose](): void {
+    this.#memory[Symbol.dispose]();
   }
 }

@@ -2,62 +2,34 @@
  * Envelope encryption of any amount of data: under its own data key, and the data key under a KMS key.
  *
  * A message is in version 2 of AWS's Encryption SDK format, so that AWS's libraries and command line, in every
- * language, read its messages, and it reads theirs with the suite
- * `AES_256_GCM_HKDF_SHA512_COMMIT_KEY` (0x0478). It is a header (lib/envelope/message_header.ts) and frames
- * (lib/envelope/frames.ts):
+ * language, read its messages, and it reads theirs with the suites `AES_256_GCM_HKDF_SHA512_COMMIT_KEY` (0x0478) and
+ * `…_COMMIT_KEY_ECDSA_P384` (0x0578). It is a header (lib/envelope/message_header.ts), frames (lib/envelope/frames.ts)
+ * and, in the second suite, a signature (lib/envelope/message_signature.ts):
  *
  * - The AES key of a message is derived from its data key and its random id, with HKDF-SHA-512; the header
  *   commits to it, so that no message opens under two keys.
  * - A tag stands over all of the header, and one over each frame together with its number, its length, the
  *   message's id and whether it is the last: nothing can be dropped, repeated, moved or added unnoticed.
  *
- * Not read: suites that do not commit to their key, unframed messages, and signed messages (0x0578, which
- * AWS's tools write by default: pass them the suite above).
+ * Not read: suites that do not commit to their key. Not written: messages in one piece.
  *
  * @module
  */
-import { concatBytes } from "../core/bytes.ts";
-import { randomBytes } from "node:crypto";
-import { checkFields, checkInteger } from "../core/checks.ts";
-import { checkKeyId } from "../kms/operations/request_fields.ts";
-import { CALL_FIELDS, type CallOptions, checkTimeout } from "../core/call_options.ts";
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
-import { checkMessageContext, type EncryptionContext } from "./encryption_context.ts";
-import { EnvelopeError } from "./envelope_error.ts";
-import { sealFrame } from "./frames.ts";
-import { checkKeyClient, type DataKeySource, expectDataKey, isKeyArn } from "./key_client.ts";
-import { MessageCipher } from "./message_cipher.ts";
-import { encodeHeader, KEY_BYTES, KMS_PROVIDER_ID, TAG_BYTES } from "./message_header.ts";
+import type { ByteReader } from "./byte_reader.ts";
+import type { Allocate } from "./frames.ts";
+import { checkKeyClient, type DataKeySource } from "./key_client.ts";
 import { type EnvelopeStream, pullStream, type Transformation } from "./pull_stream.ts";
+import type { FrameSealer } from "./seal_frames.ts";
+import {
+  type CheckedEncryptOptions,
+  checkEncryptOptions,
+  type EncryptOptions,
+  startMessage,
+} from "./start_message.ts";
 
 /** Options of {@link encryptStream}. */
-export interface EncryptStreamOptions extends CallOptions {
-  /** Key of KMS: its id, ARN, alias or alias ARN. On engine `sdk-client` the key ARN only. */
-  readonly keyId: string;
-  /**
-   * Pairs that say what the message belongs to, and never a secret: they are authenticated with the message, readable
-   * in it, needed by KMS to decrypt it, and written to CloudTrail. Names that begin with `aws-crypto-` are the
-   * format's own.
-   */
-  readonly encryptionContext?: EncryptionContext | undefined;
-  /** Plaintext bytes of a frame, 1024 to 1048576, which is about the memory that it takes. Default: 65536. */
-  readonly frameBytes?: number | undefined;
-}
-
-/** {@link EncryptStreamOptions}, checked. */
-interface CheckedEncryptOptions {
-  readonly signal: AbortSignal | undefined;
-  readonly keyId: string;
-  readonly encryptionContext: EncryptionContext;
-  readonly frameBytes: number;
-  readonly timeoutMs: { readonly timeoutMs?: number };
-}
-
-/** Default of the frame length, in bytes. */
-export const DEFAULT_FRAME_BYTES = 65_536;
-
-const FRAME_RANGE = { min: 1024, max: 1_048_576, default: DEFAULT_FRAME_BYTES };
-const FIELDS = ["keyId", "encryptionContext", "frameBytes", ...CALL_FIELDS];
+export type EncryptStreamOptions = EncryptOptions;
 
 /**
  * Encrypts a stream of any length, in memory that does not grow with it. Nothing happens, and KMS is not
@@ -94,87 +66,65 @@ const FIELDS = ["keyId", "encryptionContext", "frameBytes", ...CALL_FIELDS];
  */
 export function encryptStream(client: DataKeySource, options: EncryptStreamOptions): EnvelopeStream {
   checkKeyClient(client, "generateDataKey");
-  const checked = checkOptions(options);
+  const checked = checkEncryptOptions(options);
   return pullStream(encryption(client, checked), checked.signal);
 }
 
-function checkOptions(given: EncryptStreamOptions): CheckedEncryptOptions {
-  const options = checkFields("options of an encryption", given, FIELDS);
-  return {
-    signal: options.signal,
-    keyId: checkKeyId(options.keyId),
-    encryptionContext: checkMessageContext(options.encryptionContext),
-    frameBytes: checkInteger("frameBytes", options.frameBytes, FRAME_RANGE),
-    timeoutMs: checkStreamCall(options),
-  };
-}
-
 /**
- * Checks the options of a call for a stream.
+ * Makes the transformation of plaintext into a message.
  *
- * @param call Signal and time-out
- * @returns Options to pass on to the client, whose own time-out is the default
- * @throws {TypeError} When the signal is no AbortSignal, or the time-out no number
- * @throws {RangeError} When the time-out is out of range
+ * @param client Client that makes data keys
+ * @param options The options
  */
-export function checkStreamCall({ signal, timeoutMs }: CallOptions): { readonly timeoutMs?: number } {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError("signal must be an AbortSignal");
-  }
-  return timeoutMs === undefined ? {} : { timeoutMs: checkTimeout(timeoutMs, timeoutMs) };
-}
-
-function encryption(client: DataKeySource, options: CheckedEncryptOptions): Transformation {
+export function encryption(client: DataKeySource, options: CheckedEncryptOptions): Transformation {
   const { frameBytes } = options;
-  return async function* (input, signal) {
-    const messageId = new Uint8Array(randomBytes(KEY_BYTES));
-    const { cipher: made, header } = await startMessage(client, options, messageId, signal);
-    using cipher = made;
+  return async function* (input, signal, allocate) {
+    using message = await startMessage(client, options, signal);
+    const { frames, header, signer } = message;
     yield header;
     using plaintext = new SecretBytes(allocateOffHeap(frameBytes));
-    for (let number = 1, isFinal = false; !isFinal; number++) {
+    for (let isFinal = false; !isFinal;) {
+      const sealed = sealReady(frames, frameBytes, input, allocate);
+      if (sealed !== undefined) {
+        signer?.update(sealed);
+        yield sealed;
+        continue;
+      }
       const length = await input.readInto(plaintext.bytes);
       isFinal = await input.isAtEnd();
-      yield sealFrame(
-        cipher,
-        { messageId, frameBytes },
-        number,
-        plaintext.bytes.subarray(0, length),
-        isFinal,
-      );
+      const one = sealOne(frames, plaintext.bytes.subarray(0, length), isFinal, allocate);
+      signer?.update(one);
+      yield one;
     }
+    if (signer !== undefined) yield signer.footer();
   };
 }
 
-async function startMessage(
-  client: DataKeySource,
-  { keyId, encryptionContext, frameBytes, timeoutMs }: CheckedEncryptOptions,
-  messageId: Uint8Array<ArrayBuffer>,
-  signal: AbortSignal,
-): Promise<{ cipher: MessageCipher; header: Uint8Array<ArrayBuffer> }> {
-  using dataKey = await client.generateDataKey({
-    keyId,
-    keySpec: "AES_256",
-    encryptionContext,
-    signal,
-    ...timeoutMs,
-  });
-  signal.throwIfAborted();
-  expectDataKey(dataKey.plaintext);
-  if (!isKeyArn(dataKey.keyId)) throw namelessKey();
-  const dataKeys = [
-    { providerId: KMS_PROVIDER_ID, providerInfo: dataKey.keyId, ciphertext: dataKey.ciphertext },
-  ];
-  const cipher = new MessageCipher(dataKey.plaintext, messageId);
-  const { commitment } = cipher;
-  const body = encodeHeader({ messageId, encryptionContext, dataKeys, frameBytes, commitment });
-  const tag = new Uint8Array(TAG_BYTES);
-  cipher.seal(0, body, new Uint8Array(0), tag);
-  return { cipher, header: concatBytes([body, tag]) };
+/** Seals the frames that are there in one piece, with something behind them; undefined when there is none. */
+function sealReady(
+  frames: FrameSealer,
+  frameBytes: number,
+  input: ByteReader,
+  allocate: Allocate,
+): Uint8Array<ArrayBuffer> | undefined {
+  const { ready } = input;
+  const count = Math.min(frames.atOnce, Math.floor((ready.length - 1) / frameBytes));
+  if (count < 1) return undefined;
+  const sealed = allocate(frames.regularBytes(count));
+  frames.sealRegular(ready.subarray(0, count * frameBytes), sealed);
+  input.skip(count * frameBytes);
+  return sealed;
 }
 
-function namelessKey(): EnvelopeError {
-  return new EnvelopeError("KEY", "Cannot encrypt message: the data key came without its key's ARN", {
-    hint: "Engine sdk-client does not learn it: give it the key's ARN as keyId",
-  });
+/** Seals one frame. */
+function sealOne(
+  frames: FrameSealer,
+  plaintext: Uint8Array<ArrayBuffer>,
+  isFinal: boolean,
+  allocate: Allocate,
+): Uint8Array<ArrayBuffer> {
+  const sealed = allocate(isFinal ? frames.finalBytes(plaintext.length) : frames.regularBytes(1));
+  if (isFinal) frames.sealFinal(plaintext, sealed);
+  else frames.sealRegular(plaintext, sealed);
+  return sealed;
 }

@@ -11,30 +11,37 @@ const RESERVED_PREFIX = "aws-crypto-";
  * Checks the context of a message.
  *
  * @param value Value that the caller gave
- * @returns A frozen copy, empty for none
+ * @param added Pairs that the format adds to it. Default: none
+ * @returns A frozen copy, empty for none, without the added pairs
  * @throws {TypeError} When it is no object of strings, or has a name that the format keeps for itself
  * @throws {RangeError} When it is longer than KMS takes
  */
-export function checkMessageContext(value: unknown): EncryptionContext {
-  const context = checkEncryptionContext(value) ?? Object.freeze({});
+export function checkMessageContext(
+  value: unknown,
+  added: readonly (readonly [name: string, value: string])[] = [],
+): EncryptionContext {
+  const context: EncryptionContext = checkEncryptionContext(value) ?? Object.freeze({});
   if (Object.keys(context).some((name) => name.startsWith(RESERVED_PREFIX))) {
     throw new TypeError(`encryptionContext must not have names that begin with ${RESERVED_PREFIX}`);
   }
-  return context;
+  const excess = contextExcess([...Object.entries(context), ...added]);
+  if (excess === undefined) return context;
+  throw new RangeError(`encryptionContext must have, with what the format adds, ${excess}`);
 }
 
 /**
  * Checks a context that a message is compared with. An empty one is refused, since any message would pass.
  *
+ * @param field Name of the option
  * @param value Value that the caller gave
  * @returns A frozen copy; empty only when none was given
  * @throws {TypeError} When it has no pair, or as {@link checkMessageContext}
  * @throws {RangeError} As {@link checkMessageContext}
  */
-export function checkExpectedContext(value: unknown): EncryptionContext {
+export function checkExpectedContext(field: string, value: unknown): EncryptionContext {
   const context = checkMessageContext(value);
   if (value === undefined || Object.keys(context).length > 0) return context;
-  throw new TypeError("encryptionContext must have a pair to expect: leave it out to take any message");
+  throw new TypeError(`${field} must have at least one pair: leave it out to accept any message`);
 }
 
 /**
@@ -69,15 +76,41 @@ export function decodeContext(bytes: Uint8Array): EncryptionContext {
   for (let index = 0; index < count; index++) entries.push([reader.text(), reader.text()]);
   const context = Object.freeze(Object.fromEntries(entries));
   if (count === 0 || !reader.done || Object.keys(context).length !== count) throw malformed();
+  expectWithinLimits(entries);
+  return context;
+}
+
+function expectWithinLimits(entries: readonly (readonly [name: string, value: string])[]): void {
   const excess = contextExcess(entries);
-  if (excess === undefined) return context;
+  if (excess === undefined) return;
   throw new EnvelopeError(
     "LIMIT",
-    "Cannot decrypt message: its encryption context is longer than KMS takes",
+    "Cannot decrypt message: its encryption context exceeds KMS's limit",
     {
       hint: `It must have ${excess}: was the message made by another tool, or damaged?`,
     },
   );
+}
+
+/**
+ * Adds the pairs that the writer of a message left out.
+ *
+ * @param stored Pairs of the message
+ * @param unstored Pairs that the reader knows; those that the message has as well must be the same
+ * @returns All pairs, and those that the message does not have
+ * @throws {EnvelopeError} `CONTEXT`; `LIMIT` when KMS would not take as many
+ */
+export function completeContext(
+  stored: EncryptionContext,
+  unstored: EncryptionContext,
+): { readonly all: EncryptionContext; readonly leftOut: EncryptionContext } {
+  const [known, leftOut] = [true, false].map((isStored) =>
+    Object.fromEntries(Object.entries(unstored).filter(([name]) => Object.hasOwn(stored, name) === isStored))
+  ) as [EncryptionContext, EncryptionContext];
+  expectContext(stored, known);
+  const all = Object.freeze({ ...stored, ...leftOut });
+  expectWithinLimits(Object.entries(all));
+  return { all, leftOut };
 }
 
 /**
@@ -125,9 +158,11 @@ class FieldReader {
   }
 }
 
+const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function decodeText(bytes: Uint8Array): string {
   try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const text = STRICT.decode(bytes);
     if (!text.includes("\0")) return text;
   } catch {
     // Told below, like a NUL.

@@ -19,121 +19,102 @@
  * | … | ciphertext |
  * | 16 | tag |
  *
+ * Other writers may choose other nonces: the tag is what tells whether a frame is genuine.
+ *
  * The tag is also over the message id (32), `AWSKMSEncryptionClient Frame` or `… Final Frame`, the sequence
  * number (4) and the plaintext's length (8). So no frame can be dropped, repeated, moved, taken from another
  * message or passed off as the last.
  *
+ * A message whose header tells of one piece has no frames. It is read only:
+ *
+ * | bytes | what |
+ * | --- | --- |
+ * | 12 | nonce |
+ * | 8 | length of the ciphertext |
+ * | … | ciphertext |
+ * | 16 | tag, with the label `AWSKMSEncryptionClient Single Block` and number 1 |
+ *
+ * A signed message ends with its signature, see lib/envelope/message_signature.ts.
+ *
  * @module
  */
-import { concatBytes } from "../core/bytes.ts";
-import { Buffer } from "node:buffer";
-import type { ByteReader } from "./byte_reader.ts";
-import { EnvelopeError } from "./envelope_error.ts";
-import type { MessageCipher } from "./message_cipher.ts";
-import { nonce } from "./message_cipher.ts";
-import { type MessageHeader, TAG_BYTES, uint } from "./message_header.ts";
+import { allocateOffHeap } from "../core/secret_bytes.ts";
 
-const FINAL_MARK = 0xffffffff;
-const NONCE_BYTES = 12;
-const REGULAR = new TextEncoder().encode("AWSKMSEncryptionClient Frame");
-const FINAL = new TextEncoder().encode("AWSKMSEncryptionClient Final Frame");
+/** Number in front of the last frame. */
+export const FINAL_MARK = 0xffffffff;
 
 /** Most frames of one message; the mark of the last frame is no number of another. */
 export const MAX_FRAMES = 0xffffffff;
 
-type Message = Pick<MessageHeader, "messageId" | "frameBytes">;
+/** Bytes of a nonce. */
+export const NONCE_BYTES = 12;
 
-/** Opened frame. */
-export interface Frame {
-  /** Verified plaintext. */
-  readonly plaintext: Uint8Array<ArrayBuffer>;
-  /** Whether it is the last. */
-  readonly isFinal: boolean;
-}
+/** Bytes before the ciphertext of a frame that is not the last. */
+export const REGULAR_HEAD_BYTES = 4 + NONCE_BYTES;
+
+/** Bytes before the ciphertext of the last frame. */
+export const FINAL_HEAD_BYTES = 4 + 4 + NONCE_BYTES + 4;
+
+/** Bytes before the ciphertext of a message in one piece. */
+export const SINGLE_HEAD_BYTES = NONCE_BYTES + 8;
+
+const ENCODER = new TextEncoder();
+
+/** Label of every frame but the last. */
+export const REGULAR: Uint8Array = ENCODER.encode("AWSKMSEncryptionClient Frame");
+
+/** Label of the last frame. */
+export const FINAL: Uint8Array = ENCODER.encode("AWSKMSEncryptionClient Final Frame");
+
+/** Label of a message in one piece. */
+export const SINGLE: Uint8Array = ENCODER.encode("AWSKMSEncryptionClient Single Block");
+
+/** Plaintext bytes that a short frame takes as long as. */
+const LEAST_COST_BYTES = 4096;
+
+/** Memory for pieces of output. */
+export type Allocate = (length: number) => Uint8Array<ArrayBuffer>;
+
+/** Memory for the associated data of one frame after the other, of any message: it is used at once, and no secret. */
+const ASSOCIATED = allocateOffHeap(32 + SINGLE.length + 4 + 8);
+const ASSOCIATED_VIEW = viewOf(ASSOCIATED);
 
 /**
- * Seals one frame.
+ * Puts together what is authenticated with a frame.
  *
- * @param cipher Cipher of the message
- * @param message Fields of the header
- * @param number Number of the frame, from 1
- * @param plaintext As many bytes as the header says, or at most that for the last frame
- * @param isFinal Whether it is the last
- * @returns The frame
- * @throws {EnvelopeError} `LIMIT`, when the message would have too many
+ * @param messageId Message id, 32 bytes
+ * @param number Number of the frame
+ * @param length Bytes of its plaintext
+ * @param label Label of its kind: {@link REGULAR}, {@link FINAL} or {@link SINGLE}
+ * @returns The data, valid until the next call
  */
-export function sealFrame(
-  cipher: MessageCipher,
-  message: Message,
+export function associatedData(
+  messageId: Uint8Array,
   number: number,
-  plaintext: Uint8Array,
-  isFinal: boolean,
+  length: number,
+  label: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
-  if (number > MAX_FRAMES - (isFinal ? 0 : 1)) throw tooMany(message.frameBytes);
-  const head = isFinal
-    ? concatBytes([uint(FINAL_MARK, 4), uint(number, 4), nonce(number), uint(plaintext.length, 4)])
-    : concatBytes([uint(number, 4), nonce(number)]);
-  const frame = new Uint8Array(head.length + plaintext.length + TAG_BYTES);
-  frame.set(head);
-  const associated = associatedData(message, number, plaintext.length, isFinal);
-  cipher.seal(number, associated, plaintext, frame.subarray(head.length));
-  return frame;
+  const end = messageId.length + label.length;
+  ASSOCIATED.set(messageId);
+  ASSOCIATED.set(label, messageId.length);
+  ASSOCIATED_VIEW.setUint32(end, number);
+  ASSOCIATED_VIEW.setUint32(end + 4, 0);
+  ASSOCIATED_VIEW.setUint32(end + 8, length);
+  return ASSOCIATED.subarray(0, end + 12);
 }
 
 /**
- * Opens one frame.
+ * Tells how many frames to seal or open before others get their turn.
  *
- * @param cipher Cipher of the message
- * @param message Fields of the verified header
- * @param number Number of the frame that is due, from 1
- * @param input Reader that stands at the frame
- * @throws {EnvelopeError} `ORDER`, `FORMAT`, `AUTHENTICATION` or `TRUNCATED`
+ * @param bytesAtOnce Plaintext bytes that the cipher may take or make at once
+ * @param frameBytes Plaintext bytes of a frame
+ * @returns The number, at least 1
  */
-export async function openFrame(
-  cipher: MessageCipher,
-  message: Message,
-  number: number,
-  input: ByteReader,
-): Promise<Frame> {
-  const mark = await readUint32(input);
-  const isFinal = mark === FINAL_MARK;
-  const found = isFinal ? await readUint32(input) : mark;
-  if (found !== number) throw outOfOrder(found, number);
-  if (Buffer.compare(await input.take(NONCE_BYTES), nonce(number)) !== 0) {
-    throw malformed(`frame ${number} has another nonce than its number`);
-  }
-  const length = isFinal ? await readUint32(input) : message.frameBytes;
-  if (length > message.frameBytes) throw malformed("its final frame is longer than the others");
-  const sealed = await input.take(length + TAG_BYTES);
-  return {
-    plaintext: cipher.open(number, associatedData(message, number, length, isFinal), sealed),
-    isFinal,
-  };
+export function framesAtOnce(bytesAtOnce: number, frameBytes: number): number {
+  return Math.max(1, Math.floor(bytesAtOnce / Math.max(frameBytes, LEAST_COST_BYTES)));
 }
 
-function associatedData(message: Message, number: number, length: number, isFinal: boolean): Uint8Array {
-  return concatBytes([message.messageId, isFinal ? FINAL : REGULAR, uint(number, 4), uint(length, 8)]);
-}
-
-async function readUint32(input: ByteReader): Promise<number> {
-  const bytes = await input.take(4);
-  return new DataView(bytes.buffer).getUint32(0);
-}
-
-function outOfOrder(found: number, number: number): EnvelopeError {
-  return new EnvelopeError("ORDER", `Cannot decrypt message: frame ${found} stands where ${number} is due`, {
-    hint: "Was a part of it lost, repeated or moved? Discard the plaintext so far",
-  });
-}
-
-function malformed(what: string): EnvelopeError {
-  return new EnvelopeError("FORMAT", `Cannot decrypt message: ${what}`, {
-    hint: "Was the message damaged or changed? Discard the plaintext so far",
-  });
-}
-
-function tooMany(frameBytes: number): EnvelopeError {
-  return new EnvelopeError("LIMIT", `Cannot encrypt message: it needs more than ${MAX_FRAMES} frames`, {
-    hint: `Frames have ${frameBytes} bytes: set a larger frameBytes, or encrypt in several messages`,
-  });
+/** Makes a view of bytes. */
+export function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }

@@ -2,8 +2,8 @@
 type Abortable = WritableStreamDefaultController & { readonly signal: AbortSignal };
 
 /**
- * Writable stream whose chunks wait, one at a time, until they are asked for. A write ends when its chunk has been
- * taken. Unlike a TransformStream it hears of an abort while a write waits.
+ * Writable stream whose chunks wait, one at a time, until they are asked for. A write ends when the chunk after it is
+ * asked for: until then its memory is in use. Unlike a TransformStream it hears of an abort while a write waits.
  */
 export class Inlet {
   /** Stream that takes the chunks. */
@@ -11,7 +11,10 @@ export class Inlet {
   /** Unset after the writer aborts: there is no one left to notify. */
   #controller: WritableStreamDefaultController | undefined;
   #chunk: Uint8Array | undefined;
+  /** Ends the write of the chunk that waits. */
   #taken: () => void = () => {};
+  /** Ends the write of the chunk that was read last. */
+  #used: () => void = () => {};
   #arrived: () => void = () => {};
   #ended = false;
 
@@ -32,7 +35,7 @@ export class Inlet {
       },
       write: (chunk) => {
         if (chunk instanceof Uint8Array) return this.#offer(chunk);
-        onFailure(new TypeError("The stream must be one of Uint8Array chunks"));
+        onFailure(new TypeError("The stream must consist of Uint8Array chunks"));
       },
       close: () => {
         this.#ended = true;
@@ -41,14 +44,15 @@ export class Inlet {
     });
   }
 
-  /** Reads the next chunk; undefined after the last one. One call at a time. */
+  /** Reads the next chunk, and gives the one before back to its writer; undefined after the last. One call at a time. */
   async read(): Promise<Uint8Array | undefined> {
+    this.#used();
     if (this.#chunk === undefined && !this.#ended) {
       await new Promise<void>((resolve) => this.#arrived = resolve);
     }
     const chunk = this.#chunk;
     this.#chunk = undefined;
-    this.#taken();
+    this.#used = this.#taken;
     return chunk;
   }
 
@@ -62,6 +66,7 @@ export class Inlet {
     this.#ended = true;
     this.#chunk = undefined;
     this.#taken();
+    this.#used();
     this.#arrived();
   }
 

@@ -3,22 +3,32 @@ import type { SecretBytes } from "../core/secret_bytes.ts";
 import type { EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 
+/** Request for a data key of 32 bytes under a KMS key. */
+export interface DataKeyRequest extends CallOptions {
+  /** Key of KMS. */
+  readonly keyId: string;
+  /** Kind of the data key. */
+  readonly keySpec: "AES_256";
+  /** Pairs that KMS binds the data key to. */
+  readonly encryptionContext?: EncryptionContext | undefined;
+}
+
+/** Data key and its ciphertext. Disposing it wipes the data key. */
+export interface SourcedDataKey extends Disposable {
+  /** Data key, 32 bytes. */
+  readonly plaintext: SecretBytes;
+  /** The same, encrypted by KMS. */
+  readonly ciphertext: Uint8Array<ArrayBuffer>;
+  /** ARN of the key that it is encrypted under. */
+  readonly keyId: string;
+}
+
 /** Part of a {@link KmsClient} that encryption needs. */
 export interface DataKeySource {
-  /** Makes a data key of 32 bytes under a KMS key. */
-  generateDataKey(
-    request: CallOptions & {
-      readonly keyId: string;
-      readonly keySpec: "AES_256";
-      readonly encryptionContext?: EncryptionContext;
-    },
-  ): Promise<
-    Disposable & {
-      readonly plaintext: SecretBytes;
-      readonly ciphertext: Uint8Array<ArrayBuffer>;
-      readonly keyId: string;
-    }
-  >;
+  /** Makes a data key for a message of any length. */
+  generateDataKey(request: DataKeyRequest): Promise<SourcedDataKey>;
+  /** Gives a data key for a message whose length is known, if the source uses data keys again. */
+  generateDataKeyFor?(plaintextBytes: number, request: DataKeyRequest): Promise<SourcedDataKey>;
 }
 
 /** Part of a {@link KmsClient} that decryption needs. */
@@ -28,7 +38,7 @@ export interface DataKeyOpener {
     request: CallOptions & {
       readonly ciphertext: Uint8Array;
       readonly keyId: string;
-      readonly encryptionContext?: EncryptionContext;
+      readonly encryptionContext?: EncryptionContext | undefined;
     },
   ): Promise<SecretBytes>;
 }
@@ -62,6 +72,6 @@ export function isKeyArn(keyId: string): boolean {
 export function expectDataKey(dataKey: SecretBytes): void {
   if (dataKey.length === 32) return;
   throw new EnvelopeError("KEY", "Cannot use data key: it does not have 32 bytes", {
-    hint: "Was another ciphertext put in the data key's place?",
+    hint: "Was the data key's ciphertext replaced by another?",
   });
 }

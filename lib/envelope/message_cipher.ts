@@ -1,53 +1,54 @@
-import { createCipheriv, createDecipheriv, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { hkdf } from "../core/hmac.ts";
-import type { SecretBytes } from "../core/secret_bytes.ts";
+import { allocateOffHeap, type SecretBytes } from "../core/secret_bytes.ts";
+import { hmacInto } from "../native/hmac.ts";
+import { chooseGcm } from "./choose_gcm.ts";
 import { EnvelopeError } from "./envelope_error.ts";
-import { KEY_BYTES, SUITE_ID, TAG_BYTES, uint } from "./message_header.ts";
+import type { Gcm, GcmChoice } from "./gcm.ts";
+import { uint } from "./header_fields.ts";
+import { KEY_BYTES, SUITE_ID, type SuiteId } from "./message_header.ts";
 
-const ALGORITHM = "aes-256-gcm";
 const NONCE_BYTES = 12;
-
-/**
- * Size of the pieces that the plaintext is made in, in bytes. Node's update() writes into a buffer, copies the result
- * out and frees the buffer as it is. glibc keeps a freed buffer of at most 1032 bytes for its thread, and the next call
- * for as many gets it whole: so each piece is overwritten at once. A longer buffer may be reused in part, and the rest
- * stays. This costs much of the speed: 170 MB/s on Node instead of 750.
- */
-const PIECE_BYTES = 1000;
-
-/** Bytes by which glibc may round a buffer up, which puts it among buffers of another size. */
-const SLACK_BYTES = 16;
-
-const NOTHING_SECRET = new Uint8Array(PIECE_BYTES + SLACK_BYTES);
-
 const HASH = "sha512";
-const KEY_INFO = Uint8Array.from([...uint(SUITE_ID, 2), ...new TextEncoder().encode("DERIVEKEY")]);
+const DERIVE_KEY = new TextEncoder().encode("DERIVEKEY");
 const COMMITMENT_INFO = new TextEncoder().encode("COMMITKEY");
+
+/** Memory for one nonce after the other, of any message: it is used at once, and no secret. */
+const NONCE = allocateOffHeap(NONCE_BYTES);
+const NONCE_NUMBER = new DataView(NONCE.buffer, NONCE_BYTES - 4);
 
 /**
  * Cipher with the AES key of one message, derived from its data key and its message id. A nonce is a number: 0 for the
  * header, then the numbers of the frames; the additional data tells them apart.
- *
- * It uses node:crypto, whose keys and copies can be wiped; WebCrypto keeps copies of its own. Not guaranteed: both
- * runtimes keep the expanded key of each frame in native memory until the collector frees it.
  */
 export class MessageCipher implements Disposable {
   /** Commitment to the key: 32 bytes that tell it from any other, and reveal nothing of it. */
   readonly commitment: Uint8Array<ArrayBuffer>;
+  /** Plaintext bytes to take or make before others get their turn. */
+  readonly bytesAtOnce: number;
   readonly #key: SecretBytes;
-  /** Cipher that only overwrites buffers, see {@link PIECE_BYTES}: in a mode without a limit, with a key of zeros. */
-  readonly #overwriter = createDecipheriv("aes-256-ctr", new Uint8Array(KEY_BYTES), new Uint8Array(16));
+  readonly #gcm: Gcm;
 
   /**
    * Derives the key.
    *
    * @param dataKey Data key of 32 bytes; the caller wipes it
    * @param messageId Message id, 32 bytes
+   * @param choice Implementation of the cipher
+   * @param suiteId Suite of the message, for which alone the key is. Default: the one without a signature
    */
-  constructor(dataKey: SecretBytes, messageId: Uint8Array) {
-    const derive = (info: Uint8Array) => hkdf(HASH, dataKey.bytes, messageId, info, KEY_BYTES);
-    this.commitment = derive(COMMITMENT_INFO).bytes;
-    this.#key = derive(KEY_INFO);
+  constructor(
+    dataKey: SecretBytes,
+    messageId: Uint8Array<ArrayBuffer>,
+    choice: GcmChoice = chooseGcm(),
+    suiteId: SuiteId = SUITE_ID,
+  ) {
+    const infos = [Uint8Array.from([...uint(suiteId, 2), ...DERIVE_KEY]), COMMITMENT_INFO];
+    const [key, commitment] = hkdf(HASH, dataKey.bytes, messageId, infos, KEY_BYTES, hmacInto);
+    this.#key = key as SecretBytes;
+    this.commitment = (commitment as SecretBytes).bytes;
+    this.#gcm = choice.gcm;
+    this.bytesAtOnce = choice.bytesAtOnce;
   }
 
   /**
@@ -71,12 +72,14 @@ export class MessageCipher implements Disposable {
    * @param plaintext Plaintext of any length
    * @param target Memory for the ciphertext and, right after it, the tag
    */
-  seal(number: number, associated: Uint8Array, plaintext: Uint8Array, target: Uint8Array): void {
-    const cipher = createCipheriv(ALGORITHM, this.#key.bytes, nonce(number), { authTagLength: TAG_BYTES });
-    cipher.setAAD(associated);
-    target.set(cipher.update(plaintext));
-    cipher.final();
-    target.set(cipher.getAuthTag(), plaintext.length);
+  seal(
+    number: number,
+    associated: Uint8Array<ArrayBuffer>,
+    plaintext: Uint8Array<ArrayBuffer>,
+    target: Uint8Array<ArrayBuffer>,
+  ): void {
+    NONCE_NUMBER.setUint32(0, number);
+    this.#gcm.seal(this.#key, NONCE, associated, plaintext, target);
   }
 
   /**
@@ -85,47 +88,34 @@ export class MessageCipher implements Disposable {
    * @param number 0 for the header, or the number of the frame
    * @param associated Additional data that was authenticated
    * @param sealed Ciphertext and tag
-   * @returns The plaintext, in memory of its own
+   * @param target Memory for the plaintext, which is wiped when this throws
+   * @param nonce Nonce of another writer, 12 bytes. Default: the number
    * @throws {EnvelopeError} `AUTHENTICATION`, when any of it was changed
    */
-  open(number: number, associated: Uint8Array, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
-    const length = sealed.length - TAG_BYTES;
-    const cipher = createDecipheriv(ALGORITHM, this.#key.bytes, nonce(number), { authTagLength: TAG_BYTES });
-    cipher.setAAD(associated);
-    cipher.setAuthTag(sealed.subarray(length));
-    const plaintext = new Uint8Array(new ArrayBuffer(length));
-    for (let offset = 0; offset < length; offset += PIECE_BYTES) {
-      const piece = cipher.update(sealed.subarray(offset, Math.min(offset + PIECE_BYTES, length)));
-      this.#overwriter.update(NOTHING_SECRET.subarray(0, piece.length));
-      this.#overwriter.update(NOTHING_SECRET.subarray(0, piece.length + SLACK_BYTES));
-      plaintext.set(piece, offset);
-      piece.fill(0);
-    }
-    try {
-      cipher.final();
-      return plaintext;
-    } catch {
-      plaintext.fill(0);
-      throw new EnvelopeError("AUTHENTICATION", `Cannot decrypt message: ${nameOf(number)} is not genuine`, {
-        hint: "Was the message damaged or changed? Discard the plaintext so far",
-      });
-    }
+  open(
+    number: number,
+    associated: Uint8Array<ArrayBuffer>,
+    sealed: Uint8Array<ArrayBuffer>,
+    target: Uint8Array<ArrayBuffer>,
+    nonce: Uint8Array<ArrayBuffer> = NONCE,
+  ): void {
+    NONCE_NUMBER.setUint32(0, number);
+    if (this.#gcm.open(this.#key, nonce, associated, sealed, target)) return;
+    throw new EnvelopeError("AUTHENTICATION", `Cannot decrypt message: ${nameOf(number)} is not genuine`, {
+      hint: "Was the message damaged or changed? Discard the plaintext so far",
+    });
+  }
+
+  /** Ends a piece of work: what was sealed or opened is in no register of the processor afterwards. */
+  rest(): void {
+    this.#gcm.rest();
   }
 
   /** Wipes the key. */
   [Symbol.dispose](): void {
-    this.#key[Symbol.dispose]();
+    using key = this.#key;
+    this.#gcm.forget(key);
   }
-}
-
-/**
- * Makes a nonce.
- *
- * @param number 0 for the header, or the number of the frame
- * @returns 12 bytes
- */
-export function nonce(number: number): Uint8Array<ArrayBuffer> {
-  return uint(number, NONCE_BYTES);
 }
 
 function nameOf(number: number): string {

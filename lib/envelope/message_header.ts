@@ -4,14 +4,14 @@
  * | offset | bytes | what |
  * | --- | --- | --- |
  * | 0 | 1 | version, `02` |
- * | 1 | 2 | algorithm suite, `0478`: AES-256-GCM, HKDF-SHA-512, key commitment, no signature |
+ * | 1 | 2 | algorithm suite: AES-256-GCM, HKDF-SHA-512, key commitment; `0478` without, `0578` with a signature |
  * | 3 | 32 | message id, random: the salt of the key derivation |
  * | 35 | 2 | length of the encryption context, 0 for none |
  * | 37 | … | encryption context: number of pairs (2), then for each its name and its value, each after its length (2) |
  * | | 2 | number of encrypted data keys |
  * | | … | for each: provider id (`aws-kms`), provider info (key ARN), encrypted key, each after its length (2) |
- * | | 1 | content type, `02`: frames |
- * | | 4 | frame length: the plaintext bytes of every frame but the last |
+ * | | 1 | content type: `02` for frames, `01` for one piece, which is read only |
+ * | | 4 | frame length: the plaintext bytes of every frame but the last; 0 for one piece |
  * | | 32 | key commitment |
  * | | 16 | tag over all of the above |
  *
@@ -21,27 +21,31 @@
  */
 import { concatBytes } from "../core/bytes.ts";
 import { Buffer } from "node:buffer";
-import type { ByteReader } from "./byte_reader.ts";
 import { decodeContext, encodeContext, type EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
+import { Fields, malformed, Shortage, TAG_BYTES, tooLarge, uint } from "./header_fields.ts";
 
 /** Id of the suite AES-256-GCM with HKDF-SHA-512 and key commitment, without a signature. */
 export const SUITE_ID = 0x0478;
 
+/** Id of the same suite with a signature behind the frames: ECDSA with P-384 and SHA-384. */
+export const SIGNED_SUITE_ID = 0x0578;
+
+/** Suite that is read and written. */
+export type SuiteId = typeof SUITE_ID | typeof SIGNED_SUITE_ID;
+
 /** Bytes of the message id, of the commitment and of the keys. */
 export const KEY_BYTES = 32;
-
-/** Bytes of an authentication tag. */
-export const TAG_BYTES = 16;
 
 /** Name of KMS in the format. */
 export const KMS_PROVIDER_ID = "aws-kms";
 
+/** Most encrypted data keys of any message. */
+export const MAX_DATA_KEYS = 32;
+
 const VERSION = 2;
+const UNFRAMED = 1;
 const FRAMED = 2;
-const MAX_DATA_KEYS = 32;
-const MAX_HEADER_BYTES = 128 * 1024;
-const SIGNED_SUITE_ID = 0x0578;
 
 /** Data key of a message, encrypted by one provider. */
 export interface EncryptedDataKey {
@@ -55,19 +59,21 @@ export interface EncryptedDataKey {
 
 /** Fields of a header; none of them can be relied on before the tag has been verified. */
 export interface MessageHeader {
+  /** Algorithm suite, which tells whether the message is signed. */
+  readonly suiteId: SuiteId;
   /** Message id, 32 random bytes. */
   readonly messageId: Uint8Array<ArrayBuffer>;
   /** Encryption context of the data key. */
   readonly encryptionContext: EncryptionContext;
   /** Encrypted data keys, at least one. */
   readonly dataKeys: readonly EncryptedDataKey[];
-  /** Plaintext bytes of every frame but the last. */
+  /** Plaintext bytes of every frame but the last; 0 when the content is in one piece. */
   readonly frameBytes: number;
   /** Commitment, 32 bytes that only the right key derives. */
   readonly commitment: Uint8Array<ArrayBuffer>;
 }
 
-/** Header as it was read. */
+/** Header as it was read. Its bytes are those that it was read from. */
 export interface ReadHeader extends MessageHeader {
   /** Bytes that the tag authenticates. */
   readonly body: Uint8Array<ArrayBuffer>;
@@ -79,7 +85,7 @@ export interface ReadHeader extends MessageHeader {
  * Encodes a header.
  *
  * @param header Fields of the header
- * @returns Its bytes without the tag
+ * @returns Its bytes, and zeros where the tag goes
  */
 export function encodeHeader(header: MessageHeader): Uint8Array<ArrayBuffer> {
   const context = encodeContext(header.encryptionContext);
@@ -91,129 +97,99 @@ export function encodeHeader(header: MessageHeader): Uint8Array<ArrayBuffer> {
   );
   return concatBytes([
     uint(VERSION, 1),
-    uint(SUITE_ID, 2),
+    uint(header.suiteId, 2),
     header.messageId,
     uint(context.length, 2),
     context,
     uint(header.dataKeys.length, 2),
     ...dataKeys,
-    uint(FRAMED, 1),
+    uint(header.frameBytes === 0 ? UNFRAMED : FRAMED, 1),
     uint(header.frameBytes, 4),
     header.commitment,
+    new Uint8Array(TAG_BYTES),
   ]);
 }
 
-/**
- * Reads a header.
- *
- * @param input Reader at the first byte of a message; afterwards it stands at the first frame
- * @returns The header, whose tag is not verified yet
- * @throws {EnvelopeError} `FORMAT`, `SUITE`, `LIMIT` or `TRUNCATED`
- */
-export async function readHeader(input: ByteReader): Promise<ReadHeader> {
-  const fields = new HeaderReader(input);
-  await expectSuite(fields);
-  const messageId = await fields.bytes(KEY_BYTES);
-  const encryptionContext = decodeContext(await fields.bytes(await fields.uint(2)));
-  const dataKeys = await readDataKeys(fields);
-  if (await fields.uint(1) !== FRAMED) {
-    throw malformed("its content is not framed", "Was it encrypted with a frame length of 0?");
+/** Reader of one header, which may be tried with ever more of its bytes. */
+export class HeaderReader {
+  /** Context that was decoded: the header may be tried again, and its writer decides how often. */
+  #context: EncryptionContext | undefined;
+
+  /**
+   * Reads the header.
+   *
+   * @param bytes First bytes of the message, as many as there are
+   * @returns The header, whose tag is not verified yet, or the number of bytes that are needed to go on
+   * @throws {EnvelopeError} `FORMAT`, `SUITE` or `LIMIT`
+   */
+  read(bytes: Uint8Array<ArrayBuffer>): ReadHeader | number {
+    const fields = new Fields(bytes);
+    try {
+      return this.#read(fields);
+    } catch (error) {
+      if (error instanceof Shortage) return error.needed;
+      throw error;
+    }
   }
-  const frameBytes = await fields.uint(4);
-  if (frameBytes === 0) throw malformed("its frames have no length");
-  const commitment = await fields.bytes(KEY_BYTES);
-  const tag = await input.take(TAG_BYTES);
-  return { messageId, encryptionContext, dataKeys, frameBytes, commitment, body: fields.read, tag };
+
+  #read(fields: Fields): ReadHeader {
+    const suiteId = readSuite(fields);
+    const messageId = fields.bytes(KEY_BYTES);
+    const context = fields.bytes(fields.uint16());
+    const encryptionContext = this.#context ??= decodeContext(context);
+    const dataKeys = readDataKeys(fields);
+    const frameBytes = readContentType(fields);
+    const commitment = fields.bytes(KEY_BYTES);
+    const body = fields.taken;
+    const tag = fields.tag();
+    return { suiteId, messageId, encryptionContext, dataKeys, frameBytes, commitment, body, tag };
+  }
 }
 
-async function readDataKeys(fields: HeaderReader): Promise<EncryptedDataKey[]> {
-  const count = await fields.uint(2);
+function readDataKeys(fields: Fields): EncryptedDataKey[] {
+  const count = fields.uint16();
   if (count === 0) throw malformed("it has no encrypted data key");
   if (count > MAX_DATA_KEYS) throw tooLarge(`it has more than ${MAX_DATA_KEYS} encrypted data keys`);
   const dataKeys: EncryptedDataKey[] = [];
   for (let index = 0; index < count; index++) {
-    const providerId = asText(await fields.bytes(await fields.uint(2)));
-    const providerInfo = asText(await fields.bytes(await fields.uint(2)));
-    dataKeys.push({ providerId, providerInfo, ciphertext: await fields.bytes(await fields.uint(2)) });
+    const providerId = asText(fields.bytes(fields.uint16()));
+    const providerInfo = asText(fields.bytes(fields.uint16()));
+    dataKeys.push({ providerId, providerInfo, ciphertext: fields.bytes(fields.uint16()) });
   }
   return dataKeys;
 }
 
-/** Checks the suite, and names one that it cannot read. Version 1 has its type, `80`, before the suite. */
-async function expectSuite(fields: HeaderReader): Promise<void> {
-  const version = await fields.uint(1);
+/** Reads the content type and the frame length, which must agree. */
+function readContentType(fields: Fields): number {
+  const contentType = fields.uint8();
+  if (contentType !== FRAMED && contentType !== UNFRAMED) throw malformed("its content type is not known");
+  const frameBytes = fields.uint32();
+  if ((frameBytes === 0) === (contentType === UNFRAMED)) return frameBytes;
+  throw malformed(frameBytes === 0 ? "its frames have no length" : "its one piece has a frame length");
+}
+
+/** Reads the suite, and names one that it cannot read. Version 1 has its type, `80`, before the suite. */
+function readSuite(fields: Fields): SuiteId {
+  const version = fields.uint8();
   if (version !== 1 && version !== VERSION) {
     const looksLikeBase64 = version === "A".charCodeAt(0);
     throw malformed(
       "it does not begin with a version of the format",
-      looksLikeBase64 ? "Is it still in base64?" : "Is it a message of the AWS Encryption SDK at all?",
+      looksLikeBase64 ? "Is it still in base64?" : "Is it a message of the AWS Encryption SDK?",
     );
   }
-  if (version === 1) await fields.uint(1);
-  const suite = await fields.uint(2);
-  if (version === VERSION && suite === SUITE_ID) return;
+  if (version === 1) fields.uint8();
+  const suite = fields.uint16();
+  if (version === VERSION && (suite === SUITE_ID || suite === SIGNED_SUITE_ID)) return suite;
   const name = `0x${suite.toString(16).padStart(4, "0")}`;
-  const signed = suite === SIGNED_SUITE_ID;
   throw new EnvelopeError("SUITE", `Cannot decrypt message: algorithm suite ${name} is not supported`, {
-    hint: signed
-      ? "It is signed; encrypt with AES_256_GCM_HKDF_SHA512_COMMIT_KEY (0x0478) instead"
-      : "It does not commit to its key; encrypt with AES_256_GCM_HKDF_SHA512_COMMIT_KEY (0x0478) instead",
+    hint: "It does not commit to its key; encrypt with AES_256_GCM_HKDF_SHA512_COMMIT_KEY (0x0478) instead",
   });
 }
 
-/** Reader of fields that keeps their bytes for the tag, up to the header's limit. */
-class HeaderReader {
-  readonly #input: ByteReader;
-  readonly #read: Uint8Array[] = [];
-  #length = 0;
-
-  constructor(input: ByteReader) {
-    this.#input = input;
-  }
-
-  get read(): Uint8Array<ArrayBuffer> {
-    return concatBytes(this.#read);
-  }
-
-  async bytes(length: number): Promise<Uint8Array<ArrayBuffer>> {
-    this.#length += length;
-    if (this.#length > MAX_HEADER_BYTES) throw tooLarge(`its header has more than ${MAX_HEADER_BYTES} bytes`);
-    const bytes = await this.#input.take(length);
-    this.#read.push(bytes);
-    return bytes;
-  }
-
-  async uint(length: number): Promise<number> {
-    return (await this.bytes(length)).reduce((value, byte) => value * 256 + byte, 0);
-  }
-}
+const LENIENT = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Decodes text leniently: it is only compared with ASCII, and the information of another provider need not be text. */
 function asText(bytes: Uint8Array): string {
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-}
-
-/**
- * Encodes a number.
- *
- * @param value A whole number
- * @param length Length in bytes
- * @returns The number, big-endian
- */
-export function uint(value: number, length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  for (let index = length - 1, rest = value; index >= 0; index--, rest = Math.floor(rest / 256)) {
-    bytes[index] = rest % 256;
-  }
-  return bytes;
-}
-
-function malformed(what: string, hint = "Was the message damaged on its way?"): EnvelopeError {
-  return new EnvelopeError("FORMAT", `Cannot decrypt message: ${what}`, { hint });
-}
-
-function tooLarge(what: string): EnvelopeError {
-  return new EnvelopeError("LIMIT", `Cannot decrypt message: ${what}`, {
-    hint: "No message that KMS can decrypt needs as much: is it one of the AWS Encryption SDK's?",
-  });
+  return LENIENT.decode(bytes);
 }

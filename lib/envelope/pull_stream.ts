@@ -1,6 +1,8 @@
-import { TurnLimiter } from "../core/turn_limiter.ts";
+import { allocateOffHeap } from "../core/secret_bytes.ts";
 import { ByteReader } from "./byte_reader.ts";
+import type { Allocate } from "./frames.ts";
 import { Inlet } from "./inlet.ts";
+import { countPiece, takeTurn } from "./turns.ts";
 
 /** Two ends of an encryption or decryption, for `pipeThrough()`. */
 export interface EnvelopeStream {
@@ -11,18 +13,13 @@ export interface EnvelopeStream {
 }
 
 /**
- * Number of pieces that all streams make in one turn of the event loop. A piece takes this thread for the encryption of
- * a frame, and neither a reader nor a writer of data in memory leaves its turn; the writer of a message chooses the
- * number and length of its frames.
- */
-const PIECES = new TurnLimiter(8);
-
-/**
  * Function that turns the input into the output, piece by piece. It disposes its resources when it returns or throws.
+ * Pieces with plaintext are in memory that `allocate` gave, and whoever gave it wipes it.
  */
 export type Transformation = (
   input: ByteReader,
   signal: AbortSignal,
+  allocate: Allocate,
 ) => AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
 
 /**
@@ -36,19 +33,19 @@ export type Transformation = (
 export function pullStream(transform: Transformation, signal?: AbortSignal): EnvelopeStream {
   const abort = new AbortController();
   const input = new Inlet((reason) => void end(reason));
-  const pieces = transform(new ByteReader(input, abort.signal), abort.signal);
+  const pieces = transform(new ByteReader(input, abort.signal), abort.signal, allocateOffHeap);
   const onAbort = () => void end(signal?.reason);
-  let output: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  let output: Outlet;
 
-  const readable = new ReadableStream<Uint8Array<ArrayBuffer>>({
-    start(controller) {
-      output = controller;
-    },
-    async pull() {
+  const readable: ReadableStream<Uint8Array<ArrayBuffer>> = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start: (controller) => void (output = new Outlet(controller)),
+    async pull(): Promise<void> {
       try {
-        await PIECES.take();
+        if (output.giveHeld()) return;
+        await takeTurn();
         const { done, value } = await pieces.next();
-        if (!done) return output.enqueue(value);
+        countPiece(value?.length ?? 0);
+        if (!done) return output.give(value, readable.locked);
         signal?.removeEventListener("abort", onAbort);
         output.close();
       } catch (error) {
@@ -66,8 +63,47 @@ export function pullStream(transform: Transformation, signal?: AbortSignal): Env
   async function end(reason: unknown): Promise<void> {
     signal?.removeEventListener("abort", onAbort);
     abort.abort(reason);
-    output.error(reason);
+    output.end(reason);
     input.end(reason);
     await pieces.return().catch(() => {});
+  }
+}
+
+/** Output of a stream: it hands pieces to readers, and wipes those that nobody takes. */
+class Outlet {
+  readonly #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  /** Piece whose reader left before it was made, for the next reader: nobody could wipe it in the stream's queue. */
+  #held: Uint8Array<ArrayBuffer> | undefined;
+  #isEnded = false;
+
+  constructor(controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) {
+    this.#controller = controller;
+  }
+
+  /** Hands a piece to the reader, whose it is from then on, or keeps it while there is none. */
+  give(piece: Uint8Array<ArrayBuffer>, hasReader: boolean): void {
+    if (this.#isEnded) return void piece.fill(0);
+    if (hasReader) this.#controller.enqueue(piece);
+    else this.#held = piece;
+  }
+
+  /** Hands over the piece that was kept; tells whether there was one. */
+  giveHeld(): boolean {
+    if (this.#held === undefined) return false;
+    this.#controller.enqueue(this.#held);
+    this.#held = undefined;
+    return true;
+  }
+
+  close(): void {
+    this.#isEnded = true;
+    this.#controller.close();
+  }
+
+  end(reason: unknown): void {
+    this.#isEnded = true;
+    this.#held?.fill(0);
+    this.#held = undefined;
+    this.#controller.error(reason);
   }
 }

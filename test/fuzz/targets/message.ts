@@ -1,17 +1,23 @@
+import { decodeHex } from "../../../lib/core/encoding.ts";
 import { concatBytes } from "../../../lib/core/bytes.ts";
 import { encodeContext } from "../../../lib/envelope/encryption_context.ts";
 import { ByteReader } from "../../../lib/envelope/byte_reader.ts";
 import { EnvelopeError } from "../../../lib/envelope/envelope_error.ts";
-import { openFrame, sealFrame } from "../../../lib/envelope/frames.ts";
 import type { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import {
   encodeHeader,
   KEY_BYTES,
   type MessageHeader,
   type ReadHeader,
-  readHeader,
-  TAG_BYTES,
+  SIGNED_SUITE_ID,
+  SUITE_ID,
 } from "../../../lib/envelope/message_header.ts";
+import { TAG_BYTES } from "../../../lib/envelope/header_fields.ts";
+import { MessageVerifier, PUBLIC_KEY_NAME } from "../../../lib/envelope/message_signature.ts";
+import { FrameOpener } from "../../../lib/envelope/open_frames.ts";
+import { expectEnd, openNext, openReady, readHeader } from "../../../lib/envelope/read_message.ts";
+import { FrameSealer } from "../../../lib/envelope/seal_frames.ts";
+import { allocateOffHeap } from "../../../lib/core/secret_bytes.ts";
 import { isSampled } from "../sampling.ts";
 import { dictionary, expect, expectSame, type FuzzTarget } from "../target.ts";
 
@@ -27,7 +33,10 @@ export const message: FuzzTarget = {
   maxLength: 140_000,
   covers: [
     "lib/envelope/message_header.ts",
-    "lib/envelope/frames.ts",
+    "lib/envelope/header_fields.ts",
+    "lib/envelope/message_signature.ts",
+    "lib/envelope/open_frames.ts",
+    "lib/envelope/read_message.ts",
     "lib/envelope/byte_reader.ts",
     "lib/envelope/encryption_context.ts",
   ],
@@ -56,6 +65,8 @@ export const message: FuzzTarget = {
       writeMessage(BASE, [BASE.frameBytes]),
       writeMessage(BASE, [0]),
       writeMessage({ ...BASE, dataKeys: [] }, [1]),
+      writePiece(9),
+      concatBytes([writeMessage(SIGNED, [16, 5]), SIGNATURE]),
     ].map((bytes) => Uint8Array.of(99, ...bytes))),
   async run(input) {
     const [chunkBytes = 0] = input;
@@ -69,6 +80,7 @@ export const message: FuzzTarget = {
 const ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const KMS_KEY = { providerId: "aws-kms", providerInfo: ARN, ciphertext: new Uint8Array(20).fill(3) };
 const BASE: MessageHeader = {
+  suiteId: SUITE_ID,
   messageId: new Uint8Array(KEY_BYTES).fill(1),
   encryptionContext: {},
   dataKeys: [KMS_KEY],
@@ -81,19 +93,48 @@ const HEADERS: readonly MessageHeader[] = [
   { ...BASE, dataKeys: [{ ...KMS_KEY, providerId: "raw" }, KMS_KEY, KMS_KEY], frameBytes: 4096 },
 ];
 
+/** Header of a signed message, and the signature over it and frames of 16 and 5 bytes. */
+const SIGNED: MessageHeader = {
+  ...BASE,
+  suiteId: SIGNED_SUITE_ID,
+  encryptionContext: {
+    [PUBLIC_KEY_NAME]: "AhuLEOX+NWJoaEdzLVrOqnPAyStKWSr/U8Jv5eOuAbeBa5UCJWNmu6ZIz4zU1Q/9FA==",
+  },
+};
+const SIGNATURE = decodeHex(
+  "00683066023100d49a6492b59ad685831c729a8b7bfb9327abd36af4a35af632618775ac4c331e38962d941c97c98b1e3f2ebfb70f" +
+    "1cff0231009794b68a5aafdead5eadeb6fef3c56f90149d282a045d3a4de7326340d17ec17aa855ebf36517bbfae70486d483b82d5",
+);
+
 /** Seals and opens without a secret: what it seals stays as it is. */
 const cipher = {
+  bytesAtOnce: 8192,
   seal: (_number: number, _associated: Uint8Array, plaintext: Uint8Array, target: Uint8Array) =>
     target.set(plaintext),
-  open: (_number: number, _associated: Uint8Array, sealed: Uint8Array) => sealed.slice(0, -TAG_BYTES),
+  open: (_number: number, _associated: Uint8Array, sealed: Uint8Array, target: Uint8Array) =>
+    target.set(sealed.subarray(0, -TAG_BYTES)),
+  rest: () => {},
 } as unknown as MessageCipher;
 
 function writeMessage(header: MessageHeader, lengths: readonly number[]): Uint8Array {
+  const sealer = new FrameSealer(cipher, header);
   const frames = lengths.map((length, index) => {
     const plaintext = new Uint8Array(length).fill(index);
-    return sealFrame(cipher, header, index + 1, plaintext, index === lengths.length - 1);
+    const isFinal = index === lengths.length - 1;
+    const frame = new Uint8Array(isFinal ? sealer.finalBytes(length) : sealer.regularBytes(1));
+    if (isFinal) sealer.sealFinal(plaintext, frame);
+    else sealer.sealRegular(plaintext, frame);
+    return frame;
   });
-  return concatBytes([encodeHeader(header), new Uint8Array(TAG_BYTES), ...frames]);
+  return concatBytes([encodeHeader(header), ...frames]);
+}
+
+/** Writes a message in one piece. */
+function writePiece(length: number): Uint8Array {
+  const head = new Uint8Array(12 + 8);
+  head[0] = 7;
+  head[19] = length;
+  return concatBytes([encodeHeader({ ...BASE, frameBytes: 0 }), head, new Uint8Array(length + TAG_BYTES)]);
 }
 
 async function read(bytes: Uint8Array, chunkBytes: number): Promise<string> {
@@ -118,11 +159,25 @@ async function read(bytes: Uint8Array, chunkBytes: number): Promise<string> {
 const NEVER = new AbortController().signal;
 
 async function readFrames(header: ReadHeader, input: ByteReader): Promise<number> {
+  const verifier = MessageVerifier.forHeader(header);
+  verifier?.update(header.body);
+  verifier?.update(header.tag);
+  const opened = { frames: new FrameOpener(cipher, header, MAX_FRAME_BYTES), verifier };
+  const isOnePiece = header.frameBytes === 0;
   for (let number = 1;; number++) {
-    const { plaintext, isFinal } = await openFrame(cipher, header, number, input);
-    expect(plaintext.length <= header.frameBytes, "a frame is longer than the header says");
+    const ready = openReady(opened, input, allocateOffHeap);
+    if (ready !== undefined) {
+      expect(ready.length > 0 && ready.length % header.frameBytes === 0, "frames are of another length");
+      number += ready.length / header.frameBytes - 1;
+      continue;
+    }
+    const { plaintext, isFinal } = await openNext(opened, input, allocateOffHeap);
+    if (isOnePiece) expect(isFinal && plaintext.length <= MAX_FRAME_BYTES, "the one piece is too long");
+    else expect(plaintext.length <= header.frameBytes, "a frame is longer than the header says");
     expect(isFinal || plaintext.length === header.frameBytes, "a frame is shorter than the header says");
-    if (isFinal) return number;
+    if (!isFinal) continue;
+    await expectEnd(verifier, input, plaintext);
+    return number;
   }
 }
 
@@ -140,5 +195,8 @@ function checkHeader(header: ReadHeader, bytes: Uint8Array): void {
   const context = encodeContext(encryptionContext);
   const written = body.subarray(37, 37 + context.length);
   const isSorted = context.every((byte, at) => byte === written[at]);
-  if (isText && isSorted) expectSame(encodeHeader(header), new Uint8Array(body), "the header written again");
+  if (isText && isSorted) {
+    const again = encodeHeader(header).subarray(0, -TAG_BYTES);
+    expectSame(again, new Uint8Array(body), "the header written again");
+  }
 }

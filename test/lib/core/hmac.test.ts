@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { createHmac, hkdfSync } from "node:crypto";
 import fc from "fast-check";
 import { describe, test } from "#test";
-import { hkdf, hmac, type HmacHash } from "../../../lib/core/hmac.ts";
+import { hkdf, hmac, type HmacHash, type HmacInto } from "../../../lib/core/hmac.ts";
 import { spyOnFill } from "../../support/spy_on_fill.ts";
 
 const hex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
@@ -66,23 +66,45 @@ describe("hmac", () => {
 
 describe("hkdf", () => {
   test("gives what RFC 5869 says", () => {
-    using key = hkdf(
-      "sha256",
-      hex("0b".repeat(22)),
-      hex("000102030405060708090a0b0c"),
-      hex("f0f1f2f3f4f5f6f7f8f9"),
-      32,
-    );
-    assert.deepEqual(key.bytes, hex("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"));
+    const [secret, salt] = [hex("0b".repeat(22)), hex("000102030405060708090a0b0c")];
+    const keys = hkdf("sha256", secret, salt, [hex("f0f1f2f3f4f5f6f7f8f9")], 32);
+    assert.deepEqual(keys.map(({ bytes }) => bytes), [
+      hex("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"),
+    ]);
   });
 
   test("gives what node:crypto's own gives", () => {
     const length = fc.integer({ min: 1, max: 32 });
     fc.assert(
-      fc.property(anyHash, anyKey, anyKey, anyKey, length, (hash, secret, salt, info, bytes) => {
-        using key = hkdf(hash, secret, salt, info, bytes);
-        assert.deepEqual(Buffer.from(key.bytes), Buffer.from(hkdfSync(hash, secret, salt, info, bytes)));
-      }),
+      fc.property(
+        anyHash,
+        anyKey,
+        anyKey,
+        fc.array(anyKey, { maxLength: 3 }),
+        length,
+        (hash, secret, salt, infos, bytes) => {
+          const keys = hkdf(hash, secret, salt, infos, bytes).map((key) => Buffer.from(key.bytes));
+          const expected = infos.map((info) => Buffer.from(hkdfSync(hash, secret, salt, info, bytes)));
+          assert.deepEqual(keys, expected);
+        },
+      ),
     );
+  });
+
+  test("wipes the keys that it has made when a later one cannot be", () => {
+    const [secret, salt] = [hex("0b".repeat(22)), hex("00")];
+    const [key] = hkdf("sha256", secret, salt, [utf8("a")], 32);
+    let calls = 0;
+    const compute: HmacInto = (hash, key, data, target) => {
+      if (++calls === 3) throw new Error("no memory");
+      target.set(hmac(hash, key, data));
+    };
+    const wiped: string[] = [];
+    {
+      using _spy = spyOnFill((bytes) => wiped.push(Buffer.from(bytes).toString("hex")));
+      assert.throws(() => hkdf("sha256", secret, salt, [utf8("a"), utf8("b")], 32, compute), /no memory/);
+    }
+    const made = Buffer.from(key!.bytes).toString("hex");
+    assert.equal(wiped.filter((bytes) => bytes === made).length, 2, "what HMAC gave, and the key");
   });
 });

@@ -1,27 +1,12 @@
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import fc from "fast-check";
 import { describe, test } from "#test";
 import { ConnectionError, KmsError } from "../../../mod.ts";
-import { decryptStream, type EncryptionContext } from "../../../lib/envelope/mod.ts";
-import { awsKmsClient, FakeKms, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
+import { decryptStream } from "../../../lib/envelope/mod.ts";
+import { awsDecrypt, awsEncrypt, Suite, type SuiteId } from "./aws.ts";
+import { FakeKms, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
 import { collect, decrypt, encrypt, faultOf, pattern, streamOf } from "./streams.ts";
 
-// AWS's own implementation, with its KMS keyring, as CommonJS on both runtimes.
-const require = createRequire(import.meta.url);
-const { buildEncrypt } = require("@aws-crypto/encrypt-node") as typeof import("@aws-crypto/encrypt-node");
-const { buildDecrypt } = require("@aws-crypto/decrypt-node") as typeof import("@aws-crypto/decrypt-node");
-const { KmsKeyringClass } = require("@aws-crypto/kms-keyring") as typeof import("@aws-crypto/kms-keyring");
-const { AlgorithmSuiteIdentifier: Suite, CommitmentPolicy, KeyringNode } = require(
-  "@aws-crypto/material-management-node",
-) as typeof import("@aws-crypto/material-management-node");
-
-type Client = import("@aws-crypto/kms-keyring").AwsEsdkKMSInterface;
-type NodeSuite = import("@aws-crypto/material-management-node").NodeAlgorithmSuite;
-type SuiteId = import("@aws-crypto/material-management-node").AlgorithmSuiteIdentifier;
-
-/** The base class is not to be used itself. */
-class Keyring extends KmsKeyringClass<NodeSuite, Client>(KeyringNode as never) {}
 const ENCODER = new TextEncoder();
 
 /** Names whose order differs between UTF-16 and UTF-8, and a byte order mark. */
@@ -103,6 +88,9 @@ describe("the AWS Encryption SDK", () => {
     });
     const all = await open({ [KEY_ARN]: refused, [OTHER_KEY_ARN]: new KmsError("the last", refused) });
     assert.deepEqual([all.asked.length, all.outcome], [2, refused]);
+    const later = new KmsError("too many requests", { ...refused, retryable: true });
+    const mixed = await open({ [KEY_ARN]: refused, [OTHER_KEY_ARN]: later });
+    assert.equal(mixed.outcome, later, "whoever gives up for good loses a good message");
     const broken = new ConnectionError("Cannot connect", { hint: "Is it there?" });
     assert.deepEqual(await open({ [KEY_ARN]: broken }), { asked: [KEY_ARN], outcome: broken });
   });
@@ -114,7 +102,7 @@ describe("the AWS Encryption SDK", () => {
   });
 
   const suites = Object.entries(Suite).filter((entry): entry is [string, SuiteId & number] =>
-    typeof entry[1] === "number" && entry[1] !== 0x0478
+    typeof entry[1] === "number" && entry[1] !== 0x0478 && entry[1] !== 0x0578
   );
   for (const [name, suiteId] of suites) {
     // Deno's node:crypto has no AES-192-GCM to make them with.
@@ -132,7 +120,7 @@ describe("the AWS Encryption SDK", () => {
     );
   }
 
-  test("knows more suites than ours", () => assert.ok(suites.length >= 10, `${suites.length}`));
+  test("knows more suites than ours", () => assert.ok(suites.length >= 9, `${suites.length}`));
 
   test("writes base64 for people, and we say what that is", async () => {
     for (const suiteId of [Suite.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY, suites[0]?.[1]]) {
@@ -142,34 +130,3 @@ describe("the AWS Encryption SDK", () => {
     }
   });
 });
-
-interface AwsOptions {
-  readonly encryptionContext?: EncryptionContext;
-  readonly frameLength?: number;
-  readonly keyIds?: string[];
-  readonly suiteId?: SuiteId | undefined;
-}
-
-async function awsEncrypt(plaintext: Uint8Array, options: AwsOptions): Promise<Uint8Array<ArrayBuffer>> {
-  const { suiteId = Suite.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA512_COMMIT_KEY, keyIds = [], ...rest } = options;
-  const commits = suiteId === 0x0478 || suiteId === 0x0578;
-  const { encrypt } = buildEncrypt(
-    commits
-      ? CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
-      : CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
-  );
-  const keyring = new Keyring({ clientProvider, generatorKeyId: KEY_ARN, keyIds });
-  const { result } = await encrypt(keyring as never, plaintext, { suiteId, ...rest });
-  return new Uint8Array(result);
-}
-
-async function awsDecrypt(message: Uint8Array) {
-  const { decrypt } = buildDecrypt(CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT);
-  const keyring = new Keyring({ clientProvider, keyIds: [KEY_ARN] });
-  const { plaintext, messageHeader } = await decrypt(keyring as never, message);
-  return { plaintext: new Uint8Array(plaintext), encryptionContext: messageHeader.encryptionContext };
-}
-
-function clientProvider(): Client {
-  return awsKmsClient as unknown as Client;
-}

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { describe, test } from "#test";
 import { KmsClient } from "../../../mod.ts";
 import { decryptStream, encryptStream } from "../../../lib/envelope/mod.ts";
-import { MAX_FRAMES, sealFrame } from "../../../lib/envelope/frames.ts";
+import { MAX_FRAMES } from "../../../lib/envelope/frames.ts";
+import { FrameSealer } from "../../../lib/envelope/seal_frames.ts";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import { SecretBytes } from "../../../lib/core/secret_bytes.ts";
 import { startSimulator } from "../../../sim/mod.ts";
@@ -153,7 +154,7 @@ describe("encryptStream() refuses", () => {
     [
       "a context of numbers",
       { encryptionContext: { a: 1 } },
-      /TypeError: encryptionContext must have strings/,
+      /TypeError: encryptionContext must have only strings/,
     ],
     ["a signal that is none", { signal: {} }, /TypeError: signal must be an AbortSignal/],
     ["a time-out of none", { timeoutMs: 0 }, /RangeError: timeoutMs/],
@@ -170,7 +171,11 @@ describe("encryptStream() refuses", () => {
     const { error } = await collectUntilFailure(
       streamOf().pipeThrough(encryptStream(kms, { keyId: KEY_ARN })),
     );
-    assertSaid(error, "Cannot use data key: it does not have 32 bytes", /Was another ciphertext put in/);
+    assertSaid(
+      error,
+      "Cannot use data key: it does not have 32 bytes",
+      /Was the data key's ciphertext replaced/,
+    );
     assert.equal(error.code, "ERR_ENVELOPE_KEY");
     assert.equal(kms.secrets[0]?.length, 0);
   });
@@ -181,8 +186,8 @@ describe("encryptStream() refuses", () => {
     const { error } = await collectUntilFailure(
       streamOf().pipeThrough(encryptStream(kms, { keyId: "alias/mine" })),
     );
-    const message = "Cannot encrypt message: the data key came without its key's ARN";
-    assertSaid(error, message, /give it the key's ARN as keyId/);
+    const message = "Cannot encrypt message: the ARN of the KMS key is not known";
+    assertSaid(error, message, /give the ARN as keyId/);
     assert.equal(error.code, "ERR_ENVELOPE_KEY");
     assert.equal(kms.secrets[0]?.length, 0);
   });
@@ -192,18 +197,23 @@ describe("encryptStream() refuses", () => {
     const { error } = await collectUntilFailure(
       text.pipeThrough(encryptStream(new FakeKms(), { keyId: KEY_ARN })),
     );
-    assert.match(String(error), /TypeError: The stream must be one of Uint8Array chunks/);
+    assert.match(String(error), /TypeError: The stream must consist of Uint8Array chunks/);
   });
 
   test("more frames than their numbers reach", () => {
     const messageId = new Uint8Array(32);
     using cipher = new MessageCipher(SecretBytes.copyOf(pattern(32)), messageId);
-    const seal = (number: number, isFinal: boolean) =>
-      sealFrame(cipher, { messageId, frameBytes: FRAME }, number, pattern(FRAME), isFinal);
+    const seal = (number: number, isFinal: boolean) => {
+      const frames = new FrameSealer(cipher, { messageId, frameBytes: FRAME }, number);
+      const frame = new Uint8Array(isFinal ? frames.finalBytes(FRAME) : frames.regularBytes(1));
+      if (isFinal) frames.sealFinal(pattern(FRAME), frame);
+      else frames.sealRegular(pattern(FRAME), frame);
+      return frame;
+    };
     const limit = {
       code: "ERR_ENVELOPE_LIMIT",
       message: "Cannot encrypt message: it needs more than 4294967295 frames",
-      hint: `Frames have ${FRAME} bytes: set a larger frameBytes, or encrypt in several messages`,
+      hint: `Raise frameBytes, now ${FRAME}, or encrypt in several messages`,
     };
     assert.equal(seal(MAX_FRAMES - 1, false).length, FRAME + REGULAR_OVERHEAD);
     assert.equal(seal(MAX_FRAMES, true).length, FRAME + FINAL_OVERHEAD);
@@ -214,18 +224,32 @@ describe("encryptStream() refuses", () => {
 
 describe("decryptStream() refuses", () => {
   const wrong: [name: string, options: Record<string, unknown>, error: RegExp][] = [
-    ["no key", { keyId: undefined }, /TypeError: keyId must be the key's ARN/],
-    ["an alias", { keyId: "alias/mine" }, /TypeError: keyId must be the key's ARN/],
+    ["no key", { keyId: undefined }, /TypeError: keyId must be the ARN of the key/],
+    ["an alias", { keyId: "alias/mine" }, /TypeError: keyId must be the ARN of the key/],
     ["an alias ARN", { keyId: "arn:aws:kms:us-east-1:111122223333:alias/mine" }, /TypeError: keyId must be/],
-    ["an ARN with something before it", { keyId: ` ${KEY_ARN}` }, /TypeError: keyId must be the key's ARN/],
-    ["an ARN with something behind it", { keyId: `${KEY_ARN}/` }, /TypeError: keyId must be the key's ARN/],
-    ["a key that is no string", { keyId: [KEY_ARN] }, /TypeError: keyId must be .* name it by, or "any"$/],
+    [
+      "an ARN with something before it",
+      { keyId: ` ${KEY_ARN}` },
+      /TypeError: keyId must be the ARN of the key/,
+    ],
+    [
+      "an ARN with something behind it",
+      { keyId: `${KEY_ARN}/` },
+      /TypeError: keyId must be the ARN of the key/,
+    ],
+    [
+      "a key that is no string",
+      { keyId: [KEY_ARN] },
+      /TypeError: keyId must be .* name it, "any", or a filter of partition and accounts$/,
+    ],
     ["long frames", { maxFrameBytes: 67_108_865 }, /RangeError: maxFrameBytes .* 1024 to 67108864/],
     ["a signal that is none", { signal: {} }, /TypeError: signal must be an AbortSignal/],
     ["a time-out of none", { timeoutMs: 0 }, /RangeError: timeoutMs/],
     ["options that are none", { more: 1 }, /TypeError: The options of a decryption have no field `more`/],
     ["a misspelt option", { context: {} }, /TypeError: .* no field `context`/],
     ["short frames", { maxFrameBytes: 1023 }, /RangeError: maxFrameBytes/],
+    ["no data keys", { maxEncryptedDataKeys: 0 }, /RangeError: maxEncryptedDataKeys .* 1 to 32/],
+    ["any number of them", { maxEncryptedDataKeys: 33 }, /RangeError: maxEncryptedDataKeys/],
     [
       "reserved names",
       { encryptionContext: { "aws-crypto-x": "1" } },

@@ -15,7 +15,7 @@ const ROOT_KEY = randomBytes(32);
  */
 export class FakeKms implements DataKeySource, DataKeyOpener {
   readonly secrets: SecretBytes[] = [];
-  readonly requests: { keyId: string; encryptionContext?: EncryptionContext }[] = [];
+  readonly requests: { keyId: string; encryptionContext?: EncryptionContext | undefined }[] = [];
   /** Bytes of the data keys that it makes. */
   keyBytes = 32;
   /** Key id in its answers, in place of the one in the request. */
@@ -90,8 +90,10 @@ function unwrap(keyId: string, context: EncryptionContext = {}, sealed: Uint8Arr
   return new Uint8Array(Buffer.concat([cipher.update(sealed.subarray(28)), cipher.final()]));
 }
 
+/** A replica of a multi-region key is the same key. */
 function associated(keyId: string, context: EncryptionContext): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify([keyId, Object.entries(context).sort()]));
+  const key = keyId.replace(/:[\w-]+(:\d+:key\/mrk-)/, "$1");
+  return new TextEncoder().encode(JSON.stringify([key, Object.entries(context).sort()]));
 }
 
 function refusal(): KmsError {

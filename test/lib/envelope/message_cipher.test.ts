@@ -27,10 +27,12 @@ describe("MessageCipher", () => {
     const cipher = new MessageCipher(dataKey, MESSAGE_ID);
     const sealed = new Uint8Array(5 + 16);
     cipher.seal(1, MESSAGE_ID, pattern(5), sealed);
-    assert.deepEqual(cipher.open(1, MESSAGE_ID, sealed), pattern(5));
+    const opened = new Uint8Array(5);
+    cipher.open(1, MESSAGE_ID, sealed, opened);
+    assert.deepEqual(opened, pattern(5));
     cipher[Symbol.dispose]();
     cipher[Symbol.dispose]();
-    assert.throws(() => cipher.open(1, MESSAGE_ID, sealed), { code: "ERR_DISPOSED" });
+    assert.throws(() => cipher.open(1, MESSAGE_ID, sealed, opened), { code: "ERR_DISPOSED" });
     assert.throws(() => cipher.seal(1, MESSAGE_ID, pattern(5), sealed), { code: "ERR_DISPOSED" });
   });
 });

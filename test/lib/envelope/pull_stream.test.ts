@@ -3,18 +3,26 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 import { afterEach, beforeEach, describe, test } from "#test";
 import { decryptStream, encryptStream, type EnvelopeStream } from "../../../lib/envelope/mod.ts";
+import { chooseGcm } from "../../../lib/envelope/choose_gcm.ts";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import { FakeKms, KEY_ARN } from "./fake_kms.ts";
 import { collectUntilFailure, encrypt, pattern, streamOf } from "./streams.ts";
 
 const FRAME = 1024;
+/** Most turns between two of the test's own. */
+const TURNS = 2;
+/** Bytes that a short piece counts as. */
+const LEAST_COST = 65_536;
 const REASON = new Error("no longer wanted");
+const LONG = new Uint8Array(12 * 1_048_576);
 const message = await encrypt(pattern(100 * FRAME), { frameBytes: FRAME });
 
 /** Either direction, over a KMS of its own, and something that it takes. */
 interface Direction {
   readonly name: string;
   readonly input: Uint8Array;
+  /** More of it: 12 MiB. */
+  readonly long: Uint8Array;
   open(kms: FakeKms, signal?: AbortSignal): EnvelopeStream;
 }
 
@@ -22,16 +30,18 @@ const DIRECTIONS: readonly Direction[] = [
   {
     name: "encryptStream()",
     input: pattern(100 * FRAME),
+    long: LONG,
     open: (kms, signal) => encryptStream(kms, { keyId: KEY_ARN, frameBytes: FRAME, signal }),
   },
   {
     name: "decryptStream()",
     input: message,
+    long: await encrypt(LONG, { frameBytes: FRAME }),
     open: (kms, signal) => decryptStream(kms, { keyId: KEY_ARN, signal }),
   },
 ];
 
-for (const { name, input, open } of DIRECTIONS) {
+for (const { name, input, long, open } of DIRECTIONS) {
   describe(`${name}, as a stream,`, () => {
     const dispose = MessageCipher.prototype[Symbol.dispose];
     let kms: FakeKms;
@@ -55,8 +65,24 @@ for (const { name, input, open } of DIRECTIONS) {
       assert.equal(wiped, 1);
     }
 
-    test("makes eight pieces in a turn of the event loop, however much is there", async () => {
+    test("makes 2 MiB in a turn of the event loop, however much is there", async () => {
       // The turn of the test before may not be over: its end, and a whole turn after it, would count as one.
+      await settle();
+      let [bytes, isOver] = [0, false];
+      const inTurn: number[] = [];
+      const tick = () => {
+        inTurn.push(bytes);
+        bytes = 0;
+        if (!isOver) setImmediate(tick);
+      };
+      setImmediate(tick);
+      for await (const piece of streamOf(long).pipeThrough(open(kms))) bytes += piece.length;
+      isOver = true;
+      assert.ok(Math.max(...inTurn) <= TURNS * 9 * (chooseGcm().bytesAtOnce + LEAST_COST), `${inTurn}`);
+      expectWiped();
+    });
+
+    test("makes few pieces in a turn of the event loop, however short they are", async () => {
       await settle();
       let [pieces, isOver] = [0, false];
       const inTurn: number[] = [];
@@ -66,9 +92,14 @@ for (const { name, input, open } of DIRECTIONS) {
         if (!isOver) setImmediate(tick);
       };
       setImmediate(tick);
-      for await (const _ of streamOf(input).pipeThrough(open(kms))) pieces++;
+      const chunks = Array.from(
+        { length: 100 },
+        (_, index) => input.subarray(index * FRAME, (index + 1) * FRAME),
+      );
+      chunks.push(input.subarray(100 * FRAME));
+      for await (const _ of streamOf(...chunks).pipeThrough(open(kms))) pieces++;
       isOver = true;
-      assert.ok(Math.max(...inTurn) <= 8, `${inTurn}`);
+      assert.ok(Math.max(...inTurn) <= TURNS * 9 * chooseGcm().bytesAtOnce / LEAST_COST, `${inTurn}`);
       expectWiped();
     });
 

@@ -27,11 +27,11 @@ export async function collectUntilFailure(
   throw new assert.AssertionError({ message: "The stream ended without a failure" });
 }
 
-export function encrypt(
+export async function encrypt(
   plaintext: Uint8Array,
   options: Partial<EncryptStreamOptions> = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return collect(
+  return await collect(
     streamOf(plaintext).pipeThrough(encryptStream(new FakeKms(), { keyId: KEY_ARN, ...options })),
   );
 }
@@ -40,11 +40,11 @@ export function decryption(options: Partial<DecryptStreamOptions> = {}): Envelop
   return decryptStream(new FakeKms(), { keyId: KEY_ARN, ...options });
 }
 
-export function decrypt(
+export async function decrypt(
   message: Uint8Array,
   options: Partial<DecryptStreamOptions> = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return collect(streamOf(message).pipeThrough(decryption(options)));
+  return await collect(streamOf(message).pipeThrough(decryption(options)));
 }
 
 /** Bytes that differ from place to place. */

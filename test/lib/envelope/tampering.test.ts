@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "#test";
-import { decryptStream, type EncryptionContext, encryptStream } from "../../../lib/envelope/mod.ts";
+import {
+  decryptStream,
+  type DecryptStreamOptions,
+  type EncryptionContext,
+  encryptStream,
+} from "../../../lib/envelope/mod.ts";
 import { MessageCipher } from "../../../lib/envelope/message_cipher.ts";
 import { FakeKms, KEY_ARN, OTHER_KEY_ARN } from "./fake_kms.ts";
 import {
@@ -33,12 +38,12 @@ const PAIR = [0, 6, ...new TextEncoder().encode("tenant"), 0, 1, ...new TextEnco
 /** Everything that is said of a message that is refused, by what to look at. */
 const WORDS: Readonly<Record<string, readonly string[]>> = {
   "Are several messages in one stream, or was something added? Discard the plaintext so far": [
-    "more follows after its final frame",
+    "bytes follow its final frame",
   ],
-  "At most 1048576 are allowed: raise maxFrameBytes if the writer is trusted": [
-    "its frames have 4294967295 bytes",
+  "Raise maxFrameBytes, now 1048576, if the writer is trusted": [
+    "its frames of 4294967295 bytes exceed maxFrameBytes",
   ],
-  "Is it a message of the AWS Encryption SDK at all?": [
+  "Is it a message of the AWS Encryption SDK?": [
     "it does not begin with a version of the format",
   ],
   "Is it another tenant's, or was it encrypted without the pairs that are expected here?": [
@@ -47,29 +52,23 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   "Is it still in base64?": [
     "it does not begin with a version of the format",
   ],
-  "Is keyId the ARN of the key, in its region?": [
-    "no data key of it is encrypted under the expected key",
+  "Is keyId the full ARN of the key, in the right region?": [
+    "none of its data keys is encrypted under the expected key",
   ],
   "It does not commit to its key; encrypt with AES_256_GCM_HKDF_SHA512_COMMIT_KEY (0x0478) instead": [
     "algorithm suite 0x0014 is not supported",
     "algorithm suite 0x0178 is not supported",
   ],
-  "It is signed; encrypt with AES_256_GCM_HKDF_SHA512_COMMIT_KEY (0x0478) instead": [
-    "algorithm suite 0x0578 is not supported",
+  "Was a frame lost, repeated or moved? Discard the plaintext so far": [
+    "frame 1 comes in place of frame 2",
+    "frame 2 comes in place of frame 1",
+    "frame 3 comes in place of frame 2",
+    "frame 4 comes in place of frame 1",
   ],
-  "Was a part of it lost, repeated or moved? Discard the plaintext so far": [
-    "frame 1 stands where 2 is due",
-    "frame 2 stands where 1 is due",
-    "frame 3 stands where 2 is due",
-    "frame 4 stands where 1 is due",
+  "Was it encrypted with a keyring other than KMS's?": [
+    "none of its data keys is encrypted under a KMS key",
   ],
-  "Was it encrypted with a frame length of 0?": [
-    "its content is not framed",
-  ],
-  "Was it encrypted with a keyring that is not of KMS?": [
-    "no data key of it is encrypted under a KMS key",
-  ],
-  "Was it stored or sent in part? Discard the plaintext so far: it is genuine, but not all there is": [
+  "Was it stored or sent in part? Discard the plaintext so far: it is genuine but incomplete": [
     "it ends before its final frame",
   ],
   "Was its header damaged, or put together from the headers of two messages?": [
@@ -77,18 +76,22 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   ],
   "Was the message damaged on its way?": [
     "it has no encrypted data key",
+    "its content type is not known",
     "its encryption context is malformed",
     "its frames have no length",
+    "its one piece has a frame length",
+  ],
+  "Was the message changed by somebody who may read it? Discard the plaintext so far": [
+    "it has no public key to verify its signature with",
   ],
   "Was the message damaged or changed? Discard the plaintext so far": [
-    "frame 1 has another nonce than its number",
     "frame 1 is not genuine",
     "frame 2 is not genuine",
     "frame 4 is not genuine",
     "its final frame is longer than the others",
     "its header is not genuine",
   ],
-  "No message that KMS can decrypt needs as much: is it one of the AWS Encryption SDK's?": [
+  "No message that KMS can decrypt needs so much: is it a message of the AWS Encryption SDK?": [
     "it has more than 32 encrypted data keys",
     "its header has more than 131072 bytes",
   ],
@@ -161,7 +164,7 @@ describe("decryptStream() refuses a message", () => {
     ],
     ["whose frame passes for the last", [header, first, asFinal(second)], "AUTHENTICATION"],
     ["with other frame numbers", [header, renumbered(second)], "AUTHENTICATION"],
-    ["with another nonce", [header, replaced(HEADER + 4, Uint8Array.of(1)).subarray(HEADER)], "FORMAT"],
+    ["with another nonce", [header, replaced(HEADER + 4, [1]).subarray(HEADER)], "AUTHENTICATION"],
     ["whose last frame is too long", [header, longFinal()], "FORMAT"],
     ["that says nothing of its version", [Uint8Array.of(9)], "FORMAT"],
     ["that is empty", [], "TRUNCATED"],
@@ -171,6 +174,9 @@ describe("decryptStream() refuses a message", () => {
     ["with many data keys", [replaced(DATA_KEYS, [0, 33])], "LIMIT"],
     ["with a huge header", [hugeHeader()], "LIMIT"],
     ["without frames", [replaced(CONTENT_TYPE, [1])], "FORMAT"],
+    ["in one piece", [replaced(CONTENT_TYPE, [1, 0, 0, 0, 0])], "AUTHENTICATION"],
+    ["of an unknown content", [replaced(CONTENT_TYPE, [3])], "FORMAT"],
+    ["that says it is signed", [replaced(1, [0x05, 0x78])], "SIGNATURE"],
     ["with frames of no length", [replaced(CONTENT_TYPE + 1, [0, 0, 0, 0])], "FORMAT"],
     ["with frames of 4 GiB", [replaced(CONTENT_TYPE + 1, [255, 255, 255, 255])], "LIMIT"],
     ["with other frames", [replaced(CONTENT_TYPE + 1, [0, 0, 4, 1])], "AUTHENTICATION"],
@@ -189,10 +195,9 @@ describe("decryptStream() refuses a message", () => {
   test("and says what is wrong, and what to look at", async () => {
     const parts = [
       ...rearranged.map(([, parts]) => parts),
-      // Not a version, in base64; suites that do not commit, and that sign.
+      // Not a version, in base64; suites that do not commit.
       [Uint8Array.of("A".charCodeAt(0))],
       [Uint8Array.of(1, 0x80, 0x01, 0x78)],
-      [Uint8Array.of(2, 0x05, 0x78)],
       [Uint8Array.of(2, 0x00, 0x14)],
     ];
     const said: Record<string, Set<string>> = {};
@@ -248,6 +253,36 @@ describe("decryptStream() refuses a message", () => {
     );
     assert.equal(error.code, "ERR_ENVELOPE_KEY");
     assert.deepEqual(kms.secrets.map(({ length }) => length), [0, 0]);
+  });
+
+  test("with many encrypted data keys, before it asks KMS for any", async () => {
+    const entry = Uint8Array.from(message.subarray(PROVIDER - 2, CONTENT_TYPE));
+    entry[entry.length - 1]! ^= 1;
+    const made = (count: number) =>
+      Uint8Array.of(
+        ...message.subarray(0, DATA_KEYS),
+        ...[0, count],
+        ...Array.from({ length: count }, () => [...entry]).flat(),
+        ...message.subarray(CONTENT_TYPE),
+      );
+    const calls = async (count: number, options: Partial<DecryptStreamOptions>) => {
+      const kms = new FakeKms();
+      const opened = streamOf(made(count)).pipeThrough(decryptStream(kms, { keyId: KEY_ARN, ...options }));
+      const { error } = await collectUntilFailure(opened);
+      return `${kms.requests.length}, ${error.code}`;
+    };
+    for (const keyId of [KEY_ARN, OTHER_KEY_ARN, "any"]) {
+      assert.equal(await calls(6, { keyId }), "0, ERR_ENVELOPE_LIMIT", keyId);
+    }
+    assert.equal(await calls(32, { maxEncryptedDataKeys: 31 }), "0, ERR_ENVELOPE_LIMIT");
+    assert.equal(await calls(2, { maxEncryptedDataKeys: 1 }), "0, ERR_ENVELOPE_LIMIT");
+    // Without the limit, each is a call.
+    assert.equal(await calls(5, {}), "5, ERR_KMS");
+    assert.equal(await calls(32, { maxEncryptedDataKeys: 32 }), "32, ERR_KMS");
+    assert.equal(await calls(33, { maxEncryptedDataKeys: 32 }), "0, ERR_ENVELOPE_LIMIT");
+    const { error } = await collectUntilFailure(streamOf(made(6)).pipeThrough(decryption()));
+    assert.match(error.message, /its 6 encrypted data keys exceed maxEncryptedDataKeys$/);
+    assert.match((error as { hint?: string }).hint ?? "", /^Raise maxEncryptedDataKeys, now 5, if /);
   });
 
   test("and wipes every key, whatever is wrong", async () => {
