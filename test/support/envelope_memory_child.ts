@@ -1,0 +1,144 @@
+/**
+ * A process that encrypts and decrypts what it is told under a data key that it is told, both in disguise, and then
+ * waits, so that its memory can be searched.
+ *
+ * @module
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { SecretBytes } from "../../mod.ts";
+import {
+  decryptFile,
+  decryptMessage,
+  decryptStream,
+  encryptMessage,
+  encryptStream,
+} from "../../lib/envelope/mod.ts";
+import { openLibcrypto } from "../../lib/native/libcrypto.ts";
+import { revealBytes } from "./disguise.ts";
+
+/** Ways to use a message. */
+export type EnvelopeTask = "stream" | "torn" | "cancelled" | "abandoned" | "message" | "tornMessage" | "file";
+
+/** Command to the process, a line of JSON; secrets in disguise. */
+export interface EnvelopeCommand {
+  readonly task: EnvelopeTask;
+  readonly plaintext: readonly number[];
+  readonly dataKey: readonly number[];
+  /** Keeps what is secret on purpose: to prove that a search would find it. */
+  readonly keep: boolean;
+}
+
+/** Answer of the process, a line of JSON. */
+export interface EnvelopeAnswer {
+  /** Bytes of plaintext that came out, or an error's code. */
+  readonly outcome: string;
+  /** Message ids, which are no secrets. */
+  readonly messageIds: readonly (readonly number[])[];
+  /** Whether OpenSSL's functions were called. */
+  readonly isOpenssl: boolean;
+}
+
+const KEY_ARN = "arn:aws:kms:us-east-1:111122223333:key/715c0818-5825-4245-a755-138a6d9a11e6";
+const FRAME_BYTES = 4096;
+const ROUNDS = 3;
+const OPTIONS = { keyId: KEY_ARN };
+
+const kept: unknown[] = [];
+
+if (process.argv[1]?.endsWith("envelope_memory_child.ts")) await obeyAll();
+
+async function obeyAll(): Promise<void> {
+  for await (const line of createInterface(process.stdin)) {
+    process.stdout.write(`${JSON.stringify(await obey(JSON.parse(line) as EnvelopeCommand))}\n`);
+  }
+}
+
+async function obey({ task, plaintext: disguised, dataKey, keep }: EnvelopeCommand): Promise<EnvelopeAnswer> {
+  using key = new SecretBytes(revealBytes(dataKey));
+  const messageIds: number[][] = [];
+  let outcome = "";
+  for (let round = 0; round < ROUNDS; round++) {
+    const plaintext = revealBytes(disguised);
+    const message = await encrypt(task, clientOf(key), plaintext);
+    if (keep) kept.push(plaintext.slice(), key.bytes.slice());
+    plaintext.fill(0);
+    messageIds.push([...message.subarray(3, 35)]);
+    // In the third frame.
+    if (task.startsWith("torn")) message[message.length - 2000]! ^= 1;
+    try {
+      outcome = String(await decrypt(task, clientOf(key), message));
+    } catch (error) {
+      outcome = (error as { code?: string }).code ?? String(error);
+    }
+  }
+  return { outcome, messageIds, isOpenssl: openLibcrypto() !== undefined };
+}
+
+function clientOf(key: SecretBytes) {
+  return {
+    generateDataKey: () => {
+      const plaintext = SecretBytes.copyOf(key.bytes);
+      const dispose = () => plaintext[Symbol.dispose]();
+      const ciphertext = new Uint8Array(184);
+      return Promise.resolve({ plaintext, ciphertext, keyId: KEY_ARN, [Symbol.dispose]: dispose });
+    },
+    decrypt: () => Promise.resolve(SecretBytes.copyOf(key.bytes)),
+  };
+}
+
+type Client = ReturnType<typeof clientOf>;
+
+async function encrypt(
+  task: EnvelopeTask,
+  client: Client,
+  plaintext: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const options = { ...OPTIONS, frameBytes: FRAME_BYTES };
+  if (/message/i.test(task)) return await encryptMessage(client, plaintext, options);
+  const source = ReadableStream.from([plaintext]);
+  return new Uint8Array(await new Response(source.pipeThrough(encryptStream(client, options))).arrayBuffer());
+}
+
+async function decrypt(
+  task: EnvelopeTask,
+  client: Client,
+  message: Uint8Array<ArrayBuffer>,
+): Promise<number> {
+  if (/message/i.test(task)) {
+    using plaintext = await decryptMessage(client, message, OPTIONS);
+    return plaintext.length;
+  }
+  if (task === "file") return await throughFile(client, message);
+  // In chunks that are no frames, so that some frames are put together from two.
+  const chunks = Array.from(
+    { length: Math.ceil(message.length / 3000) },
+    (_, index) => message.subarray(index * 3000, (index + 1) * 3000),
+  );
+  const reader = ReadableStream.from(chunks).pipeThrough(decryptStream(client, OPTIONS)).getReader();
+  const pieces = task === "cancelled" || task === "abandoned" ? 1 : Infinity;
+  let length = 0;
+  for (let piece = 0; piece < pieces; piece++) {
+    const { value, done } = await reader.read();
+    if (done) return length;
+    length += value.length;
+    value.fill(0);
+  }
+  if (task === "cancelled") await reader.cancel();
+  return length;
+}
+
+/** The plaintext would be in the page cache, not in this process. */
+async function throughFile(client: Client, message: Uint8Array): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "enclave-kms-memory-"));
+  try {
+    await writeFile(join(folder, "sealed"), message);
+    await decryptFile(client, { from: join(folder, "sealed"), to: join(folder, "plain"), ...OPTIONS });
+    return message.length;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
