@@ -53,7 +53,7 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
   outer.finish();
   const signedPart = certificate.element(TAG.sequence);
   expectBytes(certificate.element(TAG.sequence), ECDSA_WITH_SHA384, "not signed by ECDSA with SHA-384");
-  const signature = rawSignature(certificate.wholeBytes());
+  const signature = rawSignature(certificate.wholeBytes(), COORDINATE_LENGTH);
   certificate.finish();
   return { signedPart, signature, ...parseSignedPart(signedPart) };
 }
@@ -89,15 +89,25 @@ function p384Key(spki: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return spki;
 }
 
-/** Turns the DER form of an ECDSA signature into the form of WebCrypto and COSE. */
-function rawSignature(der: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+/**
+ * Turns the DER form of an ECDSA signature into the form of WebCrypto and COSE.
+ *
+ * @param der The signature
+ * @param coordinateLength Bytes of a coordinate on its curve: 48 for P-384, 32 for P-256
+ * @returns r and s
+ * @throws {AttestationError} `ERR_ATTESTATION_CERTIFICATE` when it is not one, in its shortest form
+ */
+export function rawSignature(
+  der: Uint8Array<ArrayBuffer>,
+  coordinateLength: number,
+): Uint8Array<ArrayBuffer> {
   const outer = new DerReader(der);
   const fields = outer.enter(TAG.sequence);
   outer.finish();
-  const raw = new Uint8Array(2 * COORDINATE_LENGTH);
-  for (const end of [COORDINATE_LENGTH, 2 * COORDINATE_LENGTH]) {
+  const raw = new Uint8Array(2 * coordinateLength);
+  for (const end of [coordinateLength, 2 * coordinateLength]) {
     const number = fields.unsignedInteger();
-    if (number.length > COORDINATE_LENGTH) throw malformed("the signature is too long");
+    if (number.length > coordinateLength) throw malformed("the signature is too long");
     raw.set(number, end - number.length);
   }
   fields.finish();

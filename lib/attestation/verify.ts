@@ -1,9 +1,9 @@
-import { encode } from "cbor2";
 import { checkFields, checkInteger } from "../core/checks.ts";
 import { equalBytes, toHex } from "../core/bytes.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { areSigned, checkChain, checkRoot, isSigned } from "./chain.ts";
 import { type AttestationDocument, decodeAttestationDocument } from "./document.ts";
+import { encodeCbor } from "../core/encode_cbor.ts";
 import { failed } from "./failures.ts";
 import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.ts";
 
@@ -145,6 +145,17 @@ interface AllowedPcr {
   readonly values: readonly string[];
 }
 
+/**
+ * Checks expectations before there is a document.
+ *
+ * @param options Expectations of {@link verifyAttestation}
+ * @throws {TypeError} As {@link verifyAttestation} does
+ * @throws {RangeError} As {@link verifyAttestation} does
+ */
+export function checkVerifyOptions(options: VerifyAttestationOptions): void {
+  checkExpectations(options);
+}
+
 function checkExpectations(options: VerifyAttestationOptions): Expectations {
   const given = checkFields("options of verifyAttestation", options, OPTIONS);
   const { at = Date.now(), allowDebug = false } = given;
@@ -197,7 +208,7 @@ function allowedPcrs(pcrs: unknown): AllowedPcr[] {
 /** Checks the document's own signature first: a document changed on its way fails there, after one verification. */
 async function checkSignatures(document: AttestationDocument, chain: readonly Certificate[]): Promise<void> {
   const { protectedHeader, payload, signature } = document;
-  const signed = new Uint8Array(encode(["Signature1", protectedHeader, new Uint8Array(), payload]));
+  const signed = encodeCbor(["Signature1", protectedHeader, new Uint8Array(), payload]);
   if (!await isSigned(chain.at(-1), signature, signed)) throw failed("SIGNATURE", "its signature is wrong");
   if (!await areSigned(chain)) throw failed("CERTIFICATE_SIGNATURE", "a certificate's signature is wrong");
 }

@@ -9,6 +9,9 @@ const LIB = fileURLToPath(new URL("../../../lib", import.meta.url));
 /** About asking the module, not about documents. */
 const OF_THE_MODULE = ["UNAVAILABLE", "REFUSED", "ANSWER", "BUSY"];
 
+/** About an enclave's signature over data. */
+const OF_SIGNATURES = ["BOOT", "PURPOSE", "DATA"];
+
 describe("the checks of attestation documents", () => {
   const source = readFileSync(`${LIB}/core/error_code.ts`, "utf8");
   const union = /type AttestationCheck =([^;]*);/.exec(source)?.[1] ?? "";
@@ -18,8 +21,8 @@ describe("the checks of attestation documents", () => {
   test("are all in the documentation of verifyAttestation, in the same order", () => {
     const documentation = readFileSync(`${LIB}/attestation/verify.ts`, "utf8");
     const table = [...documentation.matchAll(/^ \* \| `(\w+)` \|/gm)].map(([, name]) => name);
-    assert.deepEqual(table, checks);
-    assert.equal(checks.length, 27);
+    assert.deepEqual(table, checks.filter((name) => !OF_SIGNATURES.includes(name)));
+    assert.equal(table.length, 27);
   });
 
   test("each have a test here that expects just that code", () => {
