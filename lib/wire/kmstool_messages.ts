@@ -6,7 +6,8 @@
  * @module
  */
 import { allocateOffHeap } from "../core/secret_bytes.ts";
-import { joinBase64 } from "../core/secret_json.ts";
+import { joinBase64, joinSecretJson } from "../core/secret_json.ts";
+import { readSecretJson } from "../core/secret_json_reader.ts";
 
 /** Longest message, in bytes, with its NUL. */
 export const MAX_MESSAGE_BYTES = 8192;
@@ -131,6 +132,76 @@ export function plaintextMessage(plaintext: Uint8Array): Uint8Array<ArrayBuffer>
 /** Makes the answer of a failure. */
 export function errorMessage(text: KmstoolErrorText): Uint8Array<ArrayBuffer> {
   return encode({ Status: "Error", Message: text });
+}
+
+/** Credentials and region of a client, all in printable ASCII. */
+export interface KmstoolClient {
+  /** Access key id. */
+  readonly accessKeyId: string;
+  /** Secret access key. */
+  readonly secretAccessKey: Uint8Array;
+  /** Session token of temporary credentials. */
+  readonly sessionToken?: Uint8Array | undefined;
+  /** Region of KMS; an enclave that has one of its own refuses another. */
+  readonly region?: string | undefined;
+}
+
+/**
+ * Makes the message that sets an enclave's client.
+ *
+ * @param client Credentials and region; not kept
+ * @returns The message with its NUL, for the caller to wipe
+ */
+export function setClientMessage(client: KmstoolClient): Uint8Array<ArrayBuffer> {
+  const { accessKeyId, secretAccessKey, sessionToken, region } = client;
+  return joinSecretJson([
+    `{"Operation":"SetClient","AwsAccessKeyId":${JSON.stringify(accessKeyId)},"AwsSecretAccessKey":"`,
+    { secret: secretAccessKey },
+    '"',
+    ...(sessionToken === undefined ? [] : [',"AwsSessionToken":"', { secret: sessionToken }, '"']),
+    region === undefined ? "" : `,"AwsRegion":${JSON.stringify(region)}`,
+    "}\0",
+  ]);
+}
+
+/**
+ * Makes the message that asks for a plaintext.
+ *
+ * @param ciphertext Ciphertext in base64
+ * @param context Encryption context; an empty one is left out, as kmstool_instance does
+ * @returns The message with its NUL
+ */
+export function decryptMessage(
+  ciphertext: string,
+  context: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const hasContext = Object.keys(context).length > 0;
+  const message = { Operation: "Decrypt", Ciphertext: ciphertext, EncryptionContext: context };
+  return new TextEncoder().encode(
+    `${JSON.stringify(message, hasContext ? undefined : ["Operation", "Ciphertext"])}\0`,
+  );
+}
+
+/** Reply of an enclave. */
+export interface KmstoolReply {
+  /** Whether it is a success. */
+  readonly isOk: boolean;
+  /** Plaintext in base64, or the reason of a failure: bytes of what was read. Unset where there is none. */
+  readonly message: Uint8Array | undefined;
+}
+
+/**
+ * Reads a reply.
+ *
+ * @param bytes One reply without its NUL. It is changed, a secret may lie in it, and the caller wipes it
+ * @returns The reply; undefined when it is none
+ */
+export function readReply(bytes: Uint8Array): KmstoolReply | undefined {
+  const { Status: status, Message: message = undefined, ...rest } = readSecretJson(bytes, ["Message"]) ?? {};
+  if (status !== "Ok" && status !== "Error") return undefined;
+  if (Object.keys(rest).length > 0) return undefined;
+  if (message !== undefined && !(message instanceof Uint8Array)) return undefined;
+  return { isOk: status === "Ok", message };
 }
 
 /** Buffer that cuts a stream into messages. It holds credentials, and wipes each message after its use. */
