@@ -35,13 +35,16 @@ const HINTS: readonly (readonly [RegExp, (name: string, parts: HintParts) => str
     (_name, { text }) => /\bencryptionContext\s+has\b/.test(text) ? readTag() : IMPOSSIBLE,
   ],
   [
-    /access to optional attribute `([^`]*)` on entity type `Caller`/,
-    (name) => `Not every caller has it: ask \`principal has ${name} && …\` first`,
+    /access to optional attribute `([^`]*)` on entity type `(?:Caller|Token|Certificate)`/,
+    notEvery,
   ],
-  [/attribute `([^`]*)` on entity type `Caller` not found/, declareAttribute],
+  [/attribute `([^`]*)` on entity type `(?:Caller|Token|Certificate|Parent)` not found/, declareAttribute],
   [/unrecognized action `Action::"([^"`]*)"`/, nameAction],
-  [/unrecognized entity type/, () => 'There are Caller::"<CID>" and Key::"<key id>", and no other entities'],
+  [/unrecognized entity type/, () => ENTITIES],
 ];
+
+const ENTITIES = 'There are Caller::"<CID>", Token::"<issuer>|<subject>", Certificate::"<SHA-256>", ' +
+  'Parent::"parent" and Key::"<key id>", and no other entities';
 
 const IMPOSSIBLE =
   "No request can fulfil it: is something misspelt, or asked of an action that does not have it?";
@@ -53,13 +56,23 @@ function readTag(name: string = "tenant"): string {
     `${context}.hasTag("${tag}") && ${context}.getTag("${tag}") == …`;
 }
 
+function notEvery(name: string): string {
+  return `Not every caller has it: ask \`principal has ${name} && …\` first`;
+}
+
 function declareAttribute(name: string, { schema }: HintParts): string {
-  const [, attributes = ""] = /entity Caller = \{([^}]*)\}/.exec(schema) ?? [];
-  const known = [...attributes.matchAll(/"(\w+)"/g)].map(([, attribute = ""]) => attribute);
-  const meant = didYouMean(name, known);
-  if (meant !== undefined) return `Is ${meant} meant? Callers can have ${known.join(", ")}`;
-  return `Callers can have ${known.join(", ")}; others are declared by \`attributes\` (on the command line ` +
-    "--attribute)";
+  const types = ["Caller", "Token", "Certificate"];
+  const all = [...new Set(types.flatMap((type) => namesOf(type, schema)))];
+  if (all.includes(name)) return notEvery(name);
+  const meant = didYouMean(name, all);
+  if (meant !== undefined) return `Is ${meant} meant? Callers can have ${all.join(", ")}`;
+  return `Callers can have ${all.join(", ")}; others are declared by \`attributes\` and \`claims\` (on the ` +
+    "command line --attribute and --claim)";
+}
+
+function namesOf(type: string, schema: string): string[] {
+  const [, attributes = ""] = new RegExp(`entity ${type} = \\{([^}]*)\\}`).exec(schema) ?? [];
+  return [...attributes.matchAll(/"(\w+)"/g)].map(([, attribute = ""]) => attribute);
 }
 
 function nameAction(name: string, { schema }: HintParts): string {

@@ -15,14 +15,24 @@ const HINTS: readonly (readonly [string, string | RegExp])[] = [
   [when('context.encryptionContext.getTag("x") == "a"'), useTag("x")],
   [when("false"), /^No request can fulfil it/],
   [when('principal.tenant == "a"'), "Not every caller has it: ask `principal has tenant && …` first"],
-  [when('principal.tennant == "a"'), "Is tenant meant? Callers can have cid, name, tenant, roles"],
-  [when("principal.shoeSize == 7"), /^Callers can have cid, name, tenant, roles; others are declared by/],
+  [when("principal.cid == 3"), "Not every caller has it: ask `principal has cid && …` first"],
+  [
+    when('principal.tennant == "a"'),
+    "Is tenant meant? Callers can have cid, name, tenant, roles, issuer, subject, sha256",
+  ],
+  [
+    when("principal.shoeSize == 7"),
+    /^Callers can have cid, name, tenant, roles, issuer, subject, sha256; others are declared by/,
+  ],
   ['permit(principal, action == Action::"decrypt", resource);', 'Is Action::"Decrypt" meant?'],
   [
     'permit(principal, action == Action::"Burn", resource);',
     /^The actions are Decrypt, Encrypt, GenerateDataKey, /,
   ],
-  ['permit(principal == User::"7", action, resource);', /^There are Caller::"<CID>" and Key::/],
+  [
+    'permit(principal == User::"7", action, resource);',
+    /^There are Caller::"<CID>", Token::"<issuer>\|<subject>", Certificate::"<SHA-256>", Parent::"parent" and Key/,
+  ],
   ["permit(principal, action, resource)", /^Is the syntax right there\?/],
   [when("context.encryptionContext == {}"), /^Does it fit the schema, which `enclave-kms policy schema`/],
 ];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "#test";
+import { describe } from "#test";
 import { EnclaveKmsError, PolicyLoadError } from "../../../../lib/core/errors.ts";
 import {
   decideSafely,
@@ -12,6 +12,9 @@ import { lookingFor, plugin } from "../../../support/wasm_module.ts";
 import { BAD_AT_LOAD, BAD_AT_RUN_TIME } from "../wasm/hostile_modules.ts";
 import { facts, manyPolicies, once, TENANT_POLICY } from "./requests.ts";
 import { cedarPolicy, wasmPolicy } from "../../../support/policies.ts";
+import { divideTests } from "../../../support/share.ts";
+
+const test = divideTests("Deno");
 
 /** Longer than a canary, with nothing hostile in it. */
 const LONG = facts({
