@@ -1,17 +1,19 @@
-import type { Buffer } from "node:buffer";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import { setImmediate } from "node:timers/promises";
-import { IdleConnections } from "../../lib/transport/idle_connections.ts";
+import { IdleConnections, type InFlight } from "../../lib/transport/idle_connections.ts";
 import { MESSAGE_TURNS } from "../message_turns.ts";
 import { CallerGoneError } from "../service_errors.ts";
 import { type RequestLog, RequestRecord } from "../telemetry/request_record.ts";
-import { HttpConnection } from "./http_connection.ts";
+import { answerHead } from "./answer_head.ts";
+import { type ConnectionOwner, HttpConnection, type IncomingRequest } from "./http_connection.ts";
+import type { ConnectionBindings } from "./http_env.ts";
+import { lightRequest } from "./light_request.ts";
 import { problem, PROBLEM_TYPE } from "./problem.ts";
-import { MAX_BODY_BYTES, readBody } from "./read_body.ts";
+import { MAX_BODY_BYTES, type RequestBody, StreamedBody, WholeBody } from "./request_body.ts";
+import type { RequestHead } from "./request_head.ts";
+import { urlOf } from "./request_url.ts";
 import { sendAnswer } from "./send_answer.ts";
-import { type FetchListener, toFetchListener } from "./to_fetch.ts";
 
 /** Time-outs of HTTP connections, in milliseconds. */
 export interface HttpTimeouts {
@@ -37,7 +39,7 @@ export const DEFAULT_HTTP_TIMEOUTS: HttpTimeouts = {
 };
 
 /** The caller of a request, as the listener knows them. */
-export interface HttpCaller {
+export interface HttpCaller extends ConnectionBindings {
   /** The caller's CID. */
   cid: number;
   /** Aborts when the connection ends before the answer. */
@@ -46,6 +48,8 @@ export interface HttpCaller {
   connection: object;
   /** Whether the listener has read the body, within its limit. */
   hasWholeBody: boolean;
+  /** Header lines that are added to the answer, names and values in turns, where it has none of that name. */
+  addedLines: string[];
 }
 
 /** Parts of an {@link HttpListener}. */
@@ -66,21 +70,14 @@ export interface HttpListenerParts extends RequestLog {
   readonly readsStream?: ((method: string, target: string) => boolean) | undefined;
 }
 
-/** Bytes of all headers of a request together, at most. */
-const MAX_HEADER_BYTES = 16_384;
-
-/** Requests on one connection that may wait for their answers. */
-const MAX_PIPELINED = 16;
+const NONE = new Uint8Array(0);
 
 /**
- * HTTP/1.1 over any stream. node:http parses; this class adds what node:http cannot do for a stream that it did not
- * accept itself: time-outs, limits, turns between callers, and an orderly end.
+ * HTTP/1.1 over any stream, with time-outs, limits, turns between callers, and an orderly end.
  */
-export class HttpListener {
+export class HttpListener implements ConnectionOwner {
   readonly #parts: HttpListenerParts;
-  readonly #server: Server;
-  readonly #fetch: FetchListener;
-  readonly #connections = new Map<Duplex, HttpConnection>();
+  readonly #connections = new Set<HttpConnection>();
   readonly #idle = new IdleConnections();
   #closing = false;
   #whenIdle: (() => void) | undefined;
@@ -88,44 +85,28 @@ export class HttpListener {
   /** @param parts The application and its limits */
   constructor(parts: HttpListenerParts) {
     this.#parts = parts;
-    const limits = {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      keepAliveTimeout: 0,
-      requestTimeout: 0,
-      headersTimeout: 0,
-    };
-    this.#server = createServer(limits, (request, response) => this.#serve(request, response));
-    this.#server.on("clientError", (error, stream) => this.#turnDown(error, stream));
-    // Deno's node:http keeps a connection alive only while its server listens, and asks it.
-    Object.defineProperty(this.#server, "listening", { get: () => !this.#closing });
-    this.#fetch = toFetchListener((request, incoming, outgoing) =>
-      this.#respond(request, incoming, outgoing)
-    );
   }
 
   /**
    * Serves a connection until either side ends it.
    *
-   * @param accepted The connection; owned from now on
+   * @param stream The connection; owned from now on
    * @param cid The peer's CID
+   * @param bindings Called for each request: what else is known of its connection. Default: nothing
    */
-  accept(accepted: Duplex, cid: number): void {
-    if (this.#closing) return void accepted.destroy();
+  accept(stream: Duplex, cid: number, bindings?: () => ConnectionBindings): void {
+    if (this.#closing) return void stream.destroy();
     const { metrics, refusals, timeouts } = this.#parts;
-    const connection = new HttpConnection(accepted, cid, timeouts.headersMs);
-    const { stream } = connection;
+    const connection = new HttpConnection(this, stream, cid, timeouts.headersMs, bindings);
     const uncount = metrics.countConnection("http");
-    this.#idle.add(accepted);
-    this.#connections.set(stream, connection);
-    stream.on("error", () => stream.destroy());
+    this.#idle.add(stream);
+    this.#connections.add(connection);
     stream.once("close", () => {
-      connection.timer[Symbol.dispose]();
       uncount();
-      this.#connections.delete(stream);
+      this.#connections.delete(connection);
       refusals.end(connection, { protocol: "http", cid });
       if (this.#connections.size === 0) this.#whenIdle?.();
     });
-    this.#server.emit("connection", stream);
   }
 
   /** Chooses the connection that is closed when one more comes at the limit, as {@link IdleConnections} does. */
@@ -140,50 +121,47 @@ export class HttpListener {
    */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
-    for (const { stream, running } of this.#connections.values()) if (running === 0) stream.destroy();
+    for (const { stream, isRunning } of this.#connections) if (!isRunning) stream.destroy();
     if (this.#connections.size === 0) return;
     const timer = setTimeout(() => {
-      for (const stream of this.#connections.keys()) stream.destroy();
+      for (const { stream } of this.#connections) stream.destroy();
     }, graceMs);
     await new Promise<void>((resolve) => (this.#whenIdle = resolve));
     clearTimeout(timer);
   }
 
-  #serve(request: IncomingMessage, response: ServerResponse): void {
-    const connection = this.#connections.get(request.socket);
-    if (connection === undefined) return void request.socket.destroy();
-    if (++connection.running > MAX_PIPELINED) return void connection.stream.destroy();
-    connection.last = request;
-    response.once("close", () => this.#rest(connection, request, response));
-    connection.turn = connection.turn.then(() => this.#handle(connection, request, response));
+  /** Chooses the destination of a body. */
+  receive(
+    connection: HttpConnection,
+    { method, target }: RequestHead,
+  ): { body: RequestBody; isStream: boolean } {
+    const { readsStream, timeouts, maxBodyBytes = MAX_BODY_BYTES } = this.#parts;
+    connection.timer.allow(timeouts.bodyMs);
+    return readsStream?.(method, target) === true
+      ? { body: new StreamedBody(() => connection.resume()), isStream: true }
+      : { body: new WholeBody(maxBodyBytes), isStream: false };
   }
 
-  async #handle(
-    connection: HttpConnection,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): Promise<void> {
-    const { readsStream, timeouts, maxBodyBytes = MAX_BODY_BYTES } = this.#parts;
-    let body: Buffer | undefined;
+  /** Handles a request, when it is its turn. */
+  async handle(connection: HttpConnection, { head, body }: IncomingRequest): Promise<boolean> {
+    using inFlight = this.#idle.begin(connection.stream);
     try {
-      connection.timer.allow(timeouts.bodyMs);
-      const isStream = readsStream?.(request.method ?? "", request.url ?? "") === true;
-      if (!isStream) body = await readBody(request, maxBodyBytes);
-      using inFlight = this.#idle.begin(connection.accepted);
-      response.once("prefinish", () => inFlight.answer());
-      await this.#untilItsTurn(connection);
-      if (connection.stream.destroyed) return;
-      connection.timer.allow(timeouts.answerMs);
-      if (!isStream && body === undefined) {
-        return this.#refuse(connection, response, 413, "ERR_BODY_TOO_LARGE");
+      const mayBegin = !connection.isNew && !connection.hasEnded && MESSAGE_TURNS.tryTake();
+      if (!mayBegin) await this.#untilItsTurn(connection);
+      if (connection.stream.destroyed) return true;
+      connection.timer.allow(this.#parts.timeouts.answerMs);
+      if (body instanceof WholeBody && body.isTooLarge) {
+        inFlight.answer();
+        return await this.#refuse(connection, 413, "ERR_BODY_TOO_LARGE");
       }
-      const isTaken = await this.#fetch(request, response, body);
-      if (!isTaken) this.#refuse(connection, response, 400, "ERR_BAD_REQUEST");
+      const url = urlOf(head);
+      if (url !== undefined) return await this.#respond(connection, url, { head, body }, inFlight);
+      inFlight.answer();
+      return await this.#refuse(connection, 400, "ERR_BAD_REQUEST");
     } catch {
-      // The caller went away or sent half a body, or the answer's own stream failed: no answer can be sent.
+      // The answer's own stream failed, or the application itself: no answer can be sent.
       connection.stream.destroy();
-    } finally {
-      body?.fill(0);
+      return true;
     }
   }
 
@@ -196,57 +174,87 @@ export class HttpListener {
       connection.isNew = false;
     }
     if (!MESSAGE_TURNS.tryTake()) await MESSAGE_TURNS.take(() => stream.destroyed);
-    await stream.askWhetherGone();
+    await connection.askWhetherGone();
   }
 
-  async #respond(request: Request, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const connection = this.#connections.get(incoming.socket);
-    if (connection === undefined) return;
-    const { cid, stream, timer } = connection;
-    const { fetch, timeouts } = this.#parts;
-    const caller = new AbortController();
-    const leave = () => caller.abort(new CallerGoneError());
-    stream.once("close", leave);
-    try {
-      const hasWholeBody = incoming.complete;
-      const answer = await fetch(request, { cid, gone: caller.signal, connection, hasWholeBody });
-      const isLast = this.#closing || !incoming.complete;
-      const onProgress = () => timer.allow(timeouts.answerMs);
-      await sendAnswer(answer, { response, stream, isLast, onProgress });
-    } finally {
-      stream.off("close", leave);
-    }
+  async #respond(
+    connection: HttpConnection,
+    url: string,
+    { head, body }: IncomingRequest,
+    inFlight: InFlight,
+  ): Promise<boolean> {
+    const { method, lines, isOld } = head;
+    const caller = new RequestCaller(connection, !(body instanceof StreamedBody));
+    const signal = () => caller.gone;
+    const content = body instanceof WholeBody
+      ? body.bytes
+      : body instanceof StreamedBody
+      ? body.stream
+      : NONE;
+    const request = lightRequest({ method, url, lines, body: content, signal });
+    const answer = await this.#parts.fetch(request, caller);
+    connection.isAnswering = true;
+    return await sendAnswer(answer, {
+      writer: connection.writer,
+      isOld,
+      isHead: method === "HEAD",
+      addedLines: caller.addedLines,
+      isLast: head.isLast || this.#closing || !connection.isWhole,
+      onMade: () => inFlight.answer(),
+      onProgress: () => connection.timer.allow(this.#parts.timeouts.answerMs),
+    });
   }
 
-  /** Answers, logs and counts a request that never gets to the application. */
-  #refuse(connection: HttpConnection, response: ServerResponse, status: number, code: string): void {
+  /** Answers, logs and counts a request that never gets to the application; the connection ends with it. */
+  async #refuse(connection: HttpConnection, status: number, code: string): Promise<boolean> {
     const record = new RequestRecord("http", connection.cid, undefined, connection);
-    response.writeHead(status, { "content-type": PROBLEM_TYPE, connection: "close" });
-    response.end(JSON.stringify(problem(status, code, record.id)));
+    const body = JSON.stringify(problem(status, code, record.id));
+    const lines = ["content-type", PROBLEM_TYPE];
+    const head = answerHead({ status, lines, framing: body.length, isLast: true });
     record.finish(this.#parts, "refused", status);
+    connection.isAnswering = true;
+    await connection.writer.writeText(head + body);
+    return true;
   }
 
-  /** Waits for the next request, or ends the connection. */
-  #rest(connection: HttpConnection, { complete }: IncomingMessage, response: ServerResponse): void {
-    connection.running--;
-    if (!response.writableFinished) return void connection.stream.destroy();
-    connection.stream.checkEnd();
-    if (connection.running > 0 || !complete) return;
-    if (this.#closing) connection.stream.destroy();
+  /** Notes that a connection waits for its next request, or ends it. */
+  rest(connection: HttpConnection): void {
+    if (this.#closing) connection.end();
     else connection.timer.allow(this.#parts.timeouts.idleMs);
   }
 
   /** Refuses bytes that are no HTTP, or headers that are too large. */
-  #turnDown(error: Error & { code?: string }, stream: Duplex): void {
-    const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
-    const [status, code] = tooLarge ? [431, "ERR_HEADERS_TOO_LARGE"] : [400, "ERR_BAD_REQUEST"];
-    const connection = this.#connections.get(stream);
-    const record = new RequestRecord("http", connection?.cid ?? NaN, undefined, connection);
-    if (!stream.writable || error.code === "ECONNRESET") return void stream.destroy();
-    const body = JSON.stringify(problem(status, code, record.id));
-    const head = `HTTP/1.1 ${status} Refused\r\ncontent-type: ${PROBLEM_TYPE}\r\n` +
-      `content-length: ${body.length}\r\nconnection: close\r\n\r\n`;
-    stream.end(head + body, () => stream.destroy());
-    record.finish(this.#parts, "refused", status);
+  turnDown(connection: HttpConnection, isTooLarge: boolean): void {
+    const [status, code] = isTooLarge
+      ? [431, "ERR_HEADERS_TOO_LARGE"] as const
+      : [400, "ERR_BAD_REQUEST"] as const;
+    void this.#refuse(connection, status, code);
+    connection.end();
+  }
+}
+
+/** Caller of one request, whose signal is made when somebody asks for it. */
+class RequestCaller implements HttpCaller {
+  readonly cid: number;
+  readonly connection: object;
+  readonly hasWholeBody: boolean;
+  readonly addedLines: string[] = [];
+  readonly #stream: Duplex;
+  #gone: AbortController | undefined;
+
+  constructor(connection: HttpConnection, isBodyLimited: boolean) {
+    this.cid = connection.cid;
+    this.connection = connection;
+    this.hasWholeBody = isBodyLimited && connection.isWhole;
+    this.#stream = connection.stream;
+    connection.onGone = () => this.#gone?.abort(new CallerGoneError());
+    if (connection.bindings !== undefined) Object.assign(this, connection.bindings());
+  }
+
+  get gone(): AbortSignal {
+    if (this.#gone !== undefined) return this.#gone.signal;
+    this.#gone = new AbortController();
+    if (this.#stream.destroyed) this.#gone.abort(new CallerGoneError());
+    return this.#gone.signal;
   }
 }

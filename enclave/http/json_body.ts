@@ -5,7 +5,7 @@ import { answerProblem } from "./answer_problem.ts";
 import type { HttpEnv } from "./http_env.ts";
 import { findMediaProblem } from "./media.ts";
 import { problem } from "./problem.ts";
-import { MAX_BODY_BYTES } from "./read_body.ts";
+import { MAX_BODY_BYTES } from "./request_body.ts";
 
 /** Middleware that lets requests with a JSON body of at most 64 KiB pass, and refuses others with 413 or 415. */
 export const JSON_BODY: readonly [MiddlewareHandler<HttpEnv>, MiddlewareHandler<HttpEnv>] = [

@@ -1,4 +1,4 @@
-import type { FieldProblem } from "../service_errors.ts";
+import type { FieldProblem } from "../../lib/wire/problem.ts";
 
 /**
  * Finds what keeps a body from being read as JSON.

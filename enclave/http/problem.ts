@@ -1,32 +1,14 @@
 import { AttestationError, EnclaveKmsError, type ErrorCode, KmsError } from "../../lib/core/errors.ts";
 import type { Outcome } from "../telemetry/metrics.ts";
-import { BadRequestError, type FieldProblem } from "../service_errors.ts";
+import type { FieldProblem, Problem } from "../../lib/wire/problem.ts";
+import { BadRequestError } from "../service_errors.ts";
 
-/** The media type of RFC 9457. */
-export const PROBLEM_TYPE = "application/problem+json";
-
-/**
- * Problem document of RFC 9457: a status and one of our codes, never the cause. `errors` is there for requests that are
- * wrong in form, with places and expectations but nothing of what was sent.
- */
-export interface Problem {
-  /** Type: `about:blank` says that the title is the status's. */
-  readonly type: "about:blank";
-  /** Status in words. */
-  readonly title: string;
-  /** HTTP status. */
-  readonly status: number;
-  /** One of our codes. */
-  readonly code: string;
-  /** Id of the request, as in the log. */
-  readonly instance: string;
-  /** Parts of the request that are wrong in form. */
-  readonly errors?: readonly FieldProblem[];
-}
+export { type Problem, PROBLEM_TYPE } from "../../lib/wire/problem.ts";
 
 /** Statuses that the server itself answers with, in words. */
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
+  401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
@@ -34,6 +16,7 @@ const TITLES: Readonly<Record<number, string>> = {
   409: "Conflict",
   413: "Content Too Large",
   415: "Unsupported Media Type",
+  422: "Unprocessable Content",
   431: "Request Header Fields Too Large",
   499: "Client Closed Request",
   500: "Internal Server Error",
@@ -46,8 +29,11 @@ const TITLES: Readonly<Record<number, string>> = {
 /** HTTP status for each of our codes. Unlisted codes map to 500. */
 const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_BAD_REQUEST: 400,
+  ERR_TOKEN: 401,
   ERR_POLICY_DENIED: 403,
+  ERR_CREDENTIALS_OLDER: 409,
   ERR_OVERLOADED: 503,
+  ERR_CLOCK: 503,
   // The status of the log only, as nginx has it.
   ERR_CALLER_GONE: 499,
   ERR_CREDENTIALS: 503,
@@ -73,6 +59,8 @@ const KMS_STATUSES: Readonly<Record<string, number>> = {
   InvalidKeyUsageException: 400,
   InvalidArnException: 400,
   ValidationException: 400,
+  KMSInvalidMacException: 422,
+  KMSInvalidSignatureException: 422,
   NotFoundException: 404,
   DisabledException: 409,
   KMSInvalidStateException: 409,
@@ -113,7 +101,7 @@ export function codeOf(failure: unknown): string {
  */
 export function problem(status: number, code: string, id: string, errors?: readonly FieldProblem[]): Problem {
   const title = TITLES[status] ?? "Error";
-  const base = { type: "about:blank", title, status, code, instance: `urn:uuid:${id}` } as const;
+  const base = { type: "about:blank", title, status, code, instance: `urn:uuid:${id}` };
   return errors === undefined ? base : { ...base, errors };
 }
 
@@ -128,6 +116,9 @@ export function problemOf(failure: unknown, id: string): Problem {
   return problem(statusOf(failure), codeOf(failure), id, errors);
 }
 
+/** Codes that ask the caller to come again. */
+const BUSY: readonly string[] = ["ERR_OVERLOADED", "ERR_ATTESTATION_BUSY", "ERR_CLOCK"];
+
 /**
  * Names the outcome of a request that failed, for log and metrics.
  *
@@ -136,7 +127,7 @@ export function problemOf(failure: unknown, id: string): Problem {
 export function outcomeOf(failure: unknown): Outcome {
   const code = codeOf(failure);
   if (code === "ERR_POLICY_DENIED") return "denied";
-  if (code === "ERR_OVERLOADED" || code === "ERR_ATTESTATION_BUSY") return "busy";
+  if (BUSY.includes(code)) return "busy";
   if (code === "ERR_CALLER_GONE") return "gone";
   const status = statusOf(failure);
   if (status === 504) return "timeout";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { mkdtempSync, rmSync } from "node:fs";
+import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,7 +75,7 @@ describe("a caller that goes away while KMS stalls", () => {
   /** Sends a request that KMS does not answer, and goes away when KMS has it. */
   async function leave(
     protocol: "http" | "kmstool",
-    socket: Socket,
+    socket: Duplex,
     request: string,
     go: () => void,
   ): Promise<void> {
@@ -114,7 +115,7 @@ describe("a caller that goes away while KMS stalls", () => {
       })
     }\0`;
 
-  async function kmstoolClient(): Promise<Socket> {
+  async function kmstoolClient(): Promise<Duplex> {
     const { accessKeyId, secretAccessKey, sessionToken } = fixture.simulator.credentials;
     const socket = dial(places.kmstool);
     socket.write(`${
@@ -131,7 +132,7 @@ describe("a caller that goes away while KMS stalls", () => {
 
   test("is noticed by kmstool's protocol when the connection breaks", async () => {
     const socket = await kmstoolClient();
-    await leave("kmstool", socket, decrypt(), () => socket.resetAndDestroy());
+    await leave("kmstool", socket, decrypt(), () => (socket as Socket).resetAndDestroy());
   });
 
   test("is not who only ends its own direction, and waits for the reply", async () => {

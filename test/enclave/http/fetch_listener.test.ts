@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { afterEach, describe, test } from "#test";
 import {
   DEFAULT_HTTP_TIMEOUTS,
@@ -40,7 +40,7 @@ const post = (body: string, headers = "") =>
   `POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`;
 
 /** Reads until the text has come. */
-async function readUntil(socket: Socket, text: string, before = ""): Promise<string> {
+async function readUntil(socket: Duplex, text: string, before = ""): Promise<string> {
   let got = before;
   while (!got.includes(text)) got += String((await once(socket, "data"))[0]);
   return got;

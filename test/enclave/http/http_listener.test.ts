@@ -10,6 +10,9 @@ const post = (path: string, body: string, extra = "connection: close\r\n") =>
   `POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n` +
   `content-length: ${Buffer.byteLength(body)}\r\n${extra}\r\n${body}`;
 
+/** More than a busy machine takes to send a request. */
+const PATIENCE_MS = 3000;
+
 describe("HttpListener", () => {
   let fixture: Fixture;
   let serving: Serving;
@@ -18,7 +21,7 @@ describe("HttpListener", () => {
   beforeAll(async () => {
     fixture = await Fixture.start();
     await fixture.setCredentials();
-    serving = new Serving(fixture, { headersMs: 300, bodyMs: 300, idleMs: 300 });
+    serving = new Serving(fixture, { headersMs: PATIENCE_MS, bodyMs: PATIENCE_MS, idleMs: PATIENCE_MS });
     endpoint = await serving.listen("http");
   });
   afterAll(async () => {
