@@ -17,6 +17,7 @@ const MAX_REGIONS = 8;
 export class EnginePool implements AsyncDisposable {
   readonly #options: SharedEngineOptions;
   readonly #engines = new Map<string, Promise<KmsEngine>>();
+  readonly #opened = new Set<KmsEngine>();
 
   /** @param options Options that all engines share */
   constructor(options: SharedEngineOptions) {
@@ -40,14 +41,29 @@ export class EnginePool implements AsyncDisposable {
     const opening = this.#openEngine(region);
     this.#engines.set(region, opening);
     // One that failed is not kept: the library or the NSM may be there the next time.
-    opening.catch(() => this.#engines.delete(region));
+    opening.then((engine) => this.#opened.add(engine), () => this.#engines.delete(region));
     return opening;
+  }
+
+  /**
+   * Time by the answers of KMS, in milliseconds since 1970; undefined until one told it. Of several regions' the latest:
+   * an answer that was held back makes the time too early.
+   */
+  get kmsTimeMs(): number | undefined {
+    const times = [...this.#opened].flatMap(({ kmsTimeMs }) => kmsTimeMs ?? []);
+    return times.length === 0 ? undefined : Math.max(...times);
+  }
+
+  /** Forgets the attestation documents that the engines keep: a register was extended since. */
+  forgetDocuments(): void {
+    for (const engine of this.#opened) engine.forgetDocuments();
   }
 
   /** Closes all engines. */
   async [Symbol.asyncDispose](): Promise<void> {
     const engines = [...this.#engines.values()];
     this.#engines.clear();
+    this.#opened.clear();
     await Promise.allSettled(engines.map(async (engine) => await (await engine)[Symbol.asyncDispose]()));
   }
 

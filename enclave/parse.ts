@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { BadRequestError, type FieldProblem } from "./service_errors.ts";
+import type { FieldProblem } from "../lib/wire/problem.ts";
+import { BadRequestError } from "./service_errors.ts";
 
 /** Problems of one request that its caller is told of, at most. */
 const MAX_PROBLEMS = 10;

@@ -1,4 +1,5 @@
 import { EnclaveKmsError } from "../lib/core/errors.ts";
+import type { FieldProblem } from "../lib/wire/problem.ts";
 
 /** Error for a request that is wrong in form: the parts, and what was expected there. It never holds what was sent. */
 export class BadRequestError extends EnclaveKmsError {
@@ -7,21 +8,17 @@ export class BadRequestError extends EnclaveKmsError {
   /** Parts that are wrong. */
   readonly problems: readonly FieldProblem[];
 
-  /** @param problems The parts that are wrong */
+  /**
+   * Makes the error.
+   *
+   * @param problems The parts that are wrong
+   */
   constructor(problems: readonly FieldProblem[]) {
     super("Cannot read the request: it is wrong in form", {
       hint: "The answer names the parts that are wrong",
     });
     this.problems = problems;
   }
-}
-
-/** One part that is wrong. */
-export interface FieldProblem {
-  /** Path of the part, such as `encryptionContext`. */
-  readonly path: string;
-  /** Expected value, in words. */
-  readonly expected: string;
 }
 
 /** Error for a caller that closed the connection before there was an answer: the request is broken off. */
@@ -33,6 +30,20 @@ export class CallerGoneError extends EnclaveKmsError {
   constructor() {
     super("Cannot answer the request: the caller is gone", {
       hint: "Is the caller less patient than requestTimeoutMs, or did it restart?",
+    });
+  }
+}
+
+/** Error for credentials that expire before those in force, which stay in force. */
+export class CredentialsOlderError extends EnclaveKmsError {
+  /** Stable code. */
+  readonly code = "ERR_CREDENTIALS_OLDER";
+
+  /** Makes the error. */
+  constructor() {
+    super("Cannot set the credentials: they expire before those in force", {
+      hint: "Do two processes on the parent send credentials, or did this request arrive late? " +
+        "Send them with `force: true` to set them all the same",
     });
   }
 }
