@@ -1,5 +1,6 @@
 import { type Logger as PinoLogger, pino } from "pino";
 import { STDOUT, tryWriteAll } from "../../lib/core/write_all.ts";
+import { asciiOnly } from "./ascii_only.ts";
 
 /** Logger of the server. */
 export type Logger = PinoLogger;
@@ -24,15 +25,29 @@ export function createLogger(
     formatters: { level: (label: string) => ({ level: label }) },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
-  return pino(options, { write: (line: string) => write(asciiOnly(line)) });
+  const readers = new Set([write]);
+  const logger = pino(options, {
+    write: (line: string) => {
+      const safe = asciiOnly(line);
+      for (const read of readers) read(safe);
+    },
+  });
+  taps.set(logger, readers);
+  return logger;
 }
 
-/** Escapes all but ASCII as JSON allows it; a reader of the log sees the same text. */
-function asciiOnly(line: string): string {
-  return line.replace(
-    /[\x7f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+/** Further readers of the lines of loggers made here. */
+const taps = new WeakMap<Logger, Set<(line: string) => void>>();
+
+/**
+ * Has one more reader get each line of a logger, from now on.
+ *
+ * @param logger Logger that {@link createLogger} made
+ * @param read Called with each line and its newline
+ * @returns Whether it was made there; one of somebody else's cannot be read
+ */
+export function tapLogger(logger: Logger, read: (line: string) => void): boolean {
+  return taps.get(logger)?.add(read) !== undefined;
 }
 
 /**
