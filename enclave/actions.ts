@@ -13,11 +13,20 @@ import { KMS_ACTIONS, type KmsAction } from "../lib/kms/operations/operations.ts
  */
 export const CREDENTIAL_ACTIONS = ["SetCredentials", "SetOwnCredentials"] as const;
 
-/** Actions of the built-in routes. */
-export const BUILT_IN_ACTIONS = ["GetAttestation", ...CREDENTIAL_ACTIONS] as const;
+/** Actions of the built-in routes and of `KmsService`. */
+export const BUILT_IN_ACTIONS = ["GetAttestation", "SignData", "HashData", ...CREDENTIAL_ACTIONS] as const;
 
 /** Built-in routes that the policy is not asked about. */
-const OPEN_OPERATIONS = ["Health", "Ready", "Metrics", "OpenApi"] as const;
+const OPEN_OPERATIONS = [
+  "Health",
+  "Ready",
+  "Metrics",
+  "Info",
+  "OpenApi",
+  "Sealed",
+  "Secret",
+  "Shutdown",
+] as const;
 
 /** Name of a built-in action. */
 export type BuiltInAction = typeof BUILT_IN_ACTIONS[number];

@@ -1,15 +1,28 @@
 import type { Deadline } from "../lib/core/deadline.ts";
-import type { Admission } from "./admission.ts";
-import type { Gate, Judged, Permission } from "./gate.ts";
+import type { TurnKey } from "./admission.ts";
+import type { Judged, Keeper, Permission } from "./gate.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
 import { OverloadedError } from "./service_errors.ts";
 
+/** Place where requests wait for their turn, such as an `Admission`. */
+export interface Entrance<Turn extends Disposable> {
+  /**
+   * Waits until the request may run.
+   *
+   * @param by Identifies those that take turns
+   * @param signal Ends the wait
+   * @returns Turn, to be disposed when the request is over
+   * @throws {OverloadedError} When too many wait already
+   */
+  enter(by: TurnKey, signal: AbortSignal): Promise<Turn>;
+}
+
 /** Parts that a request must pass. */
-export interface AdmitParts {
+export interface AdmitParts<Turn extends Disposable> {
   /** Gate, which is asked first. */
-  readonly gate: Gate;
-  /** Admission, which bounds the number of requests that run at once. */
-  readonly admission: Admission;
+  readonly gate: Keeper;
+  /** Entrance, which bounds the number of requests that run at once. */
+  readonly entrance: Entrance<Turn>;
 }
 
 /**
@@ -24,16 +37,16 @@ export interface AdmitParts {
  * @throws {PolicyDeniedError} When the policy did not permit it
  * @throws {OverloadedError} When too many requests wait already
  */
-export async function admit(
-  { gate, admission }: AdmitParts,
+export async function admit<Turn extends Disposable>(
+  { gate, entrance }: AdmitParts<Turn>,
   judged: Judged,
   record: RequestRecord,
   deadline: Deadline,
-): Promise<Disposable> {
+): Promise<Turn> {
   deadline.throwIfPassed();
   const permission = gate.check(judged, record);
   deadline.stage = "admission";
-  const turn = await enter(admission, permission, record, deadline);
+  const turn = await enter(entrance, permission, record, deadline);
   try {
     permission.confirm();
     return turn;
@@ -43,14 +56,14 @@ export async function admit(
   }
 }
 
-async function enter(
-  admission: Admission,
+async function enter<Turn extends Disposable>(
+  entrance: Entrance<Turn>,
   permission: Permission,
   { turnsBy }: RequestRecord,
   { signal }: Deadline,
-): Promise<Disposable> {
+): Promise<Turn> {
   try {
-    return await admission.enter(turnsBy, signal);
+    return await entrance.enter(turnsBy, signal);
   } catch (error) {
     // A caller that tries again, as the answer says, must not use up the rate by it. One that gave up had a place.
     if (error instanceof OverloadedError) permission.giveBack();

@@ -1,5 +1,38 @@
-/** Words for the expected form of the setting `callers`. */
-export const CALLERS = "attributes by CID: texts, whole numbers, booleans and lists of texts";
+/**
+ * Setting of the attributes that the operator assigns to callers, in the file only.
+ *
+ * @module
+ */
+import * as v from "valibot";
+import type { Attributes } from "../lib/policy/attributes.ts";
+import { isCid, isSha256 } from "../lib/policy/principal.ts";
+import type { JsonObject } from "./json.ts";
+import type { Setting } from "./settings.ts";
+
+const CALLERS =
+  "attributes by CID or certificate:<SHA-256>: texts, whole numbers, booleans and lists of texts";
+
+const ATTRIBUTE: JsonObject = {
+  anyOf: [
+    { type: "string" },
+    { type: "boolean" },
+    { type: "integer", minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
+    { type: "array", items: { type: "string" } },
+  ],
+};
+
+/** Makes the setting of callers' attributes. Default: none. */
+export function callersSetting(): Setting<Readonly<Record<string, Attributes>>> {
+  const jsonSchema: JsonObject = {
+    type: "object",
+    propertyNames: { pattern: "^(?:0|[1-9]\\d{0,9}|certificate:[0-9a-f]{64})$" },
+    additionalProperties: { type: "object", additionalProperties: ATTRIBUTE },
+    default: {},
+    description: CALLERS,
+  };
+  const check = v.custom<Readonly<Record<string, Attributes>>>(isCallers, CALLERS);
+  return { schema: v.optional(check, {}), jsonSchema, isFileOnly: true };
+}
 
 /**
  * Checks the setting as a whole. v.record() would drop names such as "constructor", and a policy may forbid by an
@@ -9,14 +42,14 @@ export const CALLERS = "attributes by CID: texts, whole numbers, booleans and li
  */
 export function isCallers(value: unknown): boolean {
   return isObject(value) &&
-    Object.entries(value).every(([cid, attributes]) =>
-      isCid(cid) && isObject(attributes) && Object.values(attributes).every(isAttribute)
+    Object.entries(value).every(([caller, attributes]) =>
+      isCaller(caller) && isObject(attributes) && Object.values(attributes).every(isAttribute)
     );
 }
 
-/** Tells a CID in the form that it is looked up by: `007` would never be found. */
-function isCid(text: string): boolean {
-  return /^(?:0|[1-9]\d{0,9})$/.test(text) && Number(text) <= 0xffff_ffff;
+function isCaller(text: string): boolean {
+  const [, sha256] = /^certificate:(.*)$/.exec(text) ?? [];
+  return sha256 === undefined ? isCid(text) : isSha256(sha256);
 }
 
 function isAttribute(value: unknown): boolean {

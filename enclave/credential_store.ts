@@ -1,7 +1,8 @@
 import type { OwnedCredentials } from "../lib/aws/credentials.ts";
-import type { CredentialsLender } from "../lib/aws/credentials_source.ts";
 import { CredentialsError, KmsError } from "../lib/core/errors.ts";
 import { Pauses } from "../lib/core/pauses.ts";
+import { CredentialsLease, type Generation } from "./credentials_lease.ts";
+import { CredentialsOlderError } from "./service_errors.ts";
 
 /** State of a store's credentials, for metrics. */
 export interface CredentialsState {
@@ -9,6 +10,10 @@ export interface CredentialsState {
   readonly isSet: boolean;
   /** Whether KMS refused them, and has not taken them since. */
   readonly areRefused: boolean;
+  /** Generation of the last ones that were set, from 1; 0 when there never were any. */
+  readonly generation: number;
+  /** Number of generations in memory: those in force, and replaced ones that requests still use. */
+  readonly heldCount: number;
   /** Seconds since they were set. */
   readonly ageSeconds?: number;
   /** Seconds until their `expiration`, below zero past it. */
@@ -18,26 +23,37 @@ export interface CredentialsState {
 /** Between requests that try whether KMS takes refused credentials again: it may have been wrong. */
 const PAUSES = { firstMs: 1000, maxMs: 30_000 };
 
-/** Credentials as they were set. */
-interface Current {
-  readonly owned: OwnedCredentials;
-  readonly setAt: number;
+/** Choice of the caller who sets credentials. */
+export interface SetCredentialsOptions {
+  /** Whether to set credentials that expire before those in force. Default: false. */
+  readonly force?: boolean | undefined;
 }
 
 /**
  * The credentials of one scope, the server's or one connection's: set, replaced, and wiped in the end.
+ *
+ * Each time that they are set makes a generation. A request keeps the one that it began with; a replaced one is wiped
+ * once no request uses it. Credentials that expire before those in force are refused, unless they are forced or KMS
+ * refused those in force. Credentials without an `expiration` on either side cannot be compared, and are taken.
  *
  * It remembers that KMS refused them, until others are set. Requests then fail without a trip to KMS, except one
  * after each pause, so that a refusal that passes (credentials that AWS does not know everywhere yet) is not for ever.
  */
 export class CredentialStore implements Disposable {
   readonly #pauses = new Pauses(PAUSES);
-  #current: Current | undefined;
+  readonly #held = new Set<Generation>();
+  #current: Generation | undefined;
+  #setCount = 0;
   #refusedWith: string | undefined;
 
   /** Whether there are any. */
   get isSet(): boolean {
     return this.#current !== undefined;
+  }
+
+  /** Access key id of those in force. */
+  get accessKeyId(): string | undefined {
+    return this.#current?.owned.accessKeyId;
   }
 
   /** Whether there are any, and KMS has not refused them. */
@@ -53,11 +69,13 @@ export class CredentialStore implements Disposable {
   /** State for metrics. */
   get state(): CredentialsState {
     const current = this.#current;
-    if (current === undefined) return { isSet: false, areRefused: false };
+    const counts = { generation: this.#setCount, heldCount: this.#held.size };
+    if (current === undefined) return { isSet: false, areRefused: false, ...counts };
     const { expiresAtMs } = current.owned;
     return {
       isSet: true,
       areRefused: this.#refusedWith !== undefined,
+      ...counts,
       ageSeconds: (performance.now() - current.setAt) / 1000,
       ...(expiresAtMs === undefined ? {} : { expireInSeconds: (expiresAtMs - Date.now()) / 1000 }),
     };
@@ -66,11 +84,25 @@ export class CredentialStore implements Disposable {
   /**
    * Replaces what was there, which is wiped once no request is signed with it any more.
    *
-   * @param credentials Owned from now on
+   * @param credentials Owned from now on, and wiped when they are refused
+   * @param options Whether to set older ones, too
+   * @returns Their generation
+   * @throws {CredentialsOlderError} When they expire before those in force, which stay
    */
-  set(credentials: OwnedCredentials): void {
+  set(credentials: OwnedCredentials, { force = false }: SetCredentialsOptions = {}): number {
+    if (!force && this.#isOlder(credentials)) {
+      credentials[Symbol.dispose]();
+      throw new CredentialsOlderError();
+    }
     this.#letGo();
-    this.#current = { owned: credentials, setAt: performance.now() };
+    this.#current = {
+      owned: credentials,
+      ordinal: ++this.#setCount,
+      setAt: performance.now(),
+      leaseCount: 0,
+    };
+    this.#held.add(this.#current);
+    return this.#current.ordinal;
   }
 
   /**
@@ -88,7 +120,19 @@ export class CredentialStore implements Disposable {
     return new CredentialsLease(this.#current, {
       current: () => this.#current,
       judge: (used, failure) => this.#judge(used, failure),
+      giveBack: (used) => this.#giveBack(used),
     });
+  }
+
+  /**
+   * Takes a hold of those in force, whatever KMS says of them: for clients of other services.
+   *
+   * @returns The hold, for the caller to dispose
+   * @throws {CredentialsError} When none are set
+   */
+  hold(): OwnedCredentials {
+    if (this.#current === undefined) throw notSet();
+    return this.#current.owned.share();
   }
 
   /** Lets go of them: they are wiped once no request uses them. Disposing twice is harmless. */
@@ -96,7 +140,22 @@ export class CredentialStore implements Disposable {
     this.#letGo();
   }
 
-  #judge(used: Current, failure?: unknown): unknown {
+  /** Compares what AWS says of both. KMS's own word counts more: anything may replace what it refused. */
+  #isOlder({ expiresAtMs = Infinity }: OwnedCredentials): boolean {
+    const inForceUntilMs = this.#current?.owned.expiresAtMs ?? -Infinity;
+    return this.#refusedWith === undefined && expiresAtMs < inForceUntilMs;
+  }
+
+  #giveBack(used: Generation): void {
+    used.leaseCount--;
+    this.#forgetUnused(used);
+  }
+
+  #forgetUnused(generation: Generation): void {
+    if (generation.leaseCount === 0 && generation !== this.#current) this.#held.delete(generation);
+  }
+
+  #judge(used: Generation, failure?: unknown): unknown {
     const isRefusal = failure instanceof KmsError && failure.credentialsRefused;
     if (used === this.#current) {
       if (isRefusal) this.#remember(failure.kmsCode);
@@ -116,80 +175,12 @@ export class CredentialStore implements Disposable {
   }
 
   #letGo(): void {
-    this.#current?.owned[Symbol.dispose]();
+    const replaced = this.#current;
     this.#current = undefined;
     this.#forget();
-  }
-}
-
-/** Ways from a lease back to its store. */
-interface Lender {
-  current(): Current | undefined;
-  judge(used: Current, failure?: unknown): unknown;
-}
-
-/**
- * Credentials lent to one request, which keeps them when the store gets others meanwhile. They are wiped when neither
- * the store nor a request holds them any more.
- */
-export class CredentialsLease implements CredentialsLender, Disposable {
-  readonly #lender: Lender;
-  #used: Current;
-  #hold: OwnedCredentials;
-
-  /** @internal */
-  constructor(used: Current, lender: Lender) {
-    this.#lender = lender;
-    this.#used = used;
-    this.#hold = used.owned.share();
-  }
-
-  /**
-   * Gives the credentials, past their `expiration` too: KMS decides.
-   *
-   * @returns A hold of them, for the caller to dispose
-   */
-  get(): Promise<OwnedCredentials> {
-    return Promise.resolve(this.#hold.share());
-  }
-
-  /**
-   * Gives the credentials that the store has got since, in the place of those that KMS refuses.
-   *
-   * @param used Those that KMS refuses
-   * @returns A hold of the others, for the caller to dispose; `undefined` when the store has no others
-   */
-  getOther(used: OwnedCredentials): Promise<OwnedCredentials | undefined> {
-    const current = this.#lender.current();
-    if (current === undefined || current.owned.equals(used)) return Promise.resolve(undefined);
-    this.#hold[Symbol.dispose]();
-    this.#used = current;
-    this.#hold = current.owned.share();
-    return this.get();
-  }
-
-  /**
-   * Waits for a request that is signed with the credentials, and has the store remember KMS's word on them, if they are
-   * still those that are set.
-   *
-   * @param request The request
-   * @returns Its result
-   * @throws {CredentialsError} When KMS refuses the credentials
-   * @throws The failure of the request otherwise
-   */
-  async judge<T>(request: Promise<T>): Promise<T> {
-    try {
-      const result = await request;
-      this.#lender.judge(this.#used);
-      return result;
-    } catch (error) {
-      throw this.#lender.judge(this.#used, error);
-    }
-  }
-
-  /** Lets go of the credentials. Disposing twice is harmless. */
-  [Symbol.dispose](): void {
-    this.#hold[Symbol.dispose]();
+    if (replaced === undefined) return;
+    replaced.owned[Symbol.dispose]();
+    this.#forgetUnused(replaced);
   }
 }
 
@@ -200,7 +191,8 @@ export class CredentialsLease implements CredentialsLender, Disposable {
  */
 export function notSet(): CredentialsError {
   return new CredentialsError("Cannot sign the request: no credentials are set", {
-    hint: "Has the parent sent them to POST /v1/credentials, or in a SetClient message?",
+    hint:
+      "Has the parent sent them to POST /v1/credentials of the control listener, or in a SetClient message?",
   });
 }
 
@@ -209,8 +201,8 @@ function refused(kmsCode: string, requestId?: string): CredentialsError {
   return new CredentialsError(
     `Cannot sign the request: KMS refused the credentials with ${kmsCode}${request}`,
     {
-      hint: "Send new ones to POST /v1/credentials, or in a SetClient message: " +
-        "does what sends them on the parent still run, and get fresh ones itself?",
+      hint: "Is the process on the parent that sends credentials running, and does it get fresh ones? " +
+        "Send new ones to POST /v1/credentials, or in a SetClient message",
     },
   );
 }

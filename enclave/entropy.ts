@@ -5,7 +5,7 @@ import {
   type SeedKernelEntropyOptions,
 } from "../lib/nsm/seed_kernel_entropy.ts";
 import type { Logger } from "./telemetry/log.ts";
-import { describeFailure } from "./telemetry/request_record.ts";
+import { describeFailure } from "./telemetry/request_line.ts";
 
 /** Level and message of the log for each outcome. */
 const MESSAGES: Readonly<Record<KernelEntropyOutcome, readonly [level: "info" | "warn", message: string]>> = {

@@ -1,7 +1,9 @@
 import { PARENT_CID } from "../lib/core/endpoint.ts";
 import { PolicyDeniedError } from "../lib/core/errors.ts";
 import type { RequestFacts } from "../lib/core/request_facts.ts";
-import { type AttributeValue, makeFacts, type PolicyFacts } from "../lib/policy/facts.ts";
+import type { Attributes } from "../lib/policy/attributes.ts";
+import { type JudgedPrincipal, type KnownCaller, makeFacts, type PolicyFacts } from "../lib/policy/facts.ts";
+import { type Principal, principalText } from "../lib/policy/principal.ts";
 import { decideSafely, denied, messageOf, type Policy, type PolicyDecision } from "../lib/policy/policy.ts";
 import type { Reservation } from "../lib/policy/rate.ts";
 import { CREDENTIAL_ACTIONS, SERVER_ACTIONS } from "./actions.ts";
@@ -10,7 +12,7 @@ import type { Refusals, RequestRecord } from "./telemetry/request_record.ts";
 /** Counter of each caller's requests in a window of time. */
 export interface RateCounter {
   /** Counts one more request; the count includes it. */
-  reserve(cid: number): Reservation;
+  reserve(caller: string): Reservation;
 }
 
 /** Parts of the gate. */
@@ -25,8 +27,8 @@ export interface GateParts {
   readonly refusals: Refusals;
   /** Actions that may be asked about, from `joinActions()`; any other is refused. Default: the decrypt server's. */
   readonly actions?: readonly string[] | undefined;
-  /** Attributes that the operator assigned, by CID. */
-  readonly attributes: Readonly<Record<string, Readonly<Record<string, AttributeValue>>>>;
+  /** Attributes that the operator assigned, by CID, or by `certificate:` and the SHA-256 of a certificate. */
+  readonly attributes: Readonly<Record<string, Attributes>>;
   /** Reads the enclave's PCRs in hex. */
   readonly pcrs: () => Readonly<Record<number, string>>;
   /** Reads a number that changes when the policy is replaced. Default: it never is. */
@@ -48,15 +50,22 @@ export interface Judged {
 /** Reservation of a request that is not counted. */
 const UNCOUNTED: Reservation = { count: 0, giveBack: () => {} };
 
-/** Policy that lets the parent alone, CID 3, set credentials: everybody's, and those of a connection. */
+/**
+ * Policy that lets the parent alone set everybody's credentials: the principal of the control listener. Whoever comes
+ * from CID 3 may set those of their own connection, which count for nobody else.
+ */
 export const parentOnly: Policy = {
   name: "parent-only",
   decide: ({ principal, action }) => ({
-    allowed: setsCredentials(action) && principal.cid === PARENT_CID,
-    reason: "credentials may be set by the parent, CID 3, and by nobody else",
+    allowed: setsCredentials(action) && (principal.type === "Parent" || setsOwn(action, principal)),
+    reason: "credentials may be set by the parent and by nobody else",
     determining: ["parent-only"],
   }),
 };
+
+function setsOwn(action: string, principal: JudgedPrincipal): boolean {
+  return action === "SetOwnCredentials" && principal.type === "Caller" && principal.cid === PARENT_CID;
+}
 
 /** Permission of the policy for one request, which then waits for its turn. */
 export interface Permission {
@@ -69,6 +78,12 @@ export interface Permission {
    */
   confirm(): void;
 }
+
+/** Gate as what it guards needs it: the one below, or {@link OPEN_GATE}. */
+export type Keeper = Pick<Gate, "check">;
+
+/** Gate that permits everything, and counts and notes nothing. */
+export const OPEN_GATE: Keeper = { check: () => ({ giveBack: () => {}, confirm: () => {} }) };
 
 /** Gate before everything that the server does for a caller. */
 export class Gate {
@@ -96,8 +111,10 @@ export class Gate {
    */
   check(judged: Judged, record: RequestRecord): Permission {
     const { revision = () => 0 } = this.#parts;
-    const policy = setsCredentials(judged.action) ? this.#parts.credentialPolicy : this.#parts.policy;
-    const reserved = policy === this.#parts.policy ? this.#parts.rate.reserve(record.cid) : UNCOUNTED;
+    const policy = this.#policyFor(judged.action, record.principal);
+    const reserved = policy === this.#parts.policy
+      ? this.#parts.rate.reserve(principalText(record.principal))
+      : UNCOUNTED;
     const judgedBy = revision();
     const ask = () => this.#ask(policy, judged, record, reserved);
     ask();
@@ -109,10 +126,18 @@ export class Gate {
     };
   }
 
+  /** Chooses the policy: on the control listener the parent sets credentials, whatever the policy says. */
+  #policyFor(action: string, principal: Principal): Policy {
+    if (!setsCredentials(action)) return this.#parts.policy;
+    return principal.type === "Parent" ? parentOnly : this.#parts.credentialPolicy;
+  }
+
   #ask(policy: Policy, judged: Judged, record: RequestRecord, reserved: Reservation): void {
-    const recentCount = reserved.count + this.#parts.refusals.recentCount(record.connection);
+    const { principal, connection } = record;
+    const recentCount = reserved.count +
+      this.#parts.refusals.recentCount(connection, principalText(principal));
     const startedAt = performance.now();
-    const decision = decide(policy, () => this.#facts(judged, record.cid, recentCount));
+    const decision = decide(policy, () => this.#facts(judged, principal, recentCount));
     record.policyMs = performance.now() - startedAt;
     const { allowed, reason, determining } = decision;
     record.decision = { policy: policy.name, allowed, reason, determining };
@@ -123,13 +148,24 @@ export class Gate {
     });
   }
 
-  #facts({ action, region, facts }: Judged, cid: number, recentCount: number): PolicyFacts {
+  #facts({ action, region, facts }: Judged, principal: Principal, recentCount: number): PolicyFacts {
     const { actions = SERVER_ACTIONS, attributes, pcrs, now = Date.now } = this.#parts;
-    if (!actions.includes(action)) throw new TypeError("the action is none of the gate's");
-    const caller = { cid, attributes: attributes[String(cid)] ?? {} };
+    if (!actions.includes(action)) {
+      throw new TypeError("the action is declared nowhere; an application names its own in `actions`");
+    }
+    const caller = withAttributes(principal, attributes);
     const time = Math.floor(now() / 1000);
     return makeFacts({ ...facts, action, region, caller, pcrs: pcrs(), time, recentCount });
   }
+}
+
+function withAttributes(principal: Principal, assigned: GateParts["attributes"]): KnownCaller {
+  const { type } = principal;
+  if (type === "Caller") return { ...principal, attributes: assigned[String(principal.cid)] ?? {} };
+  if (type === "Certificate") {
+    return { ...principal, attributes: assigned[`certificate:${principal.sha256}`] ?? {} };
+  }
+  return principal;
 }
 
 function setsCredentials(action: string): boolean {

@@ -1,7 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../lib/core/endpoint.ts";
 import { listen, type Listener } from "../lib/transport/listen.ts";
-import { HttpListener, type HttpListenerParts } from "./http/http_listener.ts";
 import type { AtLimit } from "./telemetry/metrics.ts";
 
 /** Handler of one protocol's connections, such as an `HttpListener`. */
@@ -89,21 +88,4 @@ export async function serveConnections(
     ({ stream, peer }) => handler.accept(stream, peer?.cid ?? developmentCid),
   );
   return new Served(listener, handler);
-}
-
-/**
- * Serves an application over HTTP/1.1.
- *
- * @param endpoint Endpoint to listen on
- * @param parts Application, log and limits on requests
- * @param limits Limits on the connections
- * @returns The application, served
- * @throws {ConnectionError} When the address is taken, not permitted, or there is no vsock
- */
-export function serveHttp(
-  endpoint: Endpoint,
-  parts: HttpListenerParts,
-  limits: ServeLimits,
-): Promise<Served> {
-  return serveConnections(endpoint, new HttpListener(parts), limits);
 }

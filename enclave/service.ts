@@ -1,10 +1,6 @@
-import { decodeAttestationDocument } from "../lib/attestation/document.ts";
 import { NsmClient } from "../lib/nsm/nsm_client.ts";
-import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import { OwnedCredentials, type ProvidedCredentials } from "../lib/aws/credentials.ts";
 import { Deadline } from "../lib/core/deadline.ts";
-import { encodeHex } from "../lib/core/encoding.ts";
-import { AttestationError } from "../lib/core/errors.ts";
 import type { RequestFacts } from "../lib/core/request_facts.ts";
 import { asDryRun, type DryRunName, expectWillingness } from "../lib/kms/operations/dry_run.ts";
 import type { JsonRequest } from "../lib/kms/operations/operation.ts";
@@ -17,75 +13,45 @@ import {
   type Result,
 } from "../lib/kms/operations/operations.ts";
 import type { CredentialAction } from "./actions.ts";
-import { admit, type AdmitParts } from "./admit.ts";
+import { admit } from "./admit.ts";
 import { checkForm } from "./check_form.ts";
 import { CredentialStore } from "./credential_store.ts";
-import type { EnginePool } from "./engine_pool.ts";
+import { DocumentMaker } from "./document_maker.ts";
+import type { Keeper } from "./gate.ts";
+import { KmsPacing, type PacedTurn, watchCall } from "./kms_pacing.ts";
+import { NsmCheck } from "./nsm_check.ts";
+import { ALL_NEEDS, type Readiness } from "./readiness.ts";
+import { describeCredentials } from "../lib/aws/logged_credentials.ts";
+import { quotaOf, type Scope } from "./scope.ts";
+import type { ServiceParts } from "./service_parts.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
 
-/** Region and credentials of a request: the server's own, or those of one kmstool connection. */
-export interface Scope {
-  /** Region of the keys. */
-  readonly region: string;
-  /** Sign the requests. */
-  readonly credentials: CredentialStore;
-}
-
-/** Parts of an {@link EnclaveService}, which owns the engines and the NSM from then on. */
-export interface ServiceParts extends AdmitParts {
-  /** Region of the keys, for HTTP. */
-  readonly region: string;
-  /** Engines that speak to KMS. */
-  readonly engines: EnginePool;
-  /** Makes attestation documents; none when there is no module. */
-  readonly nsm: NsmTransport | undefined;
-  /** Milliseconds for one request, with the wait for its turn. */
-  readonly timeoutMs: number;
-  /** Whether there is a policy that can say yes. */
-  readonly hasPolicy: () => boolean;
-}
-
-/** Parts that must be there before the server can decrypt. */
-export interface Readiness {
-  /** The engine and its library. */
-  readonly library: boolean;
-  /** The Nitro Secure Module answers. */
-  readonly nsm: boolean;
-  /** Credentials are set, and KMS has not refused them. */
-  readonly credentials: boolean;
-  /** A policy is loaded. */
-  readonly policy: boolean;
-}
-
-/** Milliseconds for which the NSM's last answer counts: the NSM takes one request at a time. */
-const NSM_CHECK_MS = 10_000;
-
-/**
- * Most documents of callers that wait for the NSM, which makes one at a time; one of each connection. Each holds a turn.
- * There are more turns than that, so that a slow or silent NSM leaves some to requests without a document.
- */
-const MAX_ATTESTATIONS_WAITING = 16;
+export type { Scope } from "./scope.ts";
 
 /** Work that the server does for its callers, whatever protocol they speak. */
 export class EnclaveService implements AsyncDisposable {
   /** Scope of HTTP's callers. */
   readonly scope: Scope;
+  /** Limits of requests that run at once, which shrink while KMS throttles. */
+  readonly pacing: KmsPacing;
+  /** Whether the NSM answers, and who it says that the enclave is. */
+  readonly nsmCheck: NsmCheck;
   readonly #parts: ServiceParts;
-  readonly #nsm: NsmClient | undefined;
-  #nsmCheckedAt = -Infinity;
-  #nsmAnswers = false;
-  #pcrs: Readonly<Record<number, string>> = {};
+  readonly #documents: DocumentMaker;
 
   /** @param parts Gate, admission, engines and NSM */
   constructor(parts: ServiceParts) {
     this.#parts = parts;
-    this.#nsm = parts.nsm === undefined ? undefined : new NsmClient(parts.nsm);
+    const nsm = parts.nsm === undefined ? undefined : new NsmClient(parts.nsm);
+    this.#documents = new DocumentMaker({ nsm, userData: parts.userData });
+    this.nsmCheck = new NsmCheck(nsm, parts.timeoutMs);
+    this.pacing = new KmsPacing(parts.admission);
     this.scope = { region: parts.region, credentials: new CredentialStore() };
   }
 
-  /** The enclave's PCRs in hex, as the NSM's last document has them. */
-  get pcrs(): Readonly<Record<number, string>> {
-    return this.#pcrs;
+  /** Number of requests with the service's own credentials that may run at once. */
+  get turnLimit(): number {
+    return this.pacing.limitOf(quotaOf(this.scope));
   }
 
   /**
@@ -112,7 +78,46 @@ export class EnclaveService implements AsyncDisposable {
     record: RequestRecord,
   ): Promise<Result<K>> {
     const checked = checkForm(() => checkJson(name, request));
-    return await this.#run(name, checked, scope, record);
+    return await this.runChecked(name, checked, scope, record);
+  }
+
+  /**
+   * Does the same for a request that was checked already, whose bytes are bytes.
+   *
+   * @param name Name of the operation
+   * @param checked Request after the operation's check; its secrets are wiped
+   * @param scope Region and credentials
+   * @param record Record of the request
+   * @param gate Gate that is asked. Default: the service's own
+   * @returns KMS's answer; the caller disposes it
+   * @throws The errors of {@link EnclaveService.run}
+   */
+  async runChecked<K extends OperationName>(
+    name: K,
+    checked: Checked<K>,
+    scope: Scope,
+    record: RequestRecord,
+    gate: Keeper = this.#parts.gate,
+  ): Promise<Result<K>> {
+    const operation = operationOf(name);
+    const quota = quotaOf(scope);
+    try {
+      const judged = {
+        action: operation.action,
+        region: scope.region,
+        facts: operation.facts(checked),
+      };
+      note(judged.facts, record);
+      using deadline = new Deadline(operation.what, this.#parts.timeoutMs, record.gone);
+      const entrance = this.pacing.entrance(quota);
+      using turn = await admit({ gate, entrance }, judged, record, deadline);
+      return await this.#ask(name, checked, scope, deadline, turn);
+    } catch (error) {
+      record.retryAfterSeconds = this.pacing.retryAfterSeconds(quota);
+      throw error;
+    } finally {
+      operation.release?.(checked);
+    }
   }
 
   /**
@@ -131,7 +136,7 @@ export class EnclaveService implements AsyncDisposable {
     record: RequestRecord,
   ): Promise<void> {
     const checked = checkForm(() => checkJson(name, request));
-    await expectWillingness(operationOf(name).what, this.#run(name, asDryRun(checked), scope, record));
+    await expectWillingness(operationOf(name).what, this.runChecked(name, asDryRun(checked), scope, record));
   }
 
   /**
@@ -141,6 +146,7 @@ export class EnclaveService implements AsyncDisposable {
    * @param credentials Credentials as the caller sent them
    * @param region Region that they are for
    * @param record Record of the request
+   * @param gate Gate that is asked. Default: the service's own
    * @returns A copy, for the caller to put into a store
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {BadRequestError} When they are wrong in form
@@ -150,32 +156,42 @@ export class EnclaveService implements AsyncDisposable {
     credentials: ProvidedCredentials,
     region: string,
     record: RequestRecord,
+    gate: Keeper = this.#parts.gate,
   ): OwnedCredentials {
-    this.#parts.gate.check({ action, region }, record);
-    return checkForm(() => OwnedCredentials.copyOf(credentials));
+    gate.check({ action, region }, record);
+    const owned = checkForm(() => OwnedCredentials.copyOf(credentials));
+    record.credentials = describeCredentials(owned);
+    return owned;
   }
 
   /**
-   * Has the NSM make an attestation document, if the policy says yes.
+   * Has the NSM make an attestation document, if the policy says yes. Its user data are the service's, and it has no
+   * public key: KMS would encrypt plaintexts to that.
    *
-   * @param nonce Nonce of at most 512 bytes
+   * @param nonce Nonce of at most 512 bytes; none leaves it out
    * @param record Record of the request
+   * @param gate Gate that is asked. Default: the service's own
    * @returns An attestation document with the nonce
    * @throws {PolicyDeniedError} When the policy did not say yes
    * @throws {AttestationError} When there is no NSM, it refuses, or too many wait for it
    */
-  async attest(nonce: Uint8Array, record: RequestRecord): Promise<Uint8Array> {
+  async attest(
+    nonce: Uint8Array | undefined,
+    record: RequestRecord,
+    gate: Keeper = this.#parts.gate,
+  ): Promise<Uint8Array> {
     using deadline = new Deadline("attest", this.#parts.timeoutMs, record.gone);
     const judged = { action: "GetAttestation", region: this.scope.region };
-    using _turn = await admit(this.#parts, judged, record, deadline);
-    if (this.#nsm === undefined) throw noNsm();
-    deadline.stage = "nsm";
-    const options = {
-      signal: deadline.signal,
-      maxWaiting: MAX_ATTESTATIONS_WAITING,
-      caller: record.connection,
-    };
-    return await deadline.race(this.#nsm.attest({ nonce }, options));
+    const { admission: entrance } = this.#parts;
+    using _turn = await admit({ gate, entrance }, judged, record, deadline);
+    return await this.#documents.make(nonce, record.connection, deadline);
+  }
+
+  /** Forgets all documents but callers' own: a register was extended since. */
+  async forgetDocuments(): Promise<void> {
+    this.#parts.engines.forgetDocuments();
+    this.nsmCheck.forget();
+    await this.nsmCheck.answers();
   }
 
   /**
@@ -189,25 +205,24 @@ export class EnclaveService implements AsyncDisposable {
   }
 
   /**
-   * Finds out whether the server can decrypt.
+   * Finds out whether all is there that the application needs.
    *
    * @param report Told why there is no engine, if there is none
    * @returns The parts that are there
    */
   async readiness(report?: (error: unknown) => void): Promise<Readiness> {
-    const opening = succeeds(this.openRegion(this.scope.region), report);
-    const [library, nsm] = await Promise.all([opening, this.checkNsm()]);
-    if (this.scope.credentials.isTrialDue) void succeeds(this.#tryCredentials());
-    return { library, nsm, credentials: this.scope.credentials.isUsable, policy: this.#parts.hasPolicy() };
-  }
-
-  /** Asks the NSM for a document, unless it gave one just now; reads the PCRs from it. */
-  async checkNsm(): Promise<boolean> {
-    if (this.#nsm === undefined) return false;
-    if (performance.now() - this.#nsmCheckedAt < NSM_CHECK_MS) return this.#nsmAnswers;
-    this.#nsmCheckedAt = performance.now();
-    this.#nsmAnswers = await succeeds(this.#readPcrs(this.#nsm));
-    return this.#nsmAnswers;
+    const { needs = ALL_NEEDS, hasPolicy, clock } = this.#parts;
+    const { credentials, region } = this.scope;
+    const needsKms = needs.includes("kms");
+    const opening = needsKms ? succeeds(this.openRegion(region), report) : undefined;
+    const [library, nsm, isTimeKnown] = await Promise.all([opening, this.nsmCheck.answers(), clock?.learn()]);
+    if (needsKms && credentials.isTrialDue) void succeeds(this.#tryCredentials());
+    return {
+      nsm,
+      ...(library !== undefined && { library, credentials: credentials.isUsable }),
+      ...(needs.includes("policy") && { policy: hasPolicy() }),
+      ...(isTimeKnown !== undefined && { clock: isTimeKnown }),
+    };
   }
 
   /** Wipes the credentials and closes the engines. */
@@ -217,54 +232,26 @@ export class EnclaveService implements AsyncDisposable {
     await this.#parts.engines[Symbol.asyncDispose]();
   }
 
-  async #run<K extends OperationName>(
-    name: K,
-    checked: Checked<K>,
-    scope: Scope,
-    record: RequestRecord,
-  ): Promise<Result<K>> {
-    const operation = operationOf(name);
-    try {
-      const judged = {
-        action: operation.action,
-        region: scope.region,
-        facts: operation.facts(checked),
-      };
-      note(judged.facts, record);
-      using deadline = new Deadline(operation.what, this.#parts.timeoutMs, record.gone);
-      using _turn = await admit(this.#parts, judged, record, deadline);
-      return await this.#ask(name, checked, scope, deadline);
-    } finally {
-      operation.release?.(checked);
-    }
-  }
-
   async #ask<K extends OperationName>(
     name: K,
     checked: Checked<K>,
     scope: Scope,
     deadline: Deadline,
+    turn?: PacedTurn,
   ): Promise<Result<K>> {
     using credentials = scope.credentials.lease();
     deadline.stage = "key-pair";
     const engine = await deadline.race(this.#parts.engines.open(scope.region));
-    return await credentials.judge(engine.run(name, checked, { deadline, credentials }));
+    const call = { deadline, credentials, ...watchCall(turn, this.#parts.metrics) };
+    const result = await credentials.judge(engine.run(name, checked, call));
+    turn?.succeeded();
+    return result;
   }
 
   /** Tries refused credentials for nobody: a server that is not ready may get no requests that would try them. */
   async #tryCredentials(): Promise<void> {
     using deadline = new Deadline("try the credentials", this.#parts.timeoutMs);
     using _random = await this.#ask("generateRandom", { numberOfBytes: 1 }, this.scope, deadline);
-  }
-
-  async #readPcrs(nsm: NsmClient): Promise<void> {
-    using deadline = new Deadline("ask the NSM", this.#parts.timeoutMs, undefined, "nsm");
-    const { pcrs } = decodeAttestationDocument(
-      await deadline.race(nsm.attest({}, { signal: deadline.signal })),
-    );
-    this.#pcrs = Object.freeze(
-      Object.fromEntries([...pcrs].map(([index, value]) => [index, encodeHex(value)])),
-    );
   }
 }
 
@@ -281,10 +268,4 @@ async function succeeds(work: Promise<unknown>, report?: (error: unknown) => voi
     report?.(error);
     return false;
   }
-}
-
-function noNsm(): AttestationError {
-  return new AttestationError("UNAVAILABLE", "Cannot attest: there is no Nitro Secure Module", {
-    hint: "Is this process inside a Nitro Enclave, and may it open /dev/nsm?",
-  });
 }

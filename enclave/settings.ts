@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import * as v from "valibot";
 import { didYouMean } from "../lib/core/did_you_mean.ts";
 import { placeOfJsonError } from "../lib/core/json_place.ts";
+import type { JsonObject } from "./json.ts";
 import { describeIssue } from "./parse.ts";
 
 /** Environment of a process. */
@@ -17,10 +18,18 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface Setting<T> {
   /** Check of the value, with its default. */
   readonly schema: v.GenericSchema<unknown, T>;
+  /** The same check as JSON Schema, as far as that can say it: it accepts whatever `schema` accepts. */
+  readonly jsonSchema: JsonObject;
+  /** Whether it must be set. */
+  readonly isRequired?: boolean | undefined;
   /** Whether its variable holds a number. */
   readonly isNumber?: boolean | undefined;
+  /** Whether its variable holds `true` or `1`, `false` or `0`. */
+  readonly isBoolean?: boolean | undefined;
   /** Whether it can be set in the file only. */
   readonly isFileOnly?: boolean | undefined;
+  /** Variable that counts before the setting's own. */
+  readonly firstVariable?: string | undefined;
   /** Variable of another program that counts when the setting's own is not there. */
   readonly otherVariable?: string | undefined;
 }
@@ -33,7 +42,11 @@ export class ConfigError extends Error {
   /** One sentence each; they name the setting and what was expected, never the value. */
   readonly problems: readonly string[];
 
-  /** @param problems One sentence each */
+  /**
+   * Makes the error.
+   *
+   * @param problems One sentence each
+   */
   constructor(problems: readonly string[]) {
     super(
       `The configuration has ${problems.length} problem(s):\n${problems.map((p) => `  ${p}`).join("\n")}`,
@@ -57,6 +70,16 @@ export class SettingsReader<Config extends object> {
     this.#settings = new Map(Object.entries<Setting<unknown>>(settings));
   }
 
+  /** Prefix of the variables. */
+  get prefix(): string {
+    return this.#prefix;
+  }
+
+  /** Settings by name. */
+  get settings(): ReadonlyMap<string, Setting<unknown>> {
+    return this.#settings;
+  }
+
   /** Variable that names the JSON file. */
   get fileVariable(): string {
     return `${this.#prefix}CONFIG`;
@@ -77,9 +100,13 @@ export class SettingsReader<Config extends object> {
     const schemas = [...this.#settings].map(([name, { schema }]) => [name, schema] as const);
     const input = { ...Object.fromEntries(known), ...this.#readEnvironment(env) };
     const result = v.safeParse(v.object(Object.fromEntries(schemas)), input);
+    const missing = [...this.#settings].filter(([name, { isRequired }]) => isRequired && !(name in input))
+      .map(([name]) => name);
     const wrong = [
       ...unknown.map((name) => this.#describeUnknown(name)),
-      ...(result.issues ?? []).map((issue) => this.#describe(issue, env)),
+      ...missing.map((name) => `${name} (${this.variablesOf(name)[0] ?? "in the file"}): must be set`),
+      ...(result.issues ?? []).filter((issue) => !missing.includes(nameOf(issue)))
+        .map((issue) => this.#describe(issue, env)),
     ];
     if (!result.success || wrong.length > 0) throw new ConfigError(wrong);
     return result.output as Config;
@@ -96,6 +123,18 @@ export class SettingsReader<Config extends object> {
   }
 
   /**
+   * Lists the variables of a setting.
+   *
+   * @param name Name of a setting
+   * @returns Its variables, the one that counts first before the others; none for one that can be set in the file only
+   */
+  variablesOf(name: string): string[] {
+    const { isFileOnly, firstVariable, otherVariable } = this.#settings.get(name) ?? {};
+    if (isFileOnly === true) return [];
+    return [firstVariable, this.variableOf(name), otherVariable].filter((variable) => variable !== undefined);
+  }
+
+  /**
    * Looks for variables that look like settings and are none: a misspelt safeguard is no safeguard.
    *
    * @param env Environment of the process
@@ -109,19 +148,31 @@ export class SettingsReader<Config extends object> {
     );
     // The prefix that all have in common would make any two names alike.
     const ownPart = (name: string) => name.slice(this.#prefix.length);
-    return unknown.map((name) => {
+    const sentences = unknown.map((name) => {
       const inFile = [...this.#settings.keys()].find((setting) => this.variableOf(setting) === name);
       if (inFile !== undefined) return `${name} is not read: ${inFile} can be set in the file only`;
       return `${quoted(name)} is no setting${suggestion(ownPart(name), known.map(ownPart), this.#prefix)}`;
+    });
+    return [...sentences, ...this.#misspeltVariables(env)];
+  }
+
+  /** Looks for variables whose names are almost those that count first, which share no prefix: `ENV_SETP`. */
+  #misspeltVariables(env: Environment): string[] {
+    const first = [...this.#settings.values()].flatMap(({ firstVariable }) => firstVariable ?? []);
+    const unset = first.filter((name) => env[name] === undefined);
+    return Object.keys(env).flatMap((name) => {
+      const isOther = !first.includes(name) && !name.toUpperCase().startsWith(this.#prefix);
+      const meant = isOther ? didYouMean(name, unset) : undefined;
+      return meant === undefined ? [] : [`${quoted(name)} is no setting; did you mean ${meant}?`];
     });
   }
 
   /** An empty variable counts as unset: images set variables to empty texts to override others. */
   #readEnvironment(env: Environment): Record<string, unknown> {
     const values: Record<string, unknown> = {};
-    for (const [name, { isNumber, isFileOnly, otherVariable = "" }] of this.#settings) {
-      const value = isFileOnly === true ? undefined : env[this.variableOf(name)] || env[otherVariable];
-      if (value !== undefined && value !== "") values[name] = isNumber === true ? Number(value) : value;
+    for (const [name, setting] of this.#settings) {
+      const value = this.variablesOf(name).map((variable) => env[variable]).find((text) => text);
+      if (value !== undefined) values[name] = valueOf(value, setting);
     }
     return values;
   }
@@ -140,18 +191,28 @@ export class SettingsReader<Config extends object> {
   }
 
   #describe(issue: v.BaseIssue<unknown>, env: Environment): string {
-    const name = String(issue.path?.[0]?.key ?? "");
-    const { isFileOnly, otherVariable = "" } = this.#settings.get(name) ?? {};
+    const name = nameOf(issue);
     // Names below a setting are the operator's own.
     const { expected } = describeIssue(issue);
-    const variables = isFileOnly === true ? [] : [this.variableOf(name), otherVariable];
-    const place = variables.find((variable) => env[variable]) ?? "in the file";
+    const place = this.variablesOf(name).find((variable) => env[variable]) ?? "in the file";
     return `${name} (${place}): expected ${expected}`;
   }
 
   #describeUnknown(name: string): string {
     return `${quoted(name)} (in the file): is no setting${suggestion(name, [...this.#settings.keys()])}`;
   }
+}
+
+const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, 1: true, false: false, 0: false };
+
+/** Reads the value out of a variable's text. A text that is none stays one, which the check refuses. */
+function valueOf(text: string, { isNumber, isBoolean }: Setting<unknown>): unknown {
+  if (isBoolean === true) return Object.hasOwn(BOOLEANS, text) ? BOOLEANS[text] : text;
+  return isNumber === true ? Number(text) : text;
+}
+
+function nameOf(issue: v.BaseIssue<unknown>): string {
+  return String(issue.path?.[0]?.key ?? "");
 }
 
 /**

@@ -9,20 +9,37 @@ export interface Signalled {
 }
 
 /**
- * Ends an application in good order on SIGTERM and SIGINT, and then the process; loads its policy again on SIGHUP.
+ * Ends an application in good order on SIGTERM and SIGINT, and loads its policy again on SIGHUP.
+ *
+ * @param application Application to end
+ * @returns Stops listening to the signals
+ */
+export function listenToSignals(application: Signalled): () => void {
+  const stop = () => void application.close();
+  const reload = () => application.reloadPolicy?.();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, stop);
+  process.on("SIGHUP", reload);
+  return () => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.off(signal, stop);
+    process.off("SIGHUP", reload);
+  };
+}
+
+/**
+ * Ends an application in good order on SIGTERM and SIGINT, and the process once it has ended; loads its policy again on SIGHUP.
  *
  * @param application Application to end
  * @param onClosed Called after it has ended, and before the process does
  */
 export function handleSignals(
-  application: Signalled,
+  application: Signalled & { readonly closed: Promise<void> },
   onClosed: () => Promise<void> = () => Promise.resolve(),
 ): void {
-  const stop = async () => {
-    await application.close();
+  const end = async () => {
+    await application.closed;
     await onClosed();
     process.exit(0);
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void stop());
-  process.on("SIGHUP", () => application.reloadPolicy?.());
+  listenToSignals(application);
+  void end();
 }

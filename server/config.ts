@@ -3,93 +3,61 @@
  *
  * @module
  */
-import * as v from "valibot";
 import type { Endpoint } from "../lib/core/endpoint.ts";
-import { parseEndpoint } from "../lib/core/endpoint.ts";
-import type { AttributeValue } from "../lib/policy/facts.ts";
-import { DEFAULT_FUEL, MAX_FUEL } from "../lib/policy/policy.ts";
-import { checkHostName, checkRegion } from "../lib/aws/region.ts";
-import type { LogLevel } from "../enclave/telemetry/log.ts";
-import { CALLERS, isCallers } from "../enclave/callers_setting.ts";
-import { absolutePath, listenEndpoint, oneOf, text, textOr, wholeNumber } from "../enclave/setting_kinds.ts";
+import { ANY_CID } from "../lib/transport/listen.ts";
+import { BASE_SETTINGS, type BaseConfig, checkBaseTogether } from "../enclave/base_config.ts";
+import { DEFAULT_CONTROL_PORT, SECRET_PORTS } from "../lib/transport/enclave_ports.ts";
+import { tokenClaims } from "../enclave/callers/token_settings.ts";
+import type { AttributeTypes } from "../lib/policy/attributes.ts";
+import { controlEndpoint, listenEndpoint, oneOf } from "../enclave/setting_kinds.ts";
+import { configSchema } from "../enclave/config_schema.ts";
+import type { JsonObject } from "../enclave/json.ts";
 import { ConfigError, type Environment, type Settings, SettingsReader } from "../enclave/settings.ts";
 
 /** Settings of the server, after every check. */
-export interface Config {
-  /** Region of the keys; with it set, kmstool messages may not name another. */
-  readonly region: string | undefined;
+export interface Config extends BaseConfig {
   /** Endpoint that HTTP listens on; undefined when it is off. */
   readonly http: Endpoint | undefined;
   /** Endpoint that the kmstool protocol listens on; undefined when it is off. */
   readonly kmstool: Endpoint | undefined;
-  /** Endpoint of the proxy to KMS. */
-  readonly kms: Endpoint;
-  /** Host name of KMS, where it is not the region's own. */
-  readonly hostName: string | undefined;
-  /** Engine that speaks to KMS. */
-  readonly engine: "auto" | "direct" | "sdk" | "sdk-client";
-  /** Absolute path of the C SDK. */
-  readonly library: string | undefined;
-  /** PEM file with the authorities that may vouch for KMS. */
-  readonly trustedCertificatesFile: string | undefined;
-  /** A `.cedar` or `.wasm` file; without it everything is refused. */
-  readonly policyFile: string | undefined;
-  /** Units of fuel that the policy may use for a decision. */
-  readonly policyFuel: number;
+  /** Endpoint of the control listener, which only the parent may reach; undefined when it is off. */
+  readonly control: Endpoint | undefined;
+  /** Endpoint on which the parent sends credentials as JSON, without HTTP; undefined when it is off. */
+  readonly credentials: Endpoint | undefined;
   /** Callers that may set credentials: the parent alone, or those that the policy permits. */
   readonly credentialSetters: "parent" | "policy";
-  /** Attributes that the operator assigns to callers, by CID. */
-  readonly callers: Readonly<Record<string, Readonly<Record<string, AttributeValue>>>>;
-  /** The CID that callers over TCP and unix sockets are taken for. */
-  readonly developmentCid: number;
-  /** Requests that run at once. */
-  readonly maxConcurrent: number;
-  /** Requests that may wait for their turn. */
-  readonly maxWaiting: number;
-  /** Connections at once, for each protocol. */
-  readonly maxConnections: number;
-  /** Milliseconds for one request. */
-  readonly requestTimeoutMs: number;
-  /** Milliseconds without a request after which a connection ends. */
-  readonly idleTimeoutMs: number;
-  /** Milliseconds for what runs when the server is told to stop. */
-  readonly shutdownGraceMs: number;
-  /** Seconds over which a policy's `recentCount` counts. */
-  readonly rateWindowSeconds: number;
-  /** Least level of the log. */
-  readonly logLevel: LogLevel;
+  /**
+   * Channels over which the routes answer that have secrets in their answers: those that the parent cannot read, or any.
+   */
+  readonly answers: "sealed" | "any";
+  /** Claims of tokens that the policy sees, with their types. */
+  readonly claims: AttributeTypes;
 }
 
 /** Settings as they are read: null stands for a listener that is off. */
-interface ReadConfig extends Omit<Config, "http" | "kmstool"> {
+interface ReadConfig extends Omit<Config, "http" | "kmstool" | "control" | "credentials"> {
   readonly http: Endpoint | null;
+  readonly control: Endpoint | null | undefined;
+  readonly credentials: Endpoint | null | undefined;
   readonly kmstool: Endpoint | null;
 }
 
 const SETTINGS: Settings<ReadConfig> = {
-  // Where ours are not set, kmstool's own variables count.
-  region: { ...text("a region such as eu-central-1", checkRegion), otherVariable: "REGION" },
+  ...BASE_SETTINGS,
   http: listenEndpoint("vsock:8080"),
   kmstool: listenEndpoint("vsock:3000"),
-  kms: textOr("vsock:<cid>:<port>, tcp:<host>:<port> or unix:<path>", parseEndpoint, "vsock:3:8000"),
-  hostName: { ...text("a DNS name", checkHostName), otherVariable: "ENDPOINT" },
-  engine: oneOf(["auto", "direct", "sdk", "sdk-client"], "auto"),
-  library: absolutePath(),
-  trustedCertificatesFile: absolutePath(),
-  policyFile: absolutePath(),
-  policyFuel: wholeNumber({ min: 1000, max: MAX_FUEL, default: DEFAULT_FUEL }),
+  control: controlEndpoint(),
+  credentials: controlEndpoint(),
   credentialSetters: oneOf(["parent", "policy"], "parent"),
-  callers: { schema: v.optional(v.custom<Config["callers"]>(isCallers, CALLERS), {}), isFileOnly: true },
-  developmentCid: wholeNumber({ min: 0, max: 0xffff_ffff, default: 1 }),
-  maxConcurrent: wholeNumber({ min: 1, max: 10_000, default: 64 }),
-  maxWaiting: wholeNumber({ min: 0, max: 100_000, default: 512 }),
-  maxConnections: wholeNumber({ min: 1, max: 100_000, default: 1024 }),
-  requestTimeoutMs: wholeNumber({ min: 100, max: 600_000, default: 10_000 }),
-  idleTimeoutMs: wholeNumber({ min: 1000, max: 3_600_000, default: 60_000 }),
-  shutdownGraceMs: wholeNumber({ min: 0, max: 600_000, default: 15_000 }),
-  rateWindowSeconds: wholeNumber({ min: 1, max: 86_400, default: 60 }),
-  logLevel: oneOf(["debug", "info", "warn", "error", "silent"], "info"),
+  answers: oneOf(["sealed", "any"], "any"),
+  claims: tokenClaims(),
 };
+
+/** Endpoint of the control listener on vsock. */
+const CONTROL_ENDPOINT: Endpoint = { transport: "vsock", cid: ANY_CID, port: DEFAULT_CONTROL_PORT };
+
+/** Endpoint for credentials on vsock. */
+const CREDENTIALS_ENDPOINT: Endpoint = { transport: "vsock", cid: ANY_CID, port: SECRET_PORTS[0] };
 
 const READER = new SettingsReader<ReadConfig>("ENCLAVE_KMS_", SETTINGS);
 
@@ -104,8 +72,17 @@ export const CONFIG_FILE_VARIABLE: string = READER.fileVariable;
  * @throws {ConfigError} With everything that is wrong
  */
 export function readConfig(env: Environment, readFile?: (path: string) => string): Config {
-  const { http, kmstool, ...rest } = READER.read(env, readFile);
-  const config = { ...rest, http: http ?? undefined, kmstool: kmstool ?? undefined };
+  const { http, kmstool, control, credentials, ...rest } = READER.read(env, readFile);
+  const isOnVsock = http?.transport === "vsock" || kmstool?.transport === "vsock";
+  // Whoever switches control off leaves the parent no right to set credentials.
+  const isControlled = isOnVsock && control !== null;
+  const config = {
+    ...rest,
+    http: http ?? undefined,
+    kmstool: kmstool ?? undefined,
+    control: control === undefined && isControlled ? CONTROL_ENDPOINT : control ?? undefined,
+    credentials: credentials === undefined && isControlled ? CREDENTIALS_ENDPOINT : credentials ?? undefined,
+  };
   const problems = checkTogether(config);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
@@ -121,6 +98,11 @@ export function variableOf(name: string): string {
   return READER.variableOf(name);
 }
 
+/** Makes the JSON Schema of the configuration. */
+export function serverConfigSchema(): JsonObject {
+  return configSchema(READER);
+}
+
 /**
  * Looks for variables that look like settings and are none: a misspelt safeguard is no safeguard.
  *
@@ -131,10 +113,17 @@ export function unknownVariables(env: Environment): string[] {
   return READER.unknownVariables(env);
 }
 
-function checkTogether({ region, http, kmstool, idleTimeoutMs, requestTimeoutMs }: Config): string[] {
+function checkTogether(config: Config): string[] {
+  const { region, http, kmstool, tls, answers, sealed } = config;
+  const needsRegion = http !== undefined || tls !== null;
   return [
-    ...(http !== undefined && region === undefined ? ["region (ENCLAVE_KMS_REGION): must be set"] : []),
-    ...(http === undefined && kmstool === undefined ? ["http, kmstool: one of them must listen"] : []),
-    ...(idleTimeoutMs <= requestTimeoutMs ? ["idleTimeoutMs: must be longer than requestTimeoutMs"] : []),
+    ...(needsRegion && region === undefined ? ["region (ENCLAVE_KMS_REGION): must be set"] : []),
+    ...(http === undefined && kmstool === undefined && tls === null
+      ? ["http, tls, kmstool: one of them must listen"]
+      : []),
+    ...(answers === "sealed" && sealed === "off" && tls === null
+      ? ["answers: must not be sealed while both sealed and tls are off"]
+      : []),
+    ...checkBaseTogether(config),
   ];
 }

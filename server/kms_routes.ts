@@ -1,56 +1,31 @@
 /**
  * The routes of KMS's operations, each told once: its path, the schema of its body, its answer, and the words of its
- * document. A new operation is a schema and one entry of the table.
+ * document. A new operation is one entry of the table.
  *
  * @module
  */
 import type { TypedResponse } from "hono";
 import type { ToSchema } from "hono/types";
-import type { GenericSchema } from "valibot";
+import * as v from "valibot";
 import { encodeBase64 } from "../lib/core/encoding.ts";
-import type { SecretBytes } from "../lib/core/secret_bytes.ts";
-import type { OperationName, Result } from "../lib/kms/operations/operations.ts";
+import { DATA_KEY_PAIR_SPECS } from "../lib/kms/data_key.ts";
+import { MAX_CIPHERTEXT_BYTES } from "../lib/kms/operations/decrypt.ts";
+import { MAX_PUBLIC_KEY_BYTES } from "../lib/kms/operations/derive_shared_secret.ts";
+import { MAX_PLAINTEXT_BYTES } from "../lib/kms/operations/encrypt.ts";
+import { MAC_ALGORITHMS } from "../lib/kms/operations/generate_mac.ts";
+import { MAX_MESSAGE_BYTES, MAX_SIGNATURE_BYTES } from "../lib/kms/operations/message.ts";
+import type { OperationName } from "../lib/kms/operations/operations.ts";
+import { MESSAGE_TYPES, SIGNING_ALGORITHMS } from "../lib/kms/operations/signing.ts";
 import {
-  dataKeyBody,
-  dataKeyPairBody,
-  decryptBody,
-  encryptBody,
-  randomBody,
-  sharedSecretBody,
-} from "./schemas.ts";
-
-/** Answer of a route: at most one secret, and members that are none. */
-export interface KmsAnswer {
-  /** Name of the secret's member, and its bytes. */
-  readonly secret?: readonly [name: string, bytes: SecretBytes];
-  /** Other members. */
-  readonly rest: Readonly<Record<string, string>>;
-}
-
-/** Route of one operation. */
-export interface KmsRoute<Path extends string, Name extends OperationName, Body, Member extends string> {
-  /** Path of the route. */
-  readonly path: Path;
-  /** Name of the operation. */
-  readonly operation: Name;
-  /** Schema of the body. */
-  readonly body: GenericSchema<unknown, Body>;
-  /** Name of that schema in the OpenAPI document. */
-  readonly bodyName: string;
-  /** Summary in the OpenAPI document. */
-  readonly summary: string;
-  /** Members of the answer, each with its description in the OpenAPI document. Those of bytes are base64. */
-  readonly members: Readonly<Record<Member, string>>;
-  /** Makes the answer. */
-  answer(result: Result<Name>): KmsAnswer;
-}
-
-/** Lets TypeScript infer the types of one route. */
-function route<const Path extends string, Name extends OperationName, Body, const Member extends string>(
-  described: KmsRoute<Path, Name, Body, Member>,
-): KmsRoute<Path, Name, Body, Member> {
-  return described;
-}
+  base64,
+  dryRun,
+  encryptionAlgorithm,
+  encryptionContext,
+  grantTokens,
+  keyId,
+  numberOfBytes,
+} from "./field_schemas.ts";
+import { type BodyOf, type KmsRoute, type MembersOf, route } from "./kms_route.ts";
 
 const KEY_ID = "ARN of the KMS key";
 
@@ -59,7 +34,14 @@ export const KMS_ROUTES = [
   route({
     path: "/v1/decrypt",
     operation: "decrypt",
-    body: decryptBody,
+    body: v.strictObject({
+      ciphertext: base64(MAX_CIPHERTEXT_BYTES),
+      encryptionContext,
+      keyId: v.optional(keyId),
+      encryptionAlgorithm,
+      grantTokens,
+      dryRun,
+    }),
     bodyName: "DecryptRequest",
     summary: "Decrypts one ciphertext",
     members: { plaintext: "The plaintext, base64" },
@@ -68,7 +50,14 @@ export const KMS_ROUTES = [
   route({
     path: "/v1/encrypt",
     operation: "encrypt",
-    body: encryptBody,
+    body: v.strictObject({
+      plaintext: base64(MAX_PLAINTEXT_BYTES),
+      encryptionContext,
+      keyId,
+      encryptionAlgorithm,
+      grantTokens,
+      dryRun,
+    }),
     bodyName: "EncryptRequest",
     summary: "Encrypts up to 4096 bytes",
     members: { ciphertext: "The ciphertext, base64", keyId: KEY_ID },
@@ -77,7 +66,14 @@ export const KMS_ROUTES = [
   route({
     path: "/v1/generate-data-key",
     operation: "generateDataKey",
-    body: dataKeyBody,
+    body: v.strictObject({
+      encryptionContext,
+      keyId,
+      keySpec: v.optional(v.picklist(["AES_128", "AES_256"])),
+      numberOfBytes: v.optional(numberOfBytes),
+      grantTokens,
+      dryRun,
+    }),
     bodyName: "DataKeyRequest",
     summary: "Makes a data key",
     members: {
@@ -93,7 +89,13 @@ export const KMS_ROUTES = [
   route({
     path: "/v1/generate-data-key-pair",
     operation: "generateDataKeyPair",
-    body: dataKeyPairBody,
+    body: v.strictObject({
+      encryptionContext,
+      keyId,
+      keyPairSpec: v.picklist(DATA_KEY_PAIR_SPECS),
+      grantTokens,
+      dryRun,
+    }),
     bodyName: "DataKeyPairRequest",
     summary: "Makes a data key pair",
     members: {
@@ -116,7 +118,7 @@ export const KMS_ROUTES = [
   route({
     path: "/v1/generate-random",
     operation: "generateRandom",
-    body: randomBody,
+    body: v.strictObject({ numberOfBytes }),
     bodyName: "RandomRequest",
     summary: "Random bytes from KMS",
     members: { random: "The bytes, base64" },
@@ -125,31 +127,110 @@ export const KMS_ROUTES = [
   route({
     path: "/v1/derive-shared-secret",
     operation: "deriveSharedSecret",
-    body: sharedSecretBody,
+    body: v.strictObject({
+      keyId,
+      publicKey: base64(MAX_PUBLIC_KEY_BYTES),
+      keyAgreementAlgorithm: v.optional(v.picklist(["ECDH"])),
+      grantTokens,
+      dryRun,
+    }),
     bodyName: "SharedSecretRequest",
     summary: "The ECDH secret of a key in KMS and a peer's",
     members: { sharedSecret: "The x coordinate, 32 to 66 bytes, base64" },
     answer: (sharedSecret) => ({ secret: ["sharedSecret", sharedSecret], rest: {} }),
   }),
+  route({
+    path: "/v1/generate-mac",
+    operation: "generateMac",
+    body: v.strictObject({
+      keyId,
+      message: base64(MAX_MESSAGE_BYTES),
+      macAlgorithm: v.picklist(MAC_ALGORITHMS),
+      grantTokens,
+      dryRun,
+    }),
+    bodyName: "MacRequest",
+    summary: "Makes a message authentication code, without attestation",
+    members: { mac: "The code, 28 to 64 bytes, base64", keyId: KEY_ID },
+    answer: ({ mac, keyId }) => ({ rest: { mac: encodeBase64(mac), keyId } }),
+  }),
+  route({
+    path: "/v1/verify-mac",
+    operation: "verifyMac",
+    body: v.strictObject({
+      keyId,
+      message: base64(MAX_MESSAGE_BYTES),
+      macAlgorithm: v.picklist(MAC_ALGORITHMS),
+      mac: base64(MAX_SIGNATURE_BYTES),
+      grantTokens,
+      dryRun,
+    }),
+    bodyName: "VerifyMacRequest",
+    summary: "Verifies a message authentication code, without attestation",
+    members: { keyId: KEY_ID },
+    answer: ({ keyId }) => ({ rest: { keyId } }),
+  }),
+  route({
+    path: "/v1/kms/sign",
+    operation: "sign",
+    body: v.strictObject({
+      keyId,
+      message: base64(MAX_MESSAGE_BYTES),
+      messageType: v.optional(v.picklist(MESSAGE_TYPES)),
+      signingAlgorithm: v.picklist(SIGNING_ALGORITHMS),
+      grantTokens,
+      dryRun,
+    }),
+    bodyName: "SignRequest",
+    summary: "Signs a message or a digest with a key in KMS, without attestation",
+    members: { signature: "The signature, base64", keyId: KEY_ID },
+    answer: ({ signature, keyId }) => ({ rest: { signature: encodeBase64(signature), keyId } }),
+  }),
+  route({
+    path: "/v1/kms/verify",
+    operation: "verify",
+    body: v.strictObject({
+      keyId,
+      message: base64(MAX_MESSAGE_BYTES),
+      messageType: v.optional(v.picklist(MESSAGE_TYPES)),
+      signingAlgorithm: v.picklist(SIGNING_ALGORITHMS),
+      signature: base64(MAX_SIGNATURE_BYTES),
+      grantTokens,
+      dryRun,
+    }),
+    bodyName: "VerifyRequest",
+    summary: "Verifies a signature with a key in KMS, without attestation",
+    members: { keyId: KEY_ID },
+    answer: ({ keyId }) => ({ rest: { keyId } }),
+  }),
+  route({
+    path: "/v1/kms/public-key",
+    operation: "getPublicKey",
+    body: v.strictObject({ keyId, grantTokens }),
+    bodyName: "PublicKeyRequest",
+    summary: "The public key of an asymmetric key in KMS, without attestation",
+    members: {
+      publicKey: "The public key: SubjectPublicKeyInfo, DER, base64",
+      keyId: KEY_ID,
+      keySpec: "Algorithm and size of the key",
+      keyUsage: "Use of the key",
+      algorithms: ["Algorithms that KMS uses the key with"],
+    },
+    answer: ({ publicKey, ...rest }) => ({ rest: { publicKey: encodeBase64(publicKey), ...rest } }),
+  }),
 ] as const;
 
-type Routes = typeof KMS_ROUTES[number];
-
-/** Any route of the table, as the code that serves them all sees it. */
-export type AnyKmsRoute = {
-  [Name in OperationName]: KmsRoute<string, Name, object, string>;
-}[OperationName];
-
-type SchemaOf<Route> = Route extends KmsRoute<infer Path, OperationName, infer Body, infer Member> ? ToSchema<
+type SchemaOf<Route> = Route extends KmsRoute<infer Path, infer Name extends OperationName, infer Described>
+  ? ToSchema<
     "post",
     Path,
-    { in: { json: Body }; out: { json: Body } },
-    TypedResponse<{ [M in Member]: string }, 200, "json"> | TypedResponse<null, 204, "body">
+    { in: { json: BodyOf<Name> }; out: { json: BodyOf<Name> } },
+    TypedResponse<MembersOf<Described>, 200, "json"> | TypedResponse<null, 204, "body">
   >
   : never;
 
 /** Types of the routes, for Hono's typed client. */
-export type KmsSchema = UnionToIntersection<SchemaOf<Routes>>;
+export type KmsSchema = UnionToIntersection<SchemaOf<typeof KMS_ROUTES[number]>>;
 
 type UnionToIntersection<T> = (T extends unknown ? (one: T) => void : never) extends (all: infer All) => void
   ? All

@@ -5,11 +5,14 @@
  */
 import process from "node:process";
 import { ConfigError } from "../enclave/settings.ts";
-import { readConfig, unknownVariables } from "./config.ts";
+import { printSchemaIfAsked } from "../enclave/config_schema.ts";
+import { readConfig, serverConfigSchema, unknownVariables } from "./config.ts";
 import { createLogger, type Logger } from "../enclave/telemetry/log.ts";
-import { describeFailure } from "../enclave/telemetry/request_record.ts";
+import { describeFailure } from "../enclave/telemetry/request_line.ts";
 import { startServer } from "./server.ts";
 import { handleSignals } from "../enclave/signals.ts";
+
+printSchemaIfAsked(serverConfigSchema);
 
 const logger: Logger = createLogger("info");
 

@@ -28,7 +28,7 @@
  *
  * @module
  */
-export { type AppParts, type AppType, createApp } from "./app.ts";
+export { type AppParts, type AppType, type ControlType, createApp } from "./app.ts";
 export {
   ConnectionError,
   EnclaveKmsError,

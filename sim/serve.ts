@@ -4,24 +4,32 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { readConfig } from "../server/config.ts";
 import { createLogger } from "../enclave/telemetry/log.ts";
 import { type Server, startServer } from "../server/server.ts";
 import { handleSignals } from "../enclave/signals.ts";
+import { createFetch } from "../lib/transport/create_fetch.ts";
 import { STDOUT, tryWriteAll } from "../lib/core/write_all.ts";
 import { attestedKeyPolicy, type Simulator, startSimulator } from "./mod.ts";
 
 const MESSAGE = "The launch code is 00000000.";
 const ENCRYPTION_CONTEXT = { tenant: "a" };
 
+const folder = mkdtempSync(join(tmpdir(), "enclave-kms-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+
 /** Settings for a laptop. The environment takes precedence. */
 const SETTINGS: Readonly<Record<string, string>> = {
   ENCLAVE_KMS_HTTP: "tcp:127.0.0.1:8080",
   ENCLAVE_KMS_KMSTOOL: "tcp:127.0.0.1:3000",
+  ENCLAVE_KMS_CONTROL: `unix:${join(folder, "control.sock")}`,
   ENCLAVE_KMS_POLICY_FILE: fileURLToPath(new URL("./serve.cedar", import.meta.url)),
-  // Over TCP every caller is the parent: this is a laptop, and it may set credentials.
+  // On hardware every caller has this CID.
   ENCLAVE_KMS_DEVELOPMENT_CID: "3",
 };
 
@@ -33,7 +41,7 @@ const server = await startServer(config, { logger: createLogger(config.logLevel)
 handleSignals(server, () => enclave.close());
 
 const url = urlOf(server);
-await sendCredentials(url, enclave);
+await sendCredentials(server, enclave);
 const ciphertext = await encrypt(enclave);
 // The server serves on when this cannot be written.
 tryWriteAll(
@@ -59,8 +67,9 @@ async function encrypt(enclave: Simulator): Promise<string> {
 }
 
 /** Sends credentials to the server, as the parent does with those of its instance role. */
-async function sendCredentials(url: string, { credentials }: Simulator): Promise<void> {
-  const answer = await fetch(`${url}/v1/credentials`, {
+async function sendCredentials({ controlEndpoint }: Server, { credentials }: Simulator): Promise<void> {
+  if (controlEndpoint === undefined) throw new Error("npm start needs ENCLAVE_KMS_CONTROL=unix:<path>");
+  const answer = await createFetch(controlEndpoint)("http://enclave/v1/credentials", {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(credentials),

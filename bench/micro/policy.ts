@@ -73,7 +73,8 @@ function unmeteredDecision(text: string, { principal, resource, context }: Polic
   unmetered.preparseSchema("schema", cedarSchema());
   unmetered.preparsePolicySet("policies", { staticPolicies: text });
   const uid = (type: string, id: string) => ({ type, id });
-  const caller = uid("Caller", String(principal.cid));
+  const cid = principal.type === "Caller" ? principal.cid : 0;
+  const caller = uid("Caller", String(cid));
   const key = uid("Key", resource.key);
   const tags = uid("EncryptionContext", "request");
   return () => {
@@ -83,7 +84,7 @@ function unmeteredDecision(text: string, { principal, resource, context }: Polic
       resource: key,
       context: { ...context, pcrs: { ...context.pcrs }, encryptionContext: { __entity: tags } },
       entities: [
-        { uid: caller, attrs: { cid: principal.cid, tenant: "red" }, parents: [] },
+        { uid: caller, attrs: { cid, tenant: "red" }, parents: [] },
         { uid: key, attrs: { id: resource.key, region: resource.region }, parents: [] },
         { uid: tags, attrs: {}, parents: [], tags: { ...context.encryptionContext } },
       ],

@@ -4,7 +4,8 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { HttpEnv } from "./http_env.ts";
 import { type Problem, problem, PROBLEM_TYPE, problemOf } from "./problem.ts";
 
-const RETRY_AFTER_SECONDS = "1";
+/** Seconds after which a caller may try again, unless the request's record says more. */
+const RETRY_AFTER_SECONDS = 1;
 
 /** Codes for what Hono refuses by itself, by HTTP status. Unlisted statuses map to `ERR_BAD_REQUEST`. */
 const CODES: Readonly<Record<number, string>> = { 413: "ERR_BODY_TOO_LARGE" };
@@ -29,7 +30,9 @@ export function toProblem(error: unknown, id: string): Problem {
  * @param answer Problem to answer with
  */
 export function answerProblem(c: Context<HttpEnv>, answer: Problem): Response {
-  if (answer.status === 503) c.header("retry-after", RETRY_AFTER_SECONDS);
+  if (answer.status === 503) {
+    c.header("retry-after", String(c.var.record.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
+  }
   c.header("content-type", PROBLEM_TYPE);
   return c.body(JSON.stringify(answer), answer.status as ContentfulStatusCode);
 }

@@ -1,4 +1,5 @@
 import { CredentialsError } from "../../lib/core/errors.ts";
+import { principalText } from "../../lib/policy/principal.ts";
 import { RateCounter } from "../../lib/policy/rate.ts";
 import type { CredentialAction } from "../actions.ts";
 import type { Logger } from "./log.ts";
@@ -27,7 +28,7 @@ const PERIOD_MS = 60_000;
 /** Number of kinds of refusals with a line of their own on one connection in that time: callers choose key names. */
 const MAX_KINDS = 32;
 
-/** Characters of a key's name that tell two kinds apart. */
+/** Characters of a key's name, or of an access key id, that tell two kinds apart. */
 const MAX_KEY_LENGTH = 256;
 
 /** Parts of the refusal log. */
@@ -42,6 +43,7 @@ export interface RefusalLogParts {
 
 /** Refusals of one connection. */
 interface Refused {
+  /** Counts by caller: one connection may carry the requests of many who brought tokens. */
   readonly rate: RateCounter;
   /** Kinds that have had a line. */
   readonly kinds: Set<string>;
@@ -53,9 +55,9 @@ interface Refused {
 /**
  * Log of the refusals of each connection: the policy sees their number in `recentCount`, and the log gets few lines.
  *
- * - They count on their own connection only. On real hardware every caller has CID 3: counted by CID, the refusals
- *   of one caller would use up the rate of all.
- * - The first of a kind (operation, key, outcome and answer) has a line of its own. The others are counted, and
+ * - They count on their own connection, and for their own caller only. On real hardware every peer has CID 3: counted
+ *   by CID, the refusals of one caller would use up the rate of all.
+ * - The first of a kind (operation, key or access key id, outcome and answer) has a line of its own. The others are counted, and
  *   their number is one line: when the connection ends, and at most once a minute before that. Requests
  *   that set credentials, and refusals for lack of credentials that KMS accepts, are counted, too.
  * - All connections together have {@link MAX_LINES} such lines in a second. The rest gets one line with its number,
@@ -83,13 +85,14 @@ export class RefusalLog implements Refusals {
   }
 
   /**
-   * Counts the requests refused on a connection within the rate's window.
+   * Counts a caller's requests refused on a connection within the rate's window.
    *
    * @param connection The connection
+   * @param caller Caller as `principalText` writes it
    * @returns Their number; requests that the policy permitted count elsewhere
    */
-  recentCount(connection: object): number {
-    return this.#byConnection.get(connection)?.rate.recentCount(0) ?? 0;
+  recentCount(connection: object, caller: string): number {
+    return this.#byConnection.get(connection)?.rate.recentCount(caller) ?? 0;
   }
 
   /**
@@ -105,9 +108,12 @@ export class RefusalLog implements Refusals {
     if (!isCheap(record, outcome)) return true;
     const refused = this.#of(record.connection);
     // A caller that tries again, as "busy" asks for, must not use up the rate by it.
-    if (outcome !== "busy" && record.decision?.allowed !== true) refused.rate.reserve(0);
+    if (outcome !== "busy" && record.decision?.allowed !== true) {
+      refused.rate.reserve(principalText(record.principal));
+    }
     if (this.#now() - refused.sinceMs >= PERIOD_MS) this.#logRepeated(refused, record);
-    const kind = `${record.operation} ${outcome} ${answer} ${record.keyId?.slice(0, MAX_KEY_LENGTH)}`;
+    const key = (record.keyId ?? record.credentials?.accessKeyId)?.slice(0, MAX_KEY_LENGTH);
+    const kind = `${record.operation} ${outcome} ${answer} ${key}`;
     if (isNew(refused.kinds, kind) && this.#hasRoom()) return true;
     refused.repeated.set(answer, (refused.repeated.get(answer) ?? 0) + 1);
     return false;

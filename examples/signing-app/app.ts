@@ -4,7 +4,7 @@ import { decodeBase64, type SecretBytes } from "enclave-kms";
 import { decideSafely, makeFacts, type Policy, RateCounter } from "enclave-kms/policy";
 
 /** Actions that this application asks its policy about: load the policy for them. */
-export const ACTIONS = ["Sign"];
+export const ACTIONS = ["SignOrder"];
 
 /** Given to `app.fetch` beside the request, by the listener and never by the caller. */
 interface Env {
@@ -32,9 +32,9 @@ export function createApp({ key, policy, region }: AppParts): Hono<Env> {
 
   /** Tells whether the policy permits a request; anything that goes wrong refuses. */
   const permits = (cid: number, account: string): boolean => {
-    const reserved = rate.reserve(cid);
+    const reserved = rate.reserve(`Caller:${cid}`);
     const facts = makeFacts({
-      action: "Sign",
+      action: "SignOrder",
       caller: { cid, attributes: {} },
       region,
       encryptionContext: { account },

@@ -1,6 +1,7 @@
-import { type ClientResponse, hc } from "hono/client";
+import { hc } from "hono/client";
 import { decodeBase64 } from "enclave-kms";
-import type { AppType } from "enclave-kms/server";
+import { narrow } from "enclave-kms/channel";
+import type { AppType, ControlType } from "enclave-kms/server";
 import { createFetch, type Endpoint } from "enclave-kms/vsock";
 
 /** Answer of the server that is a problem: its code, and no cause. */
@@ -22,14 +23,17 @@ export class ServerError extends Error {
 /** Client of the decrypt server on the parent: routes, bodies and answers have the server's own types. */
 export class EnclaveClient {
   readonly #routes: ReturnType<typeof hc<AppType>>;
+  readonly #control: ReturnType<typeof hc<ControlType>>;
 
   /**
    * Makes a client. Nothing is sent yet.
    *
    * @param endpoint Address of the server: vsock, or a unix socket on a laptop
+   * @param control Address of its control listener, which takes credentials
    */
-  constructor(endpoint: Endpoint) {
+  constructor(endpoint: Endpoint, control: Endpoint) {
     this.#routes = hc<AppType>("http://enclave", { fetch: createFetch(endpoint) });
+    this.#control = hc<ControlType>("http://enclave", { fetch: createFetch(control) });
   }
 
   /**
@@ -38,7 +42,8 @@ export class EnclaveClient {
    * @throws {ServerError} When the server does not take them
    */
   async setCredentials(credentials: Credentials): Promise<void> {
-    await expect(await this.#routes.v1.credentials.$post({ json: credentials }));
+    const result = await narrow(this.#control.v1.credentials.$post({ json: credentials }));
+    if (!result.ok) throw new ServerError(result.problem.code);
   }
 
   /**
@@ -50,18 +55,10 @@ export class EnclaveClient {
    * @throws {ServerError} When the policy or KMS refuses
    */
   async decrypt(ciphertext: string, encryptionContext: Record<string, string>): Promise<Uint8Array> {
-    const answer = await this.#routes.v1.decrypt.$post({ json: { ciphertext, encryptionContext } });
-    await expect(answer);
-    const { plaintext } = (await answer.json()) as { plaintext: string };
-    return decodeBase64(plaintext);
+    const result = await narrow(this.#routes.v1.decrypt.$post({ json: { ciphertext, encryptionContext } }));
+    if (!result.ok) throw new ServerError(result.problem.code);
+    return decodeBase64(result.answer?.plaintext ?? ""); // there is none after a dry run only
   }
 }
 
-type Credentials = Parameters<ReturnType<typeof hc<AppType>>["v1"]["credentials"]["$post"]>[0]["json"];
-
-/** Throws the code of a problem document. */
-async function expect(answer: ClientResponse<unknown>): Promise<void> {
-  if (answer.ok) return;
-  const { code = "ERR_UNKNOWN" } = (await answer.json()) as { code?: string };
-  throw new ServerError(code);
-}
+type Credentials = Parameters<ReturnType<typeof hc<ControlType>>["v1"]["credentials"]["$post"]>[0]["json"];

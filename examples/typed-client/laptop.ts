@@ -16,12 +16,13 @@ try {
   const encrypted = await enclave.encrypt({ keyId, plaintext: "hello", encryptionContext });
   const ciphertext = Buffer.from(encrypted).toString("base64");
 
-  const socket = join(folder, "http.sock");
+  const [socket, controlSocket] = [join(folder, "http.sock"), join(folder, "control.sock")];
   const settings = readConfig({
     ENCLAVE_KMS_REGION: enclave.region,
     ENCLAVE_KMS_HTTP: `unix:${socket}`,
     ENCLAVE_KMS_KMSTOOL: "off",
-    ENCLAVE_KMS_DEVELOPMENT_CID: "3", // a unix socket has no CID: take every caller for the parent
+    ENCLAVE_KMS_CONTROL: `unix:${controlSocket}`, // whose peer is taken for the parent
+    ENCLAVE_KMS_DEVELOPMENT_CID: "3", // a unix socket has no CID: on hardware every caller has this one
     ENCLAVE_KMS_POLICY_FILE: fileURLToPath(new URL("policy.cedar", import.meta.url)),
     ENCLAVE_KMS_ENGINE: "direct",
     ENCLAVE_KMS_LOG_LEVEL: "silent",
@@ -29,8 +30,11 @@ try {
   const { nsm, trustedCertificates, endpoint: kms } = enclave;
   await using _server = await startServer({ ...settings, kms }, { nsm, trustedCertificates });
 
-  // In production, on the parent: { transport: "vsock", cid: 16, port: 8080 }
-  const client = new EnclaveClient({ transport: "unix", path: socket });
+  // In production, on the parent: { transport: "vsock", cid: 16, port: 8080 }, and port 7099
+  const client = new EnclaveClient({ transport: "unix", path: socket }, {
+    transport: "unix",
+    path: controlSocket,
+  });
   const { accessKeyId, secretAccessKey, sessionToken } = enclave.credentials;
   await client.setCredentials({ accessKeyId, secretAccessKey, sessionToken });
   const plaintext = await client.decrypt(ciphertext, encryptionContext);

@@ -1,18 +1,35 @@
 import { checkFields, checkInteger, checkRecord, checkWellFormed } from "../core/checks.ts";
-import { pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.ts";
+import { LAST_KNOWN_PCR, pcrHex, type PcrsByIndex, type PcrValue, readPcrs } from "../core/pcrs.ts";
 import { type CiphertextDigest, digestCiphertext } from "../core/request_facts.ts";
 import { checkAction } from "./actions.ts";
-
-/** Value of an attribute that the operator assigns to a caller; numbers are whole. */
-export type AttributeValue = string | number | boolean | readonly string[];
+import { type Attributes, checkAttributes } from "./attributes.ts";
+import {
+  type CallerPrincipal,
+  type CertificatePrincipal,
+  checkCid,
+  checkPrincipal,
+  type ParentPrincipal,
+  type Principal,
+  type TokenPrincipal,
+} from "./principal.ts";
 
 /** Caller: the peer of the connection, with the operator's attributes. The peer itself gave none of it. */
 export interface Caller {
   /** CID of the peer, 0 to 2^32-1; on the parent, every process has CID 3. */
   readonly cid: number;
   /** Attributes that the operator assigned to it. */
-  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  readonly attributes: Attributes;
 }
+
+/** Caller of one of the four types, with the operator's attributes, which only a CID or a certificate may have. */
+export type KnownCaller = Principal & { readonly attributes?: Attributes | undefined };
+
+/** Principal as policies judge it: who calls, with the operator's attributes or the token's claims. */
+export type JudgedPrincipal =
+  | CallerPrincipal & { readonly attributes: Attributes }
+  | TokenPrincipal
+  | CertificatePrincipal & { readonly attributes: Attributes }
+  | ParentPrincipal;
 
 /** Names of all {@link FactParts}, in the order in which messages list them. */
 export const FACT_PARTS: readonly string[] = [
@@ -31,8 +48,8 @@ export const FACT_PARTS: readonly string[] = [
 export interface FactParts {
   /** Name of the action, a word such as `Decrypt`. The policy must have been loaded for it, or it denies. */
   readonly action: string;
-  /** Caller of the request. */
-  readonly caller: Caller;
+  /** Caller of the request: a principal with its `type`, or the peer of a connection by its CID alone. */
+  readonly caller: Caller | KnownCaller;
   /** Key id, ARN or alias that goes to KMS; undefined when the request names no key. */
   readonly keyId?: string | undefined;
   /** Region that the request goes to. */
@@ -44,7 +61,7 @@ export interface FactParts {
    * operation has none.
    */
   readonly ciphertext?: Uint8Array | CiphertextDigest | undefined;
-  /** PCRs of the enclave by index 0 to 15, as in a document's `pcrs`. A frozen object is read once. */
+  /** PCRs of the enclave by index 0 to 16, as in a document's `pcrs`. A frozen object is read once. */
   readonly pcrs?: PcrsByIndex<PcrValue> | undefined;
   /** Time of the request, in seconds since 1970. */
   readonly time: number;
@@ -61,7 +78,7 @@ export interface FactParts {
  */
 export interface PolicyFacts {
   /** Caller of the request. */
-  readonly principal: Caller;
+  readonly principal: JudgedPrincipal;
   /** Name of the action. */
   readonly action: string;
   /** Key that the request names. */
@@ -79,7 +96,7 @@ export interface PolicyFacts {
     readonly ciphertextLength: number;
     /** SHA-256 of the ciphertext, 64 hex digits; empty when there is none. */
     readonly ciphertextSha256: string;
-    /** PCRs of the enclave in hex, by `pcr0` to `pcr15`. */
+    /** PCRs of the enclave in hex, by `pcr0` to `pcr16`. */
     readonly pcrs: Readonly<Record<string, string>>;
     /** Time of the request, in seconds since 1970. */
     readonly time: number;
@@ -165,13 +182,13 @@ export function serialisedFacts(facts: PolicyFacts): Uint8Array {
  * Makes the facts of a plain request, which every policy must be able to decide, one way or the other.
  *
  * @param action Name of the action
- * @param cid CID of the caller. Default: the parent's
+ * @param caller Caller. Default: a process of the parent, by its CID
  * @returns The facts
  */
-export function canaryFacts(action: string, cid = 3): PolicyFacts {
+export function canaryFacts(action: string, caller: Principal = CANARY_CALLERS[0]): PolicyFacts {
   return makeFacts({
     action,
-    caller: { cid, attributes: {} },
+    caller,
     region: "us-east-1",
     encryptionContext: { canary: "canary" },
     ciphertext: new Uint8Array(1),
@@ -180,22 +197,53 @@ export function canaryFacts(action: string, cid = 3): PolicyFacts {
   });
 }
 
-function checkCaller(given: unknown): Caller {
-  const { cid, attributes } = checkFields("caller", given as Record<string, unknown>, ["cid", "attributes"]);
-  return {
-    cid: checkInteger("cid", cid, { min: 0, max: 0xffff_ffff }),
-    attributes: mapRecord("attributes", attributes, checkAttribute),
-  };
+/** Plain callers, one of each type: a policy must be able to decide for each of them. */
+export const CANARY_CALLERS: readonly [Principal, ...Principal[]] = [
+  { type: "Caller", cid: 3 },
+  { type: "Token", issuer: "https://canary.invalid", subject: "canary", claims: {} },
+  { type: "Certificate", sha256: "ca".repeat(32) },
+  { type: "Parent" },
+];
+
+/**
+ * Describes the request of {@link canaryFacts}, for messages.
+ *
+ * @param action Name of the action
+ * @param caller Caller
+ * @returns Words such as "a plain Decrypt of a Token"
+ */
+export function describeCanary(action: string, { type }: Principal): string {
+  return type === "Caller" ? `a plain ${action}` : `a plain ${action} of a ${type}`;
 }
 
-function checkAttribute(value: unknown): AttributeValue {
-  if (typeof value === "boolean") return value;
-  if (typeof value === "string") return checkString("attributes", value);
-  if (Array.isArray(value)) return value.map((item) => checkString("attributes", item));
-  return checkInteger("attributes", value, { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
+function checkCaller(given: Caller | KnownCaller): JudgedPrincipal {
+  if (typeof given === "object" && given !== null && Object.hasOwn(given, "type")) {
+    const { attributes, ...principal } = checkFields("caller", given, KNOWN_CALLER_FIELDS);
+    return checkKnown(checkPrincipal({ ...principal }), attributes);
+  }
+  const { cid, attributes } = checkFields("caller", given as Caller, ["cid", "attributes"]);
+  return { type: "Caller", cid: checkCid(cid), attributes: checkAttributes("attributes", attributes) };
 }
 
-/** Results for frozen PCRs: a server has the same ones for every request, and there are 16 to check. */
+function checkKnown(principal: Principal, attributes: unknown): JudgedPrincipal {
+  if (principal.type === "Caller" || principal.type === "Certificate") {
+    return { ...principal, attributes: checkAttributes("attributes", attributes ?? {}) };
+  }
+  if (attributes === undefined) return principal;
+  throw new TypeError(`caller.attributes are for a CID or a certificate, not for a ${principal.type}`);
+}
+
+const KNOWN_CALLER_FIELDS: readonly string[] = [
+  "type",
+  "cid",
+  "issuer",
+  "subject",
+  "claims",
+  "sha256",
+  "attributes",
+];
+
+/** Results for frozen PCRs: a server has the same ones for every request. */
 const checkedPcrs = new WeakMap<object, Readonly<Record<string, string>>>();
 
 function checkPcrs(pcrs: NonNullable<FactParts["pcrs"]>): Readonly<Record<string, string>> {
@@ -208,7 +256,7 @@ function checkPcrs(pcrs: NonNullable<FactParts["pcrs"]>): Readonly<Record<string
 }
 
 function checkPcr([index, value]: readonly [number, unknown]): [name: string, hex: string] {
-  const number = checkInteger("pcrs", index, { min: 0, max: 15 });
+  const number = checkInteger("pcrs", index, { min: 0, max: LAST_KNOWN_PCR });
   return [`pcr${number}`, pcrHex(`pcrs[${number}]`, value)];
 }
 

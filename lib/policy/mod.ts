@@ -10,10 +10,21 @@
  * @module
  */
 export { type CedarOptions, cedarPolicy } from "./cedar/cedar_policy.ts";
+export type { Attributes, AttributeType, AttributeTypes, AttributeValue } from "./attributes.ts";
 export {
-  type AttributeValue,
+  type CallerPrincipal,
+  type CertificatePrincipal,
+  type ParentPrincipal,
+  type Principal,
+  principalId,
+  type PrincipalType,
+  type TokenPrincipal,
+} from "./principal.ts";
+export {
   type Caller,
   type FactParts,
+  type JudgedPrincipal,
+  type KnownCaller,
   makeFacts,
   MAX_FACTS_BYTES,
   type PolicyFacts,
@@ -41,13 +52,7 @@ export {
   type Policy,
   type PolicyDecision,
 } from "./policy.ts";
-export {
-  type AttributeType,
-  type AttributeTypes,
-  cedarSchema,
-  DEFAULT_ATTRIBUTES,
-  type SchemaParts,
-} from "./cedar/schema.ts";
+export { cedarSchema, DEFAULT_ATTRIBUTES, type SchemaParts } from "./cedar/schema.ts";
 export { MAX_MODULE_BYTES, POLICY_ABI, type WasmOptions, wasmPolicy } from "./plugin/wasm_policy.ts";
 export { loadPolicyFile, type PolicyFileOptions, PolicyHolder, type Replacement } from "./policy_file.ts";
 export { RateCounter, type RateOptions, type Reservation } from "./rate.ts";

@@ -19,7 +19,7 @@ export interface Reservation {
 /** Steps in which the window moves: a count may reach back a sixtieth of the window too far, and never too little. */
 const STEPS = 60;
 
-/** Number of callers above which those without a recent request are forgotten. */
+/** Least number of callers at which those without a recent request are forgotten. */
 const SWEEP_AT = 1024;
 
 /**
@@ -31,19 +31,21 @@ const SWEEP_AT = 1024;
  * import { RateCounter } from "enclave-kms/policy";
  *
  * const rate = new RateCounter({ windowSeconds: 60 });
- * rate.reserve(7).count; // 1
- * const second = rate.reserve(7);
+ * rate.reserve("Caller:7").count; // 1
+ * const second = rate.reserve("Caller:7");
  * second.count; // 2
  * second.giveBack();
- * rate.reserve(7).count; // 2
- * rate.reserve(8).count; // 1
+ * rate.reserve("Caller:7").count; // 2
+ * rate.reserve("Token:https://id.example|ann").count; // 1
  * ```
  */
 export class RateCounter {
   readonly #stepMs: number;
   readonly #now: () => number;
   /** Number of requests in each step, by caller and number of the step. */
-  readonly #counts = new Map<number, Map<number, number>>();
+  readonly #counts = new Map<string, Map<number, number>>();
+  /** Number of callers at which the next sweep comes: each sweep looks at all of them. */
+  #sweepAt = SWEEP_AT;
 
   /**
    * Starts with nothing counted.
@@ -62,12 +64,12 @@ export class RateCounter {
   /**
    * Counts a request.
    *
-   * @param cid CID of the caller
+   * @param caller Text that tells the caller from all others, such as `Caller:7`
    * @returns The count, and a way to give it back
    */
-  reserve(cid: number): Reservation {
+  reserve(caller: string): Reservation {
     const step = Math.floor(this.#now() / this.#stepMs);
-    const steps = this.#stepsOf(cid, step);
+    const steps = this.#stepsOf(caller, step);
     steps.set(step, (steps.get(step) ?? 0) + 1);
     let isReserved = true;
     return {
@@ -82,28 +84,29 @@ export class RateCounter {
   /**
    * Reads the count of a caller without counting.
    *
-   * @param cid CID of the caller
+   * @param caller Text that tells the caller from all others
    * @returns The number of requests in the window
    */
-  recentCount(cid: number): number {
-    const steps = this.#counts.get(cid);
+  recentCount(caller: string): number {
+    const steps = this.#counts.get(caller);
     if (steps === undefined) return 0;
     return sumOf(forgetBefore(steps, Math.floor(this.#now() / this.#stepMs) - STEPS));
   }
 
-  #stepsOf(cid: number, step: number): Map<number, number> {
-    const known = this.#counts.get(cid);
+  #stepsOf(caller: string, step: number): Map<number, number> {
+    const known = this.#counts.get(caller);
     if (known !== undefined) return forgetBefore(known, step - STEPS);
-    if (this.#counts.size >= SWEEP_AT) this.#sweep(step - STEPS);
+    if (this.#counts.size >= this.#sweepAt) this.#sweep(step - STEPS);
     const fresh = new Map<number, number>();
-    this.#counts.set(cid, fresh);
+    this.#counts.set(caller, fresh);
     return fresh;
   }
 
   #sweep(before: number): void {
-    for (const [cid, steps] of this.#counts) {
-      if (forgetBefore(steps, before).size === 0) this.#counts.delete(cid);
+    for (const [caller, steps] of this.#counts) {
+      if (forgetBefore(steps, before).size === 0) this.#counts.delete(caller);
     }
+    this.#sweepAt = Math.max(SWEEP_AT, 2 * this.#counts.size);
   }
 }
 

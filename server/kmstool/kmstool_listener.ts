@@ -173,7 +173,7 @@ export class KmstoolListener {
   async #answer(connection: Connection, session: KmstoolSession, message: Uint8Array): Promise<void> {
     const caller = new AbortController();
     const leave = () => caller.abort(new CallerGoneError());
-    const record = new RequestRecord("kmstool", connection.cid, caller.signal, connection);
+    const record = new RequestRecord("kmstool", connection.cid, { gone: caller.signal }, connection);
     connection.stream.once("close", leave);
     using inFlight = this.#idle.begin(connection.stream);
     connection.busy = true;

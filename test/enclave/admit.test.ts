@@ -84,12 +84,12 @@ describe("the policy is asked before the wait", () => {
     const env = { cid: TENANT, gone: giveUp.signal };
     const waiting = fixture.app.request(ATTESTATION, {}, env);
     await until(() => fixture.admission.inside === 2);
-    assert.equal(fixture.rate.counts.get(TENANT), 1);
+    assert.equal(fixture.rate.counts.get(`Caller:${TENANT}`), 1);
     assert.equal((await fixture.call(ATTESTATION)).status, 503);
-    assert.equal(fixture.rate.counts.get(TENANT), 1);
+    assert.equal(fixture.rate.counts.get(`Caller:${TENANT}`), 1);
     giveUp.abort(new Error("gone"));
     await waiting;
-    assert.deepEqual([fixture.admission.inside, fixture.rate.counts.get(TENANT)], [1, 1]);
+    assert.deepEqual([fixture.admission.inside, fixture.rate.counts.get(`Caller:${TENANT}`)], [1, 1]);
   });
 
   test("a policy that is replaced during the wait is asked again, and its no counts", async () => {
@@ -108,7 +108,7 @@ describe("the policy is asked before the wait", () => {
     }
     assert.equal(first.asked.length, 2);
     assert.equal(fixture.simulator.kms.requestCount, before);
-    assert.deepEqual([fixture.admission.inside, fixture.rate.counts.get(TENANT)], [0, 0]);
+    assert.deepEqual([fixture.admission.inside, fixture.rate.counts.get(`Caller:${TENANT}`)], [0, 0]);
   });
 
   test("a policy that stays is asked once, about the bytes that KMS gets", async () => {

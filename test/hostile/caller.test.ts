@@ -5,6 +5,7 @@ import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { listen, type Listener } from "../../lib/transport/listen.ts";
 import { KmsClient, KmsError } from "../../mod.ts";
 import { startSimulator } from "../../sim/mod.ts";
+import { parentOnly } from "../../enclave/gate.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener } from "../../enclave/http/http_listener.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool/kmstool_listener.ts";
 import { KMSTOOL_ERRORS } from "../../lib/wire/kmstool_messages.ts";
@@ -17,6 +18,7 @@ import {
   STRANGER,
   TENANT,
 } from "../server/fixture.ts";
+import { cidOf } from "../support/policies.ts";
 import { exchange, exchangeMessages } from "../server/serving.ts";
 import { assertNothingOf, rejection } from "./fixture.ts";
 
@@ -127,7 +129,7 @@ describe("a forged caller CID", () => {
     assert.match(answer, /"code":"ERR_[A-Z_]+"/);
     assertNothingOf(answer, PLAINTEXT, "secret reason");
     assert.deepEqual(doors.cidsSince(before).filter((cid) => cid !== STRANGER), []);
-    assert.ok(policy.asked.slice(decisions).every(({ principal }) => principal.cid === STRANGER));
+    assert.ok(policy.asked.slice(decisions).every((facts) => cidOf(facts) === STRANGER));
   }
 
   async function expectServed(): Promise<void> {
@@ -139,7 +141,7 @@ describe("a forged caller CID", () => {
   test("in a header of HTTP changes nothing, for a decrypt and for credentials", async () => {
     for (const claim of CLAIMS) {
       await expectDenied(stranger, post("/v1/decrypt", fixture.decryptBody, claim), 403);
-      await expectDenied(stranger, post("/v1/credentials", fixture.simulator.credentials, claim), 403);
+      await expectDenied(stranger, post("/v1/credentials", fixture.simulator.credentials, claim), 404);
     }
     await expectServed();
   });
@@ -160,7 +162,7 @@ describe("a forged caller CID", () => {
     for (const claim of [{ cid: 3 }, { principal: { cid: 3 } }, { caller: 3 }, { env: { cid: 3 } }]) {
       await expectDenied(stranger, post("/v1/decrypt", { ...fixture.decryptBody, ...claim }), 400);
       const credentials = { ...fixture.simulator.credentials, ...claim };
-      await expectDenied(stranger, post("/v1/credentials", credentials), 400);
+      await expectDenied(stranger, post("/v1/credentials", credentials), 404);
     }
     const polluted = JSON.stringify(fixture.decryptBody).replace("{", '{"__proto__":{"cid":3},');
     await expectDenied(stranger, post("/v1/decrypt", polluted), [400, 403]);
@@ -225,12 +227,14 @@ describe("a forged caller CID", () => {
       body: JSON.stringify(fixture.simulator.credentials),
     };
     const answer = await fixture.app.request("/v1/credentials", init);
-    assert.equal(answer.status, 403);
+    assert.equal(answer.status, 404);
     assert.equal(fixture.lastLine["cid"], 0xffff_ffff);
-    for (const cid of [0, 1, 2, 4, STRANGER, 0xffff_ffff, 3.5, -3, Number.NaN]) {
-      assert.equal((await fixture.app.request("/v1/credentials", init, { cid })).status, 403, `CID ${cid}`);
+    await using open = await Fixture.start({ credentialPolicy: parentOnly });
+    for (const cid of [0, 1, 2, PARENT, 4, STRANGER, 0xffff_ffff, 3.5, -3, Number.NaN]) {
+      assert.equal((await open.app.request("/v1/credentials", init, { cid })).status, 403, `CID ${cid}`);
+      assert.equal((await fixture.app.request("/v1/credentials", init, { cid })).status, 404, `CID ${cid}`);
     }
-    assert.equal((await fixture.app.request("/v1/credentials", init, { cid: PARENT })).status, 204);
+    assert.equal((await open.callControl("/v1/credentials", open.simulator.credentials)).status, 204);
     await expectServed();
   });
 
@@ -272,14 +276,14 @@ describe("credentials of another account", () => {
     assert.equal(plaintext.length, PLAINTEXT.length);
   });
 
-  test("pushed to the server by a caller that is not CID 3 leave those of the parent in force", async () => {
+  test("pushed to the server by whoever comes over an ordinary listener leave those of the parent in force", async () => {
     await using elsewhere = await startSimulator();
     await using fixture = await Fixture.start();
     await fixture.setCredentials();
     for (const cid of [TENANT, STRANGER]) {
       const answer = await fixture.call("/v1/credentials", elsewhere.credentials, cid);
-      assert.equal(answer.status, 403);
-      assert.equal((await answer.json() as { code: string }).code, "ERR_POLICY_DENIED");
+      assert.equal(answer.status, 404);
+      assert.equal((await answer.json() as { code: string }).code, "ERR_NOT_FOUND");
     }
     assert.equal((await fixture.call("/v1/decrypt", fixture.decryptBody)).status, 200);
     assertNothingOf(
@@ -292,7 +296,7 @@ describe("credentials of another account", () => {
   test("pushed by the parent itself are KMS's to refuse, and better ones put it right", async () => {
     await using elsewhere = await startSimulator();
     await using fixture = await Fixture.start();
-    assert.equal((await fixture.call("/v1/credentials", elsewhere.credentials, PARENT)).status, 204);
+    assert.equal((await fixture.callControl("/v1/credentials", elsewhere.credentials)).status, 204);
     const answer = await fixture.call("/v1/decrypt", fixture.decryptBody);
     const text = await answer.text();
     assert.equal(answer.status, 503);

@@ -9,20 +9,22 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
+import { createFetch } from "../../lib/transport/mod.ts";
 import { bundleServers, MAX_BUNDLE_BYTES, type ServerBundle } from "../../tools/bundle_server.ts";
 import { isSysAdmin } from "../support/capabilities.ts";
 import { type Enclave, startEnclave } from "../support/engines.ts";
 import { until } from "./fixture.ts";
 
 const PLAINTEXT = "shipped in one file";
-const POLICY = `permit(principal, action, resource) when { principal.cid == 3 };
+const POLICY = `permit(principal, action, resource) when { principal is Caller && principal.cid == 3 };
 forbid(principal, action == Action::"Decrypt", resource)
   unless { context.encryptionContext.hasTag("tenant") && context.encryptionContext.getTag("tenant") == "a" };`;
 
 const COMMANDS = {
   node: ["node"],
   deno: ["deno", "run", "--quiet", "--no-prompt", "--cached-only", "--unstable-vsock", "--allow-net"].concat(
-    ["--allow-read", "--allow-env", "--allow-sys=hostname", "--allow-ffi"],
+    // The control socket is a file here, and a vsock port in an enclave.
+    ["--allow-read", "--allow-env", "--allow-sys=hostname", "--allow-ffi", `--allow-write=${tmpdir()}`],
   ),
 } as const;
 
@@ -105,11 +107,23 @@ describe("the bundled server", () => {
       ENCLAVE_KMS_ENGINE: "direct",
       ENCLAVE_KMS_HTTP: "tcp:127.0.0.1:0",
       ENCLAVE_KMS_KMSTOOL: "tcp:127.0.0.1:0",
+      ENCLAVE_KMS_CONTROL: `unix:${join(work, "control.sock")}`,
       ENCLAVE_KMS_KMS: `tcp:${endpoint.host}:${endpoint.port}`,
       ENCLAVE_KMS_TRUSTED_CERTIFICATES_FILE: join(work, "ca.pem"),
       ENCLAVE_KMS_POLICY_FILE: join(work, "policy.cedar"),
       ENCLAVE_KMS_DEVELOPMENT_CID: "3",
     };
+  }
+
+  /** Sets the credentials as the parent does. */
+  async function pushCredentials(): Promise<void> {
+    const ask = createFetch({ transport: "unix", path: join(work, "control.sock") });
+    const answer = await ask("http://enclave/v1/credentials", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(enclave.simulator.credentials),
+    });
+    assert.equal(answer.status, 204);
   }
 
   async function tryHttp(server: Running): Promise<void> {
@@ -120,12 +134,22 @@ describe("the bundled server", () => {
         body: JSON.stringify(body),
       });
     assert.equal((await post("/v1/decrypt", { ciphertext, encryptionContext: { tenant: "a" } })).status, 503);
-    assert.equal((await post("/v1/credentials", enclave.simulator.credentials)).status, 204);
+    assert.equal((await post("/v1/credentials", enclave.simulator.credentials)).status, 404);
+    await pushCredentials();
     const answer = await post("/v1/decrypt", { ciphertext, encryptionContext: { tenant: "a" } });
     assert.deepEqual(await answer.json(), { plaintext: base64(PLAINTEXT) });
     assert.equal((await post("/v1/decrypt", { ciphertext, encryptionContext: { tenant: "b" } })).status, 403);
     const ready = await fetch(`http://127.0.0.1:${server.port("http")}/readyz`);
-    assert.deepEqual(await ready.json(), { library: true, nsm: true, credentials: true, policy: true });
+    assert.deepEqual(await ready.json(), {
+      library: true,
+      nsm: true,
+      credentials: true,
+      policy: true,
+      warnings: [
+        "answers is any: whoever is on the parent reads the plaintexts that are answered in the clear",
+        "kmstool answers in the clear: whoever is on the parent reads the plaintexts",
+      ],
+    });
     writeFileSync(join(work, "policy.cedar"), "permit(");
     server.signal("SIGHUP");
     await until(() => server.output.includes("the old policy stays in force"));

@@ -25,10 +25,26 @@ describe("readConfig()", () => {
     assert.deepEqual(config.http, { transport: "vsock", cid: 0xffff_ffff, port: 8080 });
     assert.deepEqual(config.kmstool, { transport: "vsock", cid: 0xffff_ffff, port: 3000 });
     assert.deepEqual(config.kms, { transport: "vsock", cid: 3, port: 8000 });
+    assert.deepEqual(config.credentials, { transport: "vsock", cid: 0xffff_ffff, port: 7100 });
     assert.equal(config.credentialSetters, "parent");
     assert.equal(config.policyFile, undefined);
     assert.equal(config.policyFuel, 2_000_000);
     assert.equal(config.developmentCid, 1);
+  });
+
+  test("leaves the port for credentials closed where control is, unless it is set", () => {
+    const region = { ENCLAVE_KMS_REGION: "eu-central-1" };
+    assert.equal(read({ ...region, ENCLAVE_KMS_CONTROL: "off" }).credentials, undefined);
+    assert.equal(read({ ...region, ENCLAVE_KMS_CREDENTIALS: "off" }).credentials, undefined);
+    assert.deepEqual(read({ ...region, ENCLAVE_KMS_CREDENTIALS: "off" }).control?.transport, "vsock");
+    const local = { ...region, ENCLAVE_KMS_HTTP: "tcp:127.0.0.1:0", ENCLAVE_KMS_KMSTOOL: "off" };
+    assert.equal(read(local).credentials, undefined);
+    const path = { ENCLAVE_KMS_CREDENTIALS: "unix:/run/credentials.sock" };
+    assert.deepEqual(read({ ...local, ...path }).credentials, {
+      transport: "unix",
+      path: "/run/credentials.sock",
+    });
+    assert.match(problemsOf({ ...local, ENCLAVE_KMS_CREDENTIALS: "tcp:127.0.0.1:1" }).join(), /credentials/);
   });
 
   test("reads a file, and the environment over it", () => {
@@ -52,7 +68,7 @@ describe("readConfig()", () => {
     const file = `{"region":"eu-west-1","callers":${callers}}`;
     assert.equal(JSON.stringify(read({}, file).callers), callers);
     const problem =
-      "callers (in the file): expected attributes by CID: texts, whole numbers, booleans and lists of texts";
+      "callers (in the file): expected attributes by CID or certificate:<SHA-256>: texts, whole numbers, booleans and lists of texts";
     for (
       const wrong of [
         ...[{ "007": {} }, { "4294967296": {} }, { "-1": {} }, { "": {} }, { "1.0": {} }, [], null, "7"],
@@ -118,7 +134,7 @@ describe("readConfig()", () => {
     assert.deepEqual(problemsOf({}), ["region (ENCLAVE_KMS_REGION): must be set"]);
     assert.deepEqual(problemsOf({ ENCLAVE_KMS_HTTP: "off" }), []);
     assert.deepEqual(problemsOf({ ENCLAVE_KMS_HTTP: "off", ENCLAVE_KMS_KMSTOOL: "off" }), [
-      "http, kmstool: one of them must listen",
+      "http, tls, kmstool: one of them must listen",
     ]);
     assert.equal(problemsOf({ ENCLAVE_KMS_HTTP: "off", ENCLAVE_KMS_REQUEST_TIMEOUT_MS: "60000" }).length, 1);
   });

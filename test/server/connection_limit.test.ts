@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -67,10 +67,10 @@ const PROTOCOLS: Readonly<Record<"http" | "kmstool", Protocol>> = {
 class Place implements AsyncDisposable {
   readonly fixture: Fixture;
   readonly listener: Listener;
-  readonly closed: Socket[] = [];
+  readonly closed: Duplex[] = [];
   readonly #serving: Serving;
   readonly #protocol: Protocol;
-  readonly #sockets: Socket[] = [];
+  readonly #sockets: Duplex[] = [];
 
   private constructor(fixture: Fixture, serving: Serving, listener: Listener, protocol: Protocol) {
     this.fixture = fixture;
@@ -89,7 +89,7 @@ class Place implements AsyncDisposable {
   }
 
   /** @returns A connection that the server has accepted */
-  async connect(text = ""): Promise<Socket> {
+  async connect(text = ""): Promise<Duplex> {
     const { displacedCount, refusedCount, connectionCount } = this.listener;
     const before = displacedCount + refusedCount + connectionCount;
     const socket = dial(this.listener.endpoint);
@@ -104,32 +104,32 @@ class Place implements AsyncDisposable {
     return socket;
   }
 
-  async connectMany(count: number, text = ""): Promise<Socket[]> {
-    const sockets: Socket[] = [];
+  async connectMany(count: number, text = ""): Promise<Duplex[]> {
+    const sockets: Duplex[] = [];
     for (let made = 0; made < count; made++) sockets.push(await this.connect(text));
     return sockets;
   }
 
   /** @returns A connection that may ask */
-  async caller(): Promise<Socket> {
+  async caller(): Promise<Duplex> {
     return await this.#greet(await this.connect());
   }
 
   /** @returns The same, while others close, so that nobody can count who was accepted */
-  async callerAmongLeavers(): Promise<Socket> {
+  async callerAmongLeavers(): Promise<Duplex> {
     const socket = dial(this.listener.endpoint);
     this.#sockets.push(socket);
     return await this.#greet(socket);
   }
 
-  async #greet(socket: Socket): Promise<Socket> {
+  async #greet(socket: Duplex): Promise<Duplex> {
     const greeting = this.#protocol.greeting(this.fixture);
     if (greeting !== undefined) assert.equal(await this.#exchange(socket, greeting), '{"Status":"Ok"}\0');
     return socket;
   }
 
   /** Asks, and expects the plaintext. */
-  async ask(socket: Socket): Promise<void> {
+  async ask(socket: Duplex): Promise<void> {
     const answer = await this.#exchange(socket, this.#protocol.request(this.fixture));
     assert.ok(this.#protocol.isAnswer(answer), answer === "" ? "it was closed" : answer);
   }
@@ -144,7 +144,7 @@ class Place implements AsyncDisposable {
     await this.#serving[Symbol.asyncDispose]();
   }
 
-  #exchange(socket: Socket, text: string): Promise<string> {
+  #exchange(socket: Duplex, text: string): Promise<string> {
     const { end } = this.#protocol;
     return new Promise((resolve) => {
       let answer = "";
@@ -186,7 +186,7 @@ for (const name of ["http", "kmstool"] as const) {
 
     test("kept connections of callers outlive any number of silent ones", async () => {
       await using place = await Place.open(fixture, name);
-      const kept: Socket[] = [];
+      const kept: Duplex[] = [];
       for (let made = 0; made < 5; made++) kept.push(await place.caller());
       for (const socket of kept) await place.ask(socket);
       await place.connectMany(100);
@@ -214,7 +214,7 @@ for (const name of ["http", "kmstool"] as const) {
         await place.caller(),
       ];
       for (const caller of callers) await place.ask(caller);
-      await place.ask(callers[0] as Socket);
+      await place.ask(callers[0] as Duplex);
       await place.ask(await place.caller());
       await so(() => place.closed.length === 1);
       assert.deepEqual(place.closed, [callers[1]]);
@@ -223,7 +223,7 @@ for (const name of ["http", "kmstool"] as const) {
 
     test("who holds answered connections cannot have a new one closed before its request", async () => {
       await using place = await Place.open(fixture, name);
-      const attackers: Socket[] = [];
+      const attackers: Duplex[] = [];
       for (let made = 0; made < LIMIT; made++) attackers.push(await place.caller());
       for (const attacker of attackers) await place.ask(attacker);
       const victim = await place.caller();
@@ -290,7 +290,7 @@ for (const name of ["http", "kmstool"] as const) {
 
 test("who does not take its answers holds no place in HTTP, even with every connection", async () => {
   await using place = await Place.open(fixture, "http", 4);
-  const attackers: Socket[] = [];
+  const attackers: Duplex[] = [];
   for (let made = 0; made < 4; made++) {
     const attacker = await place.connect();
     attacker.pause();

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, test } from "#test";
 import { KmstoolSession } from "../../server/kmstool/kmstool_session.ts";
 import { MAX_MESSAGE_BYTES } from "../../lib/wire/kmstool_messages.ts";
 import { RequestRecord } from "../../enclave/telemetry/request_record.ts";
-import { decryptBody } from "../../server/schemas.ts";
+import { grantTokens } from "../../server/field_schemas.ts";
 import { ENCRYPTION_CONTEXT, Fixture, PARENT, RecordingPolicy, TENANT } from "./fixture.ts";
 
 /** A context of short pairs: what costs Cedar most for what it costs to send. */
@@ -84,8 +84,8 @@ describe("a context that KMS would not take", () => {
 describe("a list of grant tokens that KMS would not take", () => {
   test("is one issue, however many of its entries are wrong", () => {
     for (const wrong of [1, "", null, {}]) {
-      const grantTokens = Array.from({ length: 16_000 }, () => wrong);
-      const checked = decryptBody["~standard"].validate({ ciphertext: "AAAA", grantTokens });
+      const tokens = Array.from({ length: 16_000 }, () => wrong);
+      const checked = grantTokens["~standard"].validate(tokens);
       assert.ok(!(checked instanceof Promise));
       assert.equal(checked.issues?.length, 1);
     }

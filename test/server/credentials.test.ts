@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "#test";
-import { OwnedCredentials } from "../../lib/aws/credentials.ts";
-import { CredentialsError, KmsError } from "../../lib/core/errors.ts";
-import { type CredentialsLease, CredentialStore } from "../../enclave/credential_store.ts";
-import { Fixture, PARENT, STRANGER, TENANT, until } from "./fixture.ts";
+import { parentOnly } from "../../enclave/gate.ts";
+import { Fixture, STRANGER, TENANT, until } from "./fixture.ts";
 
 const CODES = ["ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"] as const;
 const MAX_PAUSE_MS = 30_000;
@@ -164,7 +162,7 @@ describe("POST /v1/credentials", () => {
       { Version: 1, ...aws, SessionToken: sessionToken, Expiration },
     ];
     for (const shape of shapes) {
-      assert.equal((await fixture.call("/v1/credentials", shape, PARENT)).status, 204);
+      assert.equal((await fixture.callControl("/v1/credentials", shape)).status, 204);
       assert.equal((await fixture.call("/v1/decrypt", fixture.decryptBody)).status, 200);
       const { set, refused, expire_in_seconds: left = 0, age_seconds: age = -1 } = await gauges();
       assert.deepEqual([set, refused], [1, 0]);
@@ -175,7 +173,7 @@ describe("POST /v1/credentials", () => {
   test("goes on past their expiration, and metrics tell for how long", async () => {
     const expiration = Date.now() - 60_000;
     const pushed = { ...fixture.simulator.credentials, expiration };
-    assert.equal((await fixture.call("/v1/credentials", pushed, PARENT)).status, 204);
+    assert.equal((await fixture.callControl("/v1/credentials", pushed)).status, 204);
     assert.equal((await fixture.call("/v1/decrypt", fixture.decryptBody)).status, 200);
     assert.equal((await fixture.call("/readyz")).status, 200);
     advance(120_000);
@@ -184,9 +182,10 @@ describe("POST /v1/credentials", () => {
   });
 
   test("tells no age of credentials that are not set, and no time left that is not known", async () => {
-    assert.deepEqual(await gauges(), { set: 0, refused: 0 });
+    assert.deepEqual(await gauges(), { set: 0, refused: 0, generation: 0, held: 0 });
     await fixture.setCredentials();
-    assert.deepEqual(Object.keys(await gauges()), ["set", "refused", "age_seconds"]);
+    const names = ["set", "refused", "generation", "held", "age_seconds"];
+    assert.deepEqual(Object.keys(await gauges()), names);
   });
 
   test("names every field that is wrong, and never a value", async () => {
@@ -203,7 +202,7 @@ describe("POST /v1/credentials", () => {
       [["HUSH"], [""]],
     ];
     for (const [body, paths] of cases) {
-      const answer = await fixture.call("/v1/credentials", body, PARENT);
+      const answer = await fixture.callControl("/v1/credentials", body);
       const text = await answer.text();
       const { code, errors } = JSON.parse(text) as {
         code: string;
@@ -218,94 +217,11 @@ describe("POST /v1/credentials", () => {
   });
 
   test("judges the form before the policy, and the policy before anything is set", async () => {
+    await using open = await Fixture.start({ credentialPolicy: parentOnly });
     for (const cid of [TENANT, STRANGER]) {
-      assert.equal((await fixture.call("/v1/credentials", { x: 1 }, cid)).status, 400);
-      assert.equal((await fixture.call("/v1/credentials", fixture.simulator.credentials, cid)).status, 403);
+      assert.equal((await open.call("/v1/credentials", { x: 1 }, cid)).status, 400);
+      assert.equal((await open.call("/v1/credentials", open.simulator.credentials, cid)).status, 403);
     }
-    assert.equal(fixture.service.scope.credentials.isSet, false);
-  });
-});
-
-describe("CredentialStore", () => {
-  const make = (accessKeyId: string) => OwnedCredentials.copyOf({ accessKeyId, secretAccessKey: "s" });
-  const refusal = (kmsCode = "ExpiredTokenException", credentialsRefused = true) =>
-    new KmsError("Cannot decrypt", {
-      hint: "h",
-      kmsCode,
-      requestId: undefined,
-      httpStatus: 400,
-      retryable: false,
-      credentialsRefused,
-    });
-
-  /** Reads the store's opinion of the credentials after a request that ended like this. */
-  const judged = (lease: CredentialsLease, failure?: unknown) =>
-    lease.judge(failure === undefined ? Promise.resolve() : Promise.reject(failure)).catch((error) => error);
-
-  test("blames no new credentials for what KMS said of the old ones", async () => {
-    using store = new CredentialStore();
-    store.set(make("AKIA1"));
-    using lease = store.lease();
-    store.set(make("AKIA2"));
-    assert.ok(await judged(lease, refusal()) instanceof CredentialsError);
-    assert.equal(store.isUsable, true);
-    using current = store.lease();
-    await judged(current, refusal());
-    assert.equal(store.isUsable, false);
-    await judged(lease);
-    assert.equal(store.isUsable, false, "a success of the old ones is none of the new ones'");
-    await judged(current, refusal("AccessDeniedException", false));
-    assert.equal(store.isUsable, true, "KMS knows whose they are");
-  });
-
-  test("blames the credentials that a request was signed with last", async () => {
-    using store = new CredentialStore();
-    store.set(make("AKIA1"));
-    using lease = store.lease();
-    using used = await lease.get();
-    store.set(make("AKIA2"));
-    using _other = await lease.getOther(used);
-    await judged(lease, refusal());
-    assert.equal(store.isUsable, false);
-  });
-
-  test("passes on what a request comes to, and every failure but a refusal of the credentials", async () => {
-    using store = new CredentialStore();
-    store.set(make("AKIA1"));
-    using lease = store.lease();
-    assert.equal(await lease.judge(Promise.resolve(7)), 7);
-    const failures = [new Error("no way"), refusal("NotFoundException", false)];
-    for (const failure of failures) assert.equal(await judged(lease, failure), failure);
-    assert.equal(store.isUsable, true);
-  });
-
-  test("is usable again after a late success, and does not pause longer for refusals at once", async () => {
-    using store = new CredentialStore();
-    store.set(make("AKIA1"));
-    const admit = () => store.lease()[Symbol.dispose]();
-    using lease = store.lease();
-    for (let refusals = 0; refusals < 100; refusals++) await judged(lease, refusal());
-    assert.throws(admit, { code: "ERR_CREDENTIALS" });
-    advance(1000);
-    assert.equal(store.isTrialDue, true);
-    admit();
-    assert.equal(store.isTrialDue, false);
-    assert.throws(admit, { code: "ERR_CREDENTIALS" });
-    await judged(lease);
-    admit();
-    assert.deepEqual([store.isUsable, store.isTrialDue], [true, false]);
-  });
-
-  test("forgets a refusal with the credentials", async () => {
-    const store = new CredentialStore();
-    store.set(make("AKIA1"));
-    using lease = store.lease();
-    await judged(lease, refusal());
-    store[Symbol.dispose]();
-    assert.deepEqual(store.state, { isSet: false, areRefused: false });
-    assert.throws(() => store.lease(), /no credentials are set/);
-    store.set(make("AKIA2"));
-    using _lease = store.lease();
-    store[Symbol.dispose]();
+    assert.equal(open.service.scope.credentials.isSet, false);
   });
 });

@@ -5,6 +5,11 @@ import type { PolicyFacts } from "../../lib/policy/facts.ts";
 import { PolicyHolder } from "../../lib/policy/policy_file.ts";
 import { Admission } from "../../enclave/admission.ts";
 import { createApp } from "../../server/app.ts";
+import { BootKeys } from "../../enclave/boot_keys.ts";
+import { createControlApp } from "../../enclave/control_app.ts";
+import { describeEnclave } from "../../enclave/enclave_info.ts";
+import { OPENAPI_DOCUMENT } from "../../server/openapi.ts";
+import { SealedChannel } from "../../enclave/channels/sealed.ts";
 import { EnginePool } from "../../enclave/engine_pool.ts";
 import { Gate, parentOnly } from "../../enclave/gate.ts";
 import { createLogger } from "../../enclave/telemetry/log.ts";
@@ -27,10 +32,14 @@ export interface FixtureOptions {
   readonly policy?: Policy;
   /** Default: the parent alone. */
   readonly credentialPolicy?: Policy;
+  /** Default: any. */
+  readonly answers?: "sealed" | "any";
   readonly maxConcurrent?: number;
   readonly maxWaiting?: number;
   readonly timeoutMs?: number;
   readonly withoutNsm?: boolean;
+  /** Makes the user data of documents. */
+  readonly userData?: () => Promise<Uint8Array>;
   /** Form of the NSM's documents. */
   readonly documentForm?: "indefinite" | "definite";
   /** Gets where KMS listens, and returns where to look for it. */
@@ -44,7 +53,8 @@ export class RecordingPolicy implements Policy {
 
   decide(facts: PolicyFacts): PolicyDecision {
     this.asked.push(facts);
-    const allowed = facts.principal.cid === TENANT || facts.principal.cid === PARENT;
+    const { principal } = facts;
+    const allowed = principal.type === "Caller" && [TENANT, PARENT].includes(principal.cid);
     return { allowed, reason: allowed ? "a tenant" : "a stranger, for a secret reason", determining: ["p1"] };
   }
 }
@@ -59,9 +69,14 @@ export class Fixture implements AsyncDisposable {
   readonly refusals = new RefusalLog({ logger: this.logger });
   readonly rate = new CountingRate();
   readonly admission: Admission;
+  readonly gate: Gate;
   readonly app: ReturnType<typeof createApp>;
+  /** Application of the control listener. */
+  readonly control: ReturnType<typeof createControlApp>;
   readonly keyId: string;
   readonly ciphertext: string;
+  readonly bootKeys: BootKeys;
+  readonly sealed: SealedChannel;
 
   private constructor(
     simulator: Simulator,
@@ -69,37 +84,58 @@ export class Fixture implements AsyncDisposable {
     keyId: string,
     ciphertext: string,
     options: FixtureOptions,
+    bootKeys: BootKeys,
+    sealed: SealedChannel,
   ) {
+    this.sealed = sealed;
+    this.bootKeys = bootKeys;
     this.simulator = simulator;
     this.keyId = keyId;
     this.ciphertext = ciphertext;
     const { policy = new RecordingPolicy(), maxConcurrent = 64, maxWaiting = 512, timeoutMs = 60_000 } =
       options;
     const { nsm, trustedCertificates, region } = simulator.clientOptions;
-    const gate = new Gate({
+    const gate = this.gate = new Gate({
       policy,
       credentialPolicy: options.credentialPolicy ?? parentOnly,
       rate: this.rate,
       refusals: this.refusals,
       attributes: { [TENANT]: { tenant: "red" } },
-      pcrs: () => this.service.pcrs,
+      pcrs: () => this.service.nsmCheck.pcrs,
       revision: () => policy instanceof PolicyHolder ? policy.revision : 0,
     });
     this.admission = new Admission(maxConcurrent, maxWaiting);
     this.service = new EnclaveService({
       region,
       gate,
-      engines: new EnginePool({ engine: "direct", endpoint, trustedCertificates, nsm }),
+      engines: new EnginePool({ engine: "direct", endpoint, trustedCertificates, nsm, timeoutMs: 60_000 }),
       nsm: options.withoutNsm === true ? undefined : nsm,
       admission: this.admission,
       timeoutMs,
       hasPolicy: () => policy.name !== "deny-all",
+      userData: options.userData ?? (() => bootKeys.digest()),
     });
     this.metrics.observe({
-      running: () => this.admission.inside,
+      running: () => this.service.pacing.inside,
+      turns: () => this.service.turnLimit,
+      throttled: () => this.service.pacing.throttledCount,
       credentials: () => this.service.scope.credentials.state,
     });
-    this.app = createApp(this);
+    const parts = {
+      service: this.service,
+      bootKeys,
+      gate,
+      metrics: this.metrics,
+      document: OPENAPI_DOCUMENT,
+      sealed,
+      readiness: async () => ({ ...await this.service.readiness() }),
+      info: () => describeEnclave("test", this.service, { bootId: bootKeys.bootId, isSimulated: true }),
+      shutDown: () => {},
+    };
+    const { logger, refusals } = this;
+    const credentialSetters = options.credentialPolicy === undefined ? "parent" : "policy";
+    this.app = createApp({ logger, refusals, ...parts, credentialSetters, answers: options.answers });
+    this.control = createControlApp({ logger, refusals, metrics: this.metrics }, parts);
   }
 
   static async start(options: FixtureOptions = {}): Promise<Fixture> {
@@ -111,8 +147,17 @@ export class Fixture implements AsyncDisposable {
       encryptionContext: ENCRYPTION_CONTEXT,
     });
     const endpoint = await options.through?.(simulator.endpoint) ?? simulator.endpoint;
-    const fixture = new Fixture(simulator, endpoint, keyId, Buffer.from(bytes).toString("base64"), options);
-    await fixture.service.checkNsm();
+    const bootKeys = BootKeys.create();
+    const fixture = new Fixture(
+      simulator,
+      endpoint,
+      keyId,
+      Buffer.from(bytes).toString("base64"),
+      options,
+      bootKeys,
+      await SealedChannel.create({ keys: bootKeys }),
+    );
+    await fixture.service.nsmCheck.answers();
     return fixture;
   }
 
@@ -124,12 +169,12 @@ export class Fixture implements AsyncDisposable {
     init: RequestInit = {},
     connection: object = {},
   ): Promise<Response> {
-    const post = body === undefined ? {} : {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: typeof body === "string" ? body : JSON.stringify(body),
-    };
-    return await this.app.request(path, { ...post, ...init }, { cid, connection });
+    return await this.app.request(path, { ...postOf(body), ...init }, { cid, connection });
+  }
+
+  /** Sends one request over the control listener, as the parent. */
+  async callControl(path: string, body?: unknown, connection: object = {}): Promise<Response> {
+    return await this.control.request(path, postOf(body), { cid: PARENT, connection, isControl: true });
   }
 
   /** The body that decrypts to {@link PLAINTEXT}. */
@@ -138,7 +183,7 @@ export class Fixture implements AsyncDisposable {
   }
 
   async setCredentials(): Promise<Response> {
-    return await this.call("/v1/credentials", this.simulator.credentials, PARENT);
+    return await this.callControl("/v1/credentials", this.simulator.credentials);
   }
 
   /** The last line of the log. */
@@ -147,6 +192,7 @@ export class Fixture implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.sealed[Symbol.dispose]();
     await this.service[Symbol.asyncDispose]();
     await this.simulator.close();
   }
@@ -154,13 +200,19 @@ export class Fixture implements AsyncDisposable {
 
 /** Counts, and forgets what is given back. */
 export class CountingRate {
-  readonly counts = new Map<number, number>();
+  readonly counts = new Map<string, number>();
 
-  reserve(cid: number): { count: number; giveBack(): void } {
-    const count = (this.counts.get(cid) ?? 0) + 1;
-    this.counts.set(cid, count);
-    return { count, giveBack: () => void this.counts.set(cid, (this.counts.get(cid) ?? 1) - 1) };
+  reserve(caller: string): { count: number; giveBack(): void } {
+    const count = (this.counts.get(caller) ?? 0) + 1;
+    this.counts.set(caller, count);
+    return { count, giveBack: () => void this.counts.set(caller, (this.counts.get(caller) ?? 1) - 1) };
   }
 }
 
 export { until } from "../support/until.ts";
+
+function postOf(body: unknown): RequestInit {
+  if (body === undefined) return {};
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return { method: "POST", headers: { "content-type": "application/json" }, body: text };
+}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { mkdtempSync, rmSync } from "node:fs";
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -91,7 +91,7 @@ describe("under load", () => {
   }
 
   /** Opens connections that send nothing, stop in the middle, send nonsense, or send without reading. */
-  function misbehave(): Socket[] {
+  function misbehave(): Duplex[] {
     return Array.from({ length: 24 }, (_, index) => {
       const socket = dial(endpointFor(index));
       const texts = ["", request.slice(0, 80), "\x16\x03\x01 nonsense\r\n\r\n", request.repeat(20)];
@@ -136,7 +136,7 @@ describe("under load", () => {
 });
 
 /** @returns Whether it was the plaintext */
-function readAnswer(socket: Socket): Promise<boolean> {
+function readAnswer(socket: Duplex): Promise<boolean> {
   return new Promise((resolve) => {
     let text = "";
     const onData = (chunk: Uint8Array) => {

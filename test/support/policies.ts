@@ -14,7 +14,14 @@ export const ACTIONS: readonly string[] = [
   "GenerateDataKeyPair",
   "GenerateRandom",
   "DeriveSharedSecret",
+  "GenerateMac",
+  "VerifyMac",
+  "Sign",
+  "Verify",
+  "GetPublicKey",
   "GetAttestation",
+  "SignData",
+  "HashData",
   "SetCredentials",
   "SetOwnCredentials",
 ];
@@ -42,4 +49,9 @@ export function loadPolicyFile(path: string, options: Partial<policy.PolicyFileO
 /** Sorts policies. */
 export function policySlices(scopes: readonly PolicyScope[]): Slices {
   return new Slices(scopes, ACTIONS);
+}
+
+/** @returns The CID of a caller of whom nothing else is known; of others undefined */
+export function cidOf(facts: policy.PolicyFacts | undefined): number | undefined {
+  return facts?.principal.type === "Caller" ? facts.principal.cid : undefined;
 }

@@ -1,5 +1,6 @@
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Endpoint } from "../../mod.ts";
+import { choosePort } from "../../sim/free_port.ts";
 
 /** A proxy to KMS that can go away and come back at the same address. */
 export class Proxy implements AsyncDisposable {
@@ -28,9 +29,9 @@ export class Proxy implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
+    this.#port ||= await choosePort();
     const server = createServer((socket) => this.#relay(socket));
     await new Promise<void>((resolve) => server.listen(this.#port, "127.0.0.1", resolve));
-    this.#port = (server.address() as AddressInfo).port;
     this.#server = server;
   }
 

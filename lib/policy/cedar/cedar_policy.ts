@@ -13,12 +13,15 @@ import {
 import { decisionKey, DecisionMemory } from "./decision_memory.ts";
 import { cedarRequest, SCHEMA_NAME } from "./cedar_request.ts";
 import { checkActions } from "../actions.ts";
-import { canaryFacts, type PolicyFacts, serialisedFacts } from "../facts.ts";
+import type { AttributeTypes } from "../attributes.ts";
+import { CANARY_CALLERS, canaryFacts, describeCanary, type PolicyFacts, serialisedFacts } from "../facts.ts";
+import { principalFromText, principalText } from "../principal.ts";
 import { CedarSpare } from "./cedar_spare.ts";
 import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "../policy.ts";
 import { type PolicySlice, PolicySlices, readScope } from "./policy_slices.ts";
 import { areSamePolicies, loadError, placeOfByte, type ScannedText, scanPolicyText } from "./policy_text.ts";
-import { type AttributeTypes, cedarSchema } from "./schema.ts";
+import { refuseImpossible } from "./entity_ids.ts";
+import { cedarSchema } from "./schema.ts";
 import { checkWasmEngine } from "../wasm/wasm_engine.ts";
 
 /** Options of a Cedar policy. */
@@ -37,8 +40,10 @@ export interface CedarOptions {
   readonly fuel?: number | undefined;
   /** Number of decisions that are remembered, 0 to 100000. Default: 1000, which take 4 MiB at most. */
   readonly remembered?: number | undefined;
-  /** Attributes that callers may have. Default: `name`, `tenant` and `roles`. */
+  /** Attributes that the operator may assign to callers. Default: `name`, `tenant` and `roles`. */
   readonly attributes?: AttributeTypes | undefined;
+  /** Claims of tokens that the policy sees. Default: none. */
+  readonly claims?: AttributeTypes | undefined;
   /**
    * Called with each warning, such as of a policy that never applies; without it, a policy with a warning fails to
    * load.
@@ -85,7 +90,7 @@ export interface CedarOptions {
  * ```
  */
 export function cedarPolicy(text: string, options: CedarOptions): Policy {
-  const { name = "cedar", attributes, onWarning, ...limits } = checkFields("Cedar options", options, [
+  const { name = "cedar", attributes, claims, onWarning, ...limits } = checkFields("Cedar options", options, [
     "name",
     "actions",
     ...CEDAR_LIMITS,
@@ -101,7 +106,7 @@ export function cedarPolicy(text: string, options: CedarOptions): Policy {
     text,
     ...scanPolicyText(text),
     actions,
-    schema: cedarSchema({ actions, attributes }),
+    schema: cedarSchema({ actions, attributes, claims }),
   };
   checkWasmEngine();
   validate(source, onWarning);
@@ -110,7 +115,7 @@ export function cedarPolicy(text: string, options: CedarOptions): Policy {
 }
 
 /** Options of Cedar's policies, except their name and actions. */
-export const CEDAR_LIMITS: readonly string[] = ["fuel", "remembered", "attributes", "onWarning"];
+export const CEDAR_LIMITS: readonly string[] = ["fuel", "remembered", "attributes", "claims", "onWarning"];
 
 /** Text that a policy is loaded from, with what loading found out. */
 interface Source extends ScannedText {
@@ -153,7 +158,7 @@ class CedarPolicy {
     try {
       serialisedFacts(facts); // proves that the host made them
       const { principal, action } = facts;
-      const slice = this.#source.slices.of(String(principal.cid), action);
+      const slice = this.#source.slices.of(principalText(principal), action);
       return this.#memory.recall(decisionKey(facts, slice.reads), () => this.#decideBy(slice, facts));
     } catch (error) {
       return denied(`Cedar could not decide: ${messageOf(error)}`);
@@ -190,13 +195,16 @@ function ask(cedar: CedarInstance, json: string, fuel: number): CedarAnswer {
 
 /** Tries a plain request of each kind, which the policy must be able to decide, one way or the other. */
 function tryCanaries(cedar: CedarInstance, { slices, names }: SlicedSource, fuel: number): void {
-  for (const { slice, caller, action } of slices.uses) {
+  const tries = slices.uses.flatMap(({ caller, ...use }) => {
+    const named = caller === undefined ? undefined : principalFromText(caller);
+    return (named === undefined ? CANARY_CALLERS : [named]).map((principal) => ({ ...use, principal }));
+  });
+  for (const { slice, principal, action } of tries) {
     try {
-      const facts = canaryFacts(action, caller === undefined ? undefined : Number(caller));
-      const { json, fuelUsed } = ask(cedar, cedarRequest(facts, slice), fuel);
+      const { json, fuelUsed } = ask(cedar, cedarRequest(canaryFacts(action, principal), slice), fuel);
       readDecision(json, names, fuelUsed);
     } catch (cause) {
-      throw loadError(`it cannot decide a plain ${action}: ${messageOf(cause)}`, {
+      throw loadError(`it cannot decide ${describeCanary(action, principal)}: ${messageOf(cause)}`, {
         hint: "Can a policy overflow, or look at an entity that is not in the request?",
         cause,
       });
@@ -238,13 +246,14 @@ function validate(source: Source, onWarning: ((warning: string) => void) | undef
  * Sorts the policies, each read from its own part of the text. It proves that Cedar finds the same parts in the whole
  * text, so that no policy can get lost, or appear, between them.
  */
-function slice({ text, parts, actions }: Source): PolicySlices {
+function slice({ text, parts, names, actions }: Source): PolicySlices {
   const cedar = new CedarInstance();
   const call = (name: "policySetTextToParts" | "policyToJson", json: string) =>
     cedar.call(name, { json }, LOAD_FUEL).json;
   const found = readTexts(call("policySetTextToParts", text));
   const policies = parts.map((part) => readPolicy(call("policyToJson", JSON.stringify(part))));
   if (areSamePolicies(parts, found) && !policies.includes(undefined)) {
+    refuseImpossible(policies, names);
     return new PolicySlices(policies.map(readScope), actions);
   }
   throw loadError("it cannot be told where each policy ends", {
@@ -270,9 +279,11 @@ function refuse(source: Source, problems: readonly CedarProblem[]): void {
   const { message, policyId } = first;
   const text = source.parts.find((_part, place) => idOf(place) === policyId) ?? source.text;
   const hint = cedarHint({ message, text, schema: source.schema });
+  // Cedar tells a problem once for each action and each type of principal.
+  const count = new Set(problems.map((problem) => `${problem.policyId} ${problem.offset}`)).size;
   throw loadError(message, {
     ...(first.offset === undefined ? {} : placeOfByte(source.text, first.offset)),
     policyId: first.policyId === undefined ? undefined : nameOf(first.policyId, source.names),
-    hint: problems.length === 1 ? hint : `${hint} (one of ${problems.length} problems)`,
+    hint: count === 1 ? hint : `${hint} (one of ${count} problems)`,
   });
 }

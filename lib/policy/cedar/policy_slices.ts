@@ -1,9 +1,10 @@
+import { principalOf, principalText } from "../principal.ts";
 import { asRecord } from "./cedar_answers.ts";
 import { readContextUse } from "./context_use.ts";
 
 /** Requests that a policy may apply to, as far as its head tells, and the parts of the context that it reads. */
 export interface PolicyScope {
-  /** Only caller, where `principal == Caller::"7"` names one. */
+  /** Only caller, such as `Caller:7`, where `principal == Caller::"7"` names one. */
   readonly caller: string | undefined;
   /** Only actions, where `action == …` or `action in […]` names them. */
   readonly actions: readonly string[] | undefined;
@@ -24,7 +25,7 @@ export interface PolicySlice {
 /** Requests that a slice decides. */
 export interface SliceUse {
   readonly slice: PolicySlice;
-  /** CID in digits; undefined for all callers that no policy names. */
+  /** Caller, such as `Caller:7`; undefined for all callers that no policy names. */
   readonly caller: string | undefined;
   readonly action: string;
 }
@@ -75,7 +76,7 @@ export class PolicySlices {
   /**
    * Finds the policies that may apply to a request.
    *
-   * @param caller CID of the caller, in digits
+   * @param caller Caller as `principalText` writes it, such as `Caller:7`
    * @param action Name of the action
    * @returns The policies
    * @throws {TypeError} When the policy was not loaded for the action
@@ -150,11 +151,11 @@ export function readScope(policy: unknown): PolicyScope {
 }
 
 function readCaller({ op, entity }: Readonly<Record<string, unknown>>): string | undefined {
-  const id = op === "==" ? idOf(entity, "Caller") : undefined;
-  return id !== undefined && CID.test(id) ? id : undefined;
+  const { type, id } = asRecord(entity);
+  if (op !== "==" || typeof type !== "string" || typeof id !== "string") return undefined;
+  const principal = principalOf(type, id);
+  return principal === undefined ? undefined : principalText(principal);
 }
-
-const CID = /^(?:0|[1-9]\d{0,9})$/;
 
 // The schema has no groups of actions: an action is only in itself.
 function readActions({ op, entity, entities }: Readonly<Record<string, unknown>>): string[] | undefined {

@@ -1,11 +1,6 @@
-import { checkFields, checkRecord } from "../../core/checks.ts";
+import { checkFields } from "../../core/checks.ts";
 import { checkActions } from "../actions.ts";
-
-/** Type of an attribute that the operator assigns to a caller. */
-export type AttributeType = "String" | "Long" | "Boolean" | "Set<String>";
-
-/** Types of the attributes that callers may have, by name. */
-export type AttributeTypes = Readonly<Record<string, AttributeType>>;
+import { type AttributeTypes, checkAttributeTypes } from "../attributes.ts";
 
 /** Attributes of callers when {@link CedarOptions.attributes} names no others. */
 export const DEFAULT_ATTRIBUTES: AttributeTypes = Object.freeze({
@@ -14,25 +9,27 @@ export const DEFAULT_ATTRIBUTES: AttributeTypes = Object.freeze({
   roles: "Set<String>",
 });
 
-const ATTRIBUTE_NAME = /^[A-Za-z_]\w{0,63}$/;
-const ATTRIBUTE_TYPES: readonly unknown[] = ["String", "Long", "Boolean", "Set<String>"];
-
-/** Words that cannot name an attribute: Cedar's own, which would need quotes, and `cid`. */
-const RESERVED: readonly string[] = ["cid", "true", "false", "if", "then", "else", "in", "is", "like", "has"];
-
 /** Names that a schema declares. */
 export interface SchemaParts {
   /** Actions that the host asks about, each a word such as `Decrypt`. */
   readonly actions: readonly string[];
-  /** Attributes that callers may have. Default: {@link DEFAULT_ATTRIBUTES}. */
+  /** Attributes that the operator may assign to callers. Default: {@link DEFAULT_ATTRIBUTES}. */
   readonly attributes?: AttributeTypes | undefined;
+  /** Claims of tokens that reach the policy. Default: none. */
+  readonly claims?: AttributeTypes | undefined;
 }
 
 /**
  * Writes the schema that policies are checked against, in Cedar's own notation.
  *
- * - `Caller::"7"` is the process behind CID 7; `principal.cid` is the number. Its other attributes are those that the
- *   operator assigned: each is optional, so policies ask `principal has tenant` first.
+ * - `Caller::"7"` is whoever came from CID 7 and proved nothing else; `principal.cid` is the number. Its other
+ *   attributes are those that the operator assigned: each is optional, so policies ask `principal has tenant` first.
+ * - `Token::"<issuer>|<subject>"` brought a token that was verified; it has `issuer`, `subject`, and the declared claims
+ *   as optional attributes.
+ * - `Certificate::"<sha256>"` holds the key of a client certificate with that SHA-256 of its DER, in lowercase hex; it
+ *   has `sha256`, and attributes like a caller's.
+ * - `Parent::"parent"` is the parent instance on the control listener.
+ * - A policy for all four types asks `principal is Token` before it reads what only tokens have.
  * - `Key::"…"` is the key that the caller named, to the letter: a key id, a key ARN or an alias; `Key::""` when
  *   the caller named none. KMS refuses a ciphertext of any other key than the named one; with none named, the
  *   ciphertext chooses the key.
@@ -56,38 +53,39 @@ export interface SchemaParts {
  * ```
  */
 export function cedarSchema(parts: SchemaParts): string {
-  const given = checkFields("schema parts", parts, ["actions", "attributes"]);
+  const given = checkFields("schema parts", parts, ["actions", "attributes", "claims"]);
   const actions = checkActions(given.actions).map((action) => `"${action}"`);
-  const { attributes = DEFAULT_ATTRIBUTES } = given;
-  return SCHEMA.replace("  // attributes\n", declareAttributes(attributes))
+  const { attributes = DEFAULT_ATTRIBUTES, claims = {} } = given;
+  return SCHEMA.replaceAll("  // attributes\n", declare("A caller's attribute", attributes))
+    .replace("  // claims\n", declare("A token's claim", claims))
     .replace("// actions", actions.join(", "));
 }
 
-function declareAttributes(attributes: AttributeTypes): string {
-  return checkRecord("attributes", attributes).map(([name, type]) => {
-    if (!ATTRIBUTE_NAME.test(name) || RESERVED.includes(name)) {
-      throw new TypeError(
-        "A caller's attribute needs a name of letters, digits and _, and not a word of Cedar's",
-      );
-    }
-    if (!ATTRIBUTE_TYPES.includes(type)) {
-      throw new TypeError(`The attribute ${name} must be String, Long, Boolean or Set<String>`);
-    }
-    return `  "${name}"?: ${type},\n`;
-  }).join("");
+function declare(what: string, types: AttributeTypes): string {
+  return checkAttributeTypes(what, types).map(([name, type]) => `  "${name}"?: ${type},\n`).join("");
 }
 
 const SCHEMA = `entity Caller = {
   "cid": Long,
   // attributes
 };
+entity Token = {
+  "issuer": String,
+  "subject": String,
+  // claims
+};
+entity Certificate = {
+  "sha256": String,
+  // attributes
+};
+entity Parent;
 entity Key = {
   "id": String,
   "region": String,
 };
 entity EncryptionContext tags String;
 type Pcrs = {
-${Array.from({ length: 16 }, (_, index) => `  "pcr${index}"?: String,`).join("\n")}
+${Array.from({ length: 17 }, (_, index) => `  "pcr${index}"?: String,`).join("\n")}
 };
 type Request = {
   "encryptionContext": EncryptionContext,
@@ -98,7 +96,7 @@ type Request = {
   "recentCount": Long,
 };
 action // actions appliesTo {
-  principal: [Caller],
+  principal: [Caller, Token, Certificate, Parent],
   resource: [Key],
   context: Request,
 };

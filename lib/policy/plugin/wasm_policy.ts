@@ -1,7 +1,7 @@
 import { checkFields, checkInteger } from "../../core/checks.ts";
 import { PolicyLoadError } from "../../core/errors.ts";
 import { checkActions } from "../actions.ts";
-import { canaryFacts, type PolicyFacts, serialisedFacts } from "../facts.ts";
+import { CANARY_CALLERS, canaryFacts, describeCanary, type PolicyFacts, serialisedFacts } from "../facts.ts";
 import { FUEL_EXPORT, meter, type MeterRules } from "../wasm/meter.ts";
 import { DEFAULT_FUEL, denied, MAX_FUEL, messageOf, type Policy, type PolicyDecision } from "../policy.ts";
 import {
@@ -173,10 +173,12 @@ function meterPlugin(module: Uint8Array, maxMemoryPages: number): Uint8Array<Arr
 
 function tryCanaries(plugin: Plugin): void {
   for (const action of plugin.actions) {
-    try {
-      run(plugin, canaryFacts(action));
-    } catch (cause) {
-      throw loadError(`it cannot decide a plain ${action}: ${messageOf(cause)}`, cause);
+    for (const caller of CANARY_CALLERS) {
+      try {
+        run(plugin, canaryFacts(action, caller));
+      } catch (cause) {
+        throw loadError(`it cannot decide ${describeCanary(action, caller)}: ${messageOf(cause)}`, cause);
+      }
     }
   }
 }

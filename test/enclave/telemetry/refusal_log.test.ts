@@ -86,7 +86,7 @@ describe("RefusalLog", () => {
     assert.equal(lines.length, 52, "each decrypt has its line");
     end(connection);
     assert.deepEqual(lines[52]?.["answers"], { "204": 49, "503": 49 });
-    assert.equal(refusals.recentCount(connection), 0);
+    assert.equal(refusals.recentCount(connection, "Caller:3"), 0);
   });
 
   test("every minute the numbers are logged, and a kind has a line again", () => {
@@ -129,9 +129,12 @@ describe("RefusalLog", () => {
     const [one, other] = [{}, {}];
     finish(one);
     finish(one, "denied", 403, { decision: decided(false) });
-    assert.deepEqual([refusals.recentCount(one), refusals.recentCount(other)], [2, 0]);
+    assert.deepEqual([refusals.recentCount(one, "Caller:3"), refusals.recentCount(other, "Caller:3")], [
+      2,
+      0,
+    ]);
     wait(11_000);
-    assert.equal(refusals.recentCount(one), 0);
+    assert.equal(refusals.recentCount(one, "Caller:3"), 0);
   });
 
   test("does not count what the policy had permitted, which the CID's rate has, nor who was told to come again", () => {
@@ -140,6 +143,6 @@ describe("RefusalLog", () => {
     finish(connection, "refused", 400, { decision: decided(true) });
     finish(connection, "busy", 503);
     finish(connection, "ok", 200);
-    assert.equal(refusals.recentCount(connection), 0);
+    assert.equal(refusals.recentCount(connection, "Caller:3"), 0);
   });
 });

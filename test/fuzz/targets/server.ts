@@ -17,18 +17,11 @@ import {
 } from "../../../lib/wire/kmstool_messages.ts";
 import { Metrics } from "../../../enclave/telemetry/metrics.ts";
 import { RefusalLog } from "../../../enclave/telemetry/refusal_log.ts";
-import {
-  attestationQuery,
-  dataKeyBody,
-  dataKeyPairBody,
-  decodeNonce,
-  decryptBody,
-  encryptBody,
-  parseCredentials,
-  randomBody,
-  sharedSecretBody,
-} from "../../../server/schemas.ts";
-import { MAX_BODY_BYTES } from "../../../enclave/http/read_body.ts";
+import type { BodyOf } from "../../../server/kms_route.ts";
+import { KMS_ROUTES } from "../../../server/kms_routes.ts";
+import { attestationQuery, decodeNonce } from "../../../enclave/routes/attestation.ts";
+import { parseCredentials } from "../../../enclave/routes/credentials.ts";
+import { MAX_BODY_BYTES } from "../../../enclave/http/request_body.ts";
 import { parse } from "../../../enclave/parse.ts";
 import { BadRequestError } from "../../../enclave/service_errors.ts";
 import { isSampled } from "../sampling.ts";
@@ -103,9 +96,13 @@ export const body: FuzzTarget = {
   name: "body",
   maxLength: MAX_BODY_BYTES,
   covers: [
-    "server/schemas.ts",
+    "enclave/routes/attestation.ts",
+    "enclave/routes/credentials.ts",
+    "server/field_schemas.ts",
     "enclave/check_form.ts",
     "lib/kms/operations/request_fields.ts",
+    "lib/kms/operations/message.ts",
+    "lib/kms/operations/signing.ts",
     "lib/aws/credentials_shape.ts",
     "lib/core/encoding.ts",
   ],
@@ -120,6 +117,12 @@ export const body: FuzzTarget = {
     '"keySpec":"AES_256"',
     '"numberOfBytes":',
     '"keyPairSpec":"RSA_2048"',
+    '"message":"AQID"',
+    '"macAlgorithm":"HMAC_SHA_256"',
+    '"mac":"AQID"',
+    '"signingAlgorithm":"ECDSA_SHA_256"',
+    '"messageType":"DIGEST"',
+    '"signature":"AQID"',
     '"publicKey":',
     '"accessKeyId":',
     '"secretAccessKey":',
@@ -154,8 +157,20 @@ export const body: FuzzTarget = {
       { nonce: "AQ_-" },
       { nonce: "0102", encoding: "hex" },
     ];
+    const mac = { keyId, message: "AQID", macAlgorithm: "HMAC_SHA_256" };
+    const signed = { keyId, message: "AQID", signingAlgorithm: "ECDSA_SHA_256" };
+    const digest = { messageType: "DIGEST", message: "A".repeat(43) + "=" };
+    const later: readonly (readonly [reader: number, body: object])[] = [
+      [8, mac],
+      [9, { ...mac, mac: "AQID" }],
+      [10, signed],
+      [10, { ...signed, ...digest }],
+      [11, { ...signed, signature: "AQID" }],
+      [12, { keyId }],
+    ];
+    const all = [...bodies.map((body, index) => [Math.min(index, 7), body] as const), ...later];
     return Promise.resolve(
-      bodies.map((value, index) => Uint8Array.of(Math.min(index, 7), ...utf8(JSON.stringify(value)))),
+      all.map(([reader, body]) => Uint8Array.of(reader, ...utf8(JSON.stringify(body)))),
     );
   },
   run(input) {
@@ -183,10 +198,15 @@ export const body: FuzzTarget = {
 /** Bytes on a connection of HTTP: each request is answered, and the connection ends. */
 export const http: FuzzTarget = {
   name: "http",
-  dependsOnRuntime: true,
   maxLength: 40_000,
   batch: 128,
-  covers: ["enclave/http/http_listener.ts"],
+  covers: [
+    "enclave/http/chunked_body.ts",
+    "enclave/http/http_connection.ts",
+    "enclave/http/http_listener.ts",
+    "enclave/http/request_head.ts",
+    "enclave/http/request_reader.ts",
+  ],
   dictionary: dictionary(
     "\r\n\r\n",
     "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -274,30 +294,33 @@ const listener = new HttpListener({
 
 const READERS: readonly ((value: unknown) => void)[] = [
   (value) => {
-    const { ciphertext, encryptionContext = {} } = checked("decrypt", parse(decryptBody, value));
+    const { ciphertext, encryptionContext = {} } = readBody("decrypt", value);
     expectCanonical(ciphertext);
     expect(Object.values(encryptionContext).every((item) => typeof item === "string"), "not a text");
   },
-  (value) => expectCanonical(checked("encrypt", parse(encryptBody, value)).plaintext),
-  (value) =>
-    expect(typeof checked("generateDataKey", parse(dataKeyBody, value)).keyId === "string", "no key"),
-  (value) => {
-    const { keyPairSpec } = checked("generateDataKeyPair", parse(dataKeyPairBody, value));
-    expect(typeof keyPairSpec === "string", "no kind");
-  },
-  (value) => {
-    const { numberOfBytes } = checked("generateRandom", parse(randomBody, value));
-    expect(Number.isInteger(numberOfBytes), "no number");
-  },
-  (value) => {
-    expect(checked("deriveSharedSecret", parse(sharedSecretBody, value)).publicKey.length > 0, "no key");
-  },
+  (value) => expectCanonical(readBody("encrypt", value).plaintext),
+  (value) => expect(typeof readBody("generateDataKey", value).keyId === "string", "no key"),
+  (value) => expect(typeof readBody("generateDataKeyPair", value).keyPairSpec === "string", "no kind"),
+  (value) => expect(Number.isInteger(readBody("generateRandom", value).numberOfBytes), "no number"),
+  (value) => expect(readBody("deriveSharedSecret", value).publicKey.length > 0, "no key"),
   (value) => {
     using owned = OwnedCredentials.copyOf(parseCredentials(value));
     expect(owned.secretAccessKey.length > 0, "no secret");
   },
   (value) => expect(decodeNonce(parse(attestationQuery, value)).length > 0, "an empty nonce"),
+  (value) => expectCanonical(readBody("generateMac", value).message),
+  (value) => expectCanonical(readBody("verifyMac", value).mac),
+  (value) => expectCanonical(readBody("sign", value).message),
+  (value) => expectCanonical(readBody("verify", value).signature),
+  (value) => expect(readBody("getPublicKey", value).keyId.length > 0, "no key"),
 ];
+
+/** Reads the body of a route, as far as the server does before anything else: its shape, then its operation's check. */
+function readBody<K extends OperationName>(name: K, value: unknown): BodyOf<K> {
+  const route = KMS_ROUTES.find(({ operation }) => operation === name);
+  expect(route !== undefined, "no route");
+  return checked(name, parse<object>(route!.body, value)) as BodyOf<K>;
+}
 
 /** Returns the body once the operation's own check has passed it, as the server does before anything else. */
 function checked<K extends OperationName, Body extends object>(

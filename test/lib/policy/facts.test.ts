@@ -44,6 +44,7 @@ describe("makeFacts()", () => {
     const made = facts({ caller: { cid: 7, attributes }, encryptionContext });
     roles.push("ops");
     encryptionContext["tenant"] = "blue";
+    assert.ok(made.principal.type === "Caller");
     assert.deepEqual(made.principal.attributes, { roles: ["dev"] });
     assert.deepEqual(made.context.encryptionContext, { tenant: "red" });
     for (
@@ -130,7 +131,7 @@ describe("makeFacts()", () => {
     wrong({ encryptionContext: { "a\0b": "c" } }, TypeError);
     wrong({ ciphertext: "AQID" }, TypeError);
     for (const pcrs of [{ 0: "ab" }, { 0: 7 }]) wrong({ pcrs }, TypeError);
-    wrong({ pcrs: { 16: "ab".repeat(48) } }, RangeError);
+    wrong({ pcrs: { 17: "ab".repeat(48) } }, RangeError);
     wrong({ time: -1 }, RangeError);
     wrong({ recentCount: 2 ** 53 }, RangeError);
   });

@@ -71,17 +71,27 @@ describe("loadPolicyFile()", () => {
 
 describe("examples/policies/tenants.cedar", () => {
   const keyId = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-  const caller = { cid: 16, attributes: { tenant: "red" } };
+  const caller = { type: "Token", issuer: "https://id.example", subject: "red", claims: {} } as const;
+  const certificate = {
+    type: "Certificate",
+    sha256: "5a".repeat(32),
+    attributes: { tenant: "red" },
+  } as const;
+  const nobody = { type: "Caller", cid: 3 } as const;
   const policy = once(() => loadPolicyFile(EXAMPLE));
   const decide = (parts: Partial<FactParts>) => policy().decide(facts({ keyId, caller, ...parts }));
 
   test("permits what its comments say", () => {
     assert.deepEqual(decide({}).determining, ["tenant-decrypts-its-own"]);
-    assert.deepEqual(decide({ action: "GetAttestation" }).determining, ["anyone-attests"]);
-    const parent = { cid: 3, attributes: {} };
-    for (const action of ["SetCredentials", "SetOwnCredentials"] as const) {
-      assert.deepEqual(decide({ action, caller: parent }).determining, ["parent-sets-credentials"]);
+    assert.deepEqual(decide({ caller: certificate }).determining, ["certificate-decrypts-its-own"]);
+    for (const anybody of [caller, certificate, nobody]) {
+      const { determining } = decide({ action: "GetAttestation", caller: anybody });
+      assert.deepEqual(determining, ["anyone-attests"]);
     }
+    const sets = (action: string, setter: FactParts["caller"]) =>
+      decide({ action, caller: setter }).determining;
+    assert.deepEqual(sets("SetCredentials", { type: "Parent" }), ["parent-sets-credentials"]);
+    assert.deepEqual(sets("SetOwnCredentials", nobody), ["kmstool-sets-its-own-credentials"]);
     assert.equal(decide({ recentCount: 600 }).allowed, true);
   });
 
@@ -91,8 +101,15 @@ describe("examples/policies/tenants.cedar", () => {
         { keyId: undefined },
         { encryptionContext: undefined },
         { encryptionContext: { tenant: "blue" } },
-        { caller: { cid: 17, attributes: { tenant: "red" } } },
-        { caller: { cid: 16, attributes: {} } },
+        { caller: { ...caller, subject: "blue" } },
+        { caller: { ...caller, issuer: "https://other.example" } },
+        { caller: { ...certificate, attributes: { tenant: "blue" } } },
+        { caller: { ...certificate, attributes: {} } },
+        { caller: { ...nobody, attributes: { tenant: "red" } } },
+        { caller: nobody },
+        { caller: { type: "Parent" } },
+        { caller: nobody, action: "SetCredentials" },
+        { caller: { type: "Caller", cid: 16 }, action: "SetOwnCredentials" },
         { action: "GenerateDataKey" },
         { action: "SetCredentials" },
         { action: "SetOwnCredentials" },

@@ -50,7 +50,7 @@ describe("facts", () => {
       /^attributes must be an integer from -90/,
     ],
     [{ pcrs: { x: hex(48) } }, "TypeError", /^pcrs must have no index that is not 0 to 31$/],
-    [{ pcrs: { 16: hex(48) } }, "RangeError", /^pcrs must be an integer from 0 to 15$/],
+    [{ pcrs: { 17: hex(48) } }, "RangeError", /^pcrs must be an integer from 0 to 16$/],
   ];
   for (const [parts, name, message] of WRONG) {
     test(`refuse ${JSON.stringify(parts)}`, () => {
@@ -87,6 +87,7 @@ describe("facts", () => {
     const { MAX_SAFE_INTEGER: max, MIN_SAFE_INTEGER: min } = Number;
     const attributes = { a: true, b: false, c: "", d: ["x", "y"], e: max, f: min, g: [] };
     assert.deepEqual(facts({ caller: { cid: 0xffff_ffff, attributes } }).principal, {
+      type: "Caller",
       cid: 0xffff_ffff,
       attributes,
     });
@@ -103,7 +104,7 @@ describe("facts", () => {
     for (const action of ACTIONS) {
       const { principal, resource, context, ...rest } = canaryFacts(action);
       assert.deepEqual(rest, { action });
-      assert.deepEqual(principal, { cid: 3, attributes: {} });
+      assert.deepEqual(principal, { type: "Caller", cid: 3, attributes: {} });
       assert.deepEqual(resource, { key: "", region: "us-east-1" });
       assert.deepEqual([context.encryptionContext, context.ciphertextLength], [{ canary: "canary" }, 1]);
       assert.deepEqual([context.time, context.recentCount, context.pcrs], [1_800_000_000, 1, {}]);
@@ -162,28 +163,28 @@ describe("RateCounter", () => {
   test("keeps the counts of those who asked lately when it forgets the others", () => {
     let now = 0;
     const rate = new RateCounter({ now: () => now });
-    for (let cid = 0; cid < 1023; cid++) rate.reserve(cid);
+    for (let cid = 0; cid < 1023; cid++) rate.reserve(String(cid));
     now += 59_000;
-    rate.reserve(5000);
+    rate.reserve("5000");
     now += 30_000;
     // The 1025th caller has the first thousand forgotten, and not the last.
-    assert.equal(rate.reserve(6000).count, 1);
-    assert.deepEqual([rate.reserve(5000).count, rate.reserve(7).count], [2, 1]);
+    assert.equal(rate.reserve("6000").count, 1);
+    assert.deepEqual([rate.reserve("5000").count, rate.reserve("7").count], [2, 1]);
   });
 
   test("counts a request for sixty steps, the first included", () => {
     let now = 0;
     const rate = new RateCounter({ windowSeconds: 60, now: () => now });
-    rate.reserve(7);
+    rate.reserve("7");
     now = 60_999;
-    assert.equal(rate.reserve(7).count, 2);
+    assert.equal(rate.reserve("7").count, 2);
     now = 61_000;
-    assert.equal(rate.reserve(7).count, 2);
+    assert.equal(rate.reserve("7").count, 2);
   });
 
   test("goes by the runtime's clock, and names its window", () => {
     const rate = new RateCounter();
-    assert.deepEqual([rate.reserve(7).count, rate.reserve(7).count], [1, 2]);
+    assert.deepEqual([rate.reserve("7").count, rate.reserve("7").count], [1, 2]);
     assert.throws(() => new RateCounter({ windowSeconds: 0 }), {
       name: "RangeError",
       message: "windowSeconds must be an integer from 1 to 86400",

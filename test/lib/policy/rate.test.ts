@@ -9,49 +9,67 @@ function counter(): { rate: RateCounter; wait: (ms: number) => void } {
 }
 
 describe("RateCounter", () => {
+  test("sweeps seldom when many are recent: each sweep looks at all", () => {
+    const { rate } = counter();
+    const prototype = Map.prototype;
+    const { entries } = prototype;
+    let sweeps = 0;
+    prototype[Symbol.iterator] = function () {
+      if (this.size >= 1024) sweeps++;
+      return entries.call(this);
+    };
+    try {
+      for (let caller = 0; caller < 20_000; caller++) rate.reserve(`Token:issuer|${caller}`);
+    } finally {
+      prototype[Symbol.iterator] = entries;
+    }
+    assert.ok(sweeps > 0 && sweeps <= 5, `${sweeps} sweeps`);
+    assert.equal(rate.recentCount("Token:issuer|0"), 1);
+  });
+
   test("counts each caller by itself, with the request that asks", () => {
     const { rate } = counter();
-    assert.deepEqual([7, 7, 8, 7].map((cid) => rate.reserve(cid).count), [1, 2, 1, 3]);
+    assert.deepEqual([7, 7, 8, 7].map((cid) => rate.reserve(String(cid)).count), [1, 2, 1, 3]);
   });
 
   test("many at once see different counts", () => {
     const { rate } = counter();
-    const counts = Array.from({ length: 100 }, () => rate.reserve(7).count);
+    const counts = Array.from({ length: 100 }, () => rate.reserve("7").count);
     assert.deepEqual(counts, Array.from({ length: 100 }, (_, index) => index + 1));
   });
 
   test("forgets what is older than the window, and not before", () => {
     const { rate, wait } = counter();
-    rate.reserve(7);
+    rate.reserve("7");
     wait(59_000);
-    assert.equal(rate.reserve(7).count, 2);
+    assert.equal(rate.reserve("7").count, 2);
     wait(2000);
-    assert.equal(rate.reserve(7).count, 2);
+    assert.equal(rate.reserve("7").count, 2);
     wait(61_000);
-    assert.equal(rate.reserve(7).count, 1);
+    assert.equal(rate.reserve("7").count, 1);
   });
 
   test("what is given back does not count, and only once", () => {
     const { rate, wait } = counter();
-    const first = rate.reserve(7);
-    rate.reserve(7);
+    const first = rate.reserve("7");
+    rate.reserve("7");
     first.giveBack();
     first.giveBack();
-    assert.equal(rate.reserve(7).count, 2);
-    const late = rate.reserve(7);
+    assert.equal(rate.reserve("7").count, 2);
+    const late = rate.reserve("7");
     wait(120_000);
-    assert.equal(rate.reserve(7).count, 1);
+    assert.equal(rate.reserve("7").count, 1);
     late.giveBack();
-    assert.equal(rate.reserve(7).count, 2);
+    assert.equal(rate.reserve("7").count, 2);
   });
 
   test("a reservation given back after its caller was forgotten harms nobody", () => {
     const { rate, wait } = counter();
-    const reservations = Array.from({ length: 1024 }, (_, cid) => rate.reserve(cid));
+    const reservations = Array.from({ length: 1024 }, (_, cid) => rate.reserve(String(cid)));
     wait(120_000);
-    assert.equal(rate.reserve(5000).count, 1);
+    assert.equal(rate.reserve("5000").count, 1);
     reservations.forEach((reservation) => reservation.giveBack());
-    assert.equal(rate.reserve(7).count, 1);
+    assert.equal(rate.reserve("7").count, 1);
   });
 
   test("keeps no more callers than have asked in the window, from a thousand on", () => {
@@ -67,7 +85,7 @@ describe("RateCounter", () => {
       const { rate, wait } = counter();
       for (let cid = 0; cid < 5000; cid++) {
         if (cid % 1024 === 0) wait(120_000);
-        rate.reserve(cid);
+        rate.reserve(String(cid));
       }
     } finally {
       prototype.set = set;
@@ -81,9 +99,9 @@ describe("RateCounter", () => {
     performance.now = () => now.call(performance) + later;
     try {
       const rate = new RateCounter({ windowSeconds: 10 });
-      assert.deepEqual([rate.reserve(7).count, rate.reserve(7).count], [1, 2]);
+      assert.deepEqual([rate.reserve("7").count, rate.reserve("7").count], [1, 2]);
       later = 20_000;
-      assert.equal(rate.reserve(7).count, 1);
+      assert.equal(rate.reserve("7").count, 1);
     } finally {
       performance.now = now;
     }

@@ -8,11 +8,24 @@ describe("readScope()", () => {
   const decrypt = { type: "Action", id: "Decrypt" };
   const all = { op: "All" };
   const cases = [
-    ["a caller", { principal: { op: "==", entity: caller }, action: all }, { caller: "7" }],
+    ["a caller", { principal: { op: "==", entity: caller }, action: all }, { caller: "Caller:7" }],
     ["a caller of ten digits", {
       principal: { op: "==", entity: { type: "Caller", id: "4294967295" } },
       action: all,
-    }, { caller: "4294967295" }],
+    }, { caller: "Caller:4294967295" }],
+    ["a token's subject", {
+      principal: { op: "==", entity: { type: "Token", id: "https://id.example|a|b" } },
+      action: all,
+    }, { caller: "Token:https://id.example|a|b" }],
+    ["a certificate", {
+      principal: { op: "==", entity: { type: "Certificate", id: "ab".repeat(32) } },
+      action: all,
+    }, { caller: `Certificate:${"ab".repeat(32)}` }],
+    ["the parent", {
+      principal: { op: "==", entity: { type: "Parent", id: "parent" } },
+      action: all,
+    }, { caller: "Parent:parent" }],
+    ["no subject", { principal: { op: "==", entity: { type: "Token", id: "issuer" } }, action: all }, {}],
     ["every caller", { principal: all, action: all }, {}],
     ["a caller's group", { principal: { op: "in", entity: caller }, action: all }, {}],
     ["a kind", { principal: { op: "is", entity_type: "Caller" }, action: all }, {}],
@@ -65,9 +78,9 @@ describe("PolicySlices", () => {
     assert.deepEqual(places("8", "Decrypt"), [2, 3]);
     assert.deepEqual(places("8", "Encrypt"), [1, 3]);
     assert.deepEqual(places("9", "Decrypt"), [3]);
-    assert.throws(() => slices.of("7", "Sign"), {
+    assert.throws(() => slices.of("7", "SignOrder"), {
       name: "TypeError",
-      message: "the policy was loaded without the action Sign",
+      message: "the policy was loaded without the action SignOrder",
     });
   });
 

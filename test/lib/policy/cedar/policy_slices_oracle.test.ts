@@ -113,6 +113,7 @@ class Whole {
 
   decide({ principal, action, resource, context }: PolicyFacts) {
     const entity = (type: string, id: string) => ({ type, id });
+    assert.ok(principal.type === "Caller");
     const caller = entity("Caller", String(principal.cid));
     const key = entity("Key", resource.key);
     const pairs = entity("EncryptionContext", "request");
