@@ -32,41 +32,50 @@ describe("actions", () => {
   });
 
   test("of an application come after them, and may not be one of them", () => {
-    assert.deepEqual(joinActions(["Sign", "Burn"]), [...ACTIONS, "Sign", "Burn"]);
+    assert.deepEqual(joinActions(["SignOrder", "Burn"]), [...ACTIONS, "SignOrder", "Burn"]);
     assert.throws(() => joinActions(["GetAttestation"]), { message: /no name twice: GetAttestation$/ });
     assert.throws(() => joinActions(["Si gn"]), { name: "TypeError" });
   });
 
   test("of an application pass the gate where the policy permits them", () => {
-    const actions = joinActions(["Sign"]);
-    const policy = cedarPolicy('permit(principal, action == Action::"Sign", resource);', { actions });
+    const actions = joinActions(["SignOrder"]);
+    const policy = cedarPolicy('permit(principal, action == Action::"SignOrder", resource);', { actions });
     const gate = gateOf(policy, actions);
     const record = new RequestRecord("http", 7);
     const facts = { keyId: "alias/a", encryptionContext: { tenant: "a" } };
-    gate.check({ action: "Sign", region: "eu-west-1", facts }, record);
+    gate.check({ action: "SignOrder", region: "eu-west-1", facts }, record);
     assert.equal(record.decision?.allowed, true);
     assert.throws(() => gate.check({ action: "Decrypt", region: "eu-west-1" }, record), PolicyDeniedError);
   });
 
   test("that the gate was not made with are refused, whatever the policy says", () => {
-    for (const [gate, action] of [[gateOf(yes), "Sign"], [gateOf(yes, ["Sign"]), "Decrypt"]] as const) {
+    for (
+      const [gate, action] of [[gateOf(yes), "SignOrder"], [gateOf(yes, ["SignOrder"]), "Decrypt"]] as const
+    ) {
       const record = new RequestRecord("http", 7);
       assert.throws(() => gate.check({ action, region: "eu-west-1" }, record), PolicyDeniedError);
-      assert.equal(record.decision?.reason, "There are no facts to judge: the action is none of the gate's");
+      assert.equal(
+        record.decision?.reason,
+        "There are no facts to judge: the action is declared nowhere; an application names its own in `actions`",
+      );
     }
     gateOf(yes).check({ action: "Decrypt", region: "eu-west-1" }, new RequestRecord("http", 7));
-    gateOf(yes, ["Sign"]).check({ action: "Sign", region: "eu-west-1" }, new RequestRecord("http", 7));
+    gateOf(yes, ["SignOrder"]).check(
+      { action: "SignOrder", region: "eu-west-1" },
+      new RequestRecord("http", 7),
+    );
   });
 
   test("are counted under their names, and nothing else is", () => {
-    const metrics = new Metrics(joinOperations(joinActions(["Sign"])));
-    for (const operation of ["Sign", "Decrypt", "Health", 'x"} 1\n']) {
+    const metrics = new Metrics(joinOperations(joinActions(["SignOrder"])));
+    for (const operation of ["SignOrder", "Decrypt", "Health", 'x"} 1\n']) {
       metrics.countRequest("http", operation, "ok", 0);
     }
-    const counted = [...metrics.render().matchAll(/operation="([^"]*)"/g)].map(([, name]) => name);
-    assert.deepEqual(counted, ["Sign", "Decrypt", "Health", "Other"]);
+    const counted = [...metrics.render().matchAll(/^enclave_kms_requests_total.*operation="([^"]*)"/gm)]
+      .map(([, name]) => name);
+    assert.deepEqual(counted, ["SignOrder", "Decrypt", "Health", "Other"]);
     const own = new Metrics();
-    own.countRequest("http", "Sign", "ok", 0);
+    own.countRequest("http", "SignOrder", "ok", 0);
     assert.match(own.render(), /operation="Other"/);
   });
 });
