@@ -63,6 +63,17 @@ const CALLS: Readonly<Record<string, readonly [call: Call, fine?: (wrong: unknow
   "client.generateDataKeyPair()": [(wrong) => world.client.generateDataKeyPair(at(wrong))],
   "client.generateRandom()": [(wrong) => world.client.generateRandom(at(wrong))],
   "client.deriveSharedSecret()": [(wrong) => world.client.deriveSharedSecret(at(wrong))],
+  "client.generateMac()": [(wrong) => world.client.generateMac(at(wrong))],
+  "client.generateMac() message": [
+    (wrong) => world.client.generateMac({ keyId: KEY, message: at(wrong), macAlgorithm: "HMAC_SHA_256" }),
+  ],
+  "client.verifyMac()": [(wrong) => world.client.verifyMac(at(wrong))],
+  "client.sign()": [(wrong) => world.client.sign(at(wrong))],
+  "client.sign() message": [
+    (wrong) => world.client.sign({ keyId: KEY, message: at(wrong), signingAlgorithm: "ECDSA_SHA_256" }),
+  ],
+  "client.verify()": [(wrong) => world.client.verify(at(wrong))],
+  "client.getPublicKey()": [(wrong) => world.client.getPublicKey(at(wrong))],
   "client.dryRun() operation": [(wrong) => world.client.dryRun(at<"decrypt">(wrong), at({}))],
   "client.dryRun() request": [(wrong) => world.client.dryRun("decrypt", at(wrong))],
   "kmsHostName()": [(wrong) => api.kmsHostName(at(wrong))],
@@ -75,6 +86,22 @@ const CALLS: Readonly<Record<string, readonly [call: Call, fine?: (wrong: unknow
   "encryptFile() options": [(wrong) => envelope.encryptFile(world.client, at(wrong))],
   "decryptFile() client": [(wrong) => envelope.decryptFile(at(wrong), { from: "/a", to: "/b", keyId: KEY })],
   "decryptFile() options": [(wrong) => envelope.decryptFile(world.client, at(wrong))],
+  "encryptMessage() client": [
+    (wrong) => envelope.encryptMessage(at(wrong), new Uint8Array(1), { keyId: KEY }),
+  ],
+  "encryptMessage() plaintext": [(wrong) => envelope.encryptMessage(world.client, at(wrong), { keyId: KEY })],
+  "encryptMessage() options": [
+    (wrong) => envelope.encryptMessage(world.client, new Uint8Array(1), at(wrong)),
+  ],
+  "new DataKeyCache() client": [(wrong) => new envelope.DataKeyCache(at(wrong), { maxAgeMs: 1000 })],
+  "new DataKeyCache() options": [(wrong) => new envelope.DataKeyCache(world.client, at(wrong))],
+  "decryptMessage() client": [
+    (wrong) => envelope.decryptMessage(at(wrong), new Uint8Array(1), { keyId: KEY }),
+  ],
+  "decryptMessage() message": [(wrong) => envelope.decryptMessage(world.client, at(wrong), { keyId: KEY })],
+  "decryptMessage() options": [
+    (wrong) => envelope.decryptMessage(world.client, new Uint8Array(1), at(wrong)),
+  ],
   "decodeBase64()": [(wrong) => api.decodeBase64(at(wrong)), (wrong) => wrong === "text"],
   "decodeBase64() options": [(wrong) => api.decodeBase64("AA==", at(wrong)), isUnsetOrEmpty],
   "encodeBase64()": [(wrong) => api.encodeBase64(at(wrong))],

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { ConfigError } from "../../enclave/settings.ts";
@@ -13,6 +13,9 @@ import { type Config, readConfig } from "../../server/config.ts";
 import { createLogger } from "../../enclave/telemetry/log.ts";
 import { startServer } from "../../server/server.ts";
 import { type Simulator, startSimulator } from "../../sim/mod.ts";
+import type { SecretReceipt } from "../../lib/wire/secret_receipt.ts";
+import { readReceipt } from "../enclave/secrets/secrets_lab.ts";
+import { dialUnix } from "../support/unix_socket.ts";
 import { op, plugin, s32 } from "../support/wasm_module.ts";
 import { dial, exchange } from "./serving.ts";
 
@@ -32,6 +35,13 @@ describe("the server's process", () => {
     assert.equal(status, 1);
   });
 });
+
+/** Sends credentials as the parent does without HTTP, and reads the receipt. */
+async function sendCredentials(path: string, credentials: unknown): Promise<SecretReceipt> {
+  const socket = dialUnix(path, { allowHalfOpen: true });
+  socket.end(JSON.stringify(credentials));
+  return await readReceipt(socket);
+}
 
 describe("startServer()", () => {
   const folder = mkdtempSync(join(tmpdir(), "enclave-kms-start-"));
@@ -57,6 +67,27 @@ describe("startServer()", () => {
 
   const logger = createLogger("silent");
 
+  test("takes credentials on an endpoint of their own, and refuses what is none", async () => {
+    const certificates = join(folder, "kms.pem");
+    writeFileSync(certificates, simulator.trustedCertificates);
+    const path = join(folder, "credentials.sock");
+    const nsm = {
+      exchange: (request: Uint8Array<ArrayBuffer>) => simulator.nsm.exchange(request),
+      [Symbol.dispose]() {},
+    };
+    const config = configOf({
+      ENCLAVE_KMS_CREDENTIALS: `unix:${path}`,
+      ENCLAVE_KMS_TRUSTED_CERTIFICATES_FILE: certificates,
+    });
+    await using _server = await startServer(config, { nsm, logger });
+    const { accessKeyId, secretAccessKey, sessionToken } = simulator.credentials;
+    const given = { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken };
+    const receipt = await sendCredentials(path, given);
+    assert.ok(receipt.ok && receipt.name === "credentials");
+    const refusal = await sendCredentials(path, { AccessKeyId: accessKeyId });
+    assert.ok(!refusal.ok && refusal.code === "ERR_SECRET_CREDENTIALS");
+  });
+
   test("names the setting when the certificates cannot be read, or are none", async () => {
     rmSync(certificates, { force: true });
     await assert.rejects(
@@ -79,7 +110,9 @@ describe("startServer()", () => {
       logger: createLogger("info", (line) => lines.push(line)),
     });
     assert.equal(server.httpEndpoint?.transport, "unix");
-    const [noPolicy, warning, listening] = lines.map((line) => JSON.parse(line));
+    const said = lines.map((line) => JSON.parse(line));
+    const [noPolicy, warning] = said;
+    const listening = said.find(({ msg }) => msg === "listening");
     assert.deepEqual([noPolicy.level, noPolicy.msg], [
       "warn",
       "there is no policy file: every request is refused",
@@ -88,6 +121,7 @@ describe("startServer()", () => {
     assert.deepEqual([warning.level, warning.msg], ["warn", "KMS cannot be asked yet"]);
     assert.equal(warning.failure.code, "ERR_LIBRARY_LOAD");
     assert.equal(listening.ready.library, false);
+    assert.match(listening.crypto, /^(OpenSSL 3\.|node:crypto of )/);
   });
 
   test("gives the policy the fuel that is set, Cedar's and a plug-in alike", async () => {
@@ -125,7 +159,7 @@ describe("startServer()", () => {
       ENCLAVE_KMS_MAX_CONNECTIONS: "2",
     });
     await using server = await startServer(config, { nsm: simulator.nsm, logger });
-    const sockets: Socket[] = [];
+    const sockets: Duplex[] = [];
     try {
       for (const endpoint of [server.kmstoolEndpoint, server.httpEndpoint]) {
         assert.ok(endpoint !== undefined);
@@ -134,7 +168,7 @@ describe("startServer()", () => {
           sockets.push(socket);
           await once(socket, "connect");
         }
-        if (sockets.at(-3)?.closed === false) await once(sockets.at(-3) as Socket, "close");
+        if (sockets.at(-3)?.closed === false) await once(sockets.at(-3) as Duplex, "close");
       }
       assert.ok(server.httpEndpoint !== undefined);
       const metrics = await exchange(
