@@ -23,14 +23,17 @@ export type { TcpEndpoint, UnixEndpoint } from "../lib/core/endpoint.ts";
 export type { EnvelopeShape, EnvelopeVariant } from "./kms/cms_envelope.ts";
 export type { FaultTimes } from "./fault_queue.ts";
 export { SimulatedClock } from "./clock.ts";
+export { type LoggedImdsRequest, SimulatedImds, type SimulatedImdsOptions, startImds } from "./imds/imds.ts";
+export { IMDS_FAULTS, type ImdsFault, type ImdsPath, type NamedImdsFault } from "./imds/imds_faults.ts";
 export { SimulatedKms, type SimulatedKmsOptions } from "./kms/kms.ts";
 export type { SimulatedCredentials } from "./kms/kms_credentials.ts";
 export { type KmsExceptionName, KmsRefusal } from "./kms/kms_errors.ts";
 export { KMS_FAULTS, type KmsFault, type KmsFaultKind, type NamedFault } from "./kms/kms_faults.ts";
-export type { CreateGrantOptions, GrantOperation, SimulatedGrant } from "./kms/kms_grants.ts";
-export type { KeyAlgorithm, KeyOrigin, KeySpec, KeyState, KeyUsage } from "./kms/keys/key_specs.ts";
+export type { CreateGrantOptions, SimulatedGrant } from "./kms/kms_grants.ts";
+export type { KeyAlgorithm } from "./kms/keys/encryption_algorithms.ts";
+export type { GrantOperation, KeySpec, KeyUsage } from "./kms/keys/key_families.ts";
 export type { KmsOutput } from "./kms/keys/key_use.ts";
-export type { CreateKeyOptions, SimulatedKey } from "./kms/keys/simulated_key.ts";
+export type { CreateKeyOptions, KeyOrigin, KeyState, SimulatedKey } from "./kms/keys/simulated_key.ts";
 export {
   ALLOW_ALL_KEY_POLICY,
   attestedKeyPolicy,
@@ -44,6 +47,8 @@ export { type NamedNsmFault, NSM_FAULTS, type NsmFault } from "./nsm/nsm_faults.
 export { SoftwareNsm, type SoftwareNsmOptions } from "./nsm/nsm.ts";
 export type { DocumentForm } from "./nsm/document_form.ts";
 export type { AttestationRequest, NsmErrorName } from "./nsm/nsm_commands.ts";
+export { runSimulated, type RunSimulatedOptions } from "./run_simulated.ts";
+export { SimulatedEnvironment } from "./simulated_environment.ts";
 export {
   type SimulatedEncryptRequest,
   Simulator,
@@ -51,5 +56,9 @@ export {
   type SimulatorOptions,
   startSimulator,
 } from "./simulator.ts";
+export { type LoggedS3Request, SimulatedS3, type SimulatedS3Options } from "./s3/s3.ts";
+export { type S3ErrorCode, S3Refusal } from "./s3/s3_errors.ts";
+export { type NamedS3Fault, S3_FAULTS, type S3Fault, type S3FaultKind } from "./s3/s3_faults.ts";
+export type { CreateBucketOptions, SimulatedObject } from "./s3/s3_objects.ts";
 export { type CertificateKind, type ServerCertificate, TlsAuthority } from "./tls/tls_certificates.ts";
 export type { ListenAddress } from "./tls/tls_server.ts";

@@ -6,7 +6,7 @@ import { SimulatedClock } from "./clock.ts";
 import { SimulatedKms } from "./kms/kms.ts";
 import type { SimulatedCredentials } from "./kms/kms_credentials.ts";
 import type { CreateGrantOptions, SimulatedGrant } from "./kms/kms_grants.ts";
-import type { KeyAlgorithm } from "./kms/keys/key_specs.ts";
+import type { KeyAlgorithm } from "./kms/keys/encryption_algorithms.ts";
 import type { CreateKeyOptions, SimulatedKey } from "./kms/keys/simulated_key.ts";
 import type { ReleaseOptions } from "./kms/kms_release.ts";
 import { SoftwareNsm, type SoftwareNsmOptions } from "./nsm/nsm.ts";

@@ -1,6 +1,7 @@
 import { checkFields } from "../../lib/core/checks.ts";
 import { SimulatedClock } from "../clock.ts";
 import { checkFault, type FaultTimes } from "../fault_queue.ts";
+import { choosePort } from "../free_port.ts";
 import type { SimulatedCredentials } from "./kms_credentials.ts";
 import { faultScope, KMS_FAULTS, type KmsFault } from "./kms_faults.ts";
 import type { CreateGrantOptions, SimulatedGrant } from "./kms_grants.ts";
@@ -32,7 +33,7 @@ const OPTIONS = [
 
 /**
  * KMS over TLS: verifies signatures and attestation documents, knows every operation that an enclave can
- * attest and Encrypt, and fails on demand.
+ * attest, Encrypt, signatures and message authentication codes, and fails on demand.
  *
  * @example
  * ```ts
@@ -96,7 +97,9 @@ export class SimulatedKms implements AsyncDisposable {
    * @returns The address with the port that was taken
    */
   async listen(address: ListenAddress): Promise<ListenAddress> {
-    const bound = await this.#open(address);
+    const isAny = address.transport === "tcp" && address.port === 0;
+    // It may go away and come back.
+    const bound = await this.#open(isAny ? { ...address, port: await choosePort(address.host) } : address);
     this.#addresses.push(bound);
     return bound;
   }

@@ -2,16 +2,10 @@ import { randomBytes } from "node:crypto";
 import { checkFields, checkRecord } from "../../lib/core/checks.ts";
 import { encodeBase64, encodeHex } from "../../lib/core/encoding.ts";
 import { KmsRefusal } from "./kms_errors.ts";
+import type { GrantOperation } from "./keys/key_families.ts";
+import type { GrantQuestion } from "./keys/key_use.ts";
 import type { SimulatedKey } from "./keys/simulated_key.ts";
 import { SIMULATED_PRINCIPAL } from "./policy/key_policy.ts";
-
-/** The operations that a grant can permit, of those that the simulator has. */
-export type GrantOperation =
-  | "Decrypt"
-  | "DeriveSharedSecret"
-  | "Encrypt"
-  | "GenerateDataKey"
-  | "GenerateDataKeyPair";
 
 /** Options of a grant. */
 export interface CreateGrantOptions {
@@ -44,18 +38,6 @@ const OPTIONS = [
   ...["keyId", "operations", "granteePrincipal"],
   ...["encryptionContextEquals", "encryptionContextSubset", "settled"],
 ];
-
-/** Request that a grant may permit. */
-export interface GrantQuestion {
-  /** The key that is to be used. */
-  readonly key: SimulatedKey;
-  /** Name of the operation, such as `Decrypt`. */
-  readonly operation: string;
-  /** Encryption context of the request. */
-  readonly encryptionContext: Readonly<Record<string, string>>;
-  /** Grant tokens of the request; all are known. */
-  readonly grantTokens: readonly string[];
-}
 
 interface Entry extends SimulatedGrant {
   readonly key: SimulatedKey;
@@ -120,7 +102,7 @@ function checkConstraint(field: string, given: unknown): Readonly<Record<string,
   if (given === undefined) return undefined;
   const pairs = checkRecord(field, given).map(([name, value]) => {
     if (typeof value === "string") return [name, value] as const;
-    throw new TypeError(`${field} must have strings only as values`);
+    throw new TypeError(`${field} must have only strings as values`);
   });
   return Object.fromEntries(pairs);
 }

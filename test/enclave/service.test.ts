@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, test } from "#test";
-import { CredentialStore } from "../../enclave/credential_store.ts";
-import { OwnedCredentials } from "../../lib/aws/credentials.ts";
+import type { CredentialStore } from "../../enclave/credential_store.ts";
+import type { SecretBytes } from "../../lib/core/secret_bytes.ts";
 import { createLogger } from "../../enclave/telemetry/log.ts";
 import { Fixture, STRANGER } from "../server/fixture.ts";
+import { HELD_MS, HeldTimers } from "../support/held_timers.ts";
+import { until } from "../support/until.ts";
 
 describe("failures, as callers see them", () => {
   test("what KMS says becomes a status and a code, and stays in the log", async () => {
@@ -34,15 +36,15 @@ describe("failures, as callers see them", () => {
   });
 
   test("a KMS that does not answer is 504 after the deadline", async () => {
-    await using fixture = await Fixture.start({ timeoutMs: 1000 });
+    using timers = new HeldTimers();
+    await using fixture = await Fixture.start({ timeoutMs: HELD_MS });
     await fixture.setCredentials();
-    // With the key pair made, and the document: what is left is KMS.
-    await fixture.service.openRegion(fixture.simulator.region);
-    await fixture.simulator.kms.injectFault({ kind: "unavailable" });
-    await fixture.call("/v1/decrypt", fixture.decryptBody);
-    await fixture.simulator.kms.clearFaults();
-    await fixture.simulator.kms.injectFault({ kind: "hang" });
-    const answer = await fixture.call("/v1/decrypt", fixture.decryptBody);
+    const { kms } = fixture.simulator;
+    await kms.injectFault({ kind: "hang" });
+    const answering = fixture.call("/v1/decrypt", fixture.decryptBody);
+    await until(() => kms.requestCount > 0);
+    timers.goOff();
+    const answer = await answering;
     assert.equal(answer.status, 504);
     assert.equal((await answer.json() as { code: string }).code, "ERR_TIMEOUT");
     assert.deepEqual([fixture.lastLine["outcome"], fixture.lastLine["level"]], ["timeout", "error"]);
@@ -50,7 +52,7 @@ describe("failures, as callers see them", () => {
   });
 
   test("the log says what a request waited for: its turn, the NSM, KMS", async () => {
-    await using fixture = await Fixture.start({ maxConcurrent: 1, timeoutMs: 300 });
+    await using fixture = await Fixture.start({ maxConcurrent: 1, timeoutMs: 2000 });
     await fixture.setCredentials();
     const stageOf = async (answer: Promise<Response>) => {
       assert.equal((await answer).status, 504);
@@ -79,7 +81,7 @@ describe("failures, as callers see them", () => {
   });
 
   test("without credentials, without an NSM, without KMS", async () => {
-    await using fixture = await Fixture.start({ withoutNsm: true, timeoutMs: 1500 });
+    await using fixture = await Fixture.start({ withoutNsm: true, timeoutMs: 4000 });
     const code = async (answer: Response) => [answer.status, (await answer.json() as { code: string }).code];
     assert.deepEqual(await code(await fixture.call("/v1/decrypt", fixture.decryptBody)), [
       503,
@@ -152,7 +154,7 @@ describe("failures, as callers see them", () => {
       ],
     );
     const credentials = { accessKeyId: "AKIA", secretAccessKey: "HUSH HUSH", sessionToken: "HUSH\n" };
-    const answer = await fixture.call("/v1/credentials", credentials, 3);
+    const answer = await fixture.callControl("/v1/credentials", credentials);
     assert.equal(answer.status, 400);
     assert.doesNotMatch(await answer.text(), /HUSH/);
     assert.doesNotMatch(fixture.logged.join(""), /HUSH/);
@@ -206,72 +208,19 @@ describe("the log", () => {
   });
 });
 
-describe("CredentialStore", () => {
-  const make = (accessKeyId = "AKIA") =>
-    OwnedCredentials.copyOf({ accessKeyId, secretAccessKey: "s", sessionToken: "t" });
-
-  test("wipes what is replaced, and what is left, once no request is signed with it", async () => {
-    const store = new CredentialStore();
-    store.set(make());
-    const running = store.lease();
-    const signing = await running.get();
-    const { bytes } = signing.secretAccessKey;
-    store.set(make());
-    assert.deepEqual(bytes, new TextEncoder().encode("s"));
-    signing[Symbol.dispose]();
-    using again = await running.get();
-    assert.equal(again.secretAccessKey.bytes, bytes, "a request keeps what it began with");
-    again[Symbol.dispose]();
-    running[Symbol.dispose]();
-    assert.deepEqual(bytes, new Uint8Array(1));
-
-    const { bytes: left } = (await secretOf(store)).secretAccessKey;
-    assert.deepEqual(left, new TextEncoder().encode("s"));
-    store[Symbol.dispose]();
-    assert.deepEqual(left, new Uint8Array(1));
-    assert.throws(() => store.lease(), /no credentials are set/);
-  });
-
-  test("wipes what is replaced at once when no request is signed with it", async () => {
-    using store = new CredentialStore();
-    store.set(make());
-    const { bytes } = (await secretOf(store)).secretAccessKey;
-    store.set(make());
-    assert.deepEqual(bytes, new Uint8Array(1));
-  });
-
-  test("lends others in the place of those that KMS refuses, if it has got others", async () => {
-    using store = new CredentialStore();
-    store.set(make());
-    using lease = store.lease();
-    using used = await lease.get();
-    assert.equal(await lease.getOther(used), undefined);
-    store.set(make());
-    assert.equal(await lease.getOther(used), undefined, "the same once more");
-    const { bytes } = used.secretAccessKey;
-    store.set(make("AKIA2"));
-    using other = await lease.getOther(used);
-    assert.equal(other?.accessKeyId, "AKIA2");
-    used[Symbol.dispose]();
-    assert.deepEqual(bytes, new Uint8Array(1));
-    store[Symbol.dispose]();
-    assert.equal(await lease.getOther(other!), undefined, "none are left");
-  });
-
-  test("is wiped when the service closes", async () => {
-    const fixture = await Fixture.start();
-    await fixture.setCredentials();
-    const { bytes } = (await secretOf(fixture.service.scope.credentials)).secretAccessKey;
-    assert.ok(bytes.some((byte) => byte !== 0));
-    await fixture[Symbol.asyncDispose]();
-    assert.ok(Buffer.from(bytes).every((byte) => byte === 0));
-    assert.equal(fixture.service.scope.credentials.isSet, false);
-  });
+test("the credentials are wiped when the service closes", async () => {
+  const fixture = await Fixture.start();
+  await fixture.setCredentials();
+  const { bytes } = await secretOf(fixture.service.scope.credentials);
+  assert.ok(bytes.some((byte) => byte !== 0));
+  await fixture[Symbol.asyncDispose]();
+  assert.ok(Buffer.from(bytes).every((byte) => byte === 0));
+  assert.equal(fixture.service.scope.credentials.isSet, false);
 });
 
-/** Reads the credentials that a store lends, and gives the lease back. */
-async function secretOf(store: CredentialStore): Promise<OwnedCredentials> {
+/** Reads the secret access key that a store lends, and gives the lease back. */
+async function secretOf(store: CredentialStore): Promise<SecretBytes> {
   using lease = store.lease();
   using owned = await lease.get();
-  return owned;
+  return owned.secretAccessKey;
 }

@@ -37,7 +37,8 @@ async function tries(
   assert.equal(record.operation, "SetOwnCredentials");
   assert.equal(fixture.service.scope.credentials.isSet, false, "a connection's are nobody else's");
   const { status } = await fixture.call("/v1/credentials", credentials, cid);
-  assert.equal(status, fixture.service.scope.credentials.isSet ? 204 : 403);
+  const refusal = credentialPolicy === undefined ? 404 : 403;
+  assert.equal(status, fixture.service.scope.credentials.isSet ? 204 : refusal);
   return [status === 204, own];
 }
 
@@ -49,8 +50,33 @@ describe("credentials of everybody, and of a connection", () => {
     assert.deepEqual(await tries(permit("Decrypt"), TENANT), [false, false]);
   });
 
-  test("are both the parent's alone by default, whatever the policy permits", async () => {
-    assert.deepEqual(await tries(undefined, PARENT), [true, true]);
+  test("are both the parent's alone by default: everybody's by the control listener, not by the CID", async () => {
+    assert.deepEqual(await tries(undefined, PARENT), [false, true]);
     assert.deepEqual(await tries(undefined, TENANT), [false, false]);
+  });
+
+  test("of everybody are set over the control listener, whatever the policy says", async () => {
+    for (const credentialPolicy of [undefined, permit("Decrypt")]) {
+      await using fixture = await Fixture.start({ ...(credentialPolicy && { credentialPolicy }) });
+      for (const path of ["/v1/credentials", "/set-credentials"]) {
+        assert.equal((await fixture.callControl(path, fixture.simulator.credentials)).status, 204, path);
+        const ordinary = await fixture.call(path, fixture.simulator.credentials, PARENT);
+        assert.equal(ordinary.status, credentialPolicy === undefined ? 404 : 403);
+      }
+      assert.equal(fixture.service.scope.credentials.isSet, true);
+    }
+  });
+
+  test("of everybody are not to be had from an ordinary listener by saying that it is the control one", async () => {
+    await using fixture = await Fixture.start();
+    const init = {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-control": "true", "isControl": "true" },
+      body: JSON.stringify(fixture.simulator.credentials),
+    };
+    for (const path of ["/v1/credentials?isControl=true", "/set-credentials", "/v1/shutdown"]) {
+      const answer = await fixture.app.request(path, init, { cid: PARENT, isControl: true });
+      assert.equal(answer.status, 404, path);
+    }
   });
 });

@@ -1,8 +1,10 @@
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { listen, type Listener, type ListenOptions } from "../../lib/transport/listen.ts";
 import { DEFAULT_HTTP_TIMEOUTS, HttpListener, type HttpTimeouts } from "../../enclave/http/http_listener.ts";
 import { DEFAULT_KMSTOOL_TIMEOUTS, KmstoolListener } from "../../server/kmstool/kmstool_listener.ts";
+import { dialUnix } from "../support/unix_socket.ts";
 import { type Fixture, PARENT } from "./fixture.ts";
 
 /** Both protocols of a fixture on sockets; every caller is the parent. */
@@ -53,10 +55,10 @@ export class Serving implements AsyncDisposable {
 const ANY: Endpoint = { transport: "tcp", host: "127.0.0.1", port: 0 };
 
 /** Opens a socket to a test server; its errors need no listener. */
-export function dial(endpoint: Endpoint): Socket {
+export function dial(endpoint: Endpoint): Duplex {
   if (endpoint.transport === "vsock") throw new Error("Not on this machine");
   const socket = endpoint.transport === "unix"
-    ? connect(endpoint.path)
+    ? dialUnix(endpoint.path)
     : connect(endpoint.port, endpoint.host);
   socket.on("error", () => {});
   return socket;

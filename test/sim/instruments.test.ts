@@ -13,10 +13,13 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { AwsV4Signer } from "aws4fetch";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import { sealEnvelope } from "../../sim/kms/cms_envelope.ts";
 import { compileInstrument, supervise, SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import { TlsAuthority } from "../../sim/tls/tls_certificates.ts";
+import { divideTests } from "../support/share.ts";
+
+const test = divideTests();
 
 const MASK = 0xa5;
 const HOST_NAME = "kms.us-east-1.amazonaws.com";
@@ -230,7 +233,7 @@ describe.skipIf(withoutCompiler)(`nsm-supervisor${skip}`, () => {
   test.skipIf(nested)(
     `SIGTERM reaches the program, its signal becomes the exit code${skipNested}`,
     async () => {
-      await using run = new Run(["sh", "-c", "echo up $$; exec sleep 9"], undefined);
+      await using run = new Run(["sh", "-c", "echo up $$; exec sleep 600"], undefined);
       await run.read("up");
       run.signal("SIGTERM");
       assert.equal((await run.end()).code, 128 + 15);

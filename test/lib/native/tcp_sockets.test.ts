@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
 import net from "node:net";
 import { afterEach, describe, test } from "#test";
 import { AF_VSOCK, encodeSockaddrVm } from "../../../ffi/layouts.ts";
@@ -8,7 +7,9 @@ import { ConnectionError, SystemCallError, TimeoutError } from "../../../lib/cor
 import { ListeningSocket, setVsockBacklog, vsockPeer } from "../../../lib/native/listening_socket.ts";
 import { libc } from "../../../lib/native/libc.ts";
 import { SocketDescriptor } from "../../../lib/native/socket_descriptor.ts";
+import { choosePort } from "../../../sim/free_port.ts";
 import { fixErrno, replaceCalls } from "./replaced_calls.ts";
+import { countDescriptors } from "../../support/descriptors.ts";
 
 /** Over TCP a connect is under way at first, as it is over AF_VSOCK and never over AF_UNIX. */
 const AF_INET = 2;
@@ -25,8 +26,6 @@ function loopback(port: number): Uint8Array<ArrayBuffer> {
   struct.set([127, 0, 0, 1], 4);
   return struct;
 }
-
-const descriptors = () => readdirSync("/proc/self/fd").length;
 
 describe.skipIf(onDeno)(`connections that are under way at first${REASON}`, () => {
   const servers: net.Server[] = [];
@@ -53,24 +52,21 @@ describe.skipIf(onDeno)(`connections that are under way at first${REASON}`, () =
   });
 
   test("that the peer refuses meanwhile are ConnectionErrors, with what it most likely means", async () => {
-    const port = await listenSomewhere();
-    const [server] = servers.splice(0);
-    server?.close();
-    await once(server!, "close");
-    const before = descriptors();
+    const port = await choosePort();
+    const before = countDescriptors();
     await assert.rejects(SocketDescriptor.connect(AF_INET, loopback(port), "nobody", 5000), (error) => {
       assert.ok(error instanceof ConnectionError);
       assert.equal(error.message, "Cannot connect to nobody: ECONNREFUSED");
       assert.equal(error.hint, "Nothing listens there: is the proxy running?");
       return true;
     });
-    assert.ok(descriptors() <= before);
+    assert.ok(countDescriptors() <= before);
   });
 
   test("that nobody answers are TimeoutErrors, in whole milliseconds", async () => {
     using listening = ListeningSocket.listen(AF_INET, loopback(0), "the full one", 0);
     const port = boundPort(listening);
-    const before = descriptors();
+    const before = countDescriptors();
     const held: SocketDescriptor[] = [];
     // Linux takes one or two more than the backlog says, and answers none after them.
     const error = await (async () => {
@@ -81,7 +77,7 @@ describe.skipIf(onDeno)(`connections that are under way at first${REASON}`, () =
     assert.equal(error.message, "Cannot connect to the full one: no answer within 50 ms");
     assert.match(error.hint, /^Does nobody have that CID, or is its machine overloaded/);
     for (const descriptor of held) descriptor[Symbol.dispose]();
-    assert.equal(descriptors(), before);
+    assert.equal(countDescriptors(), before);
   });
 
   test("whose outcome the kernel does not say are ConnectionErrors", async () => {
@@ -107,7 +103,7 @@ describe.skipIf(onDeno)(`connections that are under way at first${REASON}`, () =
     for (
       const [code, name, hint] of [
         [97, "EAFNOSUPPORT", "This kernel has no vsock: is this an enclave, with the vsock module loaded?"],
-        [13, "EACCES", "Something (seccomp, SELinux) forbids this process to use vsock"],
+        [13, "EACCES", "Do seccomp or SELinux forbid this process to use vsock?"],
         [24, "EMFILE", "Is the proxy running on the parent, and vsock in this kernel?"],
       ] as const
     ) {
@@ -144,7 +140,7 @@ describe.skipIf(onDeno)(`connections that are under way at first${REASON}`, () =
 
   test("that Node cannot be given stay the caller's", async () => {
     const port = await listenSomewhere();
-    const before = descriptors();
+    const before = countDescriptors();
     {
       using descriptor = await SocketDescriptor.connect(AF_INET, loopback(port), "somebody", 5000);
       using _full = replaceCalls({ dup3: () => -1 });
@@ -156,7 +152,7 @@ describe.skipIf(onDeno)(`connections that are under way at first${REASON}`, () =
         return true;
       });
     }
-    while (descriptors() > before) await new Promise((resolve) => setTimeout(resolve, 1));
+    while (countDescriptors() > before) await new Promise((resolve) => setTimeout(resolve, 1));
   });
 
   function boundPort(listening: ListeningSocket): number {
@@ -180,10 +176,10 @@ describe.skipIf(onDeno)(`sockets that listen${REASON}`, () => {
       const [code, hint] of [
         [98, /^Another process listens on that port/],
         [99, /^This machine does not have that CID: listen on 4294967295/],
-        [13, /^A port below 1024 wants the capability/],
+        [13, /^A port below 1024 needs the capability/],
         [97, /^This kernel has no vsock/],
         [24, /^This process is out of descriptors/],
-        [1, /^Is this an enclave, with vsock in its kernel\?$/],
+        [1, /^Does this machine's kernel have vsock\?$/],
       ] as const
     ) {
       for (const cFunction of ["socket", "bind", "listen"] as const) {
@@ -200,7 +196,7 @@ describe.skipIf(onDeno)(`sockets that listen${REASON}`, () => {
   });
 
   test("that Node does not take as expected stay the caller's, and the server closes", () => {
-    const before = descriptors();
+    const before = countDescriptors();
     const listening = ListeningSocket.listen(AF_INET, loopback(0), "there", 1);
     const refuses = (server: Partial<net.Server>, hint: string) =>
       assert.throws(() => listening.handOver(server as net.Server), {
@@ -221,7 +217,7 @@ describe.skipIf(onDeno)(`sockets that listen${REASON}`, () => {
     listening[Symbol.dispose]();
     // What a server was given is its own to close, and these two never did.
     for (const fd of secretive.given) libc().call.close(fd);
-    assert.equal(descriptors(), before);
+    assert.equal(countDescriptors(), before);
   });
 
   test("know the vsock address of a peer, and that others have none", () => {

@@ -11,6 +11,7 @@ import {
   serve,
   type ServeHandler,
 } from "../../../lib/transport/mod.ts";
+import { choosePort } from "../../../sim/free_port.ts";
 import { until } from "../../support/until.ts";
 
 const ANYWHERE: Endpoint = { transport: "tcp", host: "127.0.0.1", port: 0 };
@@ -147,7 +148,7 @@ describe("createFetch()", () => {
 
   test("a peer that says nothing ends in TimeoutError, and so does one that stops", async () => {
     await using silent = await listenOnly();
-    const options = { idleTimeoutMs: 100 };
+    const options = { idleTimeoutMs: 1500 };
     await assert.rejects(createFetch(silent.endpoint, options)("http://x/"), { code: "ERR_TIMEOUT" });
     await using halted = await speak("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", { ends: false });
     const answer = await createFetch(halted.endpoint, options)("http://x/");
@@ -158,6 +159,9 @@ describe("createFetch()", () => {
     const [what, bytes] of [
       ["is no HTTP", "\x16\x03\x01 nonsense\r\n\r\n"],
       ["has headers that are too large", `HTTP/1.1 200 OK\r\nx: ${"y".repeat(20_000)}\r\n\r\n`],
+      ["has more than 100 header lines", `HTTP/1.1 200 OK\r\n${"a: b\r\n".repeat(101)}\r\n`],
+      ["has a status that fetch does not know", "HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"],
+      ["has a control character in its status line", "HTTP/1.1 200 a\x01b\r\ncontent-length: 0\r\n\r\n"],
       ["is none", ""],
       [
         "changes the protocol",
@@ -171,6 +175,15 @@ describe("createFetch()", () => {
       await until(() => server.connectionCount === 0);
     });
   }
+
+  test("passes on all of 100 header lines", async () => {
+    await using server = await speak(
+      `${OK.slice(0, OK.indexOf("\r\n\r\n"))}\r\n${"a: b\r\n".repeat(99)}\r\nok`,
+    );
+    const answer = await createFetch(server.endpoint)("http://x/");
+    assert.equal(answer.headers.get("a")?.split(", ").length, 99);
+    assert.equal(await answer.text(), "ok");
+  });
 
   test("an answer that is cut short is a ConnectionError, for its reader", async () => {
     await using server = await speak("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
@@ -200,10 +213,9 @@ describe("createFetch()", () => {
   });
 
   test("nothing that listens is a ConnectionError that does not speak of KMS", async () => {
-    const server = await start(() => new Response());
-    await server.close();
+    const endpoint: Endpoint = { transport: "tcp", host: "127.0.0.1", port: await choosePort() };
     await assert.rejects(
-      createFetch(server.endpoint)("http://x/"),
+      createFetch(endpoint)("http://x/"),
       (error: Error & { code?: string; hint?: string }) => {
         assert.equal(error.code, "ERR_CONNECTION");
         assert.doesNotMatch(`${error.message} ${error.hint}`, /KMS/);
@@ -218,7 +230,7 @@ describe("createFetch()", () => {
         () => createFetch(target as Endpoint, options as CreateFetchOptions),
         (thrown) => error.test(String(thrown)),
       );
-    refuses(undefined, {}, /^TypeError: The endpoint must be a plain object/);
+    refuses(undefined, {}, /^TypeError: The endpoint must be an object, such as/);
     refuses({ cid: 16 }, {}, /^TypeError: endpoint.port must be a number/);
     refuses({ cid: -1, port: 1 }, {}, /^RangeError: endpoint.cid must be/);
     refuses({ cid: 16, port: 1 }, { timeoutMs: 1 }, /^TypeError: .*no field `timeoutMs`/);
@@ -241,7 +253,7 @@ describe("connect()", () => {
       code: "ERR_CONNECTION",
       message: "Cannot connect to the peer: the unix socket does not answer (ENOENT)",
     });
-    await assert.rejects(connect("tcp:x" as never), /^TypeError: The endpoint must be a plain object/);
+    await assert.rejects(connect("tcp:x" as never), /^TypeError: The endpoint must be an object, such as/);
     await assert.rejects(
       connect(server.endpoint, { timeout: 1 } as never),
       /^TypeError: .*no field `timeout`/,

@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { Deadline } from "../../../lib/core/deadline.ts";
 import { ConnectionError } from "../../../lib/core/errors.ts";
+import { choosePort } from "../../../sim/free_port.ts";
 import { openTransport } from "../../../lib/transport/open_transport.ts";
 
 const LISTENS =
-  "Is a proxy to KMS, or KMS itself, listening there? In an enclave the way out is vsock CID 3, port 8000";
-const NO_SOCKET = "There is no such socket: is the path right, and has the proxy made it?";
+  "Is a proxy to KMS, or KMS itself, listening there? From an enclave, KMS is reached over vsock CID 3, port 8000";
+const NO_SOCKET = "The socket does not exist: is the path right, and is the proxy running?";
 
 describe("openTransport()", () => {
   const folder = mkdtempSync(join(tmpdir(), "enclave-kms-transport-"));
@@ -55,10 +56,7 @@ describe("openTransport()", () => {
 
   test("says where nobody answers, and what the system said", async () => {
     const absent = join(folder, "absent.sock");
-    const closed = createServer();
-    await new Promise<void>((resolve) => closed.listen({ host: "127.0.0.1", port: 0 }, resolve));
-    const freePort = (closed.address() as { port: number }).port;
-    await new Promise((resolve) => closed.close(resolve));
+    const freePort = await choosePort();
     const cases = [
       [{ transport: "unix", path: absent }, "the unix socket does not answer (ENOENT)", NO_SOCKET],
       [

@@ -75,7 +75,7 @@ describe("the kmstool protocol", () => {
 
   beforeAll(async () => {
     fixture = await Fixture.start({ policy });
-    const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, messageMs: 300 };
+    const timeouts = { ...DEFAULT_KMSTOOL_TIMEOUTS, messageMs: 1500 };
     server = new KmstoolListener({ ...parts(fixture), region: undefined, timeouts });
     for (const cid of [PARENT, TENANT, STRANGER]) ports.set(cid, await listenFor(server, cid));
   });
