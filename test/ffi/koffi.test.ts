@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, test } from "#test";
-import { COMMON_JS } from "../../tools/bundle_server.ts";
+import { COMMON_JS } from "../../deploy/bundle/bundle_files.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const KOFFI = join(ROOT, "node_modules/koffi");
@@ -117,7 +117,15 @@ describe.skipIf(onDeno)(`Node.js that cannot call C${REASON}`, () => {
       const args = [...flags.map((flag) => flag.replace("BUNDLE", program)), program];
       const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { env: {} });
       const [usable, ...attempts] = stdout.trim().split("\n").map((line) => JSON.parse(line));
-      assert.deepEqual(usable, { usable: true, hex: "00" });
+      const { node: version } = process.versions;
+      const crypto = {
+        provider: "node:crypto",
+        version,
+        origin: "node",
+        reason: `Cannot call C: ${reason}`,
+        hint,
+      };
+      assert.deepEqual(usable, { usable: true, hex: "00", crypto });
       assert.equal(attempts.length, 7);
       for (const { name, ...error } of attempts) {
         assert.deepEqual(

@@ -6,7 +6,16 @@ import { fileURLToPath } from "node:url";
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Folders whose pages are checked, besides those at the top level. */
-const FOLDERS: readonly string[] = ["docs", "examples", "enclave", "server", "cli", "bench", "test"];
+const FOLDERS: readonly string[] = [
+  "docs",
+  "examples",
+  "enclave",
+  "parent",
+  "server",
+  "cli",
+  "bench",
+  "test",
+];
 
 /** Files for which every one of the tests writes and removes folders meanwhile. */
 const SKIPPED = /(?:^|\/)(?:node_modules|build)\//;
@@ -58,4 +67,11 @@ export function codeBlocks(page: string, text: string, languages: readonly strin
       note: note.trim(),
       code: code.replaceAll(new RegExp(`^${indent}`, "gm"), ""),
     }));
+}
+
+/** Reads the rows of a page's tables, as their cells. */
+export function tableRows(markdown: string): string[][] {
+  return [...markdown.matchAll(/^\| (.*) \|$/gm)].map(([, cells = ""]) =>
+    cells.split(" | ").map((cell) => cell.trim())
+  );
 }
