@@ -1,8 +1,20 @@
 import type { Command } from "./command.ts";
 import { describeAttestationExits } from "./exit_codes.ts";
-import { BYTES_NOTE, CONNECTION_FLAGS, CREDENTIAL_FLAGS, JSON_FLAG, NSM_FLAG, REGION_FLAG } from "./flags.ts";
+import {
+  BYTES_NOTE,
+  CONNECTION_FLAGS,
+  CREDENTIAL_FLAGS,
+  JSON_FLAG,
+  NSM_FLAG,
+  PARENT_CONFIG_FLAG,
+  REGION_FLAG,
+} from "./flags.ts";
+import { BUNDLE_COMMANDS } from "./bundle_commands.ts";
+import { IMAGE_COMMANDS } from "./image_commands.ts";
+import { KEY_POLICY_COMMANDS } from "./key_policy_commands.ts";
+import { KMS_COMMANDS } from "./kms_commands.ts";
+import { SECRET_COMMANDS } from "./secret_commands.ts";
 
-const CONTEXT_FLAG = { name: "encryption-context", value: "JSON", help: 'Such as {"tenant":"a"}' };
 const FILE_ARGUMENT = { name: "FILE" };
 const SCHEMA_FLAGS = [
   {
@@ -11,56 +23,39 @@ const SCHEMA_FLAGS = [
     isMany: true,
     help: "Type: String, Long, Boolean, Set<String>",
   },
+  { name: "claim", value: "NAME=TYPE", isMany: true, help: "Claim of tokens, of such a type" },
   { name: "action", value: "NAME", isMany: true, help: "Action beside the server's" },
 ];
 
 /** Commands in the order of the overview. */
 export const COMMANDS: readonly Command[] = [
+  ...KMS_COMMANDS,
   {
-    name: "decrypt",
-    summary: "prints PLAINTEXT: base64",
-    example: "decrypt --region eu-central-1 --ciphertext AQICAH…",
+    name: "kmstool-instance",
+    summary: "lets an enclave decrypt",
+    example: "kmstool-instance --cid 16 --region eu-central-1 AQICAH…",
+    argument: { name: "ENCRYPTED_MESSAGE" },
     flags: [
-      REGION_FLAG,
-      ...CREDENTIAL_FLAGS,
-      { name: "ciphertext", short: "c", value: "BASE64", help: "Ciphertext to decrypt" },
-      { name: "key-id", short: "K", value: "KEY", help: "Key that encrypted it; others are refused" },
+      { name: "cid", short: "c", value: "CID", help: "CID of the enclave" },
+      { name: "port", short: "p", value: "PORT", help: "Vsock port of it; default: 3000" },
+      { name: "region", short: "r", value: "REGION", help: "Region, unless the enclave has one" },
       {
-        name: "encryption-algorithm",
-        short: "a",
-        value: "NAME",
-        help: "Default: SYMMETRIC_DEFAULT",
+        name: "encryption-context",
+        short: "e",
+        value: "NAME=VALUE",
+        isMany: true,
+        help: "Pair of the encryption context",
       },
-      CONTEXT_FLAG,
-      ...CONNECTION_FLAGS,
+      ...CREDENTIAL_FLAGS.map(({ short: _, ...flag }) => flag),
+      { name: "endpoint", value: "ADDRESS", help: "vsock:CID:PORT, tcp:HOST:PORT, unix:PATH" },
+      { name: "timeout-ms", value: "MS", help: "Time for everything; default: 30000" },
     ],
-    load: async () => (await import("./commands/decrypt.ts")).decrypt,
-  },
-  {
-    name: "genkey",
-    summary: "prints CIPHERTEXT: and PLAINTEXT: of a data key",
-    example: "genkey --key-id alias/app --key-spec AES-256",
-    flags: [
-      REGION_FLAG,
-      ...CREDENTIAL_FLAGS,
-      { name: "key-id", short: "K", value: "KEY", help: "Key that encrypts the data key" },
-      { name: "key-spec", short: "p", value: "SPEC", choices: ["AES-256", "AES-128"], help: "One of" },
-      CONTEXT_FLAG,
-      ...CONNECTION_FLAGS,
+    notes: [
+      "",
+      "For an enclave with kmstool_enclave, or the server. Prints the plaintext.",
+      "Without credentials it takes AWS's chain. Exit: 0 decrypted, 1 otherwise",
     ],
-    load: async () => (await import("./commands/genkey.ts")).genkey,
-  },
-  {
-    name: "genrandom",
-    summary: "prints PLAINTEXT: of random bytes from KMS",
-    example: "genrandom --length 32",
-    flags: [
-      REGION_FLAG,
-      ...CREDENTIAL_FLAGS,
-      { name: "length", short: "l", value: "BYTES", help: "Number of bytes, 1 to 1024" },
-      ...CONNECTION_FLAGS,
-    ],
-    load: async () => (await import("./commands/genrandom.ts")).genrandom,
+    load: async () => (await import("./commands/kmstool_instance.ts")).kmstoolInstance,
   },
   {
     name: "attest",
@@ -121,8 +116,11 @@ export const COMMANDS: readonly Command[] = [
     ],
     notes: [
       "",
-      'Fields of the request: action, caller {"cid":7,"attributes":{…}}, keyId, region,',
-      "encryptionContext, ciphertext (base64), pcrs, time (seconds), recentCount.",
+      "Fields of the request: action, caller, keyId, region, encryptionContext,",
+      "ciphertext (base64), pcrs, time (seconds), recentCount.",
+      'A caller is {"cid":7,"attributes":{…}}, {"type":"Parent"},',
+      '{"type":"Token","issuer":"…","subject":"…","claims":{…}} or',
+      '{"type":"Certificate","sha256":"…","attributes":{…}}.',
       "",
       "Exit: 0 allowed, 1 usage, 2 the policy does not load, 3 denied",
     ],
@@ -137,6 +135,10 @@ export const COMMANDS: readonly Command[] = [
     example: "policy schema --attribute tier=Long",
     load: async () => (await import("./commands/policy.ts")).printSchema,
   },
+  ...SECRET_COMMANDS,
+  ...BUNDLE_COMMANDS,
+  ...IMAGE_COMMANDS,
+  ...KEY_POLICY_COMMANDS,
   {
     name: "doctor",
     summary: "finds the first broken link to KMS",
@@ -146,12 +148,48 @@ export const COMMANDS: readonly Command[] = [
       ...CREDENTIAL_FLAGS,
       ...CONNECTION_FLAGS.filter(({ name }) => name !== "timeout-ms"),
       { name: "policy", value: "FILE", isFile: true, help: "Policy to load as well" },
+      {
+        name: "parent",
+        value: "FILE",
+        isFile: true,
+        help: "Or the parent of these settings (- none)",
+      },
       { name: "root", value: "FILE", isFile: true, help: "Attestation root, instead of AWS's" },
       { name: "timeout-ms", value: "MS", help: "For all but the policy; default: 4000" },
       JSON_FLAG,
     ],
-    notes: ["Exit: 0 nothing broken, 1 usage, 4 broken"],
     load: async () => (await import("./commands/doctor.ts")).doctor,
+  },
+  {
+    name: "parent",
+    summary: "runs the parent's half of an enclave",
+    example: "parent --config /etc/enclave-kms/parent.json",
+    flags: [
+      PARENT_CONFIG_FLAG,
+      { name: "dry-run", help: "Examine what a start needs, and change nothing" },
+      { name: "check", value: "STATE", choices: ["running", "ready"], help: "Exit 1 unless it is" },
+      { name: "print-config", help: "Print the settings as JSON" },
+      { name: "print-unit", help: "Print a unit for systemd" },
+      { name: "log", value: "FORM", choices: ["json", "text"], help: "Default json; one of" },
+      { name: "timeout-ms", value: "MS", help: "Of --dry-run (30000), --check (20000)" },
+    ],
+    notes: [
+      "",
+      "Or in the environment: EIF_PATH, AWS_REGION, ENCLAVE_CID, CPU_COUNT, MEMORY_MIB,",
+      "READINESS_SLEEP_SECONDS, AGE_KEY_S3_URI, KEY_SHARES_S3_URI, KMS_PROXY_PORT and",
+      "those of docs/running-the-parent.md. SIGTERM drains and ends the enclave.",
+    ],
+    load: async () => (await import("./commands/parent.ts")).parent,
+  },
+  {
+    name: "stop",
+    summary: "ends a running parent and its enclave",
+    example: "stop --config /etc/enclave-kms/parent.json",
+    flags: [
+      PARENT_CONFIG_FLAG,
+      { name: "timeout-ms", value: "MS", help: "Time for all of it; default: 90000" },
+    ],
+    load: async () => (await import("./commands/stop.ts")).stop,
   },
   {
     name: "completions",

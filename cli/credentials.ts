@@ -60,6 +60,17 @@ export class GivenCredentials implements Disposable {
 }
 
 /**
+ * Tells whether credentials are in flags or the environment, complete or not.
+ *
+ * @param args Flags of the command
+ * @param terminal Has the environment
+ */
+export function isGiven(args: Arguments, terminal: Terminal): boolean {
+  return CREDENTIAL_FLAGS.some(({ name }) => args.has(name)) ||
+    terminal.env("AWS_ACCESS_KEY_ID") !== undefined;
+}
+
+/**
  * Warns of secrets on the command line, which other processes and users of the machine can read.
  *
  * @param args Flags of the command

@@ -1,10 +1,7 @@
 import { AttestationError, EnclaveKmsError, KmsError, PolicyLoadError } from "../lib/core/errors.ts";
 import type { Command } from "./command.ts";
 import { MalformedValueError, OutputLostError, UsageError } from "./usage_error.ts";
-import { attestationExit, EXIT } from "./exit_codes.ts";
-
-/** Commands that exit as kmstool_enclave_cli does. */
-const KMSTOOL_COMMANDS: readonly string[] = ["decrypt", "genkey", "genrandom"];
+import { attestationExit, EXIT, KMSTOOL_COMMANDS } from "./exit_codes.ts";
 
 /**
  * Describes a failure in lines for standard error: message, hint and code. There is never a stack trace; the
@@ -30,6 +27,7 @@ export function describeFailure(prefix: string, error: unknown): readonly string
  */
 export function exitCodeOf({ name }: Command, error: unknown): number {
   if (error instanceof OutputLostError) return EXIT.outputLost;
+  if (name === "kmstool-instance") return EXIT.usage;
   if (KMSTOOL_COMMANDS.includes(name)) return isUsage(error) ? EXIT.usage : EXIT.kmstoolFailed;
   if (isCallersMistake(error)) return EXIT.usage;
   return error instanceof AttestationError ? attestationExit(error.code) : EXIT.failed;

@@ -67,6 +67,14 @@ export const NSM_FLAG: Flag = {
   help: "Unix socket of a simulated NSM",
 };
 
+/** Configuration of the parent. */
+export const PARENT_CONFIG_FLAG: Flag = {
+  name: "config",
+  value: "FILE",
+  isFile: true,
+  help: "The parent's settings, JSON",
+};
+
 /** Flags for the connection to KMS. */
 export const CONNECTION_FLAGS: readonly Flag[] = [
   { name: "proxy-port", short: "x", value: "PORT", help: "Port of the proxy on CID 3; default: 8000" },
@@ -89,3 +97,8 @@ export const JSON_FLAG: Flag = { name: "json", help: "Print JSON" };
 
 /** Note in the help on the forms of bytes. */
 export const BYTES_NOTE = "BYTES: hex, base64:…, text:… or @FILE";
+
+/** Flags of the way to KMS outside of an enclave. */
+export const KMS_FLAGS: readonly Flag[] = CONNECTION_FLAGS.filter(({ name }) =>
+  ["endpoint", "host-name", "trusted-certificates", "timeout-ms"].includes(name)
+);

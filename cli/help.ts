@@ -1,6 +1,5 @@
 import type { Command } from "./command.ts";
 import { type Flag, HELP_FLAG } from "./flags.ts";
-import { COMMANDS } from "./command_table.ts";
 
 /**
  * Makes the help of a command.
@@ -22,21 +21,44 @@ export function helpOf(command: Command): string {
   ]);
 }
 
-/** Makes the overview of all commands, on one screen. */
-export function overview(): string {
-  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+/** Subjects of the commands of two words, by their first. */
+const SUBJECTS: Readonly<Record<string, string>> = {
+  policy: "Cedar policies of the enclave",
+  secret: "secrets that arrive at boot",
+  image: "images",
+  "key-policy": "policies of KMS keys",
+};
+
+/**
+ * Makes the overview of all commands, on one screen.
+ *
+ * @param commands The whole table
+ */
+export function overview(commands: readonly Command[]): string {
+  const rows = commands.map(({ name, summary }) => {
+    const [first = name, second] = name.split(" ");
+    return second === undefined ? [name, summary] as const : [first, familyOf(first, commands)] as const;
+  });
+  const summaries = new Map(rows);
+  const width = Math.max(...[...summaries.keys()].map(({ length }) => length));
   return toText([
     "enclave-kms: AWS KMS and attestation from inside a Nitro Enclave",
     "",
-    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    ...[...summaries].map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`),
     "",
-    "`enclave-kms COMMAND --help` shows a command's flags and an example, --version",
-    "the version. decrypt, genkey and genrandom take kmstool_enclave_cli's flags,",
-    "print what it prints and end as it ends.",
-    "",
+    "`enclave-kms COMMAND --help` shows a command's flags, --version the version.",
+    "decrypt, genkey and genrandom have the flags and output of kmstool_enclave_cli.",
     "Secrets do not belong in flags: every process can read another's command line.",
     "Use AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the flags that end in -file.",
   ]);
+}
+
+/** Lists the second words of commands with the same first one, and their subject. */
+function familyOf(first: string, commands: readonly Command[]): string {
+  const seconds = commands.map(({ name }) => name.split(" ")).filter(([one]) => one === first).map((
+    [, two],
+  ) => two);
+  return `${seconds.join(", ")}: ${SUBJECTS[first]}`;
 }
 
 function usageOf({ argument, flags }: Command): string {

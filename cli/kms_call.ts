@@ -1,7 +1,8 @@
 import type { SecretBytes } from "../lib/core/secret_bytes.ts";
 import { joinBase64 } from "../lib/core/secret_json.ts";
-import { KmsClient } from "../lib/kms/kms_client.ts";
+import type { KmsMethods } from "../lib/kms/kms_methods.ts";
 import type { KmsClientOptions } from "../lib/kms/kms_options.ts";
+import { OneCallClient } from "../lib/kms/one_call_client.ts";
 import type { Arguments } from "./arguments.ts";
 import { clientOptions, simulatedNsm } from "./client.ts";
 import { GivenCredentials } from "./credentials.ts";
@@ -13,7 +14,7 @@ import { integer } from "./values.ts";
 /** One call to KMS. `read` makes the request from the flags before anything is opened. */
 export interface KmsCall<Request> {
   read(): Request;
-  call(client: KmsClient, request: Request): Promise<void>;
+  call(client: KmsMethods, request: Request): Promise<void>;
 }
 
 /**
@@ -39,7 +40,7 @@ export async function withClient<Request>(
     timeoutMs: integer(args, "timeout-ms", { min: 1, max: 2_147_483_647 }),
   };
   using _progress = terminal.progress("enclave-kms: waiting for KMS");
-  await using client = await KmsClient.open(options);
+  await using client = await OneCallClient.open(options);
   await call(client, request);
   return EXIT.ok;
 }

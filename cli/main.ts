@@ -7,9 +7,8 @@
  */
 import process from "node:process";
 import { STDERR, tryWriteAll } from "../lib/core/write_all.ts";
-import { EXIT } from "./exit_codes.ts";
-import { run } from "./run.ts";
-import { ProcessTerminal } from "./terminal.ts";
+import { keepCompiledCode } from "./compile_cache.ts";
+import { EXIT, KMSTOOL_COMMANDS } from "./exit_codes.ts";
 
 // The runtimes' own reports print messages and stacks, which may hold anything.
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
@@ -19,5 +18,12 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   });
 }
 
+keepCompiledCode();
+const words = process.argv.slice(2);
+// Loaded from here on: the cache holds what is loaded after it was found.
+const { runProgram } = KMSTOOL_COMMANDS.includes(words[0] ?? "")
+  ? await import("./kms_program.ts")
+  : await import("./program.ts");
+
 // Not process.exitCode: an NSM that is silent would keep the process until it answers.
-process.exit(await run(process.argv.slice(2), new ProcessTerminal()));
+process.exit(await runProgram(words));

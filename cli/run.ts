@@ -3,24 +3,28 @@ import { type Arguments, parseArguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { HELP_FLAG, VERSION_FLAG } from "./flags.ts";
 import { OutputLostError, UsageError } from "./usage_error.ts";
-import { COMMANDS } from "./command_table.ts";
 import { EXIT } from "./exit_codes.ts";
 import { describeFailure, exitCodeOf } from "./failure.ts";
 import { helpOf, overview } from "./help.ts";
 import type { Terminal } from "./terminal.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "../lib/core/version.ts";
 
 /**
  * Runs one command line.
  *
  * @param words Words after the program's name
  * @param terminal Terminal for the output
+ * @param commands Commands to choose from
  * @returns The exit code; never throws
  */
-export async function run(words: readonly string[], terminal: Terminal): Promise<number> {
-  const command = findCommand(words);
+export async function run(
+  words: readonly string[],
+  terminal: Terminal,
+  commands: readonly Command[],
+): Promise<number> {
+  const command = findCommand(words, commands);
   const code = command === undefined
-    ? await runNone(words, terminal)
+    ? await runNone(words, terminal, commands)
     : await runCommand(command, words, terminal);
   // A failure stays what it is; a success whose output got lost is none.
   if (code !== EXIT.ok || terminal.lostOutput === undefined) return code;
@@ -46,23 +50,27 @@ async function runCommand(command: Command, words: readonly string[], terminal: 
   }
 }
 
-function findCommand(words: readonly string[]): Command | undefined {
-  return COMMANDS.find(({ name }) => name.split(" ").every((word, index) => words[index] === word));
+function findCommand(words: readonly string[], commands: readonly Command[]): Command | undefined {
+  return commands.find(({ name }) => name.split(" ").every((word, index) => words[index] === word));
 }
 
 /** Handles words that name no known command: version, help, or a list of the commands. */
-async function runNone(words: readonly string[], terminal: Terminal): Promise<number> {
+async function runNone(
+  words: readonly string[],
+  terminal: Terminal,
+  commands: readonly Command[],
+): Promise<number> {
   const [first, second] = words;
   if (first === `--${VERSION_FLAG.name}` || first === `-${VERSION_FLAG.short}`) {
     await terminal.report(`enclave-kms ${VERSION}\n`);
     return EXIT.ok;
   }
   if ([first, second].some(isHelp) || first === "help") {
-    const command = first === "help" ? findCommand(words.slice(1)) : undefined;
-    await terminal.report(command === undefined ? overview() : helpOf(command));
+    const command = first === "help" ? findCommand(words.slice(1), commands) : undefined;
+    await terminal.report(command === undefined ? overview(commands) : helpOf(command));
     return EXIT.ok;
   }
-  terminal.note(`enclave-kms: ${expectation(words)}`);
+  terminal.note(`enclave-kms: ${expectation(words, commands)}`);
   terminal.note("Try: enclave-kms --help");
   return EXIT.usage;
 }
@@ -72,8 +80,11 @@ function isHelp(word: string | undefined): boolean {
 }
 
 /** Names the expected commands. It does not repeat the given word, which may be a secret. */
-function expectation([first = "", second = ""]: readonly string[]): string {
-  const names = COMMANDS.map(({ name }) => name);
+function expectation(
+  [first = "", second = ""]: readonly string[],
+  commands: readonly Command[],
+): string {
+  const names = commands.map(({ name }) => name);
   const single = names.map((name) => name.split(" ")[0] ?? "");
   const family = names.filter((name) => name.startsWith(`${first} `));
   const expected = `expected a command: ${(family.length > 0 ? family : names).join(", ")}`;

@@ -21,3 +21,19 @@ export class OutputLostError extends Error {
     this.name = "OutputLostError";
   }
 }
+
+/**
+ * Tells mistakes in options as mistakes on the command line, where they were made.
+ *
+ * @param make Takes the options
+ * @returns Result of `make`
+ * @throws {UsageError} When `make` throws a `TypeError` or `RangeError`
+ */
+export function asUsage<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) throw new UsageError(error.message);
+    throw error;
+  }
+}

@@ -40,15 +40,7 @@ export function readStart(path: string): Uint8Array<ArrayBuffer> {
  * @throws {UsageError} When it cannot be read or is too long
  */
 export function readFile(flag: string, path: string): Uint8Array<ArrayBuffer> {
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = readStart(path);
-  } catch (error) {
-    throw new UsageError(`--${flag} must be a file that can be read: ${reasonOf(error)}`);
-  }
-  if (bytes.length <= MAX_FILE_BYTES) return bytes;
-  bytes.fill(0);
-  throw new UsageError(`--${flag} must be a file of at most 1 MiB`);
+  return readNamed(`--${flag}`, path);
 }
 
 /**
@@ -57,11 +49,38 @@ export function readFile(flag: string, path: string): Uint8Array<ArrayBuffer> {
  * @throws {UsageError} When the file cannot be read, or is not UTF-8
  */
 export function readText(flag: string, path: string): string {
+  return readNamedText(`--${flag}`, path);
+}
+
+/**
+ * Reads the text file that the argument after the flags names.
+ *
+ * @param args Words of the command
+ * @throws {UsageError} When it cannot be read, or is not UTF-8
+ */
+export function readFileArgument(args: Arguments): string {
+  return readNamedText("FILE", args.argument ?? "");
+}
+
+/** Reads a file; `name` is that of the flag or argument, for messages. */
+function readNamed(name: string, path: string): Uint8Array<ArrayBuffer> {
+  let bytes: Uint8Array<ArrayBuffer>;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(readFile(flag, path));
+    bytes = readStart(path);
+  } catch (error) {
+    throw new UsageError(`${name} must be a file that can be read: ${reasonOf(error)}`);
+  }
+  if (bytes.length <= MAX_FILE_BYTES) return bytes;
+  bytes.fill(0);
+  throw new UsageError(`${name} must be a file of at most 1 MiB`);
+}
+
+function readNamedText(name: string, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(readNamed(name, path));
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError(`--${flag} must be a file of UTF-8 text`);
+    throw new UsageError(`${name} must be a file of UTF-8 text`);
   }
 }
 
@@ -161,12 +180,22 @@ export async function json(
  * @throws {UsageError} When it is malformed ({@link MalformedValueError}), or both are given
  */
 export function endpoint(args: Arguments): Endpoint {
-  const address = args.get("endpoint");
+  const given = givenEndpoint(args);
   const port = integer(args, "proxy-port", { min: 0, max: 0xffff_ffff });
-  if (address === undefined) return { ...DEFAULT_KMS_ENDPOINT, port: port ?? DEFAULT_KMS_ENDPOINT.port };
+  if (given === undefined) return { ...DEFAULT_KMS_ENDPOINT, port: port ?? DEFAULT_KMS_ENDPOINT.port };
   if (port !== undefined) throw new UsageError("--endpoint and --proxy-port exclude each other");
-  const parsed = parseEndpoint(address);
-  if (parsed !== undefined) return parsed;
+  return given;
+}
+
+/**
+ * Reads `--endpoint`; undefined when it was not given.
+ *
+ * @throws {MalformedValueError} When it is none
+ */
+export function givenEndpoint(args: Arguments): Endpoint | undefined {
+  const address = args.get("endpoint");
+  const parsed = address === undefined ? undefined : parseEndpoint(address);
+  if (address === undefined || parsed !== undefined) return parsed;
   throw new MalformedValueError("--endpoint must be vsock:CID:PORT, tcp:HOST:PORT or unix:PATH");
 }
 

@@ -1,6 +1,7 @@
 import { DEFAULT_REGION } from "../../lib/aws/region.ts";
 import { PolicyLoadError } from "../../lib/core/errors.ts";
 import {
+  type AttributeType,
   type AttributeTypes,
   type CedarOptions,
   cedarSchema,
@@ -63,14 +64,14 @@ export async function tryPolicy(args: Arguments, terminal: Terminal): Promise<nu
 
 /** Runs `policy schema`: prints the schema that policies are checked against, in Cedar's notation. */
 export async function printSchema(args: Arguments, terminal: Terminal): Promise<number> {
-  await terminal.write(cedarSchema({ actions: actionsOf(args), attributes: attributesOf(args) }));
+  await terminal.write(cedarSchema({ actions: actionsOf(args), ...typesOf(args) }));
   return EXIT.ok;
 }
 
 function load(args: Arguments, path: string, onWarning: CedarOptions["onWarning"]): Policy {
   // As the server: it refuses a policy that Cedar warns of.
   const strict = args.has("allow-warnings") ? { onWarning } : {};
-  const cedar = { attributes: attributesOf(args), ...strict };
+  const cedar = { ...typesOf(args), ...strict };
   return loadPolicyFile(path, { actions: actionsOf(args), cedar });
 }
 
@@ -101,17 +102,22 @@ function actionsOf(args: Arguments): readonly string[] {
   }
 }
 
-/** Reads the attributes that callers may have, beyond the default ones. */
-function attributesOf(args: Arguments): AttributeTypes {
-  const attributes: Record<string, string> = { ...DEFAULT_ATTRIBUTES };
-  for (const text of args.all("attribute")) {
+/** Reads the attributes that callers may have, beyond the default ones, and the claims of tokens. */
+function typesOf(args: Arguments): { attributes: AttributeTypes; claims: AttributeTypes } {
+  const attributes = { ...DEFAULT_ATTRIBUTES, ...declared(args, "attribute") };
+  return { attributes, claims: declared(args, "claim") };
+}
+
+function declared(args: Arguments, flag: string): AttributeTypes {
+  const types: Record<string, AttributeType> = {};
+  for (const text of args.all(flag)) {
     const [, name, type] = /^(\w+)=(String|Long|Boolean|Set<String>)$/.exec(text) ?? [];
     if (name === undefined || type === undefined) {
-      throw new UsageError("--attribute must be NAME=TYPE, of type String, Long, Boolean or Set<String>");
+      throw new UsageError(`--${flag} must be NAME=TYPE, of type String, Long, Boolean or Set<String>`);
     }
-    attributes[name] = type;
+    types[name] = type as AttributeType;
   }
-  return attributes as AttributeTypes;
+  return types;
 }
 
 /** Fills in a plain request of the parent's, made now, for what is left out. makeFacts checks the rest. */
@@ -128,7 +134,7 @@ function partsOf(request: unknown): FactParts {
     time: Math.floor(Date.now() / 1000),
     recentCount: 1,
     ...parts,
-    caller: caller === undefined ? PARENT : checkCaller(caller),
+    caller: caller === undefined ? FROM_PARENT : checkCaller(caller),
     ciphertext: ciphertext === undefined ? undefined : decodeCiphertext(ciphertext),
   };
 }
@@ -142,12 +148,12 @@ function checkAction(action: string, known: readonly string[]): void {
   );
 }
 
-/** Caller of a request that names none. */
-const PARENT = { cid: 3, attributes: {} };
+/** Caller of a request that names none: a process of the parent, by its CID. */
+const FROM_PARENT = { cid: 3, attributes: {} };
 
 function checkCaller(caller: unknown): FactParts["caller"] {
   if (typeof caller === "object" && caller !== null && !Array.isArray(caller)) {
-    return { ...PARENT, ...caller };
+    return Object.hasOwn(caller, "type") ? caller as FactParts["caller"] : { ...FROM_PARENT, ...caller };
   }
   throw new UsageError("--request: caller must be an object");
 }

@@ -1,6 +1,5 @@
 import { type AttestationDocument, decodeAttestationDocument } from "../../lib/attestation/document.ts";
 import { verifyAttestation, type VerifyAttestationOptions } from "../../lib/attestation/verify.ts";
-import { decodeBase64 } from "../../lib/core/encoding.ts";
 import { AttestationError } from "../../lib/core/errors.ts";
 import type { Arguments } from "../arguments.ts";
 import { UsageError } from "../usage_error.ts";
@@ -9,6 +8,7 @@ import { attestationExit, EXIT } from "../exit_codes.ts";
 import { describeFailure } from "../failure.ts";
 import type { Terminal } from "../terminal.ts";
 import { bytes, derOf, integer, optionalBytes, readFile, readStart, time } from "../values.ts";
+import { documentBytes } from "../read_document_file.ts";
 import { reasonOf } from "../reason.ts";
 
 /** Runs `verify`: checks an attestation document and prints its fields. */
@@ -94,14 +94,7 @@ function expectedPcrs(given: readonly string[]): Record<number, Uint8Array[]> | 
 
 /** Reads a document as `attest` writes it: bytes or base64. */
 async function readDocument(path: string, terminal: Terminal): Promise<Uint8Array> {
-  const content = path === "-" ? await terminal.readInput() : readContent(path);
-  const isText = content.length > 0 && content.every((byte) => byte < 0x7f);
-  if (!isText) return content;
-  try {
-    return decodeBase64(new TextDecoder().decode(content).replaceAll(/\s/g, ""));
-  } catch {
-    throw new UsageError("FILE must hold an attestation document, or its base64");
-  }
+  return documentBytes("FILE", path === "-" ? await terminal.readInput() : readContent(path));
 }
 
 function readContent(path: string): Uint8Array {

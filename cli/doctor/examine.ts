@@ -1,6 +1,7 @@
 import { Deadline } from "../../lib/core/deadline.ts";
 import { TimeoutError } from "../../lib/core/errors.ts";
 import { credentialsLink, roundTripLink } from "./call_links.ts";
+import { cryptoLink } from "./crypto_link.ts";
 import type { Finding, LinkName, Verdict } from "./finding.ts";
 import type { Link } from "./link.ts";
 import { broken, untried } from "./finding.ts";
@@ -21,6 +22,7 @@ import { type DoctorOptions, Examination } from "./examination.ts";
 export const LINKS: readonly Link[] = [
   runtimeLink,
   permissionsLink,
+  cryptoLink,
   libraryLink,
   nsmLink,
   vsockLink,
@@ -43,13 +45,42 @@ const SHARES: Readonly<Partial<Record<LinkName, number>>> = { nsm: 0.4, vsock: 0
  * @param options Options of the examination
  * @returns The findings, in the order of the links. Never throws
  */
-export async function examine(options: DoctorOptions): Promise<readonly Finding[]> {
+export function examine(options: DoctorOptions): Promise<readonly Finding[]> {
+  return examineLinks(LINKS, (findings) => new Examination(options, findings), (name, { remainingMs }) =>
+    // Loading a policy does not wait for anything, and comes when the rest of the time may be used up.
+    name === "policy" ? POLICY_MS : Math.min((SHARES[name] ?? 1) * options.timeoutMs, remainingMs));
+}
+
+/** Findings of links, once there are some. */
+export type Findings = ReadonlyMap<LinkName, Promise<Finding>>;
+
+/** Steps that links share. */
+export interface SharedSteps extends AsyncDisposable {
+  /** Milliseconds left, at least 1. */
+  readonly remainingMs: number;
+  /** Waits for the finding of another link. */
+  finding(name: LinkName): Promise<Finding>;
+}
+
+/**
+ * Examines links; those that do not depend on each other run at once.
+ *
+ * @param links Links, in order
+ * @param make Makes the steps that they share
+ * @param limitOf Finds the milliseconds that a link has
+ * @returns The findings, in the order of the links. Never throws
+ */
+export async function examineLinks<Steps extends SharedSteps>(
+  links: readonly Link<Steps>[],
+  make: (findings: Findings) => Steps,
+  limitOf: (name: LinkName, steps: Steps) => number,
+): Promise<readonly Finding[]> {
   const begun = performance.now();
   const findings = new Map<LinkName, Promise<Finding>>();
-  await using examination = new Examination(options, findings);
-  for (const link of LINKS) {
+  await using steps = make(findings);
+  for (const link of links) {
     // Not before all are in the map: a link may wait for one behind it.
-    const verdict = Promise.resolve().then(() => examineLink(link, examination));
+    const verdict = Promise.resolve().then(() => examineLink(link, steps, limitOf));
     findings.set(
       link.name,
       verdict.then((found) => ({ link: link.name, ...found, ms: Math.round(performance.now() - begun) })),
@@ -67,19 +98,18 @@ export function firstBroken(findings: readonly Finding[]): Finding | undefined {
   return findings.find(({ state }) => state === "broken");
 }
 
-async function examineLink(link: Link, examination: Examination): Promise<Verdict> {
+async function examineLink<Steps extends SharedSteps>(
+  link: Link<Steps>,
+  steps: Steps,
+  limitOf: (name: LinkName, steps: Steps) => number,
+): Promise<Verdict> {
   for (const needed of link.needs) {
-    const { state } = await examination.finding(needed);
+    const { state } = await steps.finding(needed);
     if (state === "broken" || state === "untried") return untriedFor(needed);
   }
-  const timeoutMs = Math.min(
-    (SHARES[link.name] ?? 1) * examination.options.timeoutMs,
-    examination.remainingMs,
-  );
-  // Loading a policy does not wait for anything, and comes when the rest of the time may be used up.
-  using deadline = new Deadline(`examine ${link.name}`, link.name === "policy" ? POLICY_MS : timeoutMs);
+  using deadline = new Deadline(`examine ${link.name}`, limitOf(link.name, steps));
   try {
-    return await deadline.race(Promise.resolve(link.examine(examination)));
+    return await deadline.race(Promise.resolve(link.examine(steps)));
   } catch (error) {
     const { what, hint = "", state } = link.silence;
     if (!(error instanceof TimeoutError)) return brokenBy(error, hint);

@@ -1,7 +1,8 @@
-/** Links of the chain from this process to a plaintext, in order. */
+/** Links of the chain from this process to a plaintext, in order, and those of the parent. */
 export type LinkName =
   | "runtime"
   | "permissions"
+  | "crypto"
   | "library"
   | "nsm"
   | "vsock"
@@ -12,7 +13,12 @@ export type LinkName =
   | "entropy"
   | "credentials"
   | "round-trip"
-  | "policy";
+  | "policy"
+  | "imds"
+  | "role"
+  | "s3"
+  | "launch"
+  | "injection";
 
 /**
  * State of a link: `untried` when a link that it needs is broken, `unneeded` when this set-up does not use

@@ -4,6 +4,8 @@ import { Deadline } from "../../lib/core/deadline.ts";
 import { DEFAULT_KMS_ENDPOINT } from "../../lib/core/endpoint.ts";
 import { ConnectionError } from "../../lib/core/errors.ts";
 import { kmsHostName } from "../../lib/aws/region.ts";
+import { checkTrustedCertificates } from "../../lib/kms/https/check_trusted_certificates.ts";
+import { ACCEPTS_FORGED_CHAINS, checkPeerChain, readRoots } from "../../lib/kms/https/peer_chain.ts";
 import type { ClientOptions } from "../client.ts";
 
 /** KMS's answer to a request without a signature. */
@@ -111,6 +113,10 @@ export class KmsProbe implements Disposable {
           for (const stream of [socket, raw]) stream.once("close", () => reject(new Error("closed")));
         }),
       );
+      if (ACCEPTS_FORGED_CHAINS) {
+        const trusted = trustedCertificates && checkTrustedCertificates(trustedCertificates);
+        checkPeerChain(socket, readRoots(trusted || undefined));
+      }
     } catch (error) {
       throw new HandshakeFailure(codeOf(error), wasAnswered());
     }
@@ -188,6 +194,6 @@ function headerOf(text: string, name: string): string | undefined {
 
 function noAnswer(why: string): ConnectionError {
   return new ConnectionError(`Cannot read the answer to a request without a signature: ${why}`, {
-    hint: "Does the endpoint lead to KMS itself? Is KMS or the proxy overloaded, or being restarted?",
+    hint: "Does the endpoint lead to KMS? Is KMS or the proxy overloaded, or being restarted?",
   });
 }

@@ -1,8 +1,8 @@
 import type { LinkName, Verdict } from "./finding.ts";
 import type { Examination } from "./examination.ts";
 
-/** One link and its examination. */
-export interface Link {
+/** One link and its examination, which has the steps that the link takes. */
+export interface Link<Steps = Examination> {
   /** Name of the link. */
   readonly name: LinkName;
   /** Links that must work before this one can be tried. */
@@ -14,5 +14,5 @@ export interface Link {
    *
    * @param examination Shared steps, and findings of other links
    */
-  examine(examination: Examination): Verdict | Promise<Verdict>;
+  examine(examination: Steps): Verdict | Promise<Verdict>;
 }

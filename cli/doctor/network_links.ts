@@ -76,7 +76,7 @@ export const tlsLink: Link = {
     if (!CERTIFICATE_CODES.test(failure.code)) {
       return broken(
         `the TLS handshake failed (${failure.code})`,
-        "Does the proxy on the parent reach KMS, and pass on its bytes? TLS ends in the enclave, not before",
+        "Can the proxy on the parent reach KMS, and does it forward bytes unchanged? TLS must end in the enclave",
         "ERR_CONNECTION",
       );
     }

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import { encodeBase64 } from "../../mod.ts";
 import { Laptop, runChild, RUNTIME, withoutProgress } from "./child.ts";
 import type { Outcome } from "./terminal_double.ts";
+import { divideTests } from "../support/share.ts";
+
+const test = divideTests("Deno");
 
 const hasFull = existsSync("/dev/full");
 const REASON = hasFull ? "" : " (skipped: there is no /dev/full)";

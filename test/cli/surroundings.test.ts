@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import { vsockLink } from "../../cli/doctor/network_links.ts";
 import { thisMachine } from "../../cli/doctor/machine.ts";
 import { Examination } from "../../cli/doctor/examination.ts";
@@ -10,6 +10,9 @@ import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
 import { doublePath } from "../support/sdk_double.ts";
 import { Laptop, runChild } from "./child.ts";
 import type { Outcome } from "./terminal_double.ts";
+import { divideTests } from "../support/share.ts";
+
+const test = divideTests();
 
 const onDeno = "Deno" in globalThis;
 const DENO = ["deno", "run", "--quiet", "--no-prompt", "--no-check"];

@@ -1,3 +1,4 @@
+import { COMMANDS } from "../../cli/command_table.ts";
 import { run } from "../../cli/run.ts";
 import type { Style, Terminal } from "../../cli/terminal.ts";
 
@@ -58,6 +59,6 @@ export async function runHere(
   input: Uint8Array | string = "",
 ): Promise<Outcome> {
   const terminal = new TerminalDouble(env, input);
-  const code = await run(words, terminal);
+  const code = await run(words, terminal, COMMANDS);
   return { code, stdout: terminal.stdout, stderr: terminal.stderr };
 }

@@ -4,15 +4,17 @@ import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import { UsageError } from "../../../cli/usage_error.ts";
 import { examine, firstBroken, LINKS } from "../../../cli/doctor/examine.ts";
 import type { Finding, LinkName } from "../../../cli/doctor/finding.ts";
 import { type Machine, thisMachine } from "../../../cli/doctor/machine.ts";
 import type { DoctorOptions } from "../../../cli/doctor/examination.ts";
+import { chooseRuntimeCrypto, runtimeCrypto } from "../../../lib/kms/runtime_crypto.ts";
 import { NsmSocket } from "../../../lib/nsm/nsm_socket.ts";
 import type { NsmTransport } from "../../../lib/nsm/nsm_transport.ts";
 import type { Endpoint } from "../../../mod.ts";
+import { choosePort } from "../../../sim/free_port.ts";
 import {
   KMS_FAULTS,
   type KmsExceptionName,
@@ -23,6 +25,9 @@ import {
   startSimulator,
   TlsAuthority,
 } from "../../../sim/mod.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests();
 
 /** Far more than the command gives itself: a busy machine must not look like a broken link. */
 const PATIENT_MS = 60_000;
@@ -69,12 +74,35 @@ describe("doctor", () => {
     };
   }
 
+  test("says which cryptography runs, and what to do where it is not OpenSSL's", async () => {
+    const crypto = async () => (await examine(optionsOf(enclave))).find(({ link }) => link === "crypto")!;
+    const { provider, reason, hint } = runtimeCrypto();
+    const found = await crypto();
+    if (provider === "openssl") assert.match(`${found.state}: ${found.what}`, /^ok: OpenSSL 3\./);
+    else assert.deepEqual([found.state, found.hint, found.what.endsWith(reason!)], ["warning", hint, true]);
+    chooseRuntimeCrypto("off");
+    try {
+      const { state, what, hint } = await crypto();
+      assert.match(
+        `${state}: ${what}`,
+        /^warning: node:crypto of (Node\.js|Deno) [\d.]+: OpenSSL is switched off$/,
+      );
+      assert.match(hint ?? "", /ENCLAVE_KMS_LIBCRYPTO/);
+    } finally {
+      chooseRuntimeCrypto(undefined);
+    }
+  });
+
   test("finds nothing broken where nothing is", async () => {
     const findings = await examine(optionsOf(enclave, { policyFile: join(folder, "good.cedar") }));
     assert.deepEqual(findings.map(({ link }) => link), LINKS.map(({ name }) => name));
     assert.deepEqual(
       findings.filter(({ state }) => state !== "ok").map(({ link, state }) => `${link} ${state}`),
-      ["library unneeded", "vsock unneeded"],
+      [
+        ...runtimeCrypto().provider === "openssl" ? [] : ["crypto warning"],
+        "library unneeded",
+        "vsock unneeded",
+      ],
     );
   });
 
@@ -152,7 +180,7 @@ describe("doctor", () => {
     }
 
     test("is not there", async () => {
-      const { endpoint } = await usedUp(await listen(() => {}));
+      const endpoint: Endpoint = { transport: "tcp", host: "127.0.0.1", port: await choosePort() };
       assertFirst(await examine(optionsOf(enclave, { client: { endpoint } })), "proxy");
     });
 
@@ -448,10 +476,4 @@ async function listen(serve: (socket: Socket) => void): Promise<Listening> {
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
-}
-
-/** Uses it up: nothing listens there afterwards. */
-async function usedUp(listening: Listening): Promise<Listening> {
-  await listening[Symbol.asyncDispose]();
-  return listening;
 }

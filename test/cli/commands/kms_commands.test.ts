@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import { decodeBase64, encodeBase64 } from "../../../mod.ts";
 import { Laptop, runChild, withoutProgress } from "../child.ts";
 import { type Outcome, runHere } from "../terminal_double.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests("Deno");
 
 const PLAINTEXT = "attack at dawn";
 const PLAINTEXT_LINE = `PLAINTEXT: ${encodeBase64(new TextEncoder().encode(PLAINTEXT))}\n`;
@@ -77,7 +80,7 @@ describe("enclave-kms against the simulator", () => {
       ];
       const { code, stdout } = await runChild(words, { env: laptop.env });
       const { healthy, firstBroken, links } = JSON.parse(stdout);
-      assert.deepEqual([code, healthy, firstBroken, links.length], [0, true, null, 13], stdout);
+      assert.deepEqual([code, healthy, firstBroken, links.length], [0, true, null, 14], stdout);
     });
 
     test("doctor ends, though the NSM is silent, and names it", async () => {

@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import { decodeBase64 } from "../../../mod.ts";
 import { DEFAULT_ATTRIBUTES } from "../../../lib/policy/mod.ts";
 import { runChild } from "../child.ts";
 import { runHere } from "../terminal_double.ts";
 import { cedarSchema } from "../../support/policies.ts";
+import { divideTests } from "../../support/share.ts";
+
+const test = divideTests("Deno");
 
 const POLICY = `@id("tenants")
 permit(principal, action == Action::"Decrypt", resource)
@@ -36,7 +39,9 @@ describe("policy", () => {
         "permit(principal, action, resource) when { principal has tier && principal.tier > 2 };\n",
       "never.cedar":
         `permit(principal, action, resource);\npermit(principal, action, resource) when { false };\n`,
-      "sign.cedar": 'permit(principal, action == Action::"Sign", resource);\n',
+      "sign.cedar": 'permit(principal, action == Action::"SignOrder", resource);\n',
+      "token.cedar":
+        'permit(principal == Token::"https://id.example|ann", action, resource) when { principal has tier };\n',
       "yes.wasm": decodeBase64(YES_MODULE),
       "not.wasm": "no module",
       "request.json": JSON.stringify({ action: "Decrypt" }),
@@ -55,8 +60,8 @@ describe("policy", () => {
     assert.deepEqual([code, stdout], [0, cedarSchema()]);
     const { stdout: declared } = await runHere(["policy", "schema", "--attribute", "tier=Long"]);
     assert.equal(declared, cedarSchema({ ...DEFAULT_ATTRIBUTES, tier: "Long" }));
-    const { stdout: more } = await runHere(["policy", "schema", "--action", "Sign"]);
-    assert.ok(more.includes('"SetOwnCredentials", "Sign" appliesTo'), more);
+    const { stdout: more } = await runHere(["policy", "schema", "--action", "SignOrder"]);
+    assert.ok(more.includes('"SetOwnCredentials", "SignOrder" appliesTo'), more);
   });
 
   describe("check", () => {
@@ -101,7 +106,7 @@ describe("policy", () => {
         unknown.stderr,
         /^hint: The actions are Decrypt, .*SetOwnCredentials; others are declared by/,
       );
-      assert.equal((await check("sign.cedar", "--action", "Sign")).code, 0);
+      assert.equal((await check("sign.cedar", "--action", "SignOrder")).code, 0);
       for (
         const [action, problem] of [["Si gn", "must be a word"], [
           "Decrypt",
@@ -153,6 +158,22 @@ describe("policy", () => {
       assert.match(unmatched.stdout, /^denied: No policy permits it\ndetermining: none\n/);
     });
 
+    test("tries a token, a certificate and the parent", async () => {
+      const ann = { type: "Token", issuer: "https://id.example", subject: "ann", claims: { tier: 1 } };
+      const answer = async (caller: unknown, ...more: readonly string[]) =>
+        (await tryOut("token.cedar", { ...request, caller }, "--claim", "tier=Long", ...more)).code;
+      assert.equal(await answer(ann), 0);
+      assert.equal(await answer({ ...ann, subject: "bob" }), 3);
+      assert.equal(await answer({ ...ann, claims: { tier: "1" } }), 3);
+      assert.equal(await answer({ type: "Certificate", sha256: "ab".repeat(32) }), 3);
+      assert.equal(await answer({ type: "Parent" }), 3);
+      assert.equal(await answer({ type: "Caller", cid: 3 }), 3);
+      const { code, stderr } = await tryOut("token.cedar", request, "--claim", "tier=Number");
+      assert.equal(code, 1);
+      assert.match(stderr, /--claim must be NAME=TYPE/);
+      assert.equal((await tryOut("token.cedar", request)).code, 2, "claims must be declared");
+    });
+
     test("--json has the decision", async () => {
       const { stdout } = await tryOut("good.cedar", request, "--json");
       const { allowed, determining } = JSON.parse(stdout);
@@ -178,6 +199,8 @@ describe("policy", () => {
           [{ action: "Burn" }, /action must be one of/],
           [{ action: "decrypt" }, /action must be one of .*: is Decrypt meant\?/],
           [{ caller: { cid: -1 } }, /cid must be an integer/],
+          [{ caller: { type: "Token", issuer: "a|b", subject: "c" } }, /issuer must not contain \|/],
+          [{ caller: { type: "Nobody" } }, /caller.type must be one of Caller, Token, Certificate, Parent/],
           [{ caller: null }, /--request: caller must be an object/],
           [{ caller: ["tenant"] }, /--request: caller must be an object/],
           [{ caller: { atributes: { tenant: "red" } } }, /The caller has no field `atributes`/],

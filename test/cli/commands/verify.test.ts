@@ -91,7 +91,7 @@ describe("attest and verify", () => {
   test("attest ends with the code of what is wrong", async () => {
     const gone = await runHere(["attest", "--nsm", join(laptop.folder, "none.sock")]);
     assert.equal(gone.code, ATTESTATION_EXIT.UNAVAILABLE);
-    assert.match(gone.stderr, /hint: Does a simulator listen/);
+    assert.match(gone.stderr, /hint: Is a simulator listening/);
     laptop.simulator.nsm.injectFault({ kind: "refuse", errorName: "InternalError" }, { times: 1 });
     assert.equal((await runHere(["attest", ...laptop.nsm])).code, ATTESTATION_EXIT.REFUSED);
     laptop.simulator.nsm.injectFault({ kind: "silent" }, { times: 1 });

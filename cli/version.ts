@@ -1,2 +1,0 @@
-/** Version of this package, as `--version` prints it. A test compares it with package.json and deno.json. */
-export const VERSION = "0.1.0";
