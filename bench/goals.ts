@@ -40,11 +40,11 @@ export function judge(findings: Findings): Goal[] {
     ...awsSdkGoals(findings),
     throughput(
       findings,
-      "sdk on Deno, throughput against direct there",
-      ["sdk", "Deno"],
+      `direct on Deno, throughput against sdk over ${findings.parts.sdkCrypto} there`,
       ["direct", "Deno"],
+      ["sdk", "Deno"],
       16,
-      2.5,
+      0.8,
     ),
     ...subprocessGoals(findings),
     ...loopGoals(findings),
@@ -158,7 +158,16 @@ function compare(
   return ratioOf(measured, cellOf(one), cellOf(other), value);
 }
 
-function makeGoal(
+/**
+ * Judges a value.
+ *
+ * @param goal Name of the goal
+ * @param value The value, NaN when it was not measured
+ * @param direction Side of the bound on which it must be
+ * @param bound The bound
+ * @param unit Unit of both, with a space before it
+ */
+export function makeGoal(
   goal: string,
   value: number,
   direction: Goal["direction"],

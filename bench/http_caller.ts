@@ -3,7 +3,10 @@ import type { Duplex } from "node:stream";
 /** Answer of the server. */
 export interface HttpAnswer {
   readonly status: number;
+  /** Body, each character a byte. */
   readonly body: string;
+  /** Status line and headers. */
+  readonly head: string;
 }
 
 /** One request after the other over one connection, by as little as can ask. */
@@ -42,14 +45,14 @@ export class HttpCaller implements Disposable {
   }
 
   /**
-   * @param request A whole request, ASCII
+   * @param request A whole request, each character a byte
    * @throws {Error} When the connection ends instead of an answer
    */
   send(request: string): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#fail = reject;
-      this.#stream.write(request);
+      this.#stream.write(request, "latin1");
     });
   }
 
@@ -67,6 +70,6 @@ export class HttpCaller implements Disposable {
     if (this.#received.length < headLength + bodyLength) return;
     const body = this.#received.slice(headLength);
     this.#received = "";
-    this.#settle?.({ status: Number(head.slice(9, 12)), body });
+    this.#settle?.({ status: Number(head.slice(9, 12)), body, head });
   }
 }

@@ -15,7 +15,9 @@ import type { TcpEndpoint } from "../lib/core/endpoint.ts";
 import { KmsClient } from "../mod.ts";
 import { type Simulator, startSimulator } from "../sim/mod.ts";
 import { listenForNsm } from "../sim/nsm/nsm_server.ts";
+import { TlsAuthority } from "../sim/tls/tls_certificates.ts";
 import { Relay } from "./relay.ts";
+import { ReplayingKms } from "./replay.ts";
 import { type Counts, type Reachable, ROUND_TRIPS_MS, type Sample, type Setting } from "./setting.ts";
 
 const SAMPLES = 16;
@@ -39,6 +41,12 @@ const counted: NsmTransport = {
 await using _nsm = await listenForNsm(counted, nsmSocket);
 const samples = await makeSamples(enclave);
 await writeFile(trustedCertificatesFile, enclave.trustedCertificates);
+const authority = await TlsAuthority.create(enclave.hostName);
+await using replaying = await ReplayingKms.start(await authority.certificate("valid"), {
+  ...(enclave.endpoint as TcpEndpoint),
+  ca: enclave.trustedCertificates,
+  servername: enclave.hostName,
+});
 
 const setting: Setting = {
   region: enclave.region,
@@ -49,6 +57,10 @@ const setting: Setting = {
   nsmSocket,
   samples,
   wire: await wireSizes(enclave, samples),
+  replaying: {
+    kms: await reachable(replaying.endpoint),
+    trustedCertificates: authority.trustedCertificates,
+  },
 };
 console.log(JSON.stringify(setting));
 

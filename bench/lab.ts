@@ -1,14 +1,18 @@
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { compileInstrument, supervise } from "../sim/instruments.ts";
 import { CC } from "../test/support/c_compiler.ts";
 import { Child } from "./child.ts";
+import { findSystemLibcrypto } from "./evp/evp.ts";
+import { packCommandLine } from "./packed.ts";
+import { pinned } from "./pinning.ts";
 import { commandOf, type Runtime } from "./runtimes.ts";
+import { nameOfSdkCrypto } from "./sdk_crypto.ts";
 import type { Counts, Parts, Setting } from "./setting.ts";
 
 const VSOCK_REDIRECT = fileURLToPath(new URL("./native/vsock_redirect.c", import.meta.url));
@@ -27,7 +31,7 @@ export class Lab implements AsyncDisposable {
     this.parts = parts;
   }
 
-  /** Compiles the C instruments and starts KMS. */
+  /** Compiles the C instruments, packs the command line and starts KMS. */
   static async open(): Promise<Lab> {
     const folder = await mkdtemp(join(tmpdir(), "enclave-kms-bench-"));
     const kms = new Child(commandOf("Node", "kms_process.ts", [folder, String(process.pid)]));
@@ -63,14 +67,42 @@ export class Lab implements AsyncDisposable {
   }
 
   /** Starts a process and sends it the setting. */
-  async start(
+  start(
     runtime: Runtime,
     script: string,
     args: readonly string[] = [],
     flags: readonly string[] = [],
   ): Promise<Child> {
-    const child = new Child(this.command(runtime, script, args, flags));
-    await child.ask<boolean>({ setting: this.setting, parts: this.parts });
+    return this.#begin(this.command(runtime, script, args, flags), this.setting);
+  }
+
+  /**
+   * Starts a process whose KMS replays, or that runs on some cores only, and sends it the setting.
+   *
+   * @param runtime Runtime of the process
+   * @param script Path of the script, relative to this folder or absolute
+   * @param args Arguments of the script
+   * @param place Numbers of the cores, default all; and whether its KMS is the one that replays
+   */
+  startAt(
+    runtime: Runtime,
+    script: string,
+    args: readonly string[],
+    { cores, replays }: { readonly cores?: readonly number[]; readonly replays: boolean },
+  ): Promise<Child> {
+    const command = commandOf(runtime, script, args);
+    const placed = this.supervise(cores === undefined ? command : pinned(cores, command));
+    return this.#begin(placed, replays ? { ...this.setting, ...this.setting.replaying } : this.setting);
+  }
+
+  /** Process id of KMS, which replays as well. */
+  get kmsPid(): number {
+    return this.#kms.pid;
+  }
+
+  async #begin(command: readonly string[], setting: Setting): Promise<Child> {
+    const child = new Child(command);
+    await child.ask<boolean>({ setting, parts: this.parts });
     return child;
   }
 
@@ -82,16 +114,22 @@ export class Lab implements AsyncDisposable {
   /** Ends KMS. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#kms[Symbol.asyncDispose]();
-    await rm(this.#folder, { recursive: true, force: true });
+    for (const folder of [this.#folder, dirname(this.parts.cli)]) {
+      await rm(folder, { recursive: true, force: true });
+    }
   }
 }
 
 async function findParts(folder: string): Promise<Parts> {
   const hasDevice = await compileInstrument("nsm-supervisor") !== undefined;
   const kmstool = process.env["KMSTOOL_ENCLAVE_CLI"] || undefined;
+  const sdkLibrary = process.env["ENCLAVE_KMS_SDK_LIBRARY"] || await compileInstrument("sdk-double");
   return {
     hasDevice,
-    sdkLibrary: process.env["ENCLAVE_KMS_SDK_LIBRARY"] || await compileInstrument("sdk-double"),
+    cli: await packCommandLine(),
+    libcrypto: findSystemLibcrypto(),
+    sdkLibrary,
+    sdkCrypto: sdkLibrary === undefined ? undefined : await nameOfSdkCrypto(sdkLibrary),
     kmstool,
     vsockRedirect: kmstool === undefined ? undefined : await compileRedirect(folder, kmstool),
   };

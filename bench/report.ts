@@ -38,7 +38,7 @@ export interface Report {
  *
  * @param parts Parts that were measured
  */
-export async function describeMachine({ kmstool, sdkLibrary }: Parts): Promise<Machine> {
+export async function describeMachine({ kmstool, sdkLibrary, sdkCrypto }: Parts): Promise<Machine> {
   const { stdout } = await promisify(execFile)("deno", ["--version"]).catch(() => ({ stdout: "" }));
   const [first] = cpus();
   const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
@@ -55,9 +55,13 @@ export async function describeMachine({ kmstool, sdkLibrary }: Parts): Promise<M
     },
     parts: {
       subprocess: kmstool === undefined ? "own command line" : "kmstool_enclave_cli",
-      "C SDK": sdkLibrary === undefined ? "none" : sdkLibrary.includes("double") ? "double" : "real",
+      "C SDK": sdkLibrary === undefined ? "none" : `${nameOf(sdkLibrary)} over ${sdkCrypto}`,
     },
   };
+}
+
+function nameOf(sdkLibrary: string): string {
+  return sdkLibrary.includes("double") ? "double" : "real";
 }
 
 /** Formats the line above the table. */

@@ -6,31 +6,49 @@
  */
 import process from "node:process";
 import { runAgainst } from "./against/run.ts";
+import { runApp } from "./app/run.ts";
 import { attacksNamed } from "./attack/attacks.ts";
 import { runAttacks } from "./attack/run.ts";
 import { formatVerdicts, isWithin } from "./attack/verdict.ts";
+import { runBridges } from "./bridge/run.ts";
+import { bridgeRows, judgeBridges } from "./bridge/verdict.ts";
 import { Child } from "./child.ts";
+import { runCores } from "./cores/run.ts";
+import { coresRows, judgeCores } from "./cores/verdict.ts";
 import { formatGate, isHeld, runGate } from "./gate.ts";
 import { formatGoals, judge } from "./goals.ts";
 import { guestRows } from "./guest.ts";
+import { imageRows, judgeImage, runImage } from "./image/run.ts";
 import { importRows } from "./imports.ts";
 import { Lab } from "./lab.ts";
 import { type MicroOrder, PARTS } from "./micro.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
+import { runOneShots } from "./one_shot/run.ts";
+import { judgeOneShots, oneShotRows } from "./one_shot/verdict.ts";
+import { missingPinning } from "./pinning.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { describeMachine, formatMachine, writeReport } from "./report.ts";
 import { makeResults } from "./results.ts";
 import { runRounds } from "./rounds.ts";
 import { comparisonRows, loopRows } from "./rows.ts";
 import { commandOf } from "./runtimes.ts";
+import { judgeSecrets, runSecrets, secretsRows } from "./secrets/run.ts";
 import { allocationRows, startRows } from "./starts.ts";
 import { seededRandom } from "./statistics.ts";
 import { formatTable, type Row } from "./table.ts";
+import { runTelemetry } from "./telemetry/run.ts";
 
 const options = readOptions(process.argv.slice(2));
 if (options === "help") console.log(USAGE);
 else if (options.attacks !== undefined) await attack(options, options.attacks);
 else if (options.against !== undefined) await against(options, options.against);
+else if (options.isApp) await app(options);
+else if (options.isBridge) await bridges(options);
+else if (options.isSecrets) await secrets(options);
+else if (options.isTelemetry) await telemetry(options);
+else if (options.isImage) await image(options);
+else if (options.isCores) await cores(options);
+else if (options.isOneShot) await oneShots(options);
 else if (options.isGate) await gate();
 else await bench(options);
 
@@ -54,8 +72,63 @@ async function attack(options: Options, parts: readonly string[]): Promise<void>
 async function against(options: Options, folder: string): Promise<void> {
   await using lab = await Lab.open();
   const machine = await describeMachine(lab.parts);
-  const rows = await runAgainst(lab, { ...options, folder }, seededRandom(options.seed), progress);
-  console.log(`${formatMachine(machine)}\n\n${formatTable(rows)}`);
+  const { rows, goals } = await runAgainst(lab, { ...options, folder }, seededRandom(options.seed), progress);
+  console.log(`${formatMachine(machine)}\n\n${formatTable(rows)}\n\n${formatGoals(goals)}`);
+}
+
+async function app(options: Options): Promise<void> {
+  const { rows, goals } = await runApp(options, seededRandom(options.seed), progress);
+  console.log(`${formatTable(rows)}\n\n${formatGoals(goals)}`);
+  if (goals.some(({ outcome }) => outcome === "missed")) process.exitCode = 1;
+}
+
+async function bridges(options: Options): Promise<void> {
+  const { missing, ...findings } = await runBridges(options, seededRandom(options.seed), progress);
+  const goals = judgeBridges(findings);
+  console.log(`${formatTable(bridgeRows(findings, missing))}\n\n${formatGoals(goals)}`);
+  if (goals.some(({ outcome }) => outcome === "missed")) process.exitCode = 1;
+}
+
+async function secrets(options: Options): Promise<void> {
+  const measured = await runSecrets(options, progress);
+  const goals = judgeSecrets(measured);
+  console.log(`${formatTable(secretsRows(measured))}\n\n${formatGoals(goals)}`);
+  if (goals.some(({ outcome }) => outcome === "missed")) process.exitCode = 1;
+}
+
+async function telemetry(options: Options): Promise<void> {
+  await using lab = await Lab.open();
+  const { rows, goals } = await runTelemetry(lab, options, seededRandom(options.seed), progress);
+  console.log(`${formatTable(rows)}\n\n${formatGoals(goals)}`);
+  if (goals.some(({ outcome }) => outcome === "missed")) process.exitCode = 1;
+}
+
+async function image(options: Options): Promise<void> {
+  const measured = await runImage(options, progress);
+  const goals = judgeImage(measured);
+  console.log(`${formatTable(imageRows(measured))}\n\n${formatGoals(goals)}`);
+  if (goals.some(({ outcome }) => outcome === "missed")) process.exitCode = 1;
+}
+
+async function cores(options: Options): Promise<void> {
+  const missing = await missingPinning();
+  if (missing !== undefined) return console.log(`${missing}\n\n${formatGoals(judgeCores([]))}`);
+  await using lab = await Lab.open();
+  const machine = await describeMachine(lab.parts);
+  const measured = await runCores(lab, options, seededRandom(options.seed), progress);
+  const goals = judgeCores(measured);
+  const table = formatTable(coresRows(measured, lab.parts));
+  console.log(`${formatMachine(machine)}\n\n${table}\n\n${formatGoals(goals)}`);
+  if (goals.some(({ outcome }) => outcome === "missed")) process.exitCode = 1;
+}
+
+async function oneShots(options: Options): Promise<void> {
+  await using lab = await Lab.open();
+  const machine = await describeMachine(lab.parts);
+  const shots = await runOneShots(lab, options, seededRandom(options.seed), progress);
+  const goals = judgeOneShots(shots, lab.parts.kmstool !== undefined);
+  console.log(`${formatMachine(machine)}\n\n${formatTable(oneShotRows(shots))}\n\n${formatGoals(goals)}`);
+  if (goals.some(({ outcome }) => outcome === "missed")) process.exitCode = 1;
 }
 
 async function bench(options: Options): Promise<void> {

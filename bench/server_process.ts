@@ -19,7 +19,7 @@ export interface ServerOrder {
   readonly setting: Setting;
   readonly parts: Parts;
   readonly roundTripMs: RoundTripMs;
-  /** Path of the socket to listen on; the policy file lies beside it. */
+  /** Path of the socket to listen on; the policy file lies beside it, and the control socket: `<path>.control`. */
   readonly socket: string;
   /** Path of the kmstool protocol's socket. Default: none. */
   readonly kmstoolSocket?: string | undefined;
@@ -27,6 +27,8 @@ export interface ServerOrder {
   readonly policy?: string | undefined;
   /** Whether the lines of the log are made, and thrown away. Default: errors only. */
   readonly logs?: boolean | undefined;
+  /** Endpoint that telemetry is exported to. Default: none is. */
+  readonly telemetry?: string | undefined;
 }
 
 const OTHER_POLICIES = 99;
@@ -44,10 +46,12 @@ await writeFile(policyFile, manyPolicies(OTHER_POLICIES) + policy);
 const settings = readConfig({
   ENCLAVE_KMS_HTTP: `unix:${socket}`,
   ENCLAVE_KMS_KMSTOOL: kmstoolSocket === undefined ? "off" : `unix:${kmstoolSocket}`,
+  ENCLAVE_KMS_CONTROL: `unix:${socket}.control`,
   ENCLAVE_KMS_REGION: setting.region,
   ENCLAVE_KMS_POLICY_FILE: policyFile,
   ENCLAVE_KMS_DEVELOPMENT_CID: "3",
   ENCLAVE_KMS_LOG_LEVEL: "error",
+  ENCLAVE_KMS_TELEMETRY: order.telemetry ?? "off",
 });
 const kms = setting.kms[roundTripMs];
 const config = { ...settings, kms, engine: "direct" } as const;

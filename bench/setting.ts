@@ -29,6 +29,8 @@ export interface Setting {
   readonly samples: readonly Sample[];
   /** Bytes that a warm decrypt sends and receives, with those of TLS. */
   readonly wire: { readonly requestBytes: number; readonly answerBytes: number };
+  /** A KMS that verifies each ciphertext and document once only, with an authority of its own. */
+  readonly replaying: { readonly kms: Reachable; readonly trustedCertificates: string };
 }
 
 /** Counts of the simulated KMS and NSM so far. */
@@ -38,14 +40,20 @@ export interface Counts {
   readonly documents: number;
 }
 
-/** The parts that can be chosen, and come from the environment: what is not there is `undefined`. */
+/** The parts that can be chosen, and come from the environment or are compiled: what is not there is `undefined`. */
 export interface Parts {
+  /** Script of this project's command line, packed for Node.js. */
+  readonly cli: string;
   /** A kmstool_enclave_cli; without it the command line of this project takes its place. */
   readonly kmstool: string | undefined;
   /** Library that sends its AF_VSOCK connections to TCP. */
   readonly vsockRedirect: string | undefined;
   /** The C SDK, or its double. */
   readonly sdkLibrary: string | undefined;
+  /** Name and version of the cryptographic library under the C SDK. */
+  readonly sdkCrypto: string | undefined;
+  /** OpenSSL 3 for Deno: Node.js has its own. */
+  readonly libcrypto: string | undefined;
   /** Whether the processes have a `/dev/nsm`. */
   readonly hasDevice: boolean;
 }

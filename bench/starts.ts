@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import type { Footprint } from "./fresh.ts";
 import type { Lab } from "./lab.ts";
 import { pathKind, type PathName } from "./paths/paths.ts";
-import { commandLine } from "./paths/subprocess.ts";
+import { type CommandLine, commandLine } from "./paths/subprocess.ts";
 import type { Plan } from "./plan.ts";
 import type { Runtime } from "./runtimes.ts";
 import { median, medianRatio, quantile, shuffle } from "./statistics.ts";
@@ -139,16 +139,26 @@ async function runFresh(lab: Lab, { runtime, path, timesMs, rssMiB }: Start): Pr
 
 /** Measures the tool, which makes a cold start for each call. A start that crashed does not count. */
 async function runTool(lab: Lab, start: Start): Promise<void> {
-  for (let tries = 0; tries < MAX_TRIES; tries++) {
-    const timeMs = await runToolOnce(lab);
-    if (timeMs !== undefined) return void start.timesMs.push(timeMs);
-  }
-  start.timesMs.push(NaN);
+  start.timesMs.push(await timeOfProgram(lab, commandLine(lab.setting, lab.parts, 0)));
 }
 
-async function runToolOnce(lab: Lab): Promise<number | undefined> {
+/**
+ * Measures a program from its start to its end, with a plaintext printed. What crashes is tried again.
+ *
+ * @param lab The running KMS
+ * @param command Program and arguments beside the ciphertext
+ * @returns Milliseconds; NaN when it never printed one
+ */
+export async function timeOfProgram(lab: Lab, command: CommandLine): Promise<number> {
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const timeMs = await runOnce(lab, command);
+    if (timeMs !== undefined) return timeMs;
+  }
+  return NaN;
+}
+
+async function runOnce(lab: Lab, { program, args, env }: CommandLine): Promise<number | undefined> {
   const sample = lab.setting.samples[0]!;
-  const { program, args, env } = commandLine(lab.setting, lab.parts, 0);
   const [supervised = "", ...rest] = lab.supervise([program, ...args, "--ciphertext", sample.ciphertext]);
   const startedAt = performance.now();
   const options = {

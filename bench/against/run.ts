@@ -6,16 +6,26 @@
  * @module
  */
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type { Child } from "../child.ts";
+import type { Goal } from "../goals.ts";
 import type { Lab } from "../lab.ts";
+import { processorTimeMs } from "../processor_time.ts";
 import type { Runtime } from "../runtimes.ts";
 import type { Slice, SliceOrder } from "../slice.ts";
 import { median, shuffle } from "../statistics.ts";
 import type { Row } from "../table.ts";
 import { COMPARED, type ComparedPath, comparisonOf, type Cost, type Round, type Side } from "./compare.ts";
-import { processorTimeMs } from "./processor_time.ts";
+import { foldersOf, SpeedSubjects } from "./speed_subjects.ts";
+import {
+  judgeAgainst,
+  type Speed,
+  type SpeedName,
+  type SpeedRound,
+  speedRows,
+  SPEEDS,
+  type SpeedSide,
+} from "./speeds.ts";
 
 const SIDES: readonly Side[] = ["this", "other"];
 
@@ -32,8 +42,8 @@ interface Lengths {
   readonly warmUpMs: number;
 }
 
-const FULL: Lengths = { rounds: 30, forMs: 1000, firstWarmUpMs: 5000, warmUpMs: 300 };
-const QUICK: Lengths = { rounds: 8, forMs: 500, firstWarmUpMs: 2000, warmUpMs: 200 };
+const FULL: Lengths = { rounds: 20, forMs: 1000, firstWarmUpMs: 5000, warmUpMs: 300 };
+const QUICK: Lengths = { rounds: 4, forMs: 250, firstWarmUpMs: 500, warmUpMs: 50 };
 
 /** Options of the comparison. */
 export interface AgainstOptions {
@@ -42,6 +52,12 @@ export interface AgainstOptions {
   /** Fewer and shorter rounds. */
   readonly isQuick: boolean;
   readonly runtimes: readonly Runtime[];
+}
+
+/** Results of all runtimes. */
+export interface AgainstResult {
+  readonly rows: readonly Row[];
+  readonly goals: readonly Goal[];
 }
 
 /**
@@ -58,28 +74,43 @@ export async function runAgainst(
   { folder, isQuick, runtimes }: AgainstOptions,
   random: () => number,
   progress: (text: string) => void,
-): Promise<Row[]> {
+): Promise<AgainstResult> {
   const lengths = isQuick ? QUICK : FULL;
-  const workers = { this: fileURLToPath(new URL("../worker.ts", import.meta.url)), other: workerOf(folder) };
-  const rows: Row[] = [];
+  const folders = foldersOf(folder);
+  if (!existsSync(workerOf(folders.other))) {
+    throw new TypeError("against needs the folder of another checkout: there is no bench/worker.ts in it");
+  }
+  const [rows, goals]: [Row[], Goal[]] = [[], []];
   for (const runtime of runtimes) {
     progress(`starting both checkouts on ${runtime}`);
-    await using measured = await Subjects.start(lab, runtime, workers);
+    await using measured = await Subjects.start(lab, runtime, folders);
+    await using fast = await SpeedSubjects.start(lab, runtime, folders);
     for (const subject of measured.all) await subject.measure(lengths.firstWarmUpMs, 0);
+    for (const subject of fast.all) await subject.measure(lengths.firstWarmUpMs / 2);
     const rounds: Round[] = [];
+    const speeds: SpeedRound[] = [];
     while (rounds.length < lengths.rounds) {
       progress(`round ${rounds.length + 1} of ${lengths.rounds} on ${runtime}`);
       rounds.push(await measured.round(lengths, random));
+      speeds.push(await speedRound(fast, lengths.forMs / 2, random));
     }
-    rows.push(...comparisonOf(runtime, rounds));
+    rows.push(...comparisonOf(runtime, rounds), ...speedRows(runtime, speeds));
+    goals.push(...judgeAgainst(runtime, rounds, speeds));
   }
-  return rows;
+  return { rows, goals };
+}
+
+async function speedRound({ all }: SpeedSubjects, forMs: number, random: () => number): Promise<SpeedRound> {
+  const round = Object.fromEntries(SPEEDS.map((name) => [name, {}])) as Record<
+    SpeedName,
+    Partial<Record<SpeedSide, Speed>>
+  >;
+  for (const { side, name, measure } of shuffle(all, random)) round[name][side] = await measure(forMs);
+  return round;
 }
 
 function workerOf(folder: string): string {
-  const worker = join(resolve(folder), "bench", "worker.ts");
-  if (existsSync(worker)) return worker;
-  throw new TypeError("against needs the folder of another checkout: there is no bench/worker.ts in it");
+  return join(folder, "bench", "worker.ts");
 }
 
 /** One path of one checkout, in processes of its own. */
@@ -120,12 +151,13 @@ class Subject implements AsyncDisposable {
 class Subjects implements AsyncDisposable {
   readonly all: Subject[] = [];
 
-  static async start(lab: Lab, runtime: Runtime, workers: Record<Side, string>): Promise<Subjects> {
+  static async start(lab: Lab, runtime: Runtime, folders: Record<Side, string>): Promise<Subjects> {
     const subjects = new Subjects();
     try {
       for (const side of SIDES) {
         for (const path of COMPARED) {
-          subjects.all.push(new Subject(side, path, await lab.start(runtime, workers[side], [path])));
+          const worker = await lab.start(runtime, workerOf(folders[side]), [path]);
+          subjects.all.push(new Subject(side, path, worker));
         }
       }
       return subjects;

@@ -47,7 +47,24 @@ export const PATHS = {
   },
   "floor": {
     label: () => "floor: bare RSA, AES, HMAC, TLS",
-    open: async (...args) => await (await import("./floor.ts")).openFloor(...args),
+    open: async (...args) => {
+      const [{ openFloor }, { nodePrimitives }] = [
+        await import("./floor.ts"),
+        await import("./primitives.ts"),
+      ];
+      return await openFloor(nodePrimitives(), ...args);
+    },
+  },
+  "floor-evp": {
+    label: () => "floor over the same calls of EVP",
+    missing: ({ libcrypto }) => libcrypto === undefined ? "no libcrypto.so.3 here" : undefined,
+    open: async (...args) => {
+      const [{ openFloor }, { evpPrimitives }] = [
+        await import("./floor.ts"),
+        await import("../evp/recipient_floor.ts"),
+      ];
+      return await openFloor(evpPrimitives(), ...args);
+    },
   },
 } as const satisfies Record<string, PathKind>;
 

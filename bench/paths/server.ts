@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Child } from "../child.ts";
 import { HttpCaller } from "../http_caller.ts";
+import { setCredentials } from "../set_credentials.ts";
 import { commandOf, OWN_RUNTIME } from "../runtimes.ts";
 import type { ServerOrder } from "../server_process.ts";
 import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
@@ -26,7 +27,7 @@ export async function openServer(setting: Setting, parts: Parts, roundTripMs: Ro
     idle.push(caller);
     return answer.body;
   };
-  await ask("/v1/credentials", setting.credentials);
+  await setCredentials({ transport: "unix", path: `${socket}.control` }, setting.credentials);
   return {
     async decrypt({ ciphertext, plaintext }: Sample) {
       const { plaintext: answer } = JSON.parse(await ask("/v1/decrypt", { ciphertext }));

@@ -1,11 +1,9 @@
 import { execFile } from "node:child_process";
+import { dirname } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Parts, RoundTripMs, Sample, Setting } from "../setting.ts";
 import type { Path } from "./path.ts";
-
-const CLI = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 
 /** The real tool may hang for good in its C client; 64 at once on two idle cores take about three seconds. */
 const TIMEOUT_MS = 8_000;
@@ -69,9 +67,16 @@ function kmstoolCommandLine(
   };
 }
 
-function ownCommandLine(
+/**
+ * Makes the command line of this project's own program on Node.js, as it is packed and with its cache of compiled code.
+ *
+ * @param setting Setting with KMS's address
+ * @param parts Parts with the program
+ * @param roundTripMs Round trip of the network
+ */
+export function ownCommandLine(
   { region, credentials, kms, trustedCertificatesFile, nsmSocket }: Setting,
-  _parts: Parts,
+  { cli }: Pick<Parts, "cli">,
   roundTripMs: RoundTripMs,
 ): CommandLine {
   const { host, port } = kms[roundTripMs];
@@ -84,8 +89,9 @@ function ownCommandLine(
   };
   return {
     program: "node",
-    args: [CLI, "decrypt", ...Object.entries(flags).flat()],
+    args: [cli, "decrypt", ...Object.entries(flags).flat()],
     env: {
+      XDG_CACHE_HOME: dirname(cli),
       AWS_ACCESS_KEY_ID: credentials.accessKeyId,
       AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
       AWS_SESSION_TOKEN: credentials.sessionToken,

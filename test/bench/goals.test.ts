@@ -9,7 +9,15 @@ import type { Parts } from "../../bench/setting.ts";
 import type { Slice } from "../../bench/slice.ts";
 import { describe, test } from "#test";
 
-const PARTS: Parts = { kmstool: "/kmstool", vsockRedirect: "", sdkLibrary: "/sdk.so", hasDevice: true };
+const PARTS: Parts = {
+  kmstool: "/kmstool",
+  vsockRedirect: "",
+  sdkLibrary: "/sdk.so",
+  sdkCrypto: "AWS-LC 1.73.0",
+  libcrypto: "/libcrypto.so.3",
+  hasDevice: true,
+  cli: "cli.js",
+};
 
 /** Makes the slice of one round: latency in ms, calls a second, CPU ms for each of two calls. */
 function slice(latencyMs: number, perSecond: number, cpuMs: number, loopMs: readonly number[] = []): Slice {

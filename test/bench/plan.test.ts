@@ -10,7 +10,15 @@ import { type Parts, ROUND_TRIPS_MS } from "../../bench/setting.ts";
 import type { Slice } from "../../bench/slice.ts";
 import { describe, test } from "#test";
 
-const PARTS: Parts = { kmstool: "/kmstool", vsockRedirect: "", sdkLibrary: "/sdk.so", hasDevice: true };
+const PARTS: Parts = {
+  kmstool: "/kmstool",
+  vsockRedirect: "",
+  sdkLibrary: "/sdk.so",
+  sdkCrypto: "AWS-LC 1.73.0",
+  libcrypto: "/libcrypto.so.3",
+  hasDevice: true,
+  cli: "cli.js",
+};
 const SLICE: Slice = { latenciesMs: [1], perSecond: 1, cpuMs: 1, failures: {}, loopDelaysMs: [1] };
 
 /**
@@ -53,14 +61,26 @@ describe("plan", () => {
       isQuick: true,
       isGate: false,
       attacks: undefined,
+      isApp: false,
       against: undefined,
+      isBridge: false,
+      isImage: false,
+      isCores: false,
+      isOneShot: false,
+      isSecrets: false,
+      isTelemetry: false,
       out: "build/bench",
       runtimes: ["Node"],
       seed: 7,
     });
     assert.equal(readOptions(["-h"]), "help");
+    assert.partialDeepStrictEqual(readOptions(["bridge"]), { isBridge: true });
     assert.partialDeepStrictEqual(readOptions(["against", "../before"]), { against: "../before" });
-    for (const wrong of [["--fast"], ["--runtime", "Bun"], ["--seed", "x"], ["against"], ["faster"]]) {
+    for (
+      const wrong of [["--fast"], ["--runtime", "Bun"], ["--seed", "x"], ["against"], ["bridge", "x"], [
+        "faster",
+      ]]
+    ) {
       assert.throws(() => readOptions(wrong), TypeError);
     }
   });

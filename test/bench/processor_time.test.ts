@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "#test";
-import { processorTimeMs } from "../../../bench/against/processor_time.ts";
+import { loopTimeMs, processorTimeMs } from "../../bench/processor_time.ts";
 
 const WORKS = `const until = process.cpuUsage().user + 200_000;
 while (process.cpuUsage().user < until);
@@ -25,6 +25,9 @@ describe("processor time of a script", () => {
       assert.ok(processorTimeMs(process.pid, "/works.mjs") >= 200);
       assert.ok(processorTimeMs(child.pid ?? 0, "/works.mjs") >= 200);
       assert.equal(processorTimeMs(child.pid ?? 0, "/other.mjs"), 0);
+      const loopMs = loopTimeMs(process.pid, "/works.mjs");
+      assert.ok(loopMs >= 100, `${loopMs} ms`);
+      assert.ok(loopMs <= processorTimeMs(process.pid, "/works.mjs"));
     } finally {
       child.stdin.end();
       await once(child, "close");

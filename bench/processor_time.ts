@@ -18,9 +18,21 @@ interface ProcessStat {
  * @returns Milliseconds, all threads, in steps of 10; 0 when no such process runs
  */
 export function processorTimeMs(root: number, script: string): number {
+  return find(root, script).reduce((sum, { cpuMs }) => sum + cpuMs, 0);
+}
+
+/**
+ * Adds up the processor time of the first threads, which run the event loops; parameters and result are those of
+ * {@link processorTimeMs}.
+ */
+export function loopTimeMs(root: number, script: string): number {
+  const loops = find(root, script).flatMap(({ pid }) => readStat(`${pid}/task/${pid}`));
+  return loops.reduce((sum, { cpuMs }) => sum + cpuMs, 0);
+}
+
+function find(root: number, script: string): ProcessStat[] {
   const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap(readStat);
-  const found = [...familyOf(root, all)].filter(({ pid }) => runs(pid, script));
-  return found.reduce((sum, { cpuMs }) => sum + cpuMs, 0);
+  return [...familyOf(root, all)].filter(({ pid }) => runs(pid, script));
 }
 
 function* familyOf(root: number, all: readonly ProcessStat[]): Generator<ProcessStat> {
@@ -35,7 +47,7 @@ function readStat(name: string): ProcessStat[] {
   if (stat === undefined) return [];
   const fields = stat.replace(/^.*\) /s, "").split(" ").map(Number);
   return [{
-    pid: Number(name),
+    pid: Number(name.split("/")[0]),
     parent: fields[1] ?? 0,
     cpuMs: ((fields[11] ?? 0) + (fields[12] ?? 0)) * TICK_MS,
   }];
