@@ -1,15 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Deadline } from "../../lib/core/deadline.ts";
 import type { Endpoint } from "../../lib/core/endpoint.ts";
 import { PARENT_CID } from "../../lib/core/endpoint.ts";
-import { openTransport } from "../../lib/transport/open_transport.ts";
 import { Child } from "../child.ts";
-import { HttpCaller } from "../http_caller.ts";
 import type { Lab } from "../lab.ts";
 import { commandOf, OWN_RUNTIME, type Runtime } from "../runtimes.ts";
 import type { ServerOrder } from "../server_process.ts";
+import { setCredentials } from "../set_credentials.ts";
 import type { AttackName, Target } from "./attacks.ts";
 import { attackPolicy } from "./policy.ts";
 import { type AttackPlan, attackRounds } from "./rounds.ts";
@@ -84,7 +82,7 @@ class AttackedServer implements AsyncDisposable {
     await child.ask<boolean>(order);
     const http: Endpoint = { transport: "unix", path: socket };
     const kmstool: Endpoint = { transport: "unix", path: kmstoolSocket };
-    await setCredentials(http, setting.credentials);
+    await setCredentials({ transport: "unix", path: `${socket}.control` }, setting.credentials);
     const ciphertext = setting.samples[0]?.ciphertext ?? "";
     return new AttackedServer(folder, child, { http, kmstool, ciphertext, maxConnections: MAX_CONNECTIONS });
   }
@@ -93,18 +91,4 @@ class AttackedServer implements AsyncDisposable {
     await this.#child[Symbol.asyncDispose]();
     await rm(this.#folder, { recursive: true, force: true });
   }
-}
-
-/**
- * Gives the server its credentials.
- *
- * @param http Address of the server
- * @param credentials Credentials for all callers
- * @throws {Error} When they are not taken
- */
-export async function setCredentials(http: Endpoint, credentials: object): Promise<void> {
-  using deadline = new Deadline("set credentials", 60_000);
-  using caller = new HttpCaller(await openTransport(http, deadline));
-  const { status } = await deadline.race(caller.post("/v1/credentials", JSON.stringify(credentials)));
-  if (status !== 204) throw new Error(`The server takes no credentials: ${status}`);
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 
 /** It fetches nothing of its own accord, and keeps nothing. As root it has no sandbox to start. */
-const FLAGS = [
+export const CHROMIUM_FLAGS: readonly string[] = [
   "--headless",
   "--no-sandbox",
   "--disable-gpu",
@@ -26,7 +26,7 @@ const FLAGS = [
  */
 export function openInChromium(url: string, program: string): AsyncDisposable & { gone: Promise<Error> } {
   const profile = mkdtempSync(join(tmpdir(), "enclave-kms-chromium-"));
-  const browser = spawn(program, [...FLAGS, `--user-data-dir=${profile}`, url], {
+  const browser = spawn(program, [...CHROMIUM_FLAGS, `--user-data-dir=${profile}`, url], {
     stdio: ["ignore", "ignore", "pipe"],
     detached: true, // with a process group of its own, for its many processes
   });

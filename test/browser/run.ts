@@ -14,14 +14,20 @@ import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { text } from "node:stream/consumers";
 import { build } from "esbuild";
+import { BootKeys } from "../../enclave/boot_keys.ts";
 import { decodeAttestationDocument } from "../../lib/attestation/document.ts";
 import { sealTo, SessionKey } from "../../lib/attestation/session_key.ts";
+import { SIGNATURE_ALGORITHMS } from "../../lib/attestation/signature_message.ts";
 import { verifyAttestation } from "../../lib/attestation/verify.ts";
 import { AttestationError } from "../../lib/core/errors.ts";
 import { SoftwareNsm } from "../../sim/nsm/nsm.ts";
 import { HAS_VECTORS, readVector } from "../lib/attestation/vectors.ts";
 import { openInChromium } from "./chromium.ts";
-import type { BrowserCase, BrowserReport, BrowserTask } from "./protocol.ts";
+import { makeImages, makePolicies } from "./images.ts";
+import { describeHere, judgeHere } from "./judge.ts";
+import { checkOpenApiPage } from "./openapi_page.ts";
+import { SEALED_TEXT, startParents } from "./parents.ts";
+import type { BrowserCase, BrowserReport, BrowserTask, SignatureCase } from "./protocol.ts";
 import { surviveClosedOutput } from "../support/closed_output.ts";
 
 surviveClosedOutput();
@@ -39,6 +45,9 @@ using nsm = await SoftwareNsm.create();
 using session = await SessionKey.create(nsm, { nonce: new Uint8Array(32).fill(7) });
 const expected = { root: nsm.root, pcrs: { 0: nsm.pcr(0) } };
 const cases = [...simulated(), ...genuine(), ...await flipped()];
+const signatures = (await Promise.all(SIGNATURE_ALGORITHMS.map(signed))).flat();
+await using parents = await startParents(nsm);
+const [images, policies] = [await makeImages(), makePolicies()];
 
 const reported = Promise.withResolvers<BrowserReport>();
 const server = await serve();
@@ -54,6 +63,32 @@ await check(`${FLIPS} documents with a flipped bit: refused with the codes of No
   assert.deepEqual(report.outcomes.slice(-FLIPS), cases.slice(-FLIPS).map(({ outcome }) => outcome));
   assert.ok(!report.outcomes.slice(-FLIPS).includes("verified"));
 });
+for (const [i, { name, outcome }] of signatures.entries()) {
+  await check(`${name}: ${outcome}`, () => assert.equal(report.signatureOutcomes[i], outcome));
+}
+for (const [i, { name, outcome }] of parents.cases.entries()) {
+  await check(`${name}: ${outcome}`, () => assert.equal(report.sealedOutcomes[i], outcome));
+}
+await check("the parent saw nothing of what was sealed, and the enclave served each request once", () => {
+  for (const text of [SEALED_TEXT, "orders", "Bearer"]) assert.ok(!parents.seen().includes(text), text);
+  assert.ok(parents.seen().includes("message/ohttp-req"), "what it saw would be found");
+  const others = parents.served.filter((line) => !line.includes("timed"));
+  assert.deepEqual(others, ["POST /orders?id=7 over sealed", "POST /orders?id=7 over sealed"]);
+});
+for (const [i, image] of images.entries()) {
+  await check(`image ${i}, described as on Node.js`, async () => {
+    const here = await describeHere(new Uint8Array(image));
+    assert.equal(report.verdicts[i], here);
+    assert.equal(here.includes("ERR_IMAGE"), i === 2);
+  });
+}
+for (const [i, policy] of policies.entries()) {
+  await check(`key policy ${i}, judged as on Node.js`, async () => {
+    const here = await judgeHere(policy);
+    assert.equal(report.verdicts[images.length + i], here);
+    assert.equal(here.includes("ERR_KEY_POLICY"), i === 2);
+  });
+}
 await check("sealed in the browser, opened on Node.js", async () => {
   using opened = await session.open(decode(report.sealed));
   assert.equal(new TextDecoder().decode(opened.bytes), SECRET);
@@ -61,6 +96,10 @@ await check("sealed in the browser, opened on Node.js", async () => {
 await check("sealed on Node.js, opened in the browser", () => {
   assert.equal(new TextDecoder().decode(decode(report.opened)), SECRET);
 });
+for (const [name, holds] of await checkOpenApiPage(process.env["CHROMIUM"] ?? "chromium")) {
+  await check(name, holds);
+}
+console.log(`      a sealed request takes ${report.sealedMs.toFixed(1)} ms there (median)`);
 console.log(`      a verification takes ${report.medianMs.toFixed(1)} ms there (median)`);
 console.log(`\nbrowser: ${failures === 0 ? "all right" : `${failures} failed`}`);
 process.exitCode = failures === 0 ? 0 : 1;
@@ -165,10 +204,51 @@ async function outcomeHere(document: Uint8Array, at: number): Promise<string> {
   }
 }
 
+/** Makes signatures of an enclave, good ones and others. */
+async function signed(algorithm: typeof SIGNATURE_ALGORITHMS[number]): Promise<SignatureCase[]> {
+  using keys = BootKeys.create({ algorithm });
+  using stranger = BootKeys.create({ algorithm });
+  const [data, purpose, at] = [new TextEncoder().encode(SECRET), "test", Date.now()];
+  const document = {
+    document: encode(await nsm.attest({ userData: await keys.digest() })),
+    bootId: keys.bootId,
+    keys: { sign: encode(keys.publicKeys["sign"]!) },
+  };
+  const strange = { ...document, keys: { sign: encode(stranger.publicKeys["sign"]!) } };
+  const signature = await keys.sign(data, purpose, at);
+  const good = {
+    ...expected,
+    name: `a signature by ${algorithm}`,
+    signature: encode(signature),
+    data: encode(data),
+    purpose,
+    document,
+    root: encode(nsm.root),
+    at,
+    outcome: `${purpose} of ${keys.bootId}`,
+  };
+  const refused = (what: string, changes: Partial<SignatureCase>, check: string): SignatureCase => {
+    return { ...good, ...changes, name: `${good.name}, ${what}`, outcome: `ERR_ATTESTATION_${check}` };
+  };
+  const flipped = encode(signature.with(-1, signature.at(-1)! ^ 1));
+  return [
+    good,
+    refused("for another purpose", { purpose: "other" }, "PURPOSE"),
+    refused("over other data", { data: encode(data.subarray(1)) }, "DATA"),
+    refused("changed", { signature: flipped }, "SIGNATURE"),
+    refused("too old", { at: at + 60_001 }, "STALE"),
+    refused("beside another key", { document: strange }, "USER_DATA"),
+    refused("of another image", { pcrs: { 0: "00".repeat(48) } }, "PCR"),
+  ];
+}
+
 async function serve(): Promise<Server> {
   const [first] = cases;
   assert.ok(first);
-  const task: BrowserTask = { cases, session: first, secret: encode(new TextEncoder().encode(SECRET)) };
+  const secret = encode(new TextEncoder().encode(SECRET));
+  const sealing = { sealedCases: parents.cases, sealedText: SEALED_TEXT, root: encode(nsm.root) };
+  const judged = { images: images.map(encode), policies };
+  const task: BrowserTask = { cases, signatures, ...sealing, session: first, secret, ...judged };
   const answers: Readonly<Record<string, (body: string) => Promise<string> | string>> = {
     "/": () => PAGE,
     "/page.js": () => script,
@@ -182,6 +262,7 @@ async function serve(): Promise<Server> {
   };
   const listening = createServer(async (request, response) => {
     try {
+      if (await parents.answer(request, response)) return;
       const answer = await answers[request.url ?? ""]?.(await text(request));
       const type = request.url === "/page.js" ? "text/javascript" : "text/html";
       response.writeHead(answer === undefined ? 404 : 200, { "content-type": type }).end(answer);

@@ -27,8 +27,7 @@ const DIRECTORY = 0o040755;
  * @param path Path of the archive
  */
 export function packInitramfs({ busybox, modules }: GuestParts, path: string): void {
-  const ordered = loadOrder(modules);
-  const names = ordered.map((file) => basename(file, ".ko.xz"));
+  const ordered = orderModules(modules, MODULES);
   const folders = ["bin", "dev", "proc", "sys", "modules"].map((name) =>
     entry(name, DIRECTORY, Buffer.alloc(0))
   );
@@ -38,15 +37,27 @@ export function packInitramfs({ busybox, modules }: GuestParts, path: string): v
       ...folders,
       entry("init", FILE, readFileSync(INIT)),
       entry("bin/busybox", FILE, readFileSync(busybox)),
-      entry("modules/order", FILE, Buffer.from(names.map((name) => `${name}\n`).join(""))),
-      ...ordered.map((file, index) => entry(`modules/${names[index]}.ko`, FILE, unpackModule(file))),
+      entry("modules/order", FILE, Buffer.from(ordered.map(({ name }) => `${name}\n`).join(""))),
+      ...ordered.map(({ name, content }) => entry(`modules/${name}.ko`, FILE, content)),
       entry("TRAILER!!!", 0, Buffer.alloc(0)),
     ]),
   );
 }
 
-/** Orders the files of the modules, each after those that it depends on. */
-function loadOrder(folder: string): string[] {
+/** Kernel module, unpacked. */
+export interface KernelModule {
+  readonly name: string;
+  readonly content: Buffer;
+}
+
+/**
+ * Orders kernel modules, each after those that it depends on.
+ *
+ * @param folder Folder of the kernel's modules
+ * @param names Names of those that are needed; their dependencies come along
+ * @throws {Error} When the kernel does not have one
+ */
+export function orderModules(folder: string, names: readonly string[]): KernelModule[] {
   const files = new Map(
     globSync("**/*.ko.xz", { cwd: folder }).map((file) => [basename(file, ".ko.xz"), file]),
   );
@@ -59,8 +70,8 @@ function loadOrder(folder: string): string[] {
     dependencies(path).forEach(add);
     order.add(path);
   };
-  MODULES.forEach(add);
-  return [...order];
+  names.forEach(add);
+  return [...order].map((path) => ({ name: basename(path, ".ko.xz"), content: unpackModule(path) }));
 }
 
 /** As the module itself lists them, in its section `.modinfo`. */

@@ -13,16 +13,20 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-/** Parts of a guest, all of them from the distribution. */
-export interface GuestParts {
-  /** The emulator. */
-  readonly qemu: string;
+/** Kernel and tools of a guest, from the distribution. */
+export interface KernelParts {
   /** The kernel. */
   readonly kernel: string;
   /** `/lib/modules/<release>/kernel` of that kernel. */
   readonly modules: string;
   /** A busybox that needs no libraries. */
   readonly busybox: string;
+}
+
+/** Parts of a guest, all of them from the distribution. */
+export interface GuestParts extends KernelParts {
+  /** The emulator. */
+  readonly qemu: string;
 }
 
 const QEMU = "qemu-system-x86_64";
@@ -40,14 +44,23 @@ const KERNEL_PACKAGES = ["linux-image-6.12-amd64", "linux-image-amd64"];
  * @throws {Error} When this is not an apt system, or something is missing and this is not root
  */
 export function getParts(): GuestParts {
+  const parts = getKernel();
+  if (!isInstalled(QEMU)) installQemu();
+  return { ...parts, qemu: QEMU };
+}
+
+/**
+ * Gets the kernel and its tools, without an emulator.
+ *
+ * @throws {Error} When this is not an apt system on x86-64
+ */
+export function getKernel(): KernelParts {
   if (process.arch !== "x64") throw new Error("Cannot boot a guest: the harness knows x86-64 hosts only");
   const cache = openCache();
-  if (!isInstalled(QEMU)) installQemu();
   const unpacked = join(cache, "unpacked");
   if (!existsSync(unpacked)) unpack(cache, unpacked);
   const [release = ""] = readdirSync(join(unpacked, "lib/modules"));
   return {
-    qemu: QEMU,
     kernel: join(unpacked, `boot/vmlinuz-${release}`),
     modules: join(unpacked, "lib/modules", release, "kernel"),
     busybox: join(unpacked, "bin/busybox"),

@@ -25,13 +25,19 @@ export interface KmstoolAnswer {
  * @param port Port of the server
  * @param path Path of the URL
  * @param body Body to post as JSON; without one it is a GET
+ * @param more Further headers
  */
-export async function askHttp(port: number, path: string, body?: unknown): Promise<HttpAnswer> {
+export async function askHttp(
+  port: number,
+  path: string,
+  body?: unknown,
+  more: Readonly<Record<string, string>> = {},
+): Promise<HttpAnswer> {
   const stream = await connectToServer(port);
   const agent = new http.Agent({ keepAlive: false, maxSockets: 1 });
   agent.createConnection = () => stream;
   try {
-    return await request(agent, path, body === undefined ? undefined : JSON.stringify(body));
+    return await request(agent, path, body === undefined ? undefined : JSON.stringify(body), more);
   } finally {
     agent.destroy();
     stream.destroy();
@@ -85,8 +91,14 @@ export async function connectToServer(port: number): Promise<Duplex> {
   return stream;
 }
 
-function request(agent: http.Agent, path: string, body: string | undefined): Promise<HttpAnswer> {
+function request(
+  agent: http.Agent,
+  path: string,
+  body: string | undefined,
+  more: Readonly<Record<string, string>>,
+): Promise<HttpAnswer> {
   const headers = {
+    ...more,
     host: "enclave",
     ...(body === undefined ? {} : {
       "content-type": "application/json",

@@ -17,24 +17,29 @@ const COMMAND = isDeno
   )
   : ["node"];
 
-/** The guest is emulated, perhaps on a busy machine. */
-const PATIENCE_MS = 60_000;
+/** The guest is emulated, and a busy machine was seen to take 80 s for a start. */
+const PATIENCE_MS = 240_000;
 
-/** The bundled server in a process of its own, which inherits the supervisor's `/dev/nsm`. */
+/** The bundled server, or another program, in a process of its own, which inherits the supervisor's `/dev/nsm`. */
 export class ServerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
-  readonly #exited: Promise<unknown>;
+  readonly #ended: Promise<unknown>;
+  #hasEnded = false;
   #output = "";
 
-  private constructor(settings: Readonly<Record<string, string>>) {
-    const [program = "", ...args] = COMMAND;
-    const entry = bundledEntry();
+  private constructor(
+    settings: Readonly<Record<string, string>>,
+    denoFlags: readonly string[],
+    entry: string,
+  ) {
+    const [program = "", ...args] = isDeno ? [...COMMAND, ...denoFlags] : COMMAND;
     this.#child = spawn(program, [...args, entry], {
       cwd: "/",
       env: { ...process.env, ...settings },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    this.#exited = once(this.#child, "exit");
+    // Its exit may be heard of before its last words.
+    this.#ended = once(this.#child, "close").then(() => (this.#hasEnded = true));
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => this.#output += text);
     }
@@ -44,11 +49,25 @@ export class ServerProcess implements AsyncDisposable {
    * Starts it, and waits until it listens.
    *
    * @param settings Its environment, besides this process's own
+   * @param denoFlags Further permissions on Deno
+   * @param entry Another program that says when it listens. Default: the bundled server
+   * @param patienceMs Milliseconds for its start
    */
-  static async start(settings: Readonly<Record<string, string>>): Promise<ServerProcess> {
-    const server = new ServerProcess(settings);
-    await server.untilLogged('"listening"');
-    return server;
+  static async start(
+    settings: Readonly<Record<string, string>>,
+    denoFlags: readonly string[] = [],
+    entry: string = bundledEntry(),
+    patienceMs: number = PATIENCE_MS,
+  ): Promise<ServerProcess> {
+    const server = new ServerProcess(settings, denoFlags, entry);
+    try {
+      await server.untilLogged('"listening"', 0, patienceMs);
+      return server;
+    } catch (error) {
+      // It would keep its ports from the scenarios that follow.
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** All it has printed. */
@@ -63,10 +82,10 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** Waits until it has printed that, after `from`. */
-  async untilLogged(text: string, from = 0): Promise<void> {
-    const endsAt = performance.now() + PATIENCE_MS;
+  async untilLogged(text: string, from = 0, patienceMs = PATIENCE_MS): Promise<void> {
+    const endsAt = performance.now() + patienceMs;
     while (!this.#output.includes(text, from)) {
-      assert.ok(!this.#hasEnded(), `the server ended:\n${this.#output}`);
+      assert.ok(!this.#hasEnded, `the server ended:\n${this.#output}`);
       assert.ok(performance.now() < endsAt, `the server never said ${text}:\n${this.#output}`);
       await sleep(20);
     }
@@ -74,22 +93,19 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Sends a signal by the process id: Deno's ChildProcess.kill() sends one signal and no more. */
   signal(signal: "SIGHUP" | "SIGTERM" | "SIGKILL"): void {
-    if (this.#child.pid !== undefined && !this.#hasEnded()) process.kill(this.#child.pid, signal);
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid !== undefined && exitCode === null && signalCode === null) process.kill(pid, signal);
   }
 
-  /** @returns The exit code, once it has ended; null when a signal ended it */
+  /** @returns The exit code, once it has ended and all of its output is here; null when a signal ended it */
   async exitCode(): Promise<number | null> {
-    await this.#exited;
+    await this.#ended;
     return this.#child.exitCode;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.signal("SIGKILL");
-    await this.#exited;
-  }
-
-  #hasEnded(): boolean {
-    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+    await this.#ended;
   }
 }
 

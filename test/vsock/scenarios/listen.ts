@@ -113,7 +113,7 @@ async function refusal(cid: number, port: number): Promise<ConnectionError> {
   return error;
 }
 
-async function connect({ endpoint }: Listener, cid = GUEST_CID, timeoutMs = 5000): Promise<Duplex> {
+async function connect({ endpoint }: Listener, cid = GUEST_CID, timeoutMs = 60_000): Promise<Duplex> {
   assert.ok(endpoint.transport === "vsock");
   using deadline = new Deadline("connect", timeoutMs);
   const stream = await connectVsock({ ...endpoint, cid }, deadline);

@@ -6,6 +6,8 @@ import { check } from "../check.ts";
 import { GUEST_CID, LOOPBACK_CID, PARENT } from "../guest_addresses.ts";
 
 const REQUESTS = 200;
+/** Milliseconds for what takes some in a guest that is emulated beside other work. */
+const PATIENCE_MS = 120_000;
 const { port } = PARENT;
 
 const gone: unknown[] = [];
@@ -20,9 +22,9 @@ const server = await serve(async (request, { remoteCid, remotePort }) => {
   }
   if (pathname === "/slow") await mayAnswer;
   return Response.json({ remoteCid, hasPort: (remotePort ?? 0) >= 1024, said: await request.text() });
-}, { port, backlog: 512 });
+}, { port, backlog: 512, headersTimeoutMs: PATIENCE_MS });
 
-const fetch = createFetch({ cid: GUEST_CID, port });
+const fetch = createFetch({ cid: GUEST_CID, port }, { connectTimeoutMs: PATIENCE_MS });
 
 await check("listens on every CID, and tells the peer's", async () => {
   assert.deepEqual(server.endpoint, { transport: "vsock", cid: ANY_CID, port });

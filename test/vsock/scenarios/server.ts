@@ -89,7 +89,16 @@ await check("listens on vsock, with an NSM and a policy, and asks for credential
   assertProblem(await decrypt(), 503, "ERR_CREDENTIALS");
   const { status, body } = await get("/readyz");
   assert.equal(status, 503);
-  assert.deepEqual(JSON.parse(body), { library: true, nsm: true, credentials: false, policy: true });
+  assert.deepEqual(JSON.parse(body), {
+    library: true,
+    nsm: true,
+    credentials: false,
+    policy: true,
+    warnings: [
+      "answers is any: whoever is on the parent reads the plaintexts that are answered in the clear",
+      "kmstool answers in the clear: whoever is on the parent reads the plaintexts",
+    ],
+  });
 });
 
 await check("takes credentials, and decrypts with an encryption context", async () => {
