@@ -1,7 +1,11 @@
+import process from "node:process";
 import { defineConfig } from "vitest/config";
-import { testFiles } from "./test/support/test_files.ts";
+import { DIVIDED_VARIABLE } from "./test/support/divided.ts";
+import { shareOfFiles, testFiles } from "./test/support/test_files.ts";
 
 const { together, alone } = testFiles();
+const share = process.env[DIVIDED_VARIABLE] === "files" ? shareOfFiles("Node") : undefined;
+const own = (paths: readonly string[]) => paths.filter((path) => share?.includes(path) ?? true);
 
 export default defineConfig({
   test: {
@@ -14,8 +18,8 @@ export default defineConfig({
     setupFiles: ["./test/support/progress_vitest.ts"],
     projects: [
       // A fresh process and module graph take longer than many a file.
-      { extends: true, test: { name: "together", include: [...together], isolate: false } },
-      { extends: true, test: { name: "alone", include: [...alone], isolate: true } },
+      { extends: true, test: { name: "together", include: own(together), isolate: false } },
+      { extends: true, test: { name: "alone", include: own(alone), isolate: true } },
     ],
   },
 });

@@ -13,6 +13,7 @@ import { readConfig, variableOf } from "../server/config.ts";
 import { Metrics } from "../enclave/telemetry/metrics.ts";
 import { OPENAPI_DOCUMENT } from "../server/openapi.ts";
 import { FAULT_MATRIX } from "./faults/matrix.ts";
+import { tableRows } from "./support/documents.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const README = read("README.md");
@@ -27,8 +28,8 @@ describe("the documents", () => {
   });
 
   test("docs/attestation.md counts the checks of a document, and verifyAttestation() lists them", () => {
-    // What the enclave's own NSM may do wrong is no check of a document.
-    const own = ["UNAVAILABLE", "REFUSED", "ANSWER", "BUSY"];
+    // What the enclave's own NSM may do wrong is no check of a document, nor are those of a signature.
+    const own = ["UNAVAILABLE", "REFUSED", "ANSWER", "BUSY", "BOOT", "PURPOSE", "DATA"];
     const checks = Object.keys(ATTESTATION_EXIT).filter((name) => !own.includes(name));
     assert.equal(numberIn(read("docs/attestation.md"), /for each of (\d+)\s+checks/), checks.length);
     const listed = [...read("lib/attestation/verify.ts").matchAll(/^ \* \| `(\w+)` \|/gm)].map(([, name]) =>
@@ -53,12 +54,14 @@ describe("the documents", () => {
       /^`ENCLAVE_KMS_|^file only$/.test(variable ?? "")
     );
     const config: Record<string, unknown> = { ...readConfig({ ENCLAVE_KMS_REGION: "eu-central-1" }) };
-    const [, declared = ""] = /^export interface Config \{(.*?)^\}/ms.exec(read("server/config.ts")) ?? [];
-    const settings = [...declared.matchAll(/^ {2}readonly (\w+):/gm)].map(([, name = ""]) => name);
+    const settings = ["enclave/base_config.ts", "server/config.ts"].flatMap((path) => {
+      const [, declared = ""] = /^export interface (?:Base)?Config\b[^{]*\{(.*?)^\}/ms.exec(read(path)) ?? [];
+      return [...declared.matchAll(/^ {2}readonly (\w+):/gm)].map(([, name = ""]) => name);
+    });
     assert.deepEqual(rows.map(([name = ""]) => name.replaceAll("`", "")).toSorted(), settings.toSorted());
     for (const [quoted = "", variable = "", standard = ""] of rows) {
       const name = quoted.replaceAll("`", "");
-      if (name !== "callers") assert.ok(variable.startsWith(`\`${variableOf(name)}\``), name);
+      if (variable !== "file only") assert.ok(variable.startsWith(`\`${variableOf(name)}\``), name);
       if (typeof config[name] === "number") assert.equal(Number(standard), config[name], name);
     }
   });
@@ -94,8 +97,14 @@ describe("the documents", () => {
       .filter((code) => !/^ERR_(?:TLS|SSL|ACCESS_DENIED)/.test(code));
     const [, faults = ""] = /export type EnvelopeFault =([^;]*);/.exec(sources) ?? [];
     const envelope = Array.from(faults.matchAll(/"(\w+)"/g), ([, fault]) => `ERR_ENVELOPE_${fault}`);
-    assert.ok(codes.length > 20 && envelope.length > 8);
-    for (const code of [...codes, ...envelope]) assert.ok(TROUBLES.includes(`\`${code}\``), code);
+    const [, reasons = ""] = /export type SecretFault =([^;]*);/.exec(sources) ?? [];
+    const secret = Array.from(reasons.matchAll(/"(\w+)"/g), ([, fault]) => `ERR_SECRET_${fault}`);
+    const [, failures = ""] = /export type ImdsFailure =([^;]*);/.exec(sources) ?? [];
+    const imds = Array.from(failures.matchAll(/"(\w+)"/g), ([, failure]) => `ERR_IMDS_${failure}`);
+    assert.ok(codes.length > 20 && envelope.length > 8 && secret.length > 8 && imds.length > 8);
+    for (const code of [...codes, ...envelope, ...secret, ...imds]) {
+      assert.ok(TROUBLES.includes(`\`${code}\``), code);
+    }
     for (const [check, exit] of Object.entries(ATTESTATION_EXIT)) {
       const row = tableRows(TROUBLES).find(([code]) => code === `\`ERR_ATTESTATION_${check}\``);
       assert.equal(row?.[1], String(exit), check);
@@ -160,13 +169,6 @@ function numberIn(text: string, pattern: RegExp): number {
   const [, found] = pattern.exec(text) ?? [];
   assert.ok(found !== undefined, `${pattern}`);
   return Number(found);
-}
-
-/** Every row of every table, as its cells. */
-function tableRows(markdown: string): string[][] {
-  return [...markdown.matchAll(/^\| (.*) \|$/gm)].map(([, cells = ""]) =>
-    cells.split(" | ").map((cell) => cell.trim())
-  );
 }
 
 /** The TypeScript below a folder, as paths from the root. */

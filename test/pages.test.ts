@@ -9,7 +9,7 @@ import { codeBlocks, listPages, readPage, ROOT } from "./support/documents.ts";
 const HISTORY = "CHANGELOG.md";
 
 /** Top of a path in backticks that must exist. */
-const ROOMS = "bench|cli|docs|enclave|examples|ffi|lib|server|sim|test|tools";
+const ROOMS = "aws_sdk|bench|cli|docs|enclave|examples|ffi|lib|server|sim|test|tools";
 
 /** Made by `npm run build`, or by a run of something. */
 const MADE = /^(?:\.\/)?(?:build\/|lib\/enclave-kms\/|node_modules\/)/;
@@ -90,7 +90,8 @@ describe("the pages", () => {
 });
 
 /** A line that starts our command line, with what follows it. */
-const COMMAND_LINE = /(?:^|[\s(])(?:\S*\/)?(?:enclave-kms|cli\/main\.ts) ((?:[a-z]+ ?)+)(.*)$/;
+const COMMAND_LINE =
+  /(?:^|[\s(])(?:\S*\/)?(?:enclave-kms|cli\/main\.ts) ((?:[a-z]+[0-9]*(?:-[a-z]+)* ?)+)(.*)$/;
 
 /** @returns Words of a line that our command line does not know */
 function wrongIn(line: string): string[] {

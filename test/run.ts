@@ -4,16 +4,23 @@
  *
  * @module
  */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { compileInstrument, supervise } from "../sim/instruments.ts";
-import { testFiles } from "./support/test_files.ts";
+import { DIVIDED_VARIABLE } from "./support/divided.ts";
+import { sourceFiles } from "./support/source_files.ts";
+import { shareOfFiles, testFiles } from "./support/test_files.ts";
 import { type Outcome, WatchedRuns } from "./support/watched_run.ts";
 import { surviveClosedOutput } from "./support/closed_output.ts";
 
 surviveClosedOutput();
+
+/** Whether everything is to run, on both runtimes. */
+const isSlow = process.env["SLOW"] === "1";
+/** A test file's path must contain one of them; there are none where all run. */
+const FILTERS = process.argv.slice(2);
 
 interface Counts {
   readonly passed: number;
@@ -31,9 +38,12 @@ const DENO_TEST = [
   "--unstable-vsock",
 ];
 
+/** Deno checks what its users import; tsc checks the tests as well, and Deno with all that is slow. */
+const CHECKED_BY_DENO = sourceFiles().filter((path) => isSlow || !/^(?:test|bench)\//.test(path));
+
 const CHECKS: Readonly<Record<string, readonly string[]>> = {
   "types (tsc)": ["tsc", "-p", "."],
-  "types (deno)": ["deno", "check", "--quiet", ...sourceFiles()],
+  "types (deno)": ["deno", "check", "--quiet", ...CHECKED_BY_DENO],
   "lint": ["deno", "lint", "--quiet"],
   "format": ["deno", "fmt", "--check", "--quiet"],
 };
@@ -63,7 +73,7 @@ const AT_ONCE = 3;
 const LONGEST = /^test\/(?:soak\/endurance|faults\/(?:faults|memory))\.test\.ts$/;
 
 /** Test files to one process on Deno: few, and the last processes end together; many, and few start up. */
-const DENO_BATCH = 10;
+const DENO_BATCH = 16;
 
 using runs = new WatchedRuns();
 const failed = await runAll();
@@ -82,12 +92,11 @@ async function runAll(): Promise<string[]> {
     console.log("No C compiler: what needs the NSM device or the double of the C SDK is skipped");
   }
   const wrap = (command: string[]) => supervised ? supervise(command, sockets) : command;
-  const filters = process.argv.slice(2);
   const limit = limitTo(AT_ONCE);
   const checks = Object.entries(CHECKS).map(([name, command]) => limit(() => runCheck(name, command)));
-  const batches = denoBatches(filters).map((paths) => wrap([...DENO_TEST, ...paths]));
+  const batches = denoBatches().map((paths) => wrap([...DENO_TEST, ...paths]));
   const results = await Promise.all([
-    runTests("Node", [run(wrap(["vitest", "run", ...filters]))]),
+    runTests("Node", [run(wrap(["vitest", "run", ...FILTERS]))]),
     runTests("Deno", batches.map((command) => limit(() => run(command)))),
   ]);
   for (const { name, code, output, took } of results) {
@@ -162,23 +171,29 @@ function count(summary: string): Counts {
 
 /** `NODE_COMPILE_CACHE` may be set from outside. */
 function run(command: readonly string[]): Promise<Outcome> {
-  return runs.run(command, { NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? compiled });
+  return runs.run(command, {
+    NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? compiled,
+    [DIVIDED_VARIABLE]: isSlow ? undefined : FILTERS.length === 0 ? "files" : "cases",
+    // Otherwise each child process on Deno looks for a new version on the internet.
+    DENO_NO_UPDATE_CHECK: "1",
+  });
 }
 
-function sourceFiles(): string[] {
-  const rooms = ["ffi", "lib", "enclave", "server", "cli", "sim", "examples", "bench", "test", "tools"];
-  return ["mod.ts", ...rooms.flatMap(listTypeScript)];
-}
-
-/** Makes the processes for Deno. Filters work as vitest's do: a path must contain one of them. */
-function denoBatches(filters: readonly string[]): string[][] {
-  const isMeant = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
-  const { together, alone } = testFiles();
+/**
+ * Makes the processes for Deno. Filters work as vitest's do: a path must contain one of them. Node alone reads the
+ * repository's texts, unless all is to run on both.
+ */
+function denoBatches(): string[][] {
+  const { together, alone, ofTexts } = testFiles();
+  const own = isSlow || FILTERS.length > 0 ? [...together, ...alone] : shareOfFiles("Deno");
+  const isMeant = (path: string) =>
+    own.includes(path) && (FILTERS.length === 0 || FILTERS.some((filter) => path.includes(filter)));
+  const shared = together.filter((path) => isSlow || !ofTexts.includes(path));
   const single = alone.filter(isMeant).map((path) => [path]);
   const isLong = ([path = ""]: readonly string[]) => LONGEST.test(path);
   return [
     ...single.filter(isLong),
-    ...inBatches(together.filter(isMeant)),
+    ...inBatches(shared.filter(isMeant)),
     ...single.filter((batch) => !isLong(batch)),
   ];
 }
@@ -187,16 +202,6 @@ function denoBatches(filters: readonly string[]): string[][] {
 function inBatches(paths: readonly string[]): string[][] {
   const count = Math.ceil(paths.length / DENO_BATCH);
   return Array.from({ length: count }, (_, batch) => paths.filter((_, index) => index % count === batch));
-}
-
-function listTypeScript(folder: string): string[] {
-  try {
-    return readdirSync(folder, { recursive: true })
-      .map((name) => join(folder, String(name)))
-      .filter((path) => path.endsWith(".ts") && !path.includes("node_modules"));
-  } catch {
-    return [];
-  }
 }
 
 function sum(numbers: readonly number[]): number {

@@ -29,6 +29,11 @@ for (const file of ["README.md", "SECURITY.md", "LICENSE", "CHANGELOG.md"]) {
   copyFileSync(file, `${out}/${file}`);
 }
 for (const folder of ["docs", "examples"]) cpSync(folder, `${out}/${folder}`, { recursive: true });
+for (const folder of ["cloudformation", "codebuild", "github", "grafana", "images", "kubernetes"]) {
+  // Sources are in the bundles.
+  const filter = (path: string) => !path.endsWith(".ts");
+  cpSync(`deploy/${folder}`, `${out}/deploy/${folder}`, { recursive: true, filter });
+}
 writeFileSync(`${out}/package.json`, `${JSON.stringify(manifest(), null, 2)}\n`);
 writeFileSync(`${out}/cli.js`, LAUNCHER, { mode: 0o755 });
 for (const runtime of RUNTIMES) {

@@ -1,7 +1,8 @@
-import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
+import { join } from "node:path";
 import { build, type Metafile } from "esbuild";
+import { type BundleFiles, COMMON_JS, licensesOf, listFiles } from "../deploy/bundle/bundle_files.ts";
 import type { Runtime } from "./bundle.ts";
 
 /** A bundled server, without the runtime. */
@@ -13,7 +14,7 @@ export interface ServerBundle {
   /** File to run. */
   readonly entry: string;
   /** Its files, by path in the folder. */
-  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
+  readonly files: BundleFiles;
   /** Content of the entry: bytes by room and by package. */
   readonly inside: Readonly<Record<string, number>>;
 }
@@ -22,7 +23,7 @@ export interface ServerBundle {
 export const MAX_BUNDLE_BYTES = 8_000_000;
 
 /** Path of the files in a bundle's folder. koffi looks for its addon two folders above, in build/koffi. */
-const PLACE = "lib/enclave-kms";
+export const PLACE = "lib/enclave-kms";
 
 const ENTRIES: Readonly<Record<string, string>> = {
   "server.js": "server/main.ts",
@@ -39,11 +40,9 @@ const ALLOWED = /^((ffi|lib|enclave|server)\/|node_modules\/)/;
 const PACKAGES: readonly string[] = [
   "@pinojs/redact",
   "atomic-sleep",
-  "cbor2",
-  "@cto.af/wtf8",
-  "@hono/node-server",
   "hono",
   "hpke",
+  "jose",
   "on-exit-leak-free",
   "pino",
   "pino-std-serializers",
@@ -55,13 +54,6 @@ const PACKAGES: readonly string[] = [
   "thread-stream",
   "valibot",
 ];
-
-/** CommonJS packages ask for Node's modules with `require`, and koffi for where it lies. */
-export const COMMON_JS: string = [
-  `import { createRequire as makeRequire } from "node:module";`,
-  "const require = makeRequire(import.meta.url);",
-  "const { filename: __filename, dirname: __dirname } = import.meta;",
-].join(" ");
 
 /**
  * Makes a server in one file for each runtime, with the files that must lie beside it, and lists their
@@ -91,9 +83,10 @@ async function bundleServer(runtime: Runtime, folder: string): Promise<ServerBun
     for (const found of checkContent(runtime, source, metafile)) packages.add(found);
     if (name === "server.js") Object.assign(inside, sumUp(metafile));
   }
+  const folders = [...packages].map((name) => join("node_modules", name));
   copyFileSync(CEDAR, join(place, "cedar_wasm_bg.wasm"));
   writeFileSync(join(place, "package.json"), '{ "type": "module" }\n');
-  writeFileSync(join(place, "LICENSES.txt"), licensesOf([...packages].sort()));
+  writeFileSync(join(place, "LICENSES.txt"), licensesOf([".", ...folders]));
   if (runtime === "node") copyKoffi(join(folder, "build/koffi"));
   const made = { runtime, folder, entry: join(place, "server.js"), files: listFiles(folder), inside };
   const bytes = sizeOf(made);
@@ -127,7 +120,7 @@ function checkContent(runtime: Runtime, source: string, { inputs, outputs }: Met
   const foreign = [
     ...Object.keys(inputs).filter((input) => !ALLOWED.test(input)),
     ...[...packages].filter((name) => !allowed.includes(name)),
-    ...external.filter((path) => !isOfRuntime(path)),
+    ...external.filter((path) => !isBuiltin(path)),
   ];
   if (foreign.length > 0) {
     throw new Error(`The ${runtime} bundle of ${source} must not hold ${foreign.join(", ")}`);
@@ -145,13 +138,6 @@ function sumUp({ outputs }: Metafile): Record<string, number> {
   return sums;
 }
 
-/**
- * Tells whether a path is a module of the runtime, under either name: older packages leave the `node:` out.
- */
-function isOfRuntime(path: string): boolean {
-  return path.startsWith("node:") || /^[a-z_]+(?:\/[a-z_]+)?$/.test(path);
-}
-
 function packageOf(input: string): string | undefined {
   return /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input)?.[1];
 }
@@ -165,32 +151,6 @@ function copyKoffi(target: string): void {
       copyFileSync(join(scope, name, triplet, "koffi.node"), join(target, triplet, "koffi.node"));
     }
   }
-}
-
-function licensesOf(packages: readonly string[]): string {
-  const ours = `enclave-kms\n\n${readFileSync("LICENSE", "utf8")}`;
-  const others = packages.map((name) => {
-    const folder = join("node_modules", name);
-    const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-    const file = readdirSync(folder).sort().find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
-    const text = file === undefined
-      ? `Licensed under ${license}.\n`
-      : readFileSync(join(folder, file), "utf8");
-    return `${name} ${version} (${license})\n\n${text}`;
-  });
-  return [ours, ...others].join(`\n${"=".repeat(78)}\n`);
-}
-
-function listFiles(folder: string): ServerBundle["files"] {
-  const paths = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
-    .sort();
-  return Object.fromEntries(paths.map((path) => {
-    const contents = readFileSync(join(folder, path));
-    const sha256 = createHash("sha256").update(contents).digest("hex");
-    return [path, { bytes: contents.length, sha256 }];
-  }));
 }
 
 function sizeOf({ files }: Pick<ServerBundle, "files">): number {

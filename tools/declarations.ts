@@ -7,19 +7,28 @@ import { readEntries } from "./entries.ts";
 /** Entries that have public types. The command line has none. */
 const ENTRIES = readEntries().filter(({ name }) => name !== "cli");
 
-/** Modules whose types a public type may need, by entry. Users of these entries have them installed. */
+/** Modules of Node.js whose types a public type of the entries below may need: @types/node has them. */
+const OF_NODE: readonly string[] = [
+  "node:crypto",
+  "node:http",
+  "node:https",
+  "node:net",
+  "node:stream",
+  "node:tls",
+];
+
+/** Modules whose types a public type of the base may need. */
+const OF_BASE: readonly string[] = [...OF_NODE, "hono", "hono/types", "hpke", "pino", "valibot"];
+
+/** The same by entry. Users of these entries have them installed. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  server: [...[
-    "hono",
-    "hono/hono-base",
-    "hono/types",
-    "hono/utils/types",
-    "pino",
-    "valibot",
-    "node:http",
-    "node:stream",
-  ]],
-  vsock: ["node:stream"],
+  aws: OF_NODE,
+  "channel/node": OF_NODE,
+  enclave: OF_BASE,
+  operator: OF_NODE,
+  parent: OF_NODE,
+  server: [...OF_BASE, "hono/hono-base", "hono/utils/types"],
+  vsock: OF_NODE,
 };
 
 /** For projects whose `lib` is older than `using`. */

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { readdirSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { SUPERVISED_VARIABLE } from "../../sim/instruments.ts";
+import { countDescriptors } from "../support/descriptors.ts";
 import { ENGINE_CASES, type EngineCase, WIRE_CASES } from "../support/engines.ts";
+import { shareOf } from "../support/share.ts";
 import { doublePath, SdkDouble } from "../support/sdk_double.ts";
 import { FaultyClient, type FaultySubject } from "./client.ts";
 import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
@@ -14,6 +15,7 @@ import { World } from "./world.ts";
 
 /** A worker that is ended gives nothing back: the device it had opened, or in C its key pair. */
 const LEFT_BY_WORKER = 1;
+const WORKER_ENDS = "a worker ends in flight";
 
 /** Rows on which the software NSM, in place of the device, can make a difference. */
 const OF_THE_NSM: readonly FaultRow[] = FAULT_MATRIX.filter(({ group }) =>
@@ -28,7 +30,9 @@ for (const engineCase of ENGINE_CASES) {
 
 function suite(engineCase: EngineCase): void {
   const { engine, label, options } = engineCase;
-  const rows = WIRE_CASES.includes(engineCase) ? FAULT_MATRIX : OF_THE_NSM;
+  const first = ENGINE_CASES.indexOf(engineCase) % 2 === 0 ? "Deno" : "Node";
+  const rows = shareOf(WIRE_CASES.includes(engineCase) ? FAULT_MATRIX : OF_THE_NSM, first);
+  const leftByWorker = rows.some(({ name }) => name === WORKER_ENDS) ? LEFT_BY_WORKER : 0;
   const done = new Set<string>();
   let world: World;
   let subject: FaultySubject;
@@ -74,34 +78,16 @@ function suite(engineCase: EngineCase): void {
   test("every fault was made, and nothing is left of them", async () => {
     assert.deepEqual([...done], rows.map(({ name }) => name));
     await finish();
-    descriptors += engine === "direct" && hasDevice ? LEFT_BY_WORKER : 0;
+    descriptors += engine === "direct" && hasDevice ? leftByWorker : 0;
     await until(() => countDescriptors() === descriptors, () => `${countDescriptors()}, not ${descriptors}`);
     if (double === undefined) return;
     assert.deepEqual(double.violations(), []);
-    heldByC += engine === "sdk" ? LEFT_BY_WORKER : 0;
+    heldByC += engine === "sdk" ? leftByWorker : 0;
     await until(() => double?.live() === heldByC, () => `C holds ${double?.live()}, not ${heldByC}`);
   });
 
   async function finish(): Promise<void> {
     await subject[Symbol.asyncDispose]();
     await world[Symbol.asyncDispose]();
-  }
-}
-
-/** Sockets, each once, and devices: what threads and event loops have of their own stays with them. */
-function countDescriptors(): number {
-  const targets = readdirSync("/proc/self/fd").map(targetOf);
-  const devices = targets.filter((target) => target.includes("nsm"));
-  return new Set(targets.filter((target) => target.startsWith("socket:"))).size + devices.length;
-}
-
-/**
- * Reads the target of a descriptor; empty for one that is closed meanwhile, such as that of the list itself.
- */
-function targetOf(fd: string): string {
-  try {
-    return readlinkSync(`/proc/self/fd/${fd}`);
-  } catch {
-    return "";
   }
 }

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { afterAll, beforeAll, describe, test } from "#test";
 import { ENGINE_CASES, type EngineCase } from "../support/engines.ts";
 import { countInMemory } from "../support/memory_scan.ts";
+import { shareOf } from "../support/share.ts";
 import { FAULT_MATRIX, type FaultRow } from "./matrix.ts";
 import { assertOutcome, isTimeout } from "./outcome.ts";
 import { RemoteClient } from "./remote_client.ts";
@@ -19,7 +20,7 @@ const cases = ENGINE_CASES.filter(({ label }) =>
 /** A thread that is ended wipes nothing: nobody can promise anything of it. */
 const UNPROMISED = ["a worker ends in flight"];
 
-for (const engineCase of cases) {
+for (const engineCase of shareOf(cases)) {
   describe.skipIf(engineCase.skip)(
     `memory after faults, engine ${engineCase.label}`,
     () => suite(engineCase),

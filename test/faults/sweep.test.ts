@@ -10,6 +10,7 @@ import {
   splitRecords,
   type TlsRecord,
 } from "../support/relay.ts";
+import { shareOf } from "../support/share.ts";
 import { shareKeyOfDouble } from "../support/sdk_double.ts";
 
 /**
@@ -85,10 +86,10 @@ function suite(engineCase: EngineCase): void {
         `${start} to ${message.end} of ${bytes.length} bytes`,
       );
       const end = message.end - SLACK_BYTES;
-      const boundaries = [
+      const boundaries = shareOf([
         ...range(0, start, HANDSHAKE_STEP),
         ...range(start, end, 1),
-      ];
+      ]);
       const outcomes = await sweep(direction, boundaries, engineCase.speaksHttps ? 16 : 1);
       const expected = engineCase.speaksHttps ? /^ERR_CONNECTION$/ : /^ERR_SDK_KMS_(CLIENT|DECRYPT)$/;
       for (const outcome of outcomes) assert.match(outcome, expected);

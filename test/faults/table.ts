@@ -66,6 +66,10 @@ and the secret access key; the worker that is ended is left out there, for it wi
 resets the connection at every byte of a request and its answer, with engine \`direct\`; with \`SLOW=1\` at every
 byte of the handshake as well, and with every engine.
 
+\`application.test.ts\` lets an application in the enclave meet 49 of them, with the policy's own faults beside:
+a handler that calls \`c.var.kms\`, asked in the clear and sealed. Each request ends in a problem with a status
+and a code, the next one is served, and neither a problem nor the log shows a secret.
+
 Every client makes one attempt, unless the table says otherwise. Engine \`direct\` is tried with the software
 NSM and with \`/dev/nsm\`; engine \`sdk\` with a double of the C SDK, and with the real library where
 \`ENCLAVE_KMS_SDK_LIBRARY\` names it. Engine \`sdk-client\` is tried with the double here. It says of no failure

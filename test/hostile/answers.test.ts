@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
+import { createHmac, generateKeyPairSync, sign } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, describe } from "#test";
 import { KmsClient, KmsError, SdkKmsDecryptError } from "../../mod.ts";
 import type { KmsOutput } from "../../sim/mod.ts";
 import { type EngineCase, WIRE_CASES } from "../support/engines.ts";
 import { Besieged, PLAINTEXT } from "./fixture.ts";
+import { divideTests } from "../support/share.ts";
+
+const test = divideTests();
 
 const OTHER_PLAINTEXT = "retreat at dusk, tenant blue";
-const ENVELOPE_MESSAGE = "Cannot open CiphertextForRecipient: not an envelope for this key pair";
+const ENVELOPE_MESSAGE = "Cannot open CiphertextForRecipient: it is not an envelope for this key pair";
 
 for (const engineCase of WIRE_CASES) {
   describe.skipIf(engineCase.skip)(`a ciphertext that was swapped, engine ${engineCase.label}`, () => {
@@ -178,12 +181,23 @@ function elsewhere(engineCase: EngineCase): void {
     kms().tamper(() => decrypted);
     const agreement = await simulator.createKey({ spec: "ECC_NIST_P256", usage: "KEY_AGREEMENT" });
     const publicKey = somePublicKey();
+    const mac = await simulator.createKey({ spec: "HMAC_256" });
+    const toMac = { message: Uint8Array.of(1), macAlgorithm: "HMAC_SHA_256" } as const;
+    const code = createHmac("sha256", mac.secretKey).update(toMac.message).digest();
+    const signing = await simulator.createKey({ spec: "ECC_NIST_P256", usage: "SIGN_VERIFY" });
+    const toSign = { message: Uint8Array.of(1), signingAlgorithm: "ECDSA_SHA_256" } as const;
+    const signature = sign("sha256", toSign.message, signing.keyPair.privateKey);
     for (
       const ask of [
         () => client.generateDataKey({ keyId }),
         () => client.generateDataKeyPair({ keyId, keyPairSpec: "ECC_NIST_P256" }),
         () => client.deriveSharedSecret({ keyId: agreement.keyId, publicKey }),
         () => client.encrypt({ keyId, plaintext: Uint8Array.of(1) }),
+        () => client.generateMac({ keyId: mac.keyId, ...toMac }),
+        () => client.verifyMac({ keyId: mac.keyId, ...toMac, mac: code }),
+        () => client.sign({ keyId: signing.keyId, ...toSign }),
+        () => client.verify({ keyId: signing.keyId, ...toSign, signature }),
+        () => client.getPublicKey({ keyId: signing.keyId }),
       ]
     ) await besieged.expectRefused(ask(), "ERR_PROTOCOL");
     await kms().clearFaults();
@@ -214,7 +228,7 @@ function inClear(engineCase: EngineCase): void {
           for (const ask of await callsFor(member)) {
             const error = await besieged.expectRefused(ask(), "ERR_PROTOCOL");
             assert.ok(!error.message.includes(clear));
-            assert.match(error.message, new RegExp(`: a bare ${member}$`));
+            assert.match(error.message, new RegExp(`: it has ${member} unencrypted$`));
           }
           await kms.clearFaults();
         }

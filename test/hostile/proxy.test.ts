@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { afterAll, beforeAll, describe, test } from "#test";
+import { afterAll, beforeAll, describe } from "#test";
 import { extension, type Identity, issueCertificate, pem } from "../../sim/tls/certificates.ts";
 import { type ServerCertificate, type Simulator, startSimulator } from "../../sim/mod.ts";
 import { element, oid, sequence } from "../../sim/tls/der.ts";
@@ -15,6 +15,9 @@ import {
   serverCertificate,
   VALIDITY,
 } from "./fixture.ts";
+import { divideTests } from "../support/share.ts";
+
+const test = divideTests();
 
 const HOST = "kms.us-east-1.amazonaws.com";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
+import { afterAll, beforeAll, beforeEach, describe } from "#test";
 import { pem } from "../../sim/tls/certificates.ts";
 import { type EngineCase, WIRE_CASES } from "../support/engines.ts";
 import {
@@ -17,6 +17,9 @@ import {
 } from "../support/relay.ts";
 import { shareKeyOfDouble } from "../support/sdk_double.ts";
 import { Besieged, makeAuthority, PartedKms, PLAINTEXT, serverCertificate } from "./fixture.ts";
+import { divideTests } from "../support/share.ts";
+
+const test = divideTests();
 
 const HOST = "kms.us-east-1.amazonaws.com";
 const authority = await makeAuthority("A public authority");
@@ -71,7 +74,7 @@ const ANSWER_CHANGES: readonly Attack[] = [
     name: "says goodbye before the answer's last record",
     plan: (field) => onAnswer(field, replaceRecord(1, CLOSE_NOTIFY)),
   },
-  { name: "keeps the answer's last record", plan: (field) => onAnswer(field, dropRecord(1)), isSilent: true },
+  { name: "keeps the answer's last record", plan: (field) => onAnswer(field, keepFrom(1)), isSilent: true },
 ];
 const ANSWER = ANSWER_CHANGES.map((attack) => ({ ...attack, reachesKms: true }));
 
@@ -108,7 +111,7 @@ function suite(engineCase: EngineCase): void {
     await kms[Symbol.asyncDispose]();
   });
 
-  test("lets whole answers through, in the records that the attacks below are about", async () => {
+  test.onBoth("lets whole answers through, in the records that the attacks below are about", async () => {
     assert.equal(await besieged.decrypt(), PLAINTEXT);
     const { toClient, toServer } = besieged.relay.recordings.at(-1)!;
     assert.ok(splitRecords(toServer).some(({ bytes }) => bytes.length > REQUEST_BYTES));
@@ -224,6 +227,11 @@ function onRequest(change: RecordChange): RelayPlan {
       },
     },
   };
+}
+
+/** Keeps all from a record on: a ticket of the server's may come with the answer, and be counted with it. */
+function keepFrom(first: number): RecordChange {
+  return ({ bytes }, index) => index < first ? [bytes] : [];
 }
 
 /** Ends the connection in good order in the place of a record. */

@@ -9,6 +9,7 @@ import { UNNOTICEABLE, unnoticeable } from "./equivalents.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 const sources = [...listTypeScript("lib"), ...listTypeScript("ffi")];
+const all = [...sources, ...listTypeScript("enclave")];
 const tests = listTypeScript("test").filter((path) => path.endsWith(".test.ts"));
 const mutated = Object.values(AREAS).flatMap(({ mutate }) => mutate);
 
@@ -21,7 +22,7 @@ describe("mutation testing", () => {
 
   test("every area has files, and every glob of tests finds some", () => {
     for (const [name, { mutate, tests: globs }] of Object.entries(AREAS)) {
-      assert.ok(sources.some((path) => mutate.some((glob) => matchesGlob(path, glob))), name);
+      assert.ok(all.some((path) => mutate.some((glob) => matchesGlob(path, glob))), name);
       for (const glob of globs) assert.ok(tests.some((path) => matchesGlob(path, glob)), `${name}: ${glob}`);
     }
     for (const glob of Object.keys(LEFT_OUT)) {

@@ -13,7 +13,7 @@ export interface Unnoticeable {
   readonly why: string;
 }
 
-const CMS = "lib/kms/recipient/cms_envelope.ts";
+const CMS = "lib/kms/recipient/read_envelope.ts";
 const ENCODING = "lib/core/encoding.ts";
 const NSM_ANSWER = "lib/nsm/nsm_answer.ts";
 const CHAIN = "lib/attestation/chain.ts";
@@ -21,6 +21,7 @@ const ENDPOINT_TEXT = "lib/core/endpoint.ts";
 const METER = "lib/policy/wasm/meter.ts";
 const KMS_CONNECTION = "lib/kms/https/kms_connection.ts";
 const TLS_AGENT = "lib/kms/https/tls_agent.ts";
+const TLS_CALL = "lib/kms/https/tls_call.ts";
 const CLIENT_THREAD = "lib/kms/sdk_client/sdk_client_thread.ts";
 const WIPED_ON_THREAD = "the thread of the C client wipes its jobs: sdk_client_memory.test.ts looks for them";
 const SDK_LIBRARY = "lib/native/sdk_library.ts";
@@ -148,7 +149,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "a random wait that ends in the same nanosecond as the deadline",
   },
   ...["{ once: true }", "true"].map((text) => ({
-    file: "lib/kms/https/slots.ts",
+    file: "lib/core/slots.ts",
     text,
     line: "{ once: true }",
     kind: "equivalent" as const,
@@ -253,7 +254,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "the clock counts in less than microseconds: nobody comes at that very one",
   })),
   {
-    file: "lib/aws/clock.ts",
+    file: "lib/aws/kms_clock.ts",
     text: "dateMs === undefined",
     line: "const offsetMs = dateMs",
     replacement: "false",
@@ -270,35 +271,28 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "only the message of its time-out has it, and that is caught: nobody sees it",
   })),
   {
-    file: "lib/kms/recipient/nsm_recipient.ts",
+    file: "lib/kms/recipient/node_recipient_key.ts",
     text: "contentKey.length !== CONTENT_KEY_BYTES",
     replacement: "false",
     kind: "equivalent",
     why: "AES-256 takes no key of another length, and every failure becomes the same error",
   },
   {
-    file: "lib/kms/recipient/nsm_recipient.ts",
+    file: "lib/kms/recipient/node_recipient_key.ts",
     text: "offset < ciphertext.length",
     replacement: "offset <= ciphertext.length",
     kind: "equivalent",
     why: "what is decrypted besides is nothing",
   },
-  {
-    file: "lib/kms/open_engine.ts",
-    text: "{ owned: false }",
-    replacement: "{}",
-    kind: "equivalent",
-    why: "undefined owns nothing either",
-  },
   ...["{ once: true }", "true"].map((text) => ({
-    file: TLS_AGENT,
+    file: TLS_CALL,
     text,
     line: 'signal.addEventListener("abort", abort, { once: true });',
     kind: "equivalent" as const,
     why: "a signal aborts once",
   })),
   {
-    file: TLS_AGENT,
+    file: TLS_CALL,
     text: "signal.aborted",
     line: "if (signal.aborted) return;",
     replacement: "false",
@@ -306,7 +300,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "the promise is settled by then, and the listener has run",
   },
   {
-    file: TLS_AGENT,
+    file: TLS_CALL,
     text: '"abort"',
     line: 'signal.removeEventListener("abort", abort);',
     kind: "equivalent",
@@ -317,13 +311,6 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     text: '"aborted"',
     kind: "equivalent",
     why: "the call reports its own reason instead",
-  },
-  {
-    file: TLS_AGENT,
-    text: "socket?.destroy",
-    replacement: "socket.destroy",
-    kind: "equivalent",
-    why: "the lists of idle sockets have no holes; the type checker does not know",
   },
   {
     file: KMS_CONNECTION,
@@ -369,7 +356,13 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "elsewhere" as const,
     why: "what stays in memory of a body is seen by test/lib/kms/memory.test.ts",
   })),
-  ...['"error"', '"close"', '() => reject(new Error("The answer was cut off"))', '"The answer was cut off"']
+  ...[
+    '"error"',
+    '"close"',
+    '() => response.readableEnded || reject(new Error("The answer was cut off"))',
+    'response.readableEnded || reject(new Error("The answer was cut off"))',
+    '"The answer was cut off"',
+  ]
     .map((
       text,
     ) => ({
@@ -387,14 +380,14 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     kind: "equivalent",
     why: "it is compared with what was put together in the same way, of parts of one length",
   },
-  ...["lib/kms/kms_client.ts", "lib/kms/kms_decrypt.ts"].map((file) => ({
+  ...["lib/kms/kms_calls.ts", "lib/kms/kms_decrypt.ts"].map((file) => ({
     file,
     text: "deadline.throwIfPassed();",
     kind: "equivalent" as const,
     why: "whatever an engine waits for asks the deadline first",
   })),
   {
-    file: "lib/kms/kms_client.ts",
+    file: "lib/kms/kms_calls.ts",
     text: "this.#closing !== undefined",
     replacement: "false",
     kind: "equivalent",
@@ -453,7 +446,7 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
   })),
   {
     file: "lib/kms/open_engine.ts",
-    text: "{ using _shared = shared; using _recipient = recipient; throw error; }",
+    text: "await making.then((recipient) => disposeAll([recipient, shared]), () => {});",
     kind: "equivalent",
     why: "whatever a connection could refuse was refused before a key pair was made",
   },
@@ -489,13 +482,13 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     why: "without CAP_SYS_ADMIN only, or in a process of its own, where Stryker cannot switch a mutant on",
   })),
   ...["piece.length", "piece.length + SLACK_BYTES"].map((length) => ({
-    file: "lib/envelope/message_cipher.ts",
+    file: "lib/envelope/node_gcm.ts",
     text: `this.#overwriter.update(NOTHING_SECRET.subarray(0, ${length}));`,
     kind: "elsewhere" as const,
     why: "what stays in memory of a stream is seen by test/lib/kms/memory.test.ts",
   })),
   {
-    file: "lib/envelope/message_cipher.ts",
+    file: "lib/envelope/node_gcm.ts",
     text: "{ authTagLength: TAG_BYTES }",
     kind: "equivalent",
     why: "no other length than 16 bytes ever gets there",
@@ -575,13 +568,6 @@ export const UNNOTICEABLE: readonly Unnoticeable[] = [
     line: 'throw new LoadFailure(path ?? "libc", (error as Error).message);',
     kind: "equivalent",
     why: "without a path it is the process itself, whose loading does not fail",
-  },
-  {
-    file: "lib/policy/rate.ts",
-    text: "this.#counts.size >= SWEEP_AT",
-    replacement: "true",
-    kind: "equivalent",
-    why: "sweeping for every new caller forgets the same, only sooner",
   },
   {
     file: CLIENT_THREAD,

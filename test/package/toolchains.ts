@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import { join } from "node:path";
 import process from "node:process";
 import { build } from "esbuild";
+import { bundleApplication } from "../../deploy/bundle/bundle_application.ts";
 import { check, NPM_FLAGS, run, type Runtime, Skip } from "./check.ts";
 
 /** Tools and runtimes by a lock file, installed outside the repository. */
@@ -86,6 +87,15 @@ async function checkBundlers({ work, app }: Places): Promise<void> {
       await runHere(file);
     });
   }
+  await check("enclave-kms bundle", async () => {
+    const options = { runtime: "node", architectures: ["x86_64"] } as const;
+    await bundleApplication({
+      ...options,
+      entry: join(app, "program.mjs"),
+      output: join(work, "own-bundle"),
+    });
+    assert.equal(await run(process.execPath, [join(work, "own-bundle/app.js")], work), PLAINTEXT);
+  });
   await check("ncc", async () => {
     const ncc = join(toolchainsIn(work), "node_modules/@vercel/ncc/dist/ncc/cli.js");
     await run(process.execPath, [ncc, "build", "program.mjs", "-o", join(bundled, "ncc")], app);

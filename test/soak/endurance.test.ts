@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { describe, test } from "#test";
 import { ENGINE_CASES } from "../support/engines.ts";
+import { shareOf } from "../support/share.ts";
 import { growth } from "./growth.ts";
 import { MAX_GROWTH_BYTES, soak, type SoakReport } from "./soak.ts";
 import type { Control, Footprint } from "./soak_task.ts";
@@ -25,7 +26,7 @@ const SMALLEST_LEAK = Math.ceil(1.3 * MAX_GROWTH_BYTES / CONTROL_CALLS);
 /** The processes have no simulator in them: they need the device. */
 const cases = ENGINE_CASES.filter(({ label }) => !label.includes("software"));
 
-for (const engineCase of cases) {
+for (const engineCase of shareOf(cases)) {
   const { label, skip, speaksHttps } = engineCase;
   const hurried = !speaksHttps && !slow;
   const reason = hurried && !skip ? " (skipped: takes half a minute, SLOW=1 runs it)" : "";

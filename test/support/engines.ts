@@ -17,6 +17,9 @@ export interface EngineCase {
   readonly skip: boolean;
 }
 
+/** Three times the client's own: a key pair alone can take seconds on a busy machine. */
+const PATIENCE_MS = 30_000;
+
 const sockets = process.env[SUPERVISED_VARIABLE];
 const realPath = process.env["ENCLAVE_KMS_SDK_LIBRARY"];
 
@@ -64,11 +67,11 @@ export class Enclave implements AsyncDisposable {
     this.#device = device;
   }
 
-  /** Makes the options of a client for one case. */
+  /** Makes the options of a client for one case, which waits as long as a busy machine may take. */
   optionsFor({ engine, options, label }: EngineCase): KmsClientOptions {
     const { nsm, ...common } = this.simulator.clientOptions;
     const inProcess = engine === "direct" && label.includes("software");
-    return { ...common, ...options, engine, ...(inProcess ? { nsm } : {}) };
+    return { ...common, timeoutMs: PATIENCE_MS, ...options, engine, ...(inProcess ? { nsm } : {}) };
   }
 
   /** Encrypts under a key of its own, for tests to which the key does not matter. */

@@ -14,6 +14,7 @@ export type MemoryOperation =
 export interface MemorySetup {
   readonly engine: string;
   readonly library: string | undefined;
+  readonly libcryptoPath?: string | undefined;
   readonly region: string;
   readonly endpoint: TcpEndpoint;
   readonly trustedCertificates: string;

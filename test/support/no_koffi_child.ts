@@ -34,7 +34,8 @@ async function main(): Promise<void> {
   const { moduleId } = await verifyAttestation(await client.attest(), { root: nsm.root });
   const withNsm = await KmsClient.open({ ...options, nsm });
   await withNsm.close();
-  console.log(JSON.stringify({ usable: moduleId !== "", hex: encodeHex(new Uint8Array(1)) }));
+  const { crypto } = withNsm;
+  console.log(JSON.stringify({ usable: moduleId !== "", hex: encodeHex(new Uint8Array(1)), crypto }));
   for (const [name, attempt] of Object.entries(attempts)) {
     console.log(JSON.stringify({ name, ...await outcomeOf(attempt) }));
   }

@@ -16,6 +16,7 @@ import {
   splitRecords,
   swapRecords,
 } from "./relay.ts";
+import { until } from "./until.ts";
 
 /** A record with three bytes of content. */
 const record = (content: string) => `\x17\x03\x03\0\x03${content}`;
@@ -60,10 +61,10 @@ describe("a relay", () => {
     await echo[Symbol.asyncDispose]();
   });
 
-  /** Collects the bytes that the client got until `until` came or the connection ended, and the end. */
+  /** Collects the bytes that the client got until those came or the connection ended, and the end. */
   async function talk(
     text: string,
-    until: string | undefined,
+    wanted: string | undefined,
     socket = dial(),
   ): Promise<{ heard: string; end: "open" | "ended" | "reset" }> {
     let heard = "";
@@ -73,7 +74,7 @@ describe("a relay", () => {
     socket.once("end", () => (end = "ended"));
     socket.once("error", () => (end = "reset"));
     socket.write(Buffer.from(text, "latin1"));
-    for (let waited = 0; waited < 2000 && end === "open" && heard !== until; waited += 2) await sleep(2);
+    await until(() => end !== "open" || heard === wanted, () => `${end}, ${heard}`);
     socket.off("data", onData);
     return { heard, end };
   }

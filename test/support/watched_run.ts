@@ -23,10 +23,13 @@ export interface Outcome {
  */
 const STALL_MS = 600_000;
 
-/** A process that uses less than this part of one processor is idle. */
+/** A process that uses less than this part of one processor, and waits for none whenever it is looked at, is idle. */
 const IDLE_SHARE = 0.01;
 
-/** Looks at the processes so many times within the time limit. */
+/**
+ * Looks at the processes so many times within the time limit. They are counted: time during which nothing ran, on a machine
+ * that stood still, is nobody's idleness.
+ */
 const LOOKS = 20;
 
 /** Clock ticks of `/proc/<pid>/stat` in a second: `USER_HZ`, 100 on every Linux that Node runs on. */
@@ -36,6 +39,8 @@ interface Mark {
   readonly progress: string;
   readonly since: number;
   readonly cpuMs: number;
+  /** Looks since, with nothing new. */
+  looks: number;
 }
 
 /**
@@ -101,7 +106,7 @@ export class WatchedRuns implements Disposable {
       // A child that notes for itself can name the test.
       if (family.some((member) => member.pid !== pid && noted.includes(String(member.pid)))) continue;
       const mark = this.#mark(pid, join(this.#folder, name), family);
-      if (mark === undefined || !this.#hangs(pid, mark)) continue;
+      if (mark === undefined || !this.#hangs(pid, mark, family)) continue;
       this.hung.push(readFileSync(join(this.#folder, name), "utf8"));
       rmSync(join(this.#folder, name), { force: true });
       this.#marks.delete(pid);
@@ -114,17 +119,17 @@ export class WatchedRuns implements Disposable {
     if (family.length === 0) return void this.#marks.delete(pid);
     const progress = `${statSync(path).mtimeMs} ${readFileSync(path, "utf8")}`;
     const cpuMs = family.reduce((total, member) => total + member.cpuMs, 0);
-    return { progress, since: performance.now(), cpuMs };
+    return { progress, since: performance.now(), cpuMs, looks: 0 };
   }
 
-  #hangs(pid: number, now: Mark): boolean {
+  #hangs(pid: number, now: Mark, family: readonly ProcessStatus[]): boolean {
     const last = this.#marks.get(pid);
-    if (last === undefined || last.progress !== now.progress) {
+    if (last === undefined || last.progress !== now.progress || family.some(({ isWaiting }) => !isWaiting)) {
       this.#marks.set(pid, now);
       return false;
     }
     const elapsedMs = now.since - last.since;
-    if (elapsedMs < this.#stallMs) return false;
+    if (++last.looks < LOOKS || elapsedMs < this.#stallMs) return false;
     if (now.cpuMs - last.cpuMs < elapsedMs * IDLE_SHARE) return true;
     this.#marks.set(pid, now);
     return false;
@@ -135,6 +140,8 @@ interface ProcessStatus {
   readonly pid: number;
   readonly parent: number;
   readonly cpuMs: number;
+  /** Whether it waits for an event: it neither runs, nor wants to, nor reads from a disk. */
+  readonly isWaiting: boolean;
 }
 
 /** @returns The processes of this machine */
@@ -149,7 +156,9 @@ function readProcess(name: string): [ProcessStatus] | [] {
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const [parent, ...ticks] = [1, 11, 12, 13, 14].map((index) => Number(fields[index]));
     const cpuMs = ticks.reduce((sum, each) => sum + each, 0) * 1000 / TICKS_PER_SECOND;
-    return fields[0] === "Z" ? [] : [{ pid: Number(name), parent: parent ?? 0, cpuMs }];
+    const [state = ""] = fields;
+    const isWaiting = !["R", "D"].includes(state);
+    return state === "Z" ? [] : [{ pid: Number(name), parent: parent ?? 0, cpuMs, isWaiting }];
   } catch {
     return []; // it has ended meanwhile
   }

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { env } from "node:process";
 import { afterAll, beforeAll, beforeEach, describe, test } from "#test";
 import type { TcpEndpoint } from "../../../lib/core/endpoint.ts";
 import { type Enclave, ENGINE_CASES, type EngineCase, startEnclave } from "../../support/engines.ts";
 import { AskingProcess, countInMemory } from "../../support/memory_scan.ts";
+import { shareOf } from "../../support/share.ts";
 import { disguiseBytes, revealBytes } from "../../support/disguise.ts";
 import type { MemoryOperation } from "../../support/memory_messages.ts";
 
@@ -14,6 +16,13 @@ const runtime = "Deno" in globalThis ? "Deno" : "Node";
 const cases = ENGINE_CASES.filter(({ label }) =>
   !label.includes("software") && !label.startsWith("sdk-client")
 );
+
+/** The same without OpenSSL. */
+const overNode = cases.filter(({ engine }) => env["SLOW"] === "1" && engine === "direct").map((one) => ({
+  ...one,
+  label: `${one.label}, key pair of node:crypto`,
+  options: { ...one.options, libcryptoPath: "off" },
+}));
 
 /** Call to make. */
 interface Ask {
@@ -51,7 +60,7 @@ const isRequestLeft = (operation: MemoryOperation) => operation === "encrypt" &&
 
 const CONTEXT = { tenant: "a" };
 
-for (const engineCase of cases) {
+for (const engineCase of [...shareOf(cases, "Deno"), ...overNode]) {
   describe.skipIf(engineCase.skip)(`memory after use, engine ${engineCase.label}`, () => suite(engineCase));
 }
 
@@ -78,6 +87,7 @@ function suite(engineCase: EngineCase): void {
     return AskingProcess.start(runtime, {
       engine: engineCase.engine,
       library: engineCase.options.library,
+      libcryptoPath: engineCase.options.libcryptoPath,
       region: simulator.region,
       endpoint: simulator.endpoint as TcpEndpoint,
       trustedCertificates: simulator.trustedCertificates,
@@ -112,9 +122,11 @@ function suite(engineCase: EngineCase): void {
       keep,
     });
     const given = secrets.map(revealBytes);
+    // The end of a frame may have been on its way through registers: test/lib/envelope/memory.test.ts.
+    const sought = operation === "streams" ? canary.subarray(0, -1200) : canary;
     return {
       outcome,
-      needles: { secretKey, secrets: needlesOf([canary, ...given], !isRequestLeft(operation)) },
+      needles: { secretKey, secrets: needlesOf([sought, ...given], !isRequestLeft(operation)) },
     };
   }
 
@@ -128,7 +140,8 @@ function suite(engineCase: EngineCase): void {
 
     for (const operation of new Set(OPERATIONS.map(([ask]) => ask.operation))) {
       test(`finds what ${operation} keeps on purpose`, async () => {
-        const { needles } = await ask(keeping, { operation, keep: true });
+        const length = operation === "streams" ? 10_000 : 32;
+        const { needles } = await ask(keeping, { operation, length, keep: true });
         const found = search(keeping, [needles]);
         assert.ok(found.secrets >= 2, "the beginning and the end of a secret");
         assert.ok(found.secretKeys.every((count) => count >= 1));

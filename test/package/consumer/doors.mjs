@@ -1,4 +1,4 @@
-/** What a user of the packed package runs for the doors beside the client: NSM, envelope, vsock and server. */
+/** What a user of the packed package runs for the doors beside the client: NSM, envelope, operator, deploy, vsock and server. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,8 +6,11 @@ import { join } from "node:path";
 import { hc } from "hono/client";
 import * as library from "enclave-kms";
 import { verifyAttestation } from "enclave-kms/attestation";
+import { bytesSource, describeImage, ImageError, judgePolicy, makeKeyPolicy } from "enclave-kms/deploy";
+import { buildImage } from "enclave-kms/deploy/node";
 import { decryptStream, encryptStream } from "enclave-kms/envelope";
 import { NsmClient } from "enclave-kms/nsm";
+import { AgeKeyPair, computePcr16, sealWithAge, splitSecret } from "enclave-kms/operator";
 import { readConfig, startServer } from "enclave-kms/server";
 import { startSimulator } from "enclave-kms/sim";
 import { connect, ConnectionError, createFetch, listen, serve } from "enclave-kms/vsock";
@@ -21,6 +24,8 @@ try {
   await listenAndConnect();
   await serveAndFetch();
   await runServer();
+  await sealSecrets();
+  await judgeImages();
 } finally {
   await enclave.close();
   rmSync(folder, { recursive: true });
@@ -76,4 +81,28 @@ async function runServer() {
   const client = hc("http://enclave", { fetch: createFetch(server.httpEndpoint) });
   assert.deepEqual(await (await client.healthz.$get()).json(), { status: "ok" });
   await server.close();
+}
+
+async function sealSecrets() {
+  const keys = await AgeKeyPair.generate();
+  const sealed = await sealWithAge(new Uint8Array(32), [keys.recipient]);
+  assert.equal((await computePcr16([{ name: "orders", content: sealed }])).length, 48);
+  const recipients = [keys.recipient, keys.recipient];
+  const { shares } = await splitSecret({ secret: new Uint8Array(32), threshold: 2, recipients });
+  assert.equal(shares.length, 2);
+  keys[Symbol.dispose]();
+}
+
+async function judgeImages() {
+  const role = "arn:aws:iam::111122223333:role/enclave";
+  const administrators = ["arn:aws:iam::111122223333:role/key-admin"];
+  const policy = makeKeyPolicy({ images: [{ pcr0: "4e".repeat(48) }], role, administrators });
+  assert.deepEqual(judgePolicy(policy, { role }), []);
+  await assert.rejects(describeImage(bytesSource(new Uint8Array(548))), ImageError);
+  const manifest = join(folder, "gone.json");
+  await assert.rejects(
+    buildImage({ manifest, output: folder }),
+    library.EnclaveKmsError,
+    "entries share their errors",
+  );
 }

@@ -7,9 +7,9 @@ const policy = loadPolicyFile(
   { actions: ["Decrypt", "GetAttestation", "SetCredentials", "SetOwnCredentials"] },
 );
 
-const decide = (cid, encryptionContext) =>
+const decide = (subject, encryptionContext) =>
   policy.decide(makeFacts({
-    caller: { cid, attributes: { tenant: "a" } },
+    caller: { type: "Token", issuer: "https://id.example", subject, claims: {} },
     action: "Decrypt",
     keyId: "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     region: "eu-central-1",
@@ -19,8 +19,8 @@ const decide = (cid, encryptionContext) =>
     recentCount: 1,
   })).allowed;
 
-assert.equal(decide(16, { tenant: "a" }), true);
-assert.equal(decide(16, { tenant: "b" }), false);
-assert.equal(decide(16, {}), false);
-assert.equal(decide(17, { tenant: "a" }), false);
+assert.equal(decide("a", { tenant: "a" }), true);
+assert.equal(decide("a", { tenant: "b" }), false);
+assert.equal(decide("a", {}), false);
+assert.equal(decide("b", { tenant: "a" }), false);
 console.log("attack at dawn");
