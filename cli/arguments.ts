@@ -78,7 +78,9 @@ export function parseArguments(command: CommandSyntax, words: readonly string[])
   const flags = [...command.flags, HELP_FLAG];
   const { tokens } = parseArgs({
     args: [...words],
-    options: Object.fromEntries(flags.map((flag) => [flag.name, optionOf(flag)])),
+    options: Object.fromEntries(
+      flags.flatMap((flag) => spellingsOf(flag).map((name) => [name, optionOf(flag, name)])),
+    ),
     strict: false,
     allowPositionals: true,
     tokens: true,
@@ -88,18 +90,27 @@ export function parseArguments(command: CommandSyntax, words: readonly string[])
   for (const token of tokens) {
     if (token.kind === "positional") loose.push(token.value);
     if (token.kind !== "option") continue;
-    const flag = flags.find(({ name }) => name === token.name);
+    const flag = flags.find((flag) => spellingsOf(flag).includes(token.name));
     if (flag === undefined) throw unknownFlag(command, token.rawName);
-    const value = checkValue(flag, token.value);
+    const index = token.name.slice(flag.name.length);
+    const value = `${index === "" ? "" : `${index}=`}${checkValue(flag, token.value)}`;
     values.set(flag.name, flag.isMany ? [...values.get(flag.name) ?? [], value] : [value]);
   }
   return new Arguments(command, values, checkArgument(command, loose, values.has(HELP_FLAG.name)));
 }
 
-function optionOf({ value, short }: Flag): { type: "string" | "boolean"; short?: string; multiple: true } {
+/** Lists the names of a flag: of one with registers, `pcr` and `pcr0` to `pcr31`. */
+function spellingsOf({ name, isIndexed }: Flag): readonly string[] {
+  return isIndexed === true ? [name, ...Array.from({ length: 32 }, (_, index) => `${name}${index}`)] : [name];
+}
+
+function optionOf(
+  { name, value, short }: Flag,
+  spelling: string,
+): { type: "string" | "boolean"; short?: string; multiple: true } {
   return {
     type: value === undefined ? "boolean" : "string",
-    ...(short === undefined ? {} : { short }),
+    ...(short === undefined || spelling !== name ? {} : { short }),
     multiple: true,
   };
 }

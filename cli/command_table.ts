@@ -1,14 +1,6 @@
 import type { Command } from "./command.ts";
-import { describeAttestationExits } from "./exit_codes.ts";
-import {
-  BYTES_NOTE,
-  CONNECTION_FLAGS,
-  CREDENTIAL_FLAGS,
-  JSON_FLAG,
-  NSM_FLAG,
-  PARENT_CONFIG_FLAG,
-  REGION_FLAG,
-} from "./flags.ts";
+import { ATTESTATION_COMMANDS } from "./attestation_commands.ts";
+import { CONNECTION_FLAGS, CREDENTIAL_FLAGS, JSON_FLAG, PARENT_CONFIG_FLAG, REGION_FLAG } from "./flags.ts";
 import { BUNDLE_COMMANDS } from "./bundle_commands.ts";
 import { IMAGE_COMMANDS } from "./image_commands.ts";
 import { KEY_POLICY_COMMANDS } from "./key_policy_commands.ts";
@@ -57,39 +49,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     load: async () => (await import("./commands/kmstool_instance.ts")).kmstoolInstance,
   },
-  {
-    name: "attest",
-    summary: "prints an attestation document as base64",
-    example: "attest --nonce 0102030405060708 --user-data text:hello",
-    flags: [
-      { name: "nonce", value: "BYTES", help: "Nonce of the document, at most 512 bytes" },
-      { name: "user-data", value: "BYTES", help: "User data of it, at most 512 bytes" },
-      { name: "public-key", value: "BYTES", help: "Public key, DER or PEM, at most 1024 bytes" },
-      { name: "out", value: "FILE", isFile: true, help: "File to write the document to, as bytes" },
-      NSM_FLAG,
-      { name: "timeout-ms", value: "MS", help: "Default: 10000" },
-    ],
-    notes: ["", BYTES_NOTE],
-    load: async () => (await import("./commands/attest.ts")).attest,
-  },
-  {
-    name: "verify",
-    summary: "checks an attestation document (- is input)",
-    example: "verify document --pcr 0=7fb5c55b… --max-age 300",
-    argument: FILE_ARGUMENT,
-    flags: [
-      { name: "pcr", value: "N=HEX", isMany: true, help: "Expected; of several for one N, any" },
-      { name: "nonce", value: "BYTES", help: "Expected; hex, base64:…, text:… or @FILE" },
-      { name: "user-data", value: "BYTES", help: "Expected" },
-      { name: "max-age", value: "SECONDS", help: "Greatest age" },
-      { name: "root", value: "FILE", isFile: true, help: "Root to trust instead of AWS's, DER or PEM" },
-      { name: "allow-debug", help: "Accept enclaves in debug mode" },
-      { name: "at", value: "TIME", help: "Verify at 2026-01-31T12:00:00Z, or at: document" },
-      JSON_FLAG,
-    ],
-    notes: ["Exit: 0 verified, 1 usage; by check:", ...describeAttestationExits()],
-    load: async () => (await import("./commands/verify.ts")).verify,
-  },
+  ...ATTESTATION_COMMANDS,
   {
     name: "policy check",
     summary: "loads a .cedar or .wasm policy",

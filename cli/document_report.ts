@@ -1,6 +1,7 @@
 import type { AttestationDocument } from "../lib/attestation/document.ts";
 import { encodeBase64, encodeHex } from "../lib/core/encoding.ts";
-import type { AttestationError } from "../lib/core/errors.ts";
+import type { Expectations, Verdict } from "./attestation/check_evidence.ts";
+import { describeExpectations, printable, verdictOf } from "./attestation/document_summary.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Most unknown fields that are shown. A document may have thousands; no check depends on them. */
@@ -10,20 +11,24 @@ const MAX_FIELDS_SHOWN = 16;
  * Makes a table of a document for people.
  *
  * @param document The decoded document
- * @param failure The check that failed, if one did
+ * @param verdict Outcome of the checks
+ * @param expected Expectations that were checked
  * @param terminal Knows whether to colour
  */
 export function describeDocument(
   document: AttestationDocument,
-  failure: AttestationError | undefined,
+  verdict: Verdict,
+  expected: Expectations,
   terminal: Terminal,
 ): string {
   const { moduleId, timestamp, digest, pcrs, cabundle, publicKey, userData, nonce, unknownFields } = document;
-  const verdict = failure === undefined
-    ? terminal.paint("good", "verified")
-    : terminal.paint("bad", `NOT verified: ${checkOf(failure)}`);
+  const { failure, readAs, bootId, tls } = verdict;
   const rows: readonly (readonly [string, string])[] = [
-    ["Document", verdict],
+    ["Document", terminal.paint(failure === undefined ? "good" : "bad", verdictOf(failure))],
+    ["Expected", describeExpectations(expected)],
+    ["Read as", readAs],
+    ...(tls === undefined ? [] : [["TLS", tls] as const]),
+    ...(bootId === undefined ? [] : [["Boot", bootId] as const]),
     ["Module", printable(moduleId)],
     ["Made", new Date(timestamp).toISOString()],
     ["Certificates", `${cabundle.length + 1}`],
@@ -41,16 +46,15 @@ export function describeDocument(
 /**
  * Makes the report that `--json` prints.
  *
- * @param document The decoded document, if it could be decoded
- * @param failure The check that failed, if one did
+ * @param verdict Outcome of the checks
  */
-export function documentJson(
-  document: AttestationDocument | undefined,
-  failure: AttestationError | undefined,
-): Record<string, unknown> {
+export function documentJson({ document, failure, readAs, bootId, tls }: Verdict): Record<string, unknown> {
   return {
     verified: failure === undefined,
     ...(failure === undefined ? {} : { code: failure.code, message: failure.message, hint: failure.hint }),
+    readAs,
+    ...(bootId === undefined ? {} : { bootId }),
+    ...(tls === undefined ? {} : { tls }),
     ...(document === undefined ? {} : {
       document: {
         moduleId: document.moduleId,
@@ -95,13 +99,4 @@ function describeBytes(bytes: Uint8Array | undefined): string {
 
 function base64OrNull(bytes: Uint8Array | undefined): string | null {
   return bytes === undefined ? null : encodeBase64(bytes);
-}
-
-function checkOf({ code }: AttestationError): string {
-  return code.replace("ERR_ATTESTATION_", "");
-}
-
-/** Shortens and cleans a text that the document's author chose. */
-function printable(text: string): string {
-  return text.slice(0, 128).replaceAll(/[^\x20-\x7e]/g, "?");
 }

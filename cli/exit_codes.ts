@@ -1,4 +1,4 @@
-import type { AttestationCheck } from "../lib/core/errors.ts";
+import { type AttestationCheck, AttestationError, type EnclaveKmsError } from "../lib/core/errors.ts";
 
 /** Commands that exit as kmstool_enclave_cli does. kmstool-instance has one code for everything. */
 export const KMSTOOL_COMMANDS: readonly string[] = ["decrypt", "genkey", "genrandom"];
@@ -75,7 +75,17 @@ export function attestationExit(code: string): number {
   return (ATTESTATION_EXIT as Readonly<Record<string, number>>)[check] ?? EXIT.failed;
 }
 
-/** Makes the table for the help: several codes to a line of at most 78 columns. */
+/**
+ * Finds the exit code of `verify`.
+ *
+ * @param failure Check that failed; undefined when all passed
+ */
+export function exitOfVerdict(failure: EnclaveKmsError | undefined): number {
+  if (failure === undefined) return EXIT.ok;
+  return failure instanceof AttestationError ? attestationExit(failure.code) : EXIT.failed;
+}
+
+/** Makes the table for `help exit-codes`: several codes to a line of at most 78 columns. */
 export function describeAttestationExits(): readonly string[] {
   const lines: string[] = [];
   for (const [check, code] of Object.entries(ATTESTATION_EXIT)) {

@@ -12,6 +12,8 @@ export interface Flag {
   readonly isFile?: boolean;
   /** Whether the flag may be given several times. */
   readonly isMany?: boolean;
+  /** Whether `--pcr0 HEX` stands for `--pcr 0=HEX`, and so on up to 31. */
+  readonly isIndexed?: boolean;
   /** Whether the value is a secret: other processes can read the command line. */
   readonly isSecret?: boolean;
   /** A few words for the help. */

@@ -1,4 +1,5 @@
 import type { Command } from "./command.ts";
+import { describeAttestationExits } from "./exit_codes.ts";
 import { type Flag, HELP_FLAG } from "./flags.ts";
 
 /**
@@ -18,6 +19,19 @@ export function helpOf(command: Command): string {
     ...command.notes ?? [],
     "",
     `Example: enclave-kms ${command.example}`,
+  ]);
+}
+
+/** Makes the table of `help exit-codes`: those of `verify` and `attest`, on one screen. */
+export function exitCodesHelp(): string {
+  return toText([
+    "enclave-kms: exit codes of verify and attest",
+    "",
+    "  0 verified, or written; 1 usage; 2 no answer, or TLS that ends elsewhere",
+    "By the check that failed:",
+    ...describeAttestationExits(),
+    "",
+    "docs/troubleshooting.md says what each means, and what to do.",
   ]);
 }
 

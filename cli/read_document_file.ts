@@ -1,33 +1,38 @@
-import { decodeBase64 } from "../lib/core/encoding.ts";
+import { type DocumentInput, readDocumentInput } from "./attestation/document_input.ts";
+import { reasonOf } from "./reason.ts";
+import type { Terminal } from "./terminal.ts";
 import { UsageError } from "./usage_error.ts";
-import { readFile } from "./values.ts";
+import { readFile, readStart } from "./values.ts";
 
 /**
- * Reads an attestation document from the file of a flag.
+ * Reads an attestation document from the file of a flag, in any form that `attest` writes.
  *
  * @param flag Name of the flag
  * @param path Path of the file
  * @returns The document; nothing is verified
  * @throws {UsageError} When the file cannot be read, or holds something else
  */
-export function readDocumentFile(flag: string, path: string): Uint8Array {
-  return documentBytes(`--${flag}`, readFile(flag, path));
+export function readDocumentFile(flag: string, path: string): Uint8Array<ArrayBuffer> {
+  return readDocumentInput(`--${flag}`, readFile(flag, path)).document;
 }
 
 /**
- * Decodes a document as `attest` writes it: bytes or base64.
+ * Reads an attestation document from the argument of a command: a file, or `-` for standard input.
  *
- * @param name Name of the file, for messages
- * @param content Its content
- * @returns The document
- * @throws {UsageError} When it is text, and no base64
+ * @param path The argument
+ * @param terminal Gives standard input
+ * @returns The document, and the form that it had
+ * @throws {UsageError} When it cannot be read, or is something else
  */
-export function documentBytes(name: string, content: Uint8Array): Uint8Array {
-  const isText = content.length > 0 && content.every((byte) => byte < 0x7f);
-  if (!isText) return content;
+export async function readDocumentArgument(path: string, terminal: Terminal): Promise<DocumentInput> {
+  const content = path === "-" ? new Uint8Array(await terminal.readInput()) : readArgument(path);
+  return readDocumentInput("FILE", content);
+}
+
+function readArgument(path: string): Uint8Array<ArrayBuffer> {
   try {
-    return decodeBase64(new TextDecoder().decode(content).replaceAll(/\s/g, ""));
-  } catch {
-    throw new UsageError(`${name} must hold an attestation document, or its base64`);
+    return readStart(path);
+  } catch (error) {
+    throw new UsageError(`FILE must be a file that can be read: ${reasonOf(error)}`);
   }
 }

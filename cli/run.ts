@@ -5,7 +5,7 @@ import { HELP_FLAG, VERSION_FLAG } from "./flags.ts";
 import { OutputLostError, UsageError } from "./usage_error.ts";
 import { EXIT } from "./exit_codes.ts";
 import { describeFailure, exitCodeOf } from "./failure.ts";
-import { helpOf, overview } from "./help.ts";
+import { exitCodesHelp, helpOf, overview } from "./help.ts";
 import type { Terminal } from "./terminal.ts";
 import { VERSION } from "../lib/core/version.ts";
 
@@ -66,6 +66,10 @@ async function runNone(
     return EXIT.ok;
   }
   if ([first, second].some(isHelp) || first === "help") {
+    if (first === "help" && second === "exit-codes") {
+      await terminal.report(exitCodesHelp());
+      return EXIT.ok;
+    }
     const command = first === "help" ? findCommand(words.slice(1), commands) : undefined;
     await terminal.report(command === undefined ? overview(commands) : helpOf(command));
     return EXIT.ok;

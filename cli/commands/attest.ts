@@ -1,8 +1,8 @@
 import { NsmClient } from "../../lib/nsm/nsm_client.ts";
 import { Deadline } from "../../lib/core/deadline.ts";
-import { encodeBase64 } from "../../lib/core/encoding.ts";
 import { writeFileSync } from "node:fs";
 import type { Arguments } from "../arguments.ts";
+import { type DocumentFormat, formatDocument } from "../attestation/document_output.ts";
 import { simulatedNsm } from "../client.ts";
 import { OutputLostError, UsageError } from "../usage_error.ts";
 import { EXIT } from "../exit_codes.ts";
@@ -15,7 +15,7 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 /** Errors after which part of a file may be written. After any other the file was not opened. */
 const LOSSES: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EPIPE"];
 
-/** Runs `attest`: prints an attestation document as base64, or writes its bytes to a file. */
+/** Runs `attest`: prints an attestation document as base64 or in another form, or writes its bytes to a file. */
 export async function attest(args: Arguments, terminal: Terminal): Promise<number> {
   const publicKey = args.get("public-key");
   const request = {
@@ -31,12 +31,13 @@ export async function attest(args: Arguments, terminal: Terminal): Promise<numbe
   using _progress = terminal.progress("enclave-kms: waiting for the NSM");
   const document = await deadline.race(new NsmClient(nsm).attest(request));
   const out = args.get("out");
-  if (out === undefined) await terminal.write(`${encodeBase64(document)}\n`);
-  else writeOut(out, document);
+  const format = args.get("format") as DocumentFormat | undefined;
+  if (out === undefined) await terminal.write(formatDocument(document, format ?? "base64"));
+  else writeOut(out, formatDocument(document, format ?? "raw"));
   return EXIT.ok;
 }
 
-function writeOut(path: string, document: Uint8Array): void {
+function writeOut(path: string, document: string | Uint8Array): void {
   try {
     writeFileSync(path, document);
   } catch (error) {

@@ -1,106 +1,119 @@
-import { type AttestationDocument, decodeAttestationDocument } from "../../lib/attestation/document.ts";
-import { verifyAttestation, type VerifyAttestationOptions } from "../../lib/attestation/verify.ts";
+import { type EnclaveAddress, isEnclaveUrl, parseEnclaveUrl } from "../attestation/ask_enclave.ts";
+import {
+  checkDocument,
+  checkEnclave,
+  type Expectations,
+  type Verdict,
+} from "../attestation/check_evidence.ts";
+import { summarize } from "../attestation/document_summary.ts";
+import { readExpectations } from "../attestation/expectations.ts";
+import { watchEnclave } from "../attestation/watch_enclave.ts";
 import { AttestationError } from "../../lib/core/errors.ts";
 import type { Arguments } from "../arguments.ts";
-import { UsageError } from "../usage_error.ts";
 import { describeDocument, documentJson } from "../document_report.ts";
-import { attestationExit, EXIT } from "../exit_codes.ts";
+import { exitOfVerdict } from "../exit_codes.ts";
 import { describeFailure } from "../failure.ts";
+import { readDocumentArgument } from "../read_document_file.ts";
 import type { Terminal } from "../terminal.ts";
-import { bytes, derOf, integer, optionalBytes, readFile, readStart, time } from "../values.ts";
-import { documentBytes } from "../read_document_file.ts";
-import { reasonOf } from "../reason.ts";
+import { UsageError } from "../usage_error.ts";
+import { integer } from "../values.ts";
 
-/** Runs `verify`: checks an attestation document and prints its fields. */
+const DEFAULT_TIMEOUT_MS = 10_000;
+const MAX_TIMEOUT_MS = 2_147_483_647;
+
+/** Longest time between two checks of `--watch`, in seconds. */
+const MAX_WATCH_SECONDS = 86_400;
+
+/** Runs `verify`: checks an attestation document, or an enclave at a URL, and prints what it says. */
 export async function verify(args: Arguments, terminal: Terminal): Promise<number> {
-  const content = await readDocument(args.argument ?? "-", terminal);
-  const expected = expectations(args);
-  const failure = await failureOf(content, expected);
-  const document = readable(content);
+  const subject = args.argument ?? "-";
+  if (args.has("json") && args.has("summary")) {
+    throw new UsageError("--json and --summary exclude each other");
+  }
+  const expected = readExpectations(args);
+  if (!isEnclaveUrl(subject)) {
+    refuseFlags(args, URL_FLAGS, "is for a URL only");
+    return await report(await checkInput(subject, expected, args, terminal), expected, args, terminal);
+  }
+  refuseFlags(args, FILE_FLAGS, "is not for a URL: a nonce of its own is sent, and expected now");
+  const address = parseEnclaveUrl(subject, args.has("allow-relay"));
+  const timeoutMs = integer(args, "timeout-ms", { min: 1, max: MAX_TIMEOUT_MS }) ?? DEFAULT_TIMEOUT_MS;
+  const everySeconds = integer(args, "watch", { min: 1, max: MAX_WATCH_SECONDS });
+  if (everySeconds !== undefined) {
+    return await watch(address, { expected, timeoutMs, everyMs: everySeconds * 1000 }, args, terminal);
+  }
+  refuseFlags(args, ["times"], "is for --watch only");
+  using progress = terminal.progress("enclave-kms: waiting for the enclave");
+  const verdict = await checkEnclave(address, expected, timeoutMs);
+  progress[Symbol.dispose]();
+  return await report(verdict, { ...expected, nonce: FRESH_NONCE }, args, terminal);
+}
+
+/** Nonce in reports on an enclave that was asked: they say that one was expected, not which. */
+const FRESH_NONCE = new Uint8Array(1);
+
+/** Flags that say nothing about a file. */
+const URL_FLAGS = ["allow-relay", "watch", "times", "timeout-ms"];
+
+/** Flags that a URL leaves no room for: the document is made for this question. */
+const FILE_FLAGS = ["nonce", "user-data", "at"];
+
+function refuseFlags(args: Arguments, flags: readonly string[], why: string): void {
+  const given = flags.find((flag) => args.has(flag));
+  if (given !== undefined) throw new UsageError(`--${given} ${why}`);
+}
+
+async function watch(
+  address: EnclaveAddress,
+  options: { readonly expected: Expectations; readonly timeoutMs: number; readonly everyMs: number },
+  args: Arguments,
+  terminal: Terminal,
+): Promise<number> {
+  if (args.has("summary")) throw new UsageError("--watch and --summary exclude each other");
+  const times = integer(args, "times", { min: 1, max: Number.MAX_SAFE_INTEGER });
+  return await watchEnclave(address, { ...options, times, isJson: args.has("json") }, terminal);
+}
+
+/** Reads and checks a file or standard input. A server's answer that is malformed is a document that fails. */
+async function checkInput(
+  subject: string,
+  expected: Expectations,
+  args: Arguments,
+  terminal: Terminal,
+): Promise<Verdict> {
+  try {
+    const input = await readDocumentArgument(subject, terminal);
+    if (input.boot !== undefined) {
+      refuseFlags(
+        args,
+        ["user-data"],
+        "is not for a server's answer: the user data are the digest of its keys",
+      );
+    }
+    return await checkDocument(input, expected);
+  } catch (error) {
+    if (!(error instanceof AttestationError)) throw error;
+    return { failure: error, document: undefined, readAs: "JSON of a server" };
+  }
+}
+
+async function report(
+  verdict: Verdict,
+  expected: Expectations,
+  args: Arguments,
+  terminal: Terminal,
+): Promise<number> {
+  const { document, failure } = verdict;
   if (args.has("json")) {
-    await terminal.report(`${JSON.stringify(documentJson(document, failure), undefined, 2)}\n`);
-  } else {
-    if (document !== undefined) await terminal.report(describeDocument(document, failure, terminal));
-    for (const line of failure === undefined ? [] : describeFailure("enclave-kms verify", failure)) {
-      terminal.note(line);
-    }
+    await terminal.report(`${JSON.stringify(documentJson(verdict), undefined, 2)}\n`);
+    return exitOfVerdict(failure);
   }
-  return failure === undefined ? EXIT.ok : attestationExit(failure.code);
-}
-
-type Expectations = Omit<VerifyAttestationOptions, "at"> & { readonly at?: number | "document" | undefined };
-
-async function failureOf(
-  content: Uint8Array,
-  { at, ...expected }: Expectations,
-): Promise<AttestationError | undefined> {
-  try {
-    const moment = at === "document" ? decodeAttestationDocument(content).timestamp : at;
-    await verifyAttestation(content, { ...expected, at: moment });
-    return undefined;
-  } catch (error) {
-    if (error instanceof AttestationError) return error;
-    throw error;
+  if (args.has("summary")) await terminal.report(summarize(verdict, expected, Date.now()));
+  else if (document !== undefined) {
+    await terminal.report(describeDocument(document, verdict, expected, terminal));
   }
-}
-
-/** Decodes a document to print it, even when it failed a check. */
-function readable(content: Uint8Array): AttestationDocument | undefined {
-  try {
-    return decodeAttestationDocument(content);
-  } catch {
-    return undefined;
+  for (const line of failure === undefined ? [] : describeFailure("enclave-kms verify", failure)) {
+    terminal.note(line);
   }
-}
-
-function expectations(args: Arguments): Expectations {
-  const root = args.get("root");
-  const maxAge = integer(args, "max-age", { min: 0, max: 315_360_000 });
-  return {
-    nonce: expectedBytes(args, "nonce"),
-    userData: expectedBytes(args, "user-data"),
-    pcrs: expectedPcrs(args.all("pcr")),
-    maxAgeMs: maxAge === undefined ? undefined : maxAge * 1000,
-    root: root === undefined ? undefined : derOf("root", readFile("root", root), "CERTIFICATE"),
-    allowDebug: args.has("allow-debug"),
-    at: time(args, "at"),
-  };
-}
-
-/**
- * Refuses an empty expectation: an empty variable of a script would otherwise match a document without the
- * field.
- */
-function expectedBytes(args: Arguments, flag: string): Uint8Array | undefined {
-  const expected = optionalBytes(args, flag);
-  if (expected?.length !== 0) return expected;
-  throw new UsageError(`--${flag} must not be empty: leave it out to expect nothing`);
-}
-
-/** Collects the values of each register. A document needs to match one of them. */
-function expectedPcrs(given: readonly string[]): Record<number, Uint8Array[]> | undefined {
-  if (given.length === 0) return undefined;
-  const pcrs: Record<number, Uint8Array[]> = {};
-  for (const text of given) {
-    const [, index, value] = /^(\d{1,2})=([\da-f]+)$/i.exec(text) ?? [];
-    const hex = value !== undefined && [64, 96, 128].includes(value.length) ? bytes("pcr", value) : undefined;
-    if (hex === undefined || Number(index) > 31) {
-      throw new UsageError("--pcr must be a number from 0 to 31, =, and 64, 96 or 128 hex digits");
-    }
-    (pcrs[Number(index)] ??= []).push(hex);
-  }
-  return pcrs;
-}
-
-/** Reads a document as `attest` writes it: bytes or base64. */
-async function readDocument(path: string, terminal: Terminal): Promise<Uint8Array> {
-  return documentBytes("FILE", path === "-" ? await terminal.readInput() : readContent(path));
-}
-
-function readContent(path: string): Uint8Array {
-  try {
-    return readStart(path);
-  } catch (error) {
-    throw new UsageError(`FILE must be a file that can be read: ${reasonOf(error)}`);
-  }
+  return exitOfVerdict(failure);
 }

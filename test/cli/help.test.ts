@@ -89,8 +89,11 @@ describe("help", () => {
     assert.equal((await runHere(["help", "doctor"])).stdout, (await runHere(["doctor", "-h"])).stdout);
   });
 
-  test("verify's has every exit code, and no two checks share one", () => {
-    const text = helpOf(commandNamed("verify"));
+  test("help exit-codes, which verify's names, has every exit code, and no two checks share one", async () => {
+    assert.match(helpOf(commandNamed("verify")), /enclave-kms help exit-codes$/m);
+    const { code, stdout: text } = await runHere(["help", "exit-codes"]);
+    assert.equal(code, 0);
+    assertFits(text);
     const codes = Object.values(ATTESTATION_EXIT);
     assert.equal(new Set(codes).size, codes.length);
     for (const [check, code] of Object.entries(ATTESTATION_EXIT)) {

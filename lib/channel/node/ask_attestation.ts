@@ -23,8 +23,28 @@ export async function askAttestation(
   signal: AbortSignal,
   protocol: "https:" | "http:" = "https:",
 ): Promise<unknown> {
+  return await askAttestationAt(fetch, `${protocol}//${ENCLAVE_TLS_NAME}/v1/attestation`, nonce, signal);
+}
+
+/**
+ * Asks for an attestation at a URL, as {@link askAttestation} does. Redirects are not followed.
+ *
+ * @param fetch Way to the enclave
+ * @param url URL of the route, without a query
+ * @param nonce Nonce for the document
+ * @param signal Ends the question
+ * @returns Parsed JSON
+ * @throws {ProtocolError} When the answer is no JSON, too long, or not 200
+ * @throws {ConnectionError} When the connection breaks
+ */
+export async function askAttestationAt(
+  fetch: Fetch,
+  url: string,
+  nonce: Uint8Array,
+  signal: AbortSignal,
+): Promise<unknown> {
   const query = new URLSearchParams({ nonce: encodeBase64(nonce) });
-  const answer = await fetch(`${protocol}//${ENCLAVE_TLS_NAME}/v1/attestation?${query}`, { signal });
+  const answer = await fetch(`${url}?${query}`, { signal, redirect: "manual" });
   try {
     if (answer.status !== 200) throw refused(`it answers with status ${answer.status}`);
     return parse(await readBounded(answer));

@@ -67,17 +67,19 @@ export class AttestedTls {
    * @throws {TimeoutError} When the deadline passes
    */
   async connect(endpoint: Endpoint, deadline: Deadline): Promise<SecureStream> {
+    const { identity } = this.#parts;
     const key = JSON.stringify(endpoint);
     const known = this.#trusted.get(key);
     if (known !== undefined) {
       try {
-        return await this.#secure(endpoint, await deadline.race(known), deadline);
+        return await connectToAttested(endpoint, await deadline.race(known), identity, deadline);
       } catch (error) {
         if (!(error instanceof CertificateError)) throw error;
         if (this.#trusted.get(key) === known) this.#trusted.delete(key);
       }
     }
-    return await this.#secure(endpoint, await deadline.race(this.#trust(key, endpoint)), deadline);
+    const certificate = await deadline.race(this.#trust(key, endpoint));
+    return await connectToAttested(endpoint, certificate, identity, deadline);
   }
 
   /** Shares one question among the connections that wait for it, none of which can end it for the others. */
@@ -93,7 +95,7 @@ export class AttestedTls {
   async #attest(endpoint: Endpoint): Promise<AttestedCertificate> {
     const { expectations, onAttested, timeoutMs } = this.#parts;
     using deadline = new Deadline("attest the enclave", timeoutMs, undefined, "connect");
-    const open = async () => (await handshake(endpoint, { rejectUnauthorized: false }, deadline)).socket;
+    const open = async () => (await connectToAnybody(endpoint, deadline)).socket;
     const fetch = fetchOver({ protocol: "https:", open });
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const answer = await deadline.race(askAttestation(fetch, nonce, deadline.signal));
@@ -102,16 +104,45 @@ export class AttestedTls {
     await deadline.race(Promise.resolve(onAttested?.(boot)));
     return certificate;
   }
+}
 
-  async #secure(endpoint: Endpoint, { pem, der }: AttestedCertificate, deadline: Deadline) {
-    const options = { ...this.#parts.identity, ca: [pem], rejectUnauthorized: true };
-    const secure = await handshake(endpoint, options, deadline);
-    const { socket } = secure;
-    // Whatever the runtime makes of a chain: this one certificate, and none that it could lead to.
-    if (socket.authorized && equalBytes(new Uint8Array(socket.getPeerCertificate().raw), der)) return secure;
-    socket.destroy();
-    throw anotherCertificate();
-  }
+/**
+ * Connects over TLS that trusts one certificate, of an enclave that was verified, and no other.
+ *
+ * @param endpoint Address of the enclave's TLS, or of a bridge to it
+ * @param certificate Attested certificate
+ * @param identity Certificate and key of this side
+ * @param deadline End of the attempt
+ * @returns The connection, which whoever has the certificate's key ends
+ * @throws {CertificateError} When another certificate is shown
+ * @throws {ConnectionError} When nothing answers there, or the connection breaks
+ * @throws {TimeoutError} When the deadline passes
+ */
+export async function connectToAttested(
+  endpoint: Endpoint,
+  { pem, der }: AttestedCertificate,
+  identity: AttestedTlsParts["identity"],
+  deadline: Deadline,
+): Promise<SecureStream> {
+  const secure = await handshake(endpoint, { ...identity, ca: [pem], rejectUnauthorized: true }, deadline);
+  const { socket } = secure;
+  // Whatever the runtime makes of a chain: this one certificate, and none that it could lead to.
+  if (socket.authorized && equalBytes(new Uint8Array(socket.getPeerCertificate().raw), der)) return secure;
+  socket.destroy();
+  throw anotherCertificate();
+}
+
+/**
+ * Connects over TLS that trusts nobody, to ask an enclave for its attestation.
+ *
+ * @param endpoint Address of the enclave's TLS, or of a bridge to it
+ * @param deadline End of the attempt
+ * @returns The connection, whose other end may be anybody
+ * @throws {ConnectionError} When nothing answers there, or the connection breaks
+ * @throws {TimeoutError} When the deadline passes
+ */
+export async function connectToAnybody(endpoint: Endpoint, deadline: Deadline): Promise<SecureStream> {
+  return await handshake(endpoint, { rejectUnauthorized: false }, deadline);
 }
 
 async function handshake(

@@ -21,6 +21,7 @@ describe.skipIf(!hasBash)(`the completion of bash${REASON}`, () => {
         "--user-data",
         "--public-key",
         "--out",
+        "--format",
         "--nsm",
         "--timeout-ms",
         "--help",
