@@ -34,12 +34,14 @@ function formsOf(name: string, { identity }: AgePair): Record<string, Uint8Array
 }
 
 /**
- * Copies that may be left on Deno: its WebCrypto keeps an imported key in a buffer, which it frees as it is, and its unix
- * sockets, in the place of vsock, which has streams of ours, keep what they read.
+ * Copies that may be left on Deno. Its WebCrypto keeps an imported key, and a copy of what it was imported from, in arrays
+ * so small that V8 has them in its own heap: a collection moves each up to two times, and frees the old place as it is.
+ * In 100 runs the key was found once in 94 and up to four times in 6. Its unix sockets, in the place of vsock, which has
+ * streams of ours, keep what they read.
  */
 const MAY_BE_LEFT: Readonly<Record<string, number>> = runtime === "Node" ? {} : {
-  "identity, key": 1,
-  "refused identity, key": 1,
+  "identity, key": 6,
+  "refused identity, key": 6,
   credentials: 2,
 };
 
