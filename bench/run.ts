@@ -56,7 +56,13 @@ async function gate(): Promise<void> {
   await using lab = await Lab.open();
   const checks = await runGate(lab, progress);
   console.log(formatGate(checks));
-  if (!checks.every(isHeld)) process.exitCode = 1;
+  const missed = checks.filter((check) => !isHeld(check));
+  if (missed.length === 0) return;
+  progress("once more: what is worse than it was is so twice");
+  const again = await runGate(lab, progress);
+  console.log(`\n${formatGate(again)}`);
+  const isWorse = again.some((check) => !isHeld(check) && missed.some(({ what }) => what === check.what));
+  if (isWorse || again.length !== checks.length) process.exitCode = 1;
 }
 
 async function attack(options: Options, parts: readonly string[]): Promise<void> {

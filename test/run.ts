@@ -9,9 +9,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { compileInstrument, supervise } from "../sim/instruments.ts";
-import { DIVIDED_VARIABLE } from "./support/divided.ts";
+import { DIVIDED_VARIABLE, type Runtime } from "./support/divided.ts";
 import { sourceFiles } from "./support/source_files.ts";
 import { shareOfFiles, testFiles } from "./support/test_files.ts";
+import {
+  countTests,
+  failedTests,
+  filesToRunAgain,
+  joinCounts,
+  type TestPart,
+} from "./support/test_outcomes.ts";
 import { type Outcome, WatchedRuns } from "./support/watched_run.ts";
 import { surviveClosedOutput } from "./support/closed_output.ts";
 
@@ -21,12 +28,6 @@ surviveClosedOutput();
 const isSlow = process.env["SLOW"] === "1";
 /** A test file's path must contain one of them; there are none where all run. */
 const FILTERS = process.argv.slice(2);
-
-interface Counts {
-  readonly passed: number;
-  readonly failed: number;
-  readonly skipped: number;
-}
 
 const DENO_TEST = [
   "deno",
@@ -48,6 +49,9 @@ const CHECKS: Readonly<Record<string, readonly string[]>> = {
   "format": ["deno", "fmt", "--check", "--quiet"],
 };
 
+/** Command line that runs test files, by runtime. */
+type Commands = Readonly<Record<Runtime, (paths: readonly string[]) => string[]>>;
+
 const sockets = mkdtempSync(join(tmpdir(), "enclave-kms-nsm-"));
 /**
  * Folder of Node's compile cache, for the many child processes that load the library. Deno always keeps one.
@@ -56,11 +60,6 @@ const compiled = mkdtempSync(join(tmpdir(), "enclave-kms-compiled-"));
 process.on("exit", () => {
   for (const folder of [sockets, compiled]) rmSync(folder, { recursive: true, force: true });
 });
-
-/** The introduction of a failed test by each runner, and the first line of its error. */
-const FAILURES = { Node: /^ *FAIL +(.+)\n(.+)$/gm, Deno: /^(\S.*) => \S+:\d+:\d+\nerror: (.+)$/gm };
-
-const SUMMARIES = { Node: /^\s*Tests\s.*$/m, Deno: /^.*\d+ passed.*failed.*$/m };
 
 /**
  * Processes at once of what is not Node's, which has two (vitest.config.ts). A test waits for a third of its
@@ -92,27 +91,33 @@ async function runAll(): Promise<string[]> {
     console.log("No C compiler: what needs the NSM device or the double of the C SDK is skipped");
   }
   const wrap = (command: string[]) => supervised ? supervise(command, sockets) : command;
+  const commands: Commands = {
+    Node: (paths) => wrap(["vitest", "run", ...paths]),
+    Deno: (paths) => wrap([...DENO_TEST, ...paths]),
+  };
   const limit = limitTo(AT_ONCE);
   const checks = Object.entries(CHECKS).map(([name, command]) => limit(() => runCheck(name, command)));
-  const batches = denoBatches().map((paths) => wrap([...DENO_TEST, ...paths]));
+  const runPart = async (name: Runtime, paths: readonly string[]) => ({
+    paths,
+    outcome: await run(commands[name](paths)),
+  });
   const results = await Promise.all([
-    runTests("Node", [run(wrap(["vitest", "run", ...FILTERS]))]),
-    runTests("Deno", batches.map((command) => limit(() => run(command)))),
+    runTests("Node", [runPart("Node", FILTERS)]),
+    runTests("Deno", denoBatches().map((paths) => limit(() => runPart("Deno", paths)))),
   ]);
-  for (const { name, code, output, took } of results) {
-    console.log(
-      `\n--- tests on ${name}\n${output}--- ${name}: ${code === 0 ? "ok" : `exit code ${code}`} (${took} s)`,
-    );
-  }
-  const total = (word: keyof Counts) => sum(results.map(({ counts }) => counts[word]));
-  console.log(`\ntests: ${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
   const failedChecks = (await Promise.all(checks)).flat();
+  // When nothing else runs.
+  const judged = [];
+  for (const { name, parts } of results) judged.push(await judge(name, parts, commands));
+  const total = joinCounts(judged.map(({ counts }) => counts));
+  console.log(`\ntests: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   // Last, where a reader of a long log begins.
-  for (const { name, failures } of results) {
+  for (const { name, unstable, failures } of judged) {
+    for (const test of unstable) console.error(`Unstable on ${name}, passed when it ran again: ${test}`);
     for (const test of failures) console.error(`Failed on ${name}: ${test}`);
   }
-  const failedRuns = results.filter(({ code }) => code !== 0).map(({ name }) => `tests on ${name}`);
-  return [...failedChecks, ...failedRuns, ...runs.hung];
+  const failedRuns = judged.filter(({ isFailed }) => isFailed).map(({ name }) => `tests on ${name}`);
+  return [...failedChecks, ...failedRuns];
 }
 
 async function runCheck(name: string, command: readonly string[]): Promise<string[]> {
@@ -124,20 +129,39 @@ async function runCheck(name: string, command: readonly string[]): Promise<strin
   return [name];
 }
 
-async function runTests(name: keyof typeof SUMMARIES, processes: readonly Promise<Outcome>[]) {
+async function runTests(name: Runtime, running: readonly Promise<TestPart>[]) {
   const started = performance.now();
-  const outcomes = await Promise.all(processes);
+  const parts = await Promise.all(running);
+  const code = parts.find(({ outcome }) => outcome.code !== 0)?.outcome.code ?? 0;
   const took = seconds(started);
-  const code = outcomes.find((outcome) => outcome.code !== 0)?.code ?? 0;
+  const output = parts.map(({ outcome }) => outcome.output).join("");
   console.log(`${code === 0 ? "ok  " : "FAIL"} tests on ${name} (${took} s)`);
-  const counted = outcomes.map(({ output }) => count(output.match(SUMMARIES[name])?.[0] ?? ""));
-  const total = (word: keyof Counts) => sum(counted.map((counts) => counts[word]));
-  const counts: Counts = { passed: total("passed"), failed: total("failed"), skipped: total("skipped") };
-  const output = outcomes.map((outcome) => outcome.output).join("");
-  const failures = new Set(
-    Array.from(output.matchAll(FAILURES[name]), ([, test, error]) => `${test}: ${error}`),
+  console.log(
+    `\n--- tests on ${name}\n${output}--- ${name}: ${code === 0 ? "ok" : `exit code ${code}`} (${took} s)`,
   );
-  return { name, code, output, took, counts, failures };
+  return { name, parts };
+}
+
+/**
+ * Judges what ran on a runtime. Files that failed run once more, each alone: a test that passes then is unstable, which is
+ * printed with its first error.
+ */
+async function judge(name: Runtime, parts: readonly TestPart[], commands: Commands) {
+  const again: TestPart[] = [];
+  for (const path of filesToRunAgain(name, parts)) {
+    const outcome = await run(commands[name]([path]));
+    console.log(`\n--- ${path} again on ${name}\n${outcome.output}`);
+    again.push({ paths: [path], outcome });
+  }
+  const first = failedTests(name, parts);
+  const failures = again.length === 0 ? first : failedTests(name, again);
+  return {
+    name,
+    counts: countTests(name, parts, again),
+    failures,
+    unstable: again.length === 0 ? [] : first.filter((test) => !failures.includes(test)),
+    isFailed: (again.length === 0 ? parts : again).some(({ outcome }) => outcome.code !== 0),
+  };
 }
 
 /** Limits the number that run at a time; they start in the order in which they come. */
@@ -154,18 +178,6 @@ function limitTo(most: number): <T>(start: () => Promise<T>) => Promise<T> {
       if (next === undefined) running--;
       else next();
     }
-  };
-}
-
-/** Counts tests in a summary. On Deno the groups of a file are tests, and its tests are steps. */
-function count(summary: string): Counts {
-  const steps = (word: string) => Number(new RegExp(`${word} \\((\\d+) steps?\\)`).exec(summary)?.[1] ?? 0);
-  const tests = (word: string) => Number(new RegExp(`(\\d+) ${word}`).exec(summary)?.[1] ?? 0);
-  const number = summary.includes("step") ? steps : tests;
-  return {
-    passed: number("passed"),
-    failed: number("failed"),
-    skipped: number("skipped") + number("ignored"),
   };
 }
 
@@ -202,10 +214,6 @@ function denoBatches(): string[][] {
 function inBatches(paths: readonly string[]): string[][] {
   const count = Math.ceil(paths.length / DENO_BATCH);
   return Array.from({ length: count }, (_, batch) => paths.filter((_, index) => index % count === batch));
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((left, right) => left + right, 0);
 }
 
 function seconds(started: number): string {
