@@ -31,6 +31,8 @@ const NAMES: Readonly<Record<SpeedName, string>> = {
   decrypt: "direct, warm, 16 at once, replaying KMS",
   encryptStream: "encryptStream(), MB",
   decryptStream: "decryptStream(), MB",
+  encryptInto: "encryptStream() into the reader's memory, MB",
+  decryptInto: "decryptStream() into the reader's memory, MB",
   encryptMessage: "encrypt a message of 1 KiB",
   decryptMessage: "decrypt a message of 1 KiB",
 };
@@ -107,10 +109,10 @@ export function judgeAgainst(
     ),
     makeGoal(`the server's share ${on}, p50`, share("p50Ms"), "at most", 0.5, " ms"),
     makeGoal(`the server's share ${on}, CPU`, share("cpuMs"), "at most", 0.3, " ms"),
-    ...(["encryptStream", "decryptStream"] as const).flatMap((name) => [
-      makeGoal(`${name}() ${on} against the other`, times(name), "at least", 8, " x"),
+    ...(["encryptStream", "decryptStream", "encryptInto", "decryptInto"] as const).flatMap((name) => [
+      makeGoal(`${NAMES[name]}, ${on} against the other`, times(name), "at least", 8, " x"),
       makeGoal(
-        `${name}() ${on} against bare EVP`,
+        `${NAMES[name]}, ${on} against bare EVP`,
         ratioTo("floor", name, speeds, perSecond),
         "at least",
         0.5,

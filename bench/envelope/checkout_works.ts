@@ -6,6 +6,8 @@ import { type EnvelopeWorks, MESSAGE_BYTES, STREAM_BYTES } from "./order.ts";
 
 /** Bytes that the input comes in, and most of them at once. */
 const CHUNK_BYTES = 65_536;
+/** Memory of a reader that brings its own: a piece of one frame, with what is around it. */
+const READ_BYTES = CHUNK_BYTES + 64;
 const KEY_ID = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -67,6 +69,8 @@ export async function checkoutWorks(folder: string): Promise<EnvelopeWorks> {
   return {
     encryptStream: () => drain(encrypting(large)),
     decryptStream: () => drain(decrypting(stream)),
+    encryptInto: () => drainInto(encrypting(large)),
+    decryptInto: () => drainInto(decrypting(stream)),
     encryptMessage: async () => void await encrypt(small),
     async decryptMessage() {
       using _plaintext = await decrypt(message);
@@ -87,6 +91,22 @@ function streamOf(bytes: Bytes): ReadableStream<Bytes> {
 async function drain(stream: ReadableStream<Uint8Array>): Promise<void> {
   const reader = stream.getReader();
   while (!(await reader.read()).done);
+}
+
+/** Reads a stream into the same memory again and again; one of a checkout that cannot do so as {@link drain} does. */
+async function drainInto(stream: ReadableStream<Uint8Array>): Promise<void> {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = stream.getReader({ mode: "byob" });
+  } catch {
+    return await drain(stream);
+  }
+  let memory = new Uint8Array(new ArrayBuffer(READ_BYTES));
+  for (let isDone = false; !isDone;) {
+    const { value, done } = await reader.read(memory);
+    if (value !== undefined) memory = new Uint8Array(value.buffer);
+    isDone = done;
+  }
 }
 
 async function collect(stream: ReadableStream<Uint8Array>): Promise<Bytes> {

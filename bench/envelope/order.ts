@@ -1,5 +1,13 @@
 /** Works that a process can do, with a data key at hand. */
-export const ENVELOPE_WORKS = ["encryptStream", "decryptStream", "encryptMessage", "decryptMessage"] as const;
+export const ENVELOPE_WORKS = [
+  "encryptStream",
+  "decryptStream",
+  // The same, read into memory of the reader's own.
+  "encryptInto",
+  "decryptInto",
+  "encryptMessage",
+  "decryptMessage",
+] as const;
 
 /** One of {@link ENVELOPE_WORKS}. */
 export type EnvelopeWork = typeof ENVELOPE_WORKS[number];
@@ -30,5 +38,5 @@ export type EnvelopeWorks = Readonly<Record<EnvelopeWork, () => void | Promise<v
 
 /** Tells how many MB or messages one turn of a work makes. */
 export function unitsOf(work: EnvelopeWork): number {
-  return work.endsWith("Stream") ? STREAM_BYTES / 1e6 : 1;
+  return work.endsWith("Message") ? 1 : STREAM_BYTES / 1e6;
 }

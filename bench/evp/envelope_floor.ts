@@ -76,9 +76,13 @@ export function envelopeFloor(): EnvelopeWorks {
     };
   }
 
+  const encryptStream = work(ENCRYPTS, STREAM_BYTES / FRAME_BYTES, FRAME_BYTES);
+  const decryptStream = work(DECRYPTS, STREAM_BYTES / FRAME_BYTES, FRAME_BYTES);
   return {
-    encryptStream: work(ENCRYPTS, STREAM_BYTES / FRAME_BYTES, FRAME_BYTES),
-    decryptStream: work(DECRYPTS, STREAM_BYTES / FRAME_BYTES, FRAME_BYTES),
+    encryptStream,
+    decryptStream,
+    encryptInto: encryptStream,
+    decryptInto: decryptStream,
     encryptMessage: work(ENCRYPTS, 1, MESSAGE_BYTES),
     decryptMessage: work(DECRYPTS, 1, MESSAGE_BYTES),
   };

@@ -1,9 +1,9 @@
 import { checkKeyClient, type DataKeyOpener } from "./key_client.ts";
 import type { ByteReader } from "./byte_reader.ts";
-import type { Allocate } from "./frames.ts";
 import { holdUntilEnd } from "./held_plaintext.ts";
 import { checkDecryptOptions, type CheckedDecryptOptions, type DecryptOptions } from "./decrypt_options.ts";
 import { type OpenedMessage, openMessage } from "./open_message.ts";
+import { FRESH_MEMORY, type PieceMemory } from "./piece_memory.ts";
 import { type EnvelopeStream, pullStream, type Transformation } from "./pull_stream.ts";
 import { expectEnd, openNext, openReady, readHeader } from "./read_message.ts";
 
@@ -62,11 +62,11 @@ export function decryptStream(client: DataKeyOpener, options: DecryptStreamOptio
  * @param options The options
  */
 export function decryption(client: DataKeyOpener, options: CheckedDecryptOptions): Transformation {
-  return async function* (input, signal, allocate) {
+  return async function* (input, signal, memory) {
     const header = await readHeader(input);
     using message = await openMessage(client, header, options, signal);
-    const pieces = openPieces(message, input, allocate);
     const mustHold = message.verifier !== undefined && !options.releaseUnverified;
+    const pieces = openPieces(message, input, mustHold ? FRESH_MEMORY : memory);
     yield* mustHold ? holdUntilEnd(pieces, options.maxHeldBytes, signal) : pieces;
   };
 }
@@ -74,15 +74,15 @@ export function decryption(client: DataKeyOpener, options: CheckedDecryptOptions
 async function* openPieces(
   message: OpenedMessage,
   input: ByteReader,
-  allocate: Allocate,
+  memory: PieceMemory,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   for (let isFinal = false; !isFinal;) {
-    const opened = openReady(message, input, allocate);
+    const opened = openReady(message, input, memory);
     if (opened !== undefined) {
       yield opened;
       continue;
     }
-    const frame = await openNext(message, input, allocate);
+    const frame = await openNext(message, input, memory);
     isFinal = frame.isFinal;
     if (isFinal) await expectEnd(message.verifier, input, frame.plaintext);
     if (frame.plaintext.length > 0) yield frame.plaintext;

@@ -7,6 +7,7 @@ import { decryption, type DecryptStreamOptions } from "./decrypt_stream.ts";
 import { encryption, type EncryptStreamOptions } from "./encrypt_stream.ts";
 import { checkKeyClient, type DataKeyOpener, type DataKeySource } from "./key_client.ts";
 import { checkDecryptOptions } from "./decrypt_options.ts";
+import type { PieceMemory } from "./piece_memory.ts";
 import type { Transformation } from "./pull_stream.ts";
 import { checkEncryptOptions } from "./start_message.ts";
 
@@ -111,7 +112,7 @@ async function convert(
     using chunk = new SecretBytes(allocateOffHeap(CHUNK_BYTES));
     using piece = new ReusedMemory();
     const input = new ByteReader({ read: () => readInto(source, chunk.bytes) }, signal);
-    for await (const bytes of transform(input, signal, (length) => piece.take(length))) {
+    for await (const bytes of transform(input, signal, piece)) {
       await writeAll(target, bytes);
     }
     await target.sync();
@@ -146,7 +147,8 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
 }
 
 /** Memory for one piece after the other, each written before the next is made. It is wiped when it is disposed. */
-class ReusedMemory implements Disposable {
+class ReusedMemory implements PieceMemory, Disposable {
+  readonly roomBytes = Infinity;
   #memory = new SecretBytes(allocateOffHeap(0));
 
   take(length: number): Uint8Array<ArrayBuffer> {

@@ -17,8 +17,8 @@
  */
 import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 import type { ByteReader } from "./byte_reader.ts";
-import type { Allocate } from "./frames.ts";
 import { checkKeyClient, type DataKeySource } from "./key_client.ts";
+import { framesOfPiece, type PieceMemory } from "./piece_memory.ts";
 import { type EnvelopeStream, pullStream, type Transformation } from "./pull_stream.ts";
 import type { FrameSealer } from "./seal_frames.ts";
 import {
@@ -78,13 +78,13 @@ export function encryptStream(client: DataKeySource, options: EncryptStreamOptio
  */
 export function encryption(client: DataKeySource, options: CheckedEncryptOptions): Transformation {
   const { frameBytes } = options;
-  return async function* (input, signal, allocate) {
+  return async function* (input, signal, memory) {
     using message = await startMessage(client, options, signal);
     const { frames, header, signer } = message;
     yield header;
     using plaintext = new SecretBytes(allocateOffHeap(frameBytes));
     for (let isFinal = false; !isFinal;) {
-      const sealed = sealReady(frames, frameBytes, input, allocate);
+      const sealed = sealReady(frames, frameBytes, input, memory);
       if (sealed !== undefined) {
         signer?.update(sealed);
         yield sealed;
@@ -92,7 +92,7 @@ export function encryption(client: DataKeySource, options: CheckedEncryptOptions
       }
       const length = await input.readInto(plaintext.bytes);
       isFinal = await input.isAtEnd();
-      const one = sealOne(frames, plaintext.bytes.subarray(0, length), isFinal, allocate);
+      const one = sealOne(frames, plaintext.bytes.subarray(0, length), isFinal, memory);
       signer?.update(one);
       yield one;
     }
@@ -105,12 +105,13 @@ function sealReady(
   frames: FrameSealer,
   frameBytes: number,
   input: ByteReader,
-  allocate: Allocate,
+  memory: PieceMemory,
 ): Uint8Array<ArrayBuffer> | undefined {
   const { ready } = input;
-  const count = Math.min(frames.atOnce, Math.floor((ready.length - 1) / frameBytes));
+  const most = framesOfPiece(frames.atOnce, frames.regularBytes(1), memory);
+  const count = Math.min(most, Math.floor((ready.length - 1) / frameBytes));
   if (count < 1) return undefined;
-  const sealed = allocate(frames.regularBytes(count));
+  const sealed = memory.take(frames.regularBytes(count));
   frames.sealRegular(ready.subarray(0, count * frameBytes), sealed);
   input.skip(count * frameBytes);
   return sealed;
@@ -121,9 +122,9 @@ function sealOne(
   frames: FrameSealer,
   plaintext: Uint8Array<ArrayBuffer>,
   isFinal: boolean,
-  allocate: Allocate,
+  memory: PieceMemory,
 ): Uint8Array<ArrayBuffer> {
-  const sealed = allocate(isFinal ? frames.finalBytes(plaintext.length) : frames.regularBytes(1));
+  const sealed = memory.take(isFinal ? frames.finalBytes(plaintext.length) : frames.regularBytes(1));
   if (isFinal) frames.sealFinal(plaintext, sealed);
   else frames.sealRegular(plaintext, sealed);
   return sealed;

@@ -72,9 +72,6 @@ export const SINGLE: Uint8Array = ENCODER.encode("AWSKMSEncryptionClient Single 
 /** Plaintext bytes that a short frame takes as long as. */
 const LEAST_COST_BYTES = 4096;
 
-/** Memory for pieces of output. */
-export type Allocate = (length: number) => Uint8Array<ArrayBuffer>;
-
 /** Memory for the associated data of one frame after the other, of any message: it is used at once, and no secret. */
 const ASSOCIATED = allocateOffHeap(32 + SINGLE.length + 4 + 8);
 const ASSOCIATED_VIEW = viewOf(ASSOCIATED);

@@ -1,25 +1,28 @@
-import { allocateOffHeap } from "../core/secret_bytes.ts";
 import { ByteReader } from "./byte_reader.ts";
-import type { Allocate } from "./frames.ts";
 import { Inlet } from "./inlet.ts";
+import { Outlet } from "./outlet.ts";
+import type { PieceMemory } from "./piece_memory.ts";
 import { countPiece, takeTurn } from "./turns.ts";
 
 /** Two ends of an encryption or decryption, for `pipeThrough()`. */
 export interface EnvelopeStream {
   /** Input, in chunks of any size. */
   readonly writable: WritableStream<Uint8Array>;
-  /** Output. Cancelling it cancels the input and wipes the key. */
+  /**
+   * Output, a stream of bytes: `getReader({ mode: "byob" })` has pieces made in the reader's own memory. Cancelling it
+   * cancels the input and wipes the key.
+   */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
 /**
  * Function that turns the input into the output, piece by piece. It disposes its resources when it returns or throws.
- * Pieces with plaintext are in memory that `allocate` gave, and whoever gave it wipes it.
+ * Pieces with plaintext are in memory that `memory` gave, and whoever gave it wipes it.
  */
 export type Transformation = (
   input: ByteReader,
   signal: AbortSignal,
-  allocate: Allocate,
+  memory: PieceMemory,
 ) => AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
 
 /**
@@ -33,15 +36,15 @@ export type Transformation = (
 export function pullStream(transform: Transformation, signal?: AbortSignal): EnvelopeStream {
   const abort = new AbortController();
   const input = new Inlet((reason) => void end(reason));
-  const pieces = transform(new ByteReader(input, abort.signal), abort.signal, allocateOffHeap);
   const onAbort = () => void end(signal?.reason);
-  let output: Outlet;
+  let output!: Outlet;
 
-  const readable: ReadableStream<Uint8Array<ArrayBuffer>> = new ReadableStream<Uint8Array<ArrayBuffer>>({
+  const readable = new ReadableStream({
+    type: "bytes",
     start: (controller) => void (output = new Outlet(controller)),
     async pull(): Promise<void> {
       try {
-        if (output.giveHeld()) return;
+        if (output.begin()) return;
         await takeTurn();
         const { done, value } = await pieces.next();
         countPiece(value?.length ?? 0);
@@ -53,7 +56,8 @@ export function pullStream(transform: Transformation, signal?: AbortSignal): Env
       }
     },
     cancel: (reason) => end(reason),
-  }, { highWaterMark: 0 });
+  }, { highWaterMark: 0 }) as EnvelopeStream["readable"];
+  const pieces = transform(new ByteReader(input, abort.signal), abort.signal, output);
 
   signal?.addEventListener("abort", onAbort);
   if (signal?.aborted) onAbort();
@@ -66,44 +70,5 @@ export function pullStream(transform: Transformation, signal?: AbortSignal): Env
     output.end(reason);
     input.end(reason);
     await pieces.return().catch(() => {});
-  }
-}
-
-/** Output of a stream: it hands pieces to readers, and wipes those that nobody takes. */
-class Outlet {
-  readonly #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
-  /** Piece whose reader left before it was made, for the next reader: nobody could wipe it in the stream's queue. */
-  #held: Uint8Array<ArrayBuffer> | undefined;
-  #isEnded = false;
-
-  constructor(controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) {
-    this.#controller = controller;
-  }
-
-  /** Hands a piece to the reader, whose it is from then on, or keeps it while there is none. */
-  give(piece: Uint8Array<ArrayBuffer>, hasReader: boolean): void {
-    if (this.#isEnded) return void piece.fill(0);
-    if (hasReader) this.#controller.enqueue(piece);
-    else this.#held = piece;
-  }
-
-  /** Hands over the piece that was kept; tells whether there was one. */
-  giveHeld(): boolean {
-    if (this.#held === undefined) return false;
-    this.#controller.enqueue(this.#held);
-    this.#held = undefined;
-    return true;
-  }
-
-  close(): void {
-    this.#isEnded = true;
-    this.#controller.close();
-  }
-
-  end(reason: unknown): void {
-    this.#isEnded = true;
-    this.#held?.fill(0);
-    this.#held = undefined;
-    this.#controller.error(reason);
   }
 }

@@ -1,10 +1,10 @@
 import { allocateOffHeap } from "../core/secret_bytes.ts";
 import type { ByteReader } from "./byte_reader.ts";
-import type { Allocate } from "./frames.ts";
 import { TAG_BYTES } from "./header_fields.ts";
 import { HeaderReader, type ReadHeader } from "./message_header.ts";
 import { type MessageVerifier, readFooter, SIGNATURE } from "./message_signature.ts";
 import { type OpenedMessage, trailing } from "./open_message.ts";
+import { framesOfPiece, type PieceMemory } from "./piece_memory.ts";
 
 /**
  * Reads a header into memory of its own: it is needed after the chunk that it came in.
@@ -28,18 +28,19 @@ export async function readHeader(input: ByteReader): Promise<ReadHeader> {
  *
  * @param message The message
  * @param input Reader that stands at a frame
- * @param allocate Gives memory for the plaintext
+ * @param memory Memory for the plaintext
  * @returns Their verified plaintext; undefined when there is no such frame
  * @throws {EnvelopeError} `FORMAT` or `AUTHENTICATION`
  */
 export function openReady(
   { frames, verifier }: Pick<OpenedMessage, "frames" | "verifier">,
   input: ByteReader,
-  allocate: Allocate,
+  memory: PieceMemory,
 ): Uint8Array<ArrayBuffer> | undefined {
-  const count = frames.countRegular(input.ready, frames.atOnce);
+  const most = framesOfPiece(frames.atOnce, frames.measure(1).plainBytes, memory);
+  const count = frames.countRegular(input.ready, most);
   if (count === 0) return undefined;
-  const plaintext = allocate(frames.measure(count).plainBytes);
+  const plaintext = memory.take(frames.measure(count).plainBytes);
   const opened = frames.measure(frames.openRegular(input.ready, count, plaintext));
   verifier?.update(input.ready.subarray(0, opened.frameBytes));
   input.skip(opened.frameBytes);
@@ -51,19 +52,19 @@ export function openReady(
  *
  * @param message The message
  * @param input Reader that stands at the frame
- * @param allocate Gives memory for the plaintext
+ * @param memory Memory for the plaintext
  * @returns Its verified plaintext, and whether it is the last
  * @throws {EnvelopeError} `ORDER`, `FORMAT`, `AUTHENTICATION` or `TRUNCATED`
  */
 export async function openNext(
   { frames, verifier }: Pick<OpenedMessage, "frames" | "verifier">,
   input: ByteReader,
-  allocate: Allocate,
+  memory: PieceMemory,
 ): Promise<{ readonly plaintext: Uint8Array<ArrayBuffer>; readonly isFinal: boolean }> {
   let head = frames.readHead(input.ready);
   while (typeof head === "number") head = frames.readHead(await input.require(head));
   const frame = await input.require(head.frameBytes);
-  const plaintext = allocate(head.length);
+  const plaintext = memory.take(head.length);
   frames.open(head, frame, plaintext);
   verifier?.update(frame.subarray(0, head.frameBytes));
   input.skip(head.frameBytes);

@@ -21,7 +21,16 @@ import { openLibcrypto } from "../../lib/native/libcrypto.ts";
 import { revealBytes } from "./disguise.ts";
 
 /** Ways to use a message. */
-export type EnvelopeTask = "stream" | "torn" | "cancelled" | "abandoned" | "message" | "tornMessage" | "file";
+export type EnvelopeTask =
+  | "stream"
+  | "torn"
+  | "cancelled"
+  | "abandoned"
+  | "own"
+  | "tornOwn"
+  | "message"
+  | "tornMessage"
+  | "file";
 
 /** Command to the process, a line of JSON; secrets in disguise. */
 export interface EnvelopeCommand {
@@ -118,7 +127,9 @@ async function decrypt(
     { length: Math.ceil(message.length / 3000) },
     (_, index) => message.subarray(index * 3000, (index + 1) * 3000),
   );
-  const reader = ReadableStream.from(chunks).pipeThrough(decryptStream(client, OPTIONS)).getReader();
+  const plain = ReadableStream.from(chunks).pipeThrough(decryptStream(client, OPTIONS));
+  if (/own/i.test(task)) return await intoOwnMemory(plain);
+  const reader = plain.getReader();
   const pieces = task === "cancelled" || task === "abandoned" ? 1 : Infinity;
   let length = 0;
   for (let piece = 0; piece < pieces; piece++) {
@@ -128,6 +139,19 @@ async function decrypt(
     value.fill(0);
   }
   if (task === "cancelled") await reader.cancel();
+  return length;
+}
+
+/** Reads into memory of the reader's own: too short for a frame, then for one, then for several. */
+async function intoOwnMemory(stream: ReadableStream<Uint8Array>): Promise<number> {
+  const reader = stream.getReader({ mode: "byob" });
+  let length = 0;
+  for (const size of [1000, FRAME_BYTES, 3 * FRAME_BYTES, ...new Array<number>(10).fill(FRAME_BYTES)]) {
+    const { value, done } = await reader.read(new Uint8Array(new ArrayBuffer(size)));
+    if (done) return length;
+    length += value.length;
+    value.fill(0);
+  }
   return length;
 }
 

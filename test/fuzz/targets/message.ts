@@ -17,7 +17,7 @@ import { MessageVerifier, PUBLIC_KEY_NAME } from "../../../lib/envelope/message_
 import { FrameOpener } from "../../../lib/envelope/open_frames.ts";
 import { expectEnd, openNext, openReady, readHeader } from "../../../lib/envelope/read_message.ts";
 import { FrameSealer } from "../../../lib/envelope/seal_frames.ts";
-import { allocateOffHeap } from "../../../lib/core/secret_bytes.ts";
+import { FRESH_MEMORY } from "../../../lib/envelope/piece_memory.ts";
 import { isSampled } from "../sampling.ts";
 import { dictionary, expect, expectSame, type FuzzTarget } from "../target.ts";
 
@@ -165,13 +165,13 @@ async function readFrames(header: ReadHeader, input: ByteReader): Promise<number
   const opened = { frames: new FrameOpener(cipher, header, MAX_FRAME_BYTES), verifier };
   const isOnePiece = header.frameBytes === 0;
   for (let number = 1;; number++) {
-    const ready = openReady(opened, input, allocateOffHeap);
+    const ready = openReady(opened, input, FRESH_MEMORY);
     if (ready !== undefined) {
       expect(ready.length > 0 && ready.length % header.frameBytes === 0, "frames are of another length");
       number += ready.length / header.frameBytes - 1;
       continue;
     }
-    const { plaintext, isFinal } = await openNext(opened, input, allocateOffHeap);
+    const { plaintext, isFinal } = await openNext(opened, input, FRESH_MEMORY);
     if (isOnePiece) expect(isFinal && plaintext.length <= MAX_FRAME_BYTES, "the one piece is too long");
     else expect(plaintext.length <= header.frameBytes, "a frame is longer than the header says");
     expect(isFinal || plaintext.length === header.frameBytes, "a frame is shorter than the header says");

@@ -22,6 +22,8 @@ const TASKS: readonly (readonly [task: EnvelopeTask, outcome: RegExp])[] = [
   ["torn", /^ERR_ENVELOPE_AUTHENTICATION$/],
   ["cancelled", /^4096$/],
   ["abandoned", /^4096$/],
+  ["own", /^10000$/],
+  ["tornOwn", /^ERR_ENVELOPE_AUTHENTICATION$/],
   ["message", /^10000$/],
   ["tornMessage", /^ERR_ENVELOPE_AUTHENTICATION$/],
   ["file", /^\d+$/],
