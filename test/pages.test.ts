@@ -81,13 +81,76 @@ describe("the pages", () => {
     assert.deepEqual(wrongIn("enclave-kms decypher"), ["decypher"]);
   });
 
+  test("README.md has one picture, which says in words what it shows, in the light and in the dark", () => {
+    const pictures = [...readPage("README.md").matchAll(/!\[([^\]]*)\]\(([^)]+)\)|<img|```mermaid/g)];
+    assert.equal(pictures.length, 1);
+    const [, alternative = "", path = ""] = pictures[0] ?? [];
+    assert.ok(alternative.length > 60, alternative);
+    const picture = readPage(path);
+    assert.deepEqual(problemsOfPicture(picture), []);
+    for (
+      const [from, to] of [
+        ['role="img"', ""],
+        ["</title>", "</titel>"],
+        ["prefers-color-scheme: dark", "prefers-color-scheme: light"],
+        ["<defs>", "<script>1</script><defs>"],
+        ["<defs>", '<image href="https://example.org/a.png" /><defs>'],
+        ["<defs>", "<defs onload='1'>"],
+        ["</defs>", ""],
+      ] as const
+    ) {
+      assert.ok(picture.includes(from), from);
+      assert.notDeepEqual(problemsOfPicture(picture.replace(from, to)), [], to);
+    }
+  });
+
   test("do not have anybody install by a name that is not ours yet", () => {
     const fetched =
-      /npx (?:-\S+ )*enclave-kms|npm (?:i|install|add) (?:-\S+ )*enclave-kms\b|(?:jsr|npm):@?enclave-kms/;
+      /(?:npx|bunx|dlx|npm exec|pnpm exec) (?:-\S+ )*@?enclave-kms|(?:npm|pnpm|yarn|bun|deno) (?:i|install|add|create|init) (?:-\S+ )*(?:jsr:|npm:)?@?enclave-kms(?!-\d)|(?:jsr|npm):@?enclave-kms/;
     const asking = pages.filter((page) => fetched.test(readPage(page)));
     assert.deepEqual(asking, []);
+    for (
+      const line of [
+        "npx enclave-kms init",
+        "npx --yes enclave-kms verify",
+        "npm i -g enclave-kms",
+        "npm install enclave-kms",
+        "pnpm add enclave-kms",
+        "pnpm dlx enclave-kms",
+        "yarn add enclave-kms",
+        "npm create enclave-kms",
+        "deno add jsr:@enclave-kms/enclave-kms",
+        'import "npm:enclave-kms"',
+      ]
+    ) assert.match(line, fetched);
+    for (const line of ["npm install ./enclave-kms-0.1.0.tgz", "node_modules/.bin/enclave-kms verify"]) {
+      assert.doesNotMatch(line, fetched);
+    }
   });
 });
+
+/** Finds what a picture must not have, or lacks: it may hold nothing that loads or runs. */
+function problemsOfPicture(svg: string): string[] {
+  const open: string[] = [];
+  const strange: string[] = [];
+  for (const [, close, name = "", rest = ""] of svg.matchAll(/<(\/?)([\w-]+)([^>]*)>/g)) {
+    if (close === "/") {
+      if (open.pop() !== name) strange.push(`${name} ends what is not open`);
+    } else if (!rest.endsWith("/")) open.push(name);
+    if (/^(?:script|image|foreignObject|use|a)$/.test(name)) strange.push(`it has ${name}`);
+    if (/\bon\w+=|href/.test(rest)) strange.push(`${name} loads or runs something`);
+  }
+  return [
+    ...strange,
+    ...open.map((name) => `${name} is not closed`),
+    ...(/^<svg [^>]*role="img"/.test(svg) ? [] : ["it is no picture to a reader"]),
+    ...(/<title\b[^>]*>[^<]{5,}<\/title>/.test(svg) && /<desc\b[^>]*>[^<]{60,}<\/desc>/.test(svg)
+      ? []
+      : ["it has no words"]),
+    ...(svg.includes("@media (prefers-color-scheme: dark)") ? [] : ["it has no dark side"]),
+    ...(/url\((?!#)|@import/.test(svg) ? ["its style loads something"] : []),
+  ];
+}
 
 /** A line that starts our command line, with what follows it. */
 const COMMAND_LINE =

@@ -10,7 +10,7 @@ import process from "node:process";
 import { bundle, type Runtime } from "./bundle.ts";
 import { bundleServers } from "./bundle_server.ts";
 import { emitDeclarations } from "./declarations.ts";
-import { readEntries } from "./entries.ts";
+import { manifestOf } from "./manifest.ts";
 
 const RUNTIMES: readonly Runtime[] = ["node", "deno"];
 
@@ -34,7 +34,8 @@ for (const folder of ["cloudformation", "codebuild", "github", "grafana", "image
   const filter = (path: string) => !path.endsWith(".ts");
   cpSync(`deploy/${folder}`, `${out}/deploy/${folder}`, { recursive: true, filter });
 }
-writeFileSync(`${out}/package.json`, `${JSON.stringify(manifest(), null, 2)}\n`);
+const manifest = manifestOf(JSON.parse(readFileSync("package.json", "utf8")));
+writeFileSync(`${out}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`);
 writeFileSync(`${out}/cli.js`, LAUNCHER, { mode: 0o755 });
 for (const runtime of RUNTIMES) {
   const { outputs } = await bundle(runtime, `${out}/${runtime}`);
@@ -45,33 +46,3 @@ for (const runtime of RUNTIMES) {
 }
 console.log(`types: ${emitDeclarations(`${out}/types`)} files`);
 await bundleServers(out === OUT ? "build/server" : `${out}-server`);
-
-/** Makes the package.json of users, with the paths of the built files. */
-function manifest(): Record<string, unknown> {
-  const source = JSON.parse(readFileSync("package.json", "utf8")) as Record<string, unknown>;
-  const { name, version, description, keywords, license, type, engines, sideEffects, dependencies } = source;
-  const { peerDependencies, peerDependenciesMeta } = source;
-  const exports = readEntries().filter(({ name }) => name !== "cli").map(({ specifier, name, source }) => [
-    specifier,
-    {
-      types: `./types/${source.replace(/\.ts$/, ".d.ts")}`,
-      deno: `./deno/${name}.js`,
-      default: `./node/${name}.js`,
-    },
-  ]);
-  return {
-    name,
-    version,
-    description,
-    keywords,
-    license,
-    type,
-    engines,
-    sideEffects,
-    exports: { ...Object.fromEntries(exports), "./package.json": "./package.json" },
-    bin: { "enclave-kms": "./cli.js" },
-    dependencies,
-    peerDependencies,
-    peerDependenciesMeta,
-  };
-}

@@ -19,7 +19,6 @@ const UNIT = `# /etc/systemd/system/enclave-kms-parent.service
 # useradd --system --groups ne enclave-kms; then systemctl enable --now enclave-kms-parent
 [Unit]
 Description=The parent's half of a Nitro Enclave
-Documentation=https://github.com/enclave-kms/enclave-kms
 Wants=network-online.target
 After=network-online.target nitro-enclaves-allocator.service
 Requires=nitro-enclaves-allocator.service

@@ -3,11 +3,12 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "#test";
+import { manifestOf } from "../../tools/manifest.ts";
 
 interface NpmManifest {
   readonly version: string;
   readonly license: string;
-  readonly private?: boolean;
+  readonly scripts: Readonly<Record<string, string>>;
   readonly engines: { readonly node: string };
   readonly exports: Readonly<Record<string, string>>;
   readonly imports: Readonly<Record<string, { readonly deno?: string; readonly default: string }>>;
@@ -74,8 +75,17 @@ describe("package.json and deno.json", () => {
     }
   });
 
-  test("npm refuses to publish the repository itself: the package is made in build/npm", () => {
-    assert.equal(npm.private, true);
+  test("npm refuses to publish the repository itself, private or not: the package is made in build/npm", () => {
+    assert.equal(npm.scripts["prepublishOnly"], "exit 1");
+  });
+
+  test("npm refuses to publish what is built, as long as the repository is private", () => {
+    const source = { ...readJson<Record<string, unknown>>("package.json"), private: true };
+    assert.equal(manifestOf(source)["private"], true);
+    const released = manifestOf({ ...source, private: false, homepage: "https://example.org/" });
+    assert.equal("private" in released, false);
+    assert.equal(released["homepage"], "https://example.org/");
+    for (const name of ["scripts", "devDependencies", "imports"]) assert.equal(name in released, false, name);
   });
 
   test("the package is tried on the oldest Node.js it allows", () => {

@@ -15,6 +15,8 @@ const FOLDERS: readonly string[] = [
   "cli",
   "bench",
   "test",
+  ".github",
+  "tools",
 ];
 
 /** Files for which every one of the tests writes and removes folders meanwhile. */
