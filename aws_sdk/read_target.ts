@@ -1,4 +1,5 @@
 import { checkHostName } from "../lib/aws/region.ts";
+import { readLength } from "./content_length.ts";
 import type { SdkRequest } from "./sdk_types.ts";
 
 /** Request as it is sent, but for the body. */
@@ -11,6 +12,8 @@ export interface Target {
   readonly path: string;
   /** Headers by their names in lowercase, without those of the connection. */
   readonly headers: Record<string, string>;
+  /** Bytes of the body, where a header says it. */
+  readonly length: number | undefined;
 }
 
 /** Headers of the connection, and of proxies, which are not passed on. */
@@ -36,7 +39,8 @@ export function readTarget(request: SdkRequest, isRelayed: boolean): Target {
   const text = encodeQuery(query ?? {});
   const whole = `${path === "" ? "/" : path}${text === "" ? "" : `?${text}`}`;
   if (!/^\/[!-~]*$/.test(whole)) throw refused("its path is malformed");
-  return { hostName, method, path: whole, headers: readHeaders(request, hostName) };
+  const headers = readHeaders(request, hostName);
+  return { hostName, method, path: whole, headers, length: declaredLength(headers) };
 }
 
 function hasUser(request: SdkRequest): boolean {
@@ -54,6 +58,17 @@ function readHeaders({ headers }: SdkRequest, hostName: string): Record<string, 
     if (!NOT_PASSED.test(key)) read[key] = String(value);
   }
   return read;
+}
+
+/** Reads the length of the body, of which a request has one at most: the service could believe the other. */
+function declaredLength(headers: Readonly<Record<string, string>>): number | undefined {
+  const { "content-length": text, "transfer-encoding": coding } = headers;
+  if (coding !== undefined && coding !== "chunked") throw refused("its transfer-encoding is not chunked");
+  if (text === undefined) return undefined;
+  if (coding !== undefined) throw refused("it has content-length beside transfer-encoding");
+  const length = readLength(text);
+  if (length === undefined) throw refused("its content-length is not a number");
+  return length;
 }
 
 /** Encodes a query as the SDK does, and as it is signed. */

@@ -1,13 +1,23 @@
 import { DEFAULT_REGION } from "../lib/aws/region.ts";
 import { checkFields } from "../lib/core/checks.ts";
 import { Deadline } from "../lib/core/deadline.ts";
+import { DisposedError } from "../lib/core/errors.ts";
 import { checkOptions } from "../lib/kms/kms_options.ts";
 import { openingTurn } from "../lib/kms/recipient/opening_turns.ts";
 import type { RecipientLease } from "../lib/kms/recipient/recipient_rotation.ts";
 import type { NsmTransport } from "../lib/nsm/nsm_transport.ts";
 import { attachRecipient } from "./attach_recipient.ts";
+import { type CallerSignal, followSignal } from "./caller_signal.ts";
+import { aborted } from "./exchange_errors.ts";
 import { RecipientSource } from "./recipient_source.ts";
-import type { SdkMiddleware, SdkPlace, SdkStack, SdkStepOutput } from "./sdk_types.ts";
+import type {
+  SdkMiddleware,
+  SdkPlace,
+  SdkStack,
+  SdkStep,
+  SdkStepArguments,
+  SdkStepOutput,
+} from "./sdk_types.ts";
 import { fillSecret, secretMemberOf } from "./secret_members.ts";
 
 /** Key pair and documents of a {@link recipientPlugin}, as `KmsClient` has them. The defaults are right for an enclave. */
@@ -113,15 +123,18 @@ export class RecipientPlugin implements Disposable {
    */
   applyToStack(stack: SdkStack): void {
     const middleware: SdkMiddleware = (next, context) => async (args) => {
-      const member = secretMemberOf(context);
+      const member = secretMemberOf(context, args.request);
       if (member === undefined || hasRecipient(args.input)) return await next(args);
-      using deadline = new Deadline("attest the request", this.#timeoutMs, signalOf(context));
-      using lease = await this.#source.take(deadline);
-      deadline.stage = "nsm";
-      const request = attachRecipient(args.request, await lease.document(deadline));
-      const answer: SdkStepOutput = await next({ ...args, request });
-      await fillSecret(answer.output, member, (envelope) => open(lease, envelope));
-      return answer;
+      const caller = callerOf(context);
+      try {
+        return await this.#attest(next, args, member, caller.signal);
+      } catch (error) {
+        throw error instanceof DisposedError && this.#source.isDisposed
+          ? new DisposedError("RecipientPlugin")
+          : error;
+      } finally {
+        caller.leave();
+      }
     };
     stack.addRelativeTo(middleware as never, PLACE);
   }
@@ -129,6 +142,21 @@ export class RecipientPlugin implements Disposable {
   /** Destroys the key pairs; commands that take a recipient fail from then on. Disposing twice is harmless. */
   [Symbol.dispose](): void {
     this.#source[Symbol.dispose]();
+  }
+
+  async #attest(
+    next: SdkStep,
+    args: SdkStepArguments,
+    member: string,
+    signal: AbortSignal | undefined,
+  ): Promise<SdkStepOutput> {
+    using deadline = new Deadline("attest the request", this.#timeoutMs, signal);
+    using lease = await this.#source.take(deadline);
+    deadline.stage = "nsm";
+    const request = attachRecipient(args.request, await lease.document(deadline));
+    const answer = await next({ ...args, request });
+    await fillSecret(answer.output, member, (envelope) => open(lease, envelope));
+    return answer;
   }
 }
 
@@ -146,9 +174,13 @@ async function open(lease: RecipientLease, envelope: Uint8Array): Promise<Uint8A
 }
 
 /** Finds the signal of the caller, where this version of the SDK passes it on. */
-function signalOf(context: object): AbortSignal | undefined {
+function callerOf(context: object): { readonly signal: AbortSignal | undefined; readonly leave: () => void } {
   const { __smithy_context: { abortSignal } = {} } = context as {
     readonly __smithy_context?: { readonly abortSignal?: unknown };
   };
-  return abortSignal instanceof AbortSignal ? abortSignal : undefined;
+  if (typeof abortSignal !== "object" || abortSignal === null) return { signal: undefined, leave: () => {} };
+  const controller = new AbortController();
+  const abort = () => controller.abort(aborted(abortSignal));
+  if ((abortSignal as CallerSignal).aborted) abort();
+  return { signal: controller.signal, leave: followSignal(abortSignal, abort) };
 }

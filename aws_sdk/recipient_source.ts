@@ -21,6 +21,11 @@ export class RecipientSource implements Disposable {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** Tells whether it was disposed. */
+  get isDisposed(): boolean {
+    return this.#disposed;
+  }
+
   /**
    * Takes the recipient in use for one request. Those that come while the first is made wait for the same one; when it
    * cannot be made, the next request has it tried again.

@@ -1,25 +1,43 @@
 import { ProtocolError } from "../lib/core/errors.ts";
 
-/** Members of outputs that hold a secret where there is no recipient, by the name of the command. */
+/** Members of outputs that hold a secret where there is no recipient, by the name of the operation. */
 const SECRET_MEMBERS: Readonly<Record<string, string>> = {
-  DecryptCommand: "Plaintext",
-  GenerateDataKeyCommand: "Plaintext",
-  GenerateDataKeyPairCommand: "PrivateKeyPlaintext",
-  GenerateRandomCommand: "Plaintext",
-  DeriveSharedSecretCommand: "SharedSecret",
+  Decrypt: "Plaintext",
+  GenerateDataKey: "Plaintext",
+  GenerateDataKeyPair: "PrivateKeyPlaintext",
+  GenerateRandom: "Plaintext",
+  DeriveSharedSecret: "SharedSecret",
 };
 
+/** Name of KMS in the header that says what is asked for. */
+const TARGET_PREFIX = "TrentService.";
+
 /**
- * Names the member of a command's output that holds a secret.
+ * Names the member of a command's output that holds a secret. What counts is what the request asks KMS for; the name
+ * that the SDK gives the command, where the request does not say.
  *
  * @param context Context that the SDK gives with a command
- * @returns Name of the member; undefined when KMS takes no recipient for this command
+ * @param request Request that the SDK has made
+ * @returns Name of the member; undefined when KMS takes no recipient for this operation
  */
-export function secretMemberOf(context: object): string | undefined {
+export function secretMemberOf(context: object, request: unknown): string | undefined {
+  const target = targetOf(request);
+  const operation = target === undefined
+    ? operationOf(context)
+    : target.startsWith(TARGET_PREFIX)
+    ? target.slice(TARGET_PREFIX.length)
+    : "";
+  return Object.hasOwn(SECRET_MEMBERS, operation) ? SECRET_MEMBERS[operation] : undefined;
+}
+
+function targetOf(request: unknown): string | undefined {
+  const { headers = {} } = request as { readonly headers?: Readonly<Record<string, string>> };
+  return Object.entries(headers).find(([name]) => name.toLowerCase() === "x-amz-target")?.[1];
+}
+
+function operationOf(context: object): string {
   const { commandName } = context as { readonly commandName?: unknown };
-  return typeof commandName === "string" && Object.hasOwn(SECRET_MEMBERS, commandName)
-    ? SECRET_MEMBERS[commandName]
-    : undefined;
+  return typeof commandName === "string" ? commandName.replace(/Command$/, "") : "";
 }
 
 /**

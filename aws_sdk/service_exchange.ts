@@ -6,6 +6,8 @@ import type { TlsAgent, TlsRequestOptions } from "../lib/kms/https/tls_agent.ts"
 import { MAX_HEADER_LINES } from "../lib/transport/http_headers.ts";
 import { untilWritable } from "../lib/transport/until_writable.ts";
 import { AnswerBody } from "./answer_body.ts";
+import { followSignal } from "./caller_signal.ts";
+import { readLength } from "./content_length.ts";
 import { aborted, broken, malformed, sdkError, timedOut } from "./exchange_errors.ts";
 import type { Target } from "./read_target.ts";
 import { partsOf, type RequestBody } from "./request_body.ts";
@@ -110,7 +112,8 @@ export class ServiceExchange {
     const { agent } = this.#service;
     const isEmpty = body instanceof Uint8Array && body.length === 0;
     const isBodiless = isEmpty && (method === "GET" || method === "HEAD");
-    const length = body instanceof Uint8Array && !isBodiless ? { "content-length": String(body.length) } : {};
+    const hasLength = body instanceof Uint8Array && !isBodiless && headers["transfer-encoding"] === undefined;
+    const length = hasLength ? { "content-length": String(body.length) } : {};
     const options: TlsRequestOptions & { readonly maxHeaderSize: number } = {
       agent,
       method,
@@ -135,10 +138,8 @@ export class ServiceExchange {
   }
 
   async #sendBody(sent: ClientRequest, body: RequestBody): Promise<void> {
-    const declared = this.#target.headers["content-length"];
     try {
-      const length = declared === undefined ? undefined : Number(declared);
-      for await (const part of partsOf(body, length)) {
+      for await (const part of partsOf(body, this.#target.length)) {
         this.#touch();
         if (sent.destroyed) return;
         if (!sent.write(part)) await untilWritable(sent);
@@ -172,17 +173,13 @@ export class ServiceExchange {
       Object.entries(message.headers).map(([name, value]) => [name, [value].flat().join(",")]),
     );
     const hasBody = method !== "HEAD" && !NO_BODY.includes(statusCode);
-    const { "content-length": length, "transfer-encoding": coding } = headers;
-    // One that ends with the connection could be cut anywhere.
-    if (hasBody && length === undefined && coding !== "chunked") {
-      throw malformed(hostName, "it does not say how long it is");
-    }
+    const length = hasBody ? bodyLength(headers, hostName) : undefined;
     const { signal } = this.#ended;
     const body = new AnswerBody(message, {
       onChunk: () => this.#touch(),
       onBroken: () => this.#fail(signal.reason ?? broken(hostName)),
       broken: (cause) => (signal.reason ?? sdkError(broken(hostName, cause), hostName)) as Error,
-      length: hasBody && length !== undefined ? Number(length) : undefined,
+      length,
     });
     signal.addEventListener("abort", () => body.breakOff(signal.reason as Error), { once: true });
     message.once("end", () => this.#isSent || this.#sent?.destroy());
@@ -193,9 +190,7 @@ export class ServiceExchange {
     if (abortSignal === undefined) return;
     const abort = () => this.#fail(aborted(abortSignal));
     if (abortSignal.aborted) return abort();
-    if (!(abortSignal instanceof EventTarget)) return;
-    abortSignal.addEventListener("abort", abort);
-    this.#cleanups.push(() => abortSignal.removeEventListener("abort", abort));
+    this.#cleanups.push(followSignal(abortSignal, abort));
   }
 
   /** Fails after silence, a quarter later at most. */
@@ -231,4 +226,18 @@ export class ServiceExchange {
   #cleanUp(): void {
     for (const cleanUp of this.#cleanups.splice(0)) cleanUp();
   }
+}
+
+/**
+ * Reads the length of an answer's body. One that ends with the connection could be cut anywhere, and one with two
+ * lengths is read by each side as it likes.
+ */
+function bodyLength(headers: Readonly<Record<string, string>>, hostName: string): number | undefined {
+  const { "content-length": text, "transfer-encoding": coding } = headers;
+  if (coding !== undefined && text !== undefined) throw malformed(hostName, "it has two lengths");
+  if (coding === "chunked") return undefined;
+  if (coding !== undefined || text === undefined) throw malformed(hostName, "it does not say how long it is");
+  const length = readLength(text);
+  if (length === undefined) throw malformed(hostName, "its content-length is not a number");
+  return length;
 }

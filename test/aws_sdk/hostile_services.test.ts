@@ -145,6 +145,14 @@ describe("behind a hostile relay", () => {
   for (
     const [what, head, message] of [
       ["does not say how long it is", "connection: close", /does not say how long it is/],
+      ["has a length in hexadecimal", "content-length: 0x2e", /content-length is not a number|not HTTP/],
+      ["has a length with a sign", "content-length: +46", /content-length is not a number|not HTTP/],
+      [
+        "has a length beside its chunks",
+        "content-length: 46\r\ntransfer-encoding: chunked",
+        /has two lengths|not HTTP/,
+      ],
+      ["has a coding that is not chunked", "transfer-encoding: gzip", /does not say how long|not HTTP/],
       ["has headers without end", `x-a: ${"a".repeat(20_000)}`, /headers are larger|not HTTP/],
       [
         "has a thousand headers",

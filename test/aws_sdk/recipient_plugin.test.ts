@@ -265,6 +265,63 @@ describe("recipientPlugin()", () => {
     assert.equal(textOf((await other).Plaintext), TEXT);
   });
 
+  test("attests by what the request asks for, whatever the command is named", async () => {
+    await using world = await startWorld();
+    const nsm = countingNsm(world.enclave.nsm);
+    using client = attestedClientOf(world, { nsm });
+    client.middlewareStack.add((next, context) => {
+      context["commandName"] = "t";
+      return next;
+    }, { step: "initialize" });
+    assert.equal(textOf((await client.send(new DecryptCommand(world))).Plaintext), TEXT);
+    assert.equal(nsm.count, 1);
+  });
+
+  test("an abort of a signal with onabort only ends the wait for a document", async () => {
+    await using world = await startWorld();
+    let asked = 0;
+    const silent: NsmTransport = {
+      exchange() {
+        asked++;
+        return new Promise(() => {});
+      },
+      [Symbol.dispose]() {},
+    };
+    using client = attestedClientOf(world, { nsm: silent });
+    const signal = { aborted: false, onabort: null as (() => void) | null };
+    const stopped = client.send(new DecryptCommand(world), { abortSignal: signal as never });
+    await until(() => asked === 1);
+    signal.aborted = true;
+    signal.onabort?.();
+    await assert.rejects(stopped, { name: "AbortError" });
+  });
+
+  for (const moment of ["the document", "the answer"] as const) {
+    test(`its dispose while a command waits for ${moment} is named in the error`, async () => {
+      await using world = await startWorld();
+      const { nsm } = world.enclave;
+      const dispose = (at: typeof moment) => at === moment && client.plugin[Symbol.dispose]();
+      using client = attestedClientOf(world, {
+        nsm: {
+          exchange(request) {
+            dispose("the document");
+            return nsm.exchange(request);
+          },
+          [Symbol.dispose]() {},
+        },
+      });
+      client.middlewareStack.add((next) => async (args) => {
+        const answer = await next(args);
+        dispose("the answer");
+        return answer;
+      }, { step: "deserialize" });
+      await assert.rejects(client.send(new DecryptCommand(world)), {
+        code: "ERR_DISPOSED",
+        message: /RecipientPlugin/,
+      });
+    });
+  }
+
   test("refuses commands after its dispose, and leaves the others alone", async () => {
     await using world = await startWorld();
     using client = attestedClientOf(world);

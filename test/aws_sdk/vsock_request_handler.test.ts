@@ -217,6 +217,17 @@ describe("vsockRequestHandler()", () => {
     assert.equal(aws.services.connectionCount, 0);
   });
 
+  test("an abort of a signal that has onabort only, as the SDK's own kind, ends a request that runs", async () => {
+    await using aws = await startAws();
+    const signal = { aborted: false, onabort: null as (() => void) | null };
+    const stuck = aws.get("stuck", signal as never).catch(names);
+    await until(() => aws.held.length === 1);
+    signal.aborted = true;
+    signal.onabort?.();
+    assert.equal(await stuck, "AbortError");
+    await until(() => aws.held[0]?.destroyed === true);
+  });
+
   test("an abort ends a body that is being read", async () => {
     await using aws = await startAws();
     aws.objects.set("/b/big", BIG);
@@ -296,6 +307,14 @@ describe("vsockRequestHandler()", () => {
         [{ path: "/ HTTP/1.1\r\nx: y" }, /path is malformed/],
         [{ headers: { a: "b\r\nc: d" } }, /header is malformed/],
         [{ username: "a" }, /user name/],
+        [{ headers: { "Content-Length": "0x5" }, body: "hello" }, /content-length is not a number/],
+        [{ headers: { "content-length": "5.0" }, body: "hello" }, /content-length is not a number/],
+        [{ headers: { "content-length": "9007199254740993" } }, /content-length is not a number/],
+        [
+          { headers: { "content-length": "5", "Transfer-Encoding": "chunked" }, body: "hello" },
+          /content-length beside transfer-encoding/,
+        ],
+        [{ headers: { "transfer-encoding": "gzip, chunked" }, body: "hello" }, /is not chunked/],
         [{ body: 1 }, /body must be/],
       ] as const
     ) {

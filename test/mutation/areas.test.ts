@@ -8,7 +8,7 @@ import { UNNOTICEABLE, unnoticeable } from "./equivalents.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-const sources = [...listTypeScript("lib"), ...listTypeScript("ffi")];
+const sources = ["lib", "ffi", "aws_sdk"].flatMap(listTypeScript);
 const all = [...sources, ...listTypeScript("enclave")];
 const tests = listTypeScript("test").filter((path) => path.endsWith(".test.ts"));
 const mutated = Object.values(AREAS).flatMap(({ mutate }) => mutate);
