@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, test } from "#test";
 import { ATTESTATION_EXIT } from "../../../cli/exit_codes.ts";
 import { certificatePem, makeTlsCertificate } from "../../../enclave/channels/tls_certificate.ts";
 import { type Answer, TestEnclave } from "../../lib/channel/node/enclave.ts";
-import { Laptop } from "../child.ts";
+import { TlsAuthority } from "../../../sim/tls/tls_certificates.ts";
+import { Laptop, runChild } from "../child.ts";
 import { runHere } from "../terminal_double.ts";
 
 /** An HTTP server, in the clear or not, closed with all its connections. */
@@ -114,6 +115,22 @@ describe("verify of a URL", () => {
       assert.equal(code, 0, stderr);
       assert.match(stdout, /^TLS +none: http$/m);
     }
+  });
+
+  test("--allow-relay takes TLS that ends before the enclave, checked as browsers do, and says so", async () => {
+    const authority = await TlsAuthority.create("localhost");
+    const { cert, key } = await authority.certificate("valid");
+    const ca = laptop.file("relay-ca.pem", authority.trustedCertificates);
+    await using server = await ClearServer.start(passOn, { key, cert });
+    const url = server.url.replace("127.0.0.1", "localhost");
+    const env = { NODE_EXTRA_CA_CERTS: ca, DENO_CERT: ca };
+    const relayed = await runChild(["verify", url, ...root, ...pcr0, "--allow-relay"], { env });
+    assert.equal(relayed.code, 0, relayed.stderr);
+    assert.match(relayed.stdout, /^TLS +not checked: it may end before the enclave$/m);
+    // Without the flag an authority of browsers counts for nothing.
+    const strict = await runChild(["verify", url, ...root, ...pcr0], { env });
+    assert.equal(strict.code, 2, strict.stdout);
+    assert.match(strict.stderr, /code: ERR_CERTIFICATE/);
   });
 
   describe("refuses", () => {
