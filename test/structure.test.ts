@@ -53,6 +53,7 @@ const EDGES: Readonly<Record<string, readonly string[]>> = {
   // By the names of the entries only.
   examples: [],
   tools: LIBRARY.concat("enclave", "server", "deploy/bundle"),
+  site: ["deploy", "lib/attestation", "lib/core", "tools/entries.ts"],
   bench: ["*"],
   test: ["*"],
 };
@@ -76,6 +77,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   aws4fetch: ["parent", "test"],
   "@grpc/grpc-js": ["test", "bench"],
   koffi: ["ffi", "test"],
+  marked: ["site"],
   "@aws-sdk/client-kms": ["test", "bench"],
   "@aws-sdk/credential-providers": ["parent", "test"],
   "@hono/node-server": ["bench"],

@@ -21,6 +21,7 @@ const ROOMS: readonly string[] = [
   "bench",
   "test",
   "tools",
+  "site",
 ];
 
 /** Folders that other tests make and remove meanwhile, or that hold what others wrote. */
