@@ -60,6 +60,24 @@ export class Arguments {
     return this.#values.get(name) ?? [];
   }
 
+  /**
+   * Fills in the places of a simulator, where the environment says that there is one (`ENV_SETUP` is `SIM`).
+   *
+   * @param env Reads a variable
+   * @returns The completed arguments, and the names of the flags that were filled in. A flag that was given stays
+   */
+  inSimulation(env: (name: string) => string | undefined): readonly [Arguments, readonly string[]] {
+    if (env("ENV_SETUP") !== "SIM") return [this, []];
+    const filled = this.#command.flags.flatMap(({ name, simulated }) => {
+      const value = simulated === undefined ? undefined : env(simulated);
+      // They name a place of KMS each.
+      const isOpen = name !== "endpoint" || !this.#values.has("proxy-port");
+      return value === undefined || this.#values.has(name) || !isOpen ? [] : [[name, [value]] as const];
+    });
+    const values = new Map([...this.#values, ...filled]);
+    return [new Arguments(this.#command, values, this.argument), filled.map(([name]) => name)];
+  }
+
   /** Names of the flags that were given and hold a secret. */
   get secretsGiven(): readonly string[] {
     return this.#command.flags.filter(({ name, isSecret }) => isSecret === true && this.#values.has(name))

@@ -5,6 +5,7 @@ import { BUNDLE_COMMANDS } from "./bundle_commands.ts";
 import { IMAGE_COMMANDS } from "./image_commands.ts";
 import { KEY_POLICY_COMMANDS } from "./key_policy_commands.ts";
 import { KMS_COMMANDS } from "./kms_commands.ts";
+import { LAPTOP_COMMANDS } from "./laptop_commands.ts";
 import { SECRET_COMMANDS } from "./secret_commands.ts";
 
 const FILE_ARGUMENT = { name: "FILE" };
@@ -114,7 +115,13 @@ export const COMMANDS: readonly Command[] = [
         isFile: true,
         help: "Or the parent of these settings (- none)",
       },
-      { name: "root", value: "FILE", isFile: true, help: "Attestation root, instead of AWS's" },
+      {
+        name: "root",
+        value: "FILE",
+        isFile: true,
+        simulated: "SIMULATED_ROOT_FILE",
+        help: "Attestation root, instead of AWS's",
+      },
       { name: "timeout-ms", value: "MS", help: "For all but the policy; default: 4000" },
       JSON_FLAG,
     ],
@@ -151,6 +158,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     load: async () => (await import("./commands/stop.ts")).stop,
   },
+  ...LAPTOP_COMMANDS,
   {
     name: "completions",
     summary: "prints a script for a shell",

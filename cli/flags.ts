@@ -16,6 +16,8 @@ export interface Flag {
   readonly isIndexed?: boolean;
   /** Whether the value is a secret: other processes can read the command line. */
   readonly isSecret?: boolean;
+  /** Variable that stands for the flag where `ENV_SETUP` is `SIM`: a simulator's own place. */
+  readonly simulated?: string;
   /** A few words for the help. */
   readonly help: string;
 }
@@ -66,6 +68,7 @@ export const NSM_FLAG: Flag = {
   name: "nsm",
   value: "SOCKET",
   isFile: true,
+  simulated: "ENCLAVE_KMS_SIMULATED_NSM",
   help: "Unix socket of a simulated NSM",
 };
 
@@ -80,9 +83,20 @@ export const PARENT_CONFIG_FLAG: Flag = {
 /** Flags for the connection to KMS. */
 export const CONNECTION_FLAGS: readonly Flag[] = [
   { name: "proxy-port", short: "x", value: "PORT", help: "Port of the proxy on CID 3; default: 8000" },
-  { name: "endpoint", value: "ADDRESS", help: "vsock:CID:PORT, tcp:HOST:PORT, unix:PATH" },
+  {
+    name: "endpoint",
+    value: "ADDRESS",
+    simulated: "ENCLAVE_KMS_KMS",
+    help: "vsock:CID:PORT, tcp:HOST:PORT, unix:PATH",
+  },
   { name: "host-name", value: "NAME", help: "KMS's name, if not the region's" },
-  { name: "trusted-certificates", value: "FILE", isFile: true, help: "PEM, instead of the usual CAs" },
+  {
+    name: "trusted-certificates",
+    value: "FILE",
+    isFile: true,
+    simulated: "ENCLAVE_KMS_TRUSTED_CERTIFICATES_FILE",
+    help: "PEM, instead of the usual CAs",
+  },
   {
     name: "engine",
     value: "NAME",

@@ -41,8 +41,13 @@ async function runCommand(command: Command, words: readonly string[], terminal: 
       await terminal.report(helpOf(command));
       return EXIT.ok;
     }
+    const [complete, simulated] = args.inSimulation((name) => terminal.env(name));
+    if (simulated.length > 0) {
+      const flags = simulated.map((name) => `--${name}`).join(", ");
+      terminal.note(`simulation: ENV_SETUP is SIM, and the environment stands for ${flags}`);
+    }
     const execute = await command.load();
-    return await execute(args, terminal);
+    return await execute(complete, terminal);
   } catch (error) {
     for (const line of describeFailure(`enclave-kms ${command.name}`, error)) terminal.note(line);
     if (error instanceof UsageError) terminal.note(`Try: enclave-kms ${command.name} --help`);

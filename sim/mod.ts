@@ -62,3 +62,5 @@ export { type NamedS3Fault, S3_FAULTS, type S3Fault, type S3FaultKind } from "./
 export type { CreateBucketOptions, SimulatedObject } from "./s3/s3_objects.ts";
 export { type CertificateKind, type ServerCertificate, TlsAuthority } from "./tls/tls_certificates.ts";
 export type { ListenAddress } from "./tls/tls_server.ts";
+export { type ServicesOptions, SimulatedServices, startServices } from "./services/services.ts";
+export type { SeededCiphertext, ServicesDescription } from "./services/services_description.ts";

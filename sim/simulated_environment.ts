@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { ConnectionError } from "../lib/core/errors.ts";
 import type { SimulatedCredentials } from "./kms/kms_credentials.ts";
 import type { Simulator } from "./simulator.ts";
+import type { ListenAddress } from "./tls/tls_server.ts";
 
 /**
  * Environment of a process that takes a simulator for its enclave: its NSM on a unix socket, its KMS, and a control
@@ -22,13 +23,9 @@ export class SimulatedEnvironment implements AsyncDisposable {
     this.#folder = folder;
     this.#nsm = nsm;
     this.#control = control ?? join(folder, "control.sock");
+    const files = { certificates: join(folder, "kms.pem"), nsm: join(folder, "nsm.sock") };
     this.variables = {
-      ENV_SETUP: "SIM",
-      ENCLAVE_KMS_REGION: simulator.region,
-      ENCLAVE_KMS_KMS: addressOf(simulator),
-      ENCLAVE_KMS_ENGINE: "direct",
-      ENCLAVE_KMS_TRUSTED_CERTIFICATES_FILE: join(folder, "kms.pem"),
-      ENCLAVE_KMS_SIMULATED_NSM: join(folder, "nsm.sock"),
+      ...enclaveVariables({ region: simulator.region, kms: addressOf(simulator.endpoint), ...files }),
       ENCLAVE_KMS_CONTROL_SOCKET: this.#control,
     };
   }
@@ -111,6 +108,37 @@ export class SimulatedEnvironment implements AsyncDisposable {
   }
 }
 
-function addressOf({ endpoint }: Simulator): string {
+/** Places of a simulated enclave, as other processes reach them. */
+export interface SimulatedPlaces {
+  /** The region. */
+  readonly region: string;
+  /** Address of KMS: `tcp:HOST:PORT` or `unix:PATH`. */
+  readonly kms: string;
+  /** File of KMS's certificate authority, PEM. */
+  readonly certificates: string;
+  /** Socket of the NSM. */
+  readonly nsm: string;
+}
+
+/**
+ * Makes the variables that `startEnclave()` reads in another process.
+ *
+ * @param places Places of the simulated enclave
+ */
+export function enclaveVariables(
+  { region, kms, certificates, nsm }: SimulatedPlaces,
+): Record<string, string> {
+  return {
+    ENV_SETUP: "SIM",
+    ENCLAVE_KMS_REGION: region,
+    ENCLAVE_KMS_KMS: kms,
+    ENCLAVE_KMS_ENGINE: "direct",
+    ENCLAVE_KMS_TRUSTED_CERTIFICATES_FILE: certificates,
+    ENCLAVE_KMS_SIMULATED_NSM: nsm,
+  };
+}
+
+/** Formats an address as settings have it. */
+export function addressOf(endpoint: ListenAddress): string {
   return endpoint.transport === "unix" ? `unix:${endpoint.path}` : `tcp:${endpoint.host}:${endpoint.port}`;
 }

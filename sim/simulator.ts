@@ -19,6 +19,11 @@ export interface SimulatorOptions extends ReleaseOptions {
   readonly region?: string | undefined;
   /** Address of KMS: TCP or a unix socket. Default: a free port of 127.0.0.1. */
   readonly listen?: ListenAddress | undefined;
+  /**
+   * More names and IP addresses on KMS's certificate, such as `localhost`, for clients that ask for the host that they
+   * connect to. Default: KMS's own name alone.
+   */
+  readonly names?: readonly string[] | undefined;
   /** The registers of the Nitro Secure Module, and debug mode. */
   readonly nsm?: Omit<SoftwareNsmOptions, "region" | "now"> | undefined;
   /** The clock of KMS and of the module, milliseconds since 1970. Default: `Date.now`. */
@@ -190,18 +195,31 @@ export class Simulator implements AsyncDisposable {
  * ```
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { region = "us-east-1", now = Date.now, listen = ANY_PORT, nsm: nsmOptions, ...releaseOptions } =
-    checkFields("options of startSimulator", options, OPTIONS);
+  const {
+    region = "us-east-1",
+    now = Date.now,
+    listen = ANY_PORT,
+    nsm: nsmOptions,
+    names,
+    ...releaseOptions
+  } = checkFields("options of startSimulator", options, OPTIONS);
   const clock = new SimulatedClock(now);
   const [nsm, tls] = await Promise.all([
     SoftwareNsm.create({ ...nsmOptions, region, now: clock.now }),
-    TlsAuthority.create(kmsHostName(region), now),
+    TlsAuthority.create(kmsHostName(region), now, checkNames(names)),
   ]);
   const kms = new SimulatedKms({ ...releaseOptions, region, tls, attestationRoot: nsm.root, now: clock });
   const endpoint = await kms.listen(listen);
   return new Simulator(kms, nsm, tls, endpoint);
 }
 
-const OPTIONS = ["region", "listen", "nsm", "now", "envelopeShape", "plaintextBesideEnvelope"];
+const OPTIONS = ["region", "listen", "names", "nsm", "now", "envelopeShape", "plaintextBesideEnvelope"];
+
+function checkNames(names: readonly string[] | undefined): readonly string[] {
+  return (names ?? []).map((name) => {
+    if (typeof name === "string" && /^[\w.:-]{1,253}$/.test(name)) return name;
+    throw new TypeError("names must be host names or IP addresses");
+  });
+}
 
 const ANY_PORT: ListenAddress = { transport: "tcp", host: "127.0.0.1", port: 0 };

@@ -30,9 +30,10 @@ const SIMULATOR = /^(lib\/(?!native\/|policy\/)|sim\/(?!instruments|demo))/;
 
 /**
  * The command line, over the library and policies, without servers: of those it knows the names of actions
- * only.
+ * only. The simulator is loaded by the command that runs it.
  */
-const COMMAND_LINE = /^(cli\/|ffi\/|lib\/|parent\/|operator\/|deploy\/|enclave\/actions\.ts$)/;
+const COMMAND_LINE =
+  /^(cli\/|ffi\/|lib\/|parent\/|operator\/|deploy\/|sim\/(?!instruments|demo)|enclave\/actions\.ts$)/;
 
 /** Calls to KMS from the command line, over what they need of the library. */
 const KMS_COMMANDS =
@@ -216,7 +217,7 @@ function contentOf(name: string): Content {
   if (name === "cli" || name === "cli_program") {
     return {
       allowed: COMMAND_LINE,
-      packages: LIBRARY_PACKAGES.concat(PARENT_PACKAGES, OPERATOR_PACKAGES, "esbuild", PROGRAMS),
+      packages: LIBRARY_PACKAGES.concat(PARENT_PACKAGES, OPERATOR_PACKAGES, "cbor2", "esbuild", PROGRAMS),
     };
   }
   // Cedar's module is found in its package at run time, and not imported.

@@ -55,7 +55,7 @@ export class SimulatedKms implements AsyncDisposable {
   readonly region: string;
   readonly #service: KmsService;
   readonly #tls: TlsAuthority;
-  readonly #addresses: ListenAddress[] = [];
+  readonly #addresses: { readonly address: ListenAddress; readonly tls: boolean }[] = [];
   #servers: TlsServer[] = [];
   #pastConnections = 0;
 
@@ -94,13 +94,18 @@ export class SimulatedKms implements AsyncDisposable {
    * Listens, at this address as well.
    *
    * @param address The address; TCP port 0 takes a free one
+   * @param options `tls`: whether it speaks TLS there; without it anybody on the way reads along. Default: true
    * @returns The address with the port that was taken
    */
-  async listen(address: ListenAddress): Promise<ListenAddress> {
+  async listen(
+    address: ListenAddress,
+    { tls = true }: { readonly tls?: boolean } = {},
+  ): Promise<ListenAddress> {
     const isAny = address.transport === "tcp" && address.port === 0;
     // It may go away and come back.
-    const bound = await this.#open(isAny ? { ...address, port: await choosePort(address.host) } : address);
-    this.#addresses.push(bound);
+    const wanted = isAny ? { ...address, port: await choosePort(address.host) } : address;
+    const bound = await this.#open(wanted, tls);
+    this.#addresses.push({ address: bound, tls });
     return bound;
   }
 
@@ -182,6 +187,16 @@ export class SimulatedKms implements AsyncDisposable {
   }
 
   /**
+   * Accepts credentials that were made elsewhere.
+   *
+   * @param credentials The credentials
+   * @param lifetimeMs Lifetime in milliseconds. Default: an hour
+   */
+  acceptCredentials(credentials: SimulatedCredentials, lifetimeMs = 3_600_000): void {
+    this.#service.credentials.accept(credentials, lifetimeMs);
+  }
+
+  /**
    * Lets credentials expire at once.
    *
    * @param credentials The credentials
@@ -247,7 +262,9 @@ export class SimulatedKms implements AsyncDisposable {
   async clearFaults(): Promise<void> {
     this.#service.faults.clear();
     this.#service.tamperings.clear();
-    if (this.#servers.length === 0) await Promise.all(this.#addresses.map((address) => this.#open(address)));
+    if (this.#servers.length === 0) {
+      await Promise.all(this.#addresses.map(({ address, tls }) => this.#open(address, tls)));
+    }
   }
 
   /** Stops listening and breaks all connections. */
@@ -256,9 +273,9 @@ export class SimulatedKms implements AsyncDisposable {
     await this.#closeServers();
   }
 
-  async #open(address: ListenAddress): Promise<ListenAddress> {
+  async #open(address: ListenAddress, tls: boolean): Promise<ListenAddress> {
     const server = new TlsServer({
-      certificate: () => this.#certificate(),
+      certificate: () => tls ? this.#certificate() : Promise.resolve("clear"),
       answer: (request) => this.#service.answer(request),
     });
     const bound = await server.listen(address);

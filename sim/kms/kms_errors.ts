@@ -1,6 +1,7 @@
 /** The exceptions of KMS that the simulator knows, and those of AWS's front door. */
 export type KmsExceptionName =
   | "AccessDeniedException"
+  | "AlreadyExistsException"
   | "CustomKeyStoreNotFoundException"
   | "DependencyTimeoutException"
   | "DisabledException"
@@ -18,6 +19,7 @@ export type KmsExceptionName =
   | "KMSInvalidSignatureException"
   | "KMSInvalidStateException"
   | "LimitExceededException"
+  | "MalformedPolicyDocumentException"
   | "MissingAuthenticationTokenException"
   | "NotFoundException"
   | "SerializationException"

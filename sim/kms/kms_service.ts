@@ -11,6 +11,7 @@ import { GrantStore } from "./kms_grants.ts";
 import { KmsInput } from "./kms_input.ts";
 import { KeyStore } from "./keys/key_store.ts";
 import type { KmsOutput, UsableKey } from "./keys/key_use.ts";
+import { MANAGEMENT } from "./kms_management.ts";
 import { OPERATIONS } from "./kms_operations.ts";
 import { ALLOW_ALL_KEY_POLICY, type KeyPolicy } from "./policy/key_policy.ts";
 import { RecipientReader } from "./kms_recipient.ts";
@@ -118,6 +119,10 @@ export class KmsService {
     fault?: KmsFault,
     noteKey: (key: UsableKey) => void = () => {},
   ): Promise<KmsOutput> {
+    if (Object.hasOwn(MANAGEMENT, name)) {
+      const { keys, identityPolicy } = this;
+      return await MANAGEMENT[name]!({ keys, identityPolicy, noteKey }, input);
+    }
     const operation = Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name] : undefined;
     if (operation === undefined) throw new KmsRefusal("UnknownOperationException");
     return await operation({
@@ -137,7 +142,7 @@ export class KmsService {
     noteKey: (key: UsableKey) => void,
   ): Promise<KmsOutput | KmsRefusal> {
     try {
-      if (request.method !== "POST" || request.target !== "/" || !Object.hasOwn(OPERATIONS, operation)) {
+      if (request.method !== "POST" || request.target !== "/" || !isKnown(operation)) {
         throw new KmsRefusal("UnknownOperationException");
       }
       authenticate(request, { credentials: this.credentials, region: this.region, now: this.clock.now });
@@ -167,6 +172,10 @@ export class KmsService {
     this.requests.push(request);
     if (this.requests.length > MAX_LOGGED_REQUESTS) this.requests.shift();
   }
+}
+
+function isKnown(operation: string): boolean {
+  return Object.hasOwn(OPERATIONS, operation) || Object.hasOwn(MANAGEMENT, operation);
 }
 
 /** Number of requests kept in the log. */

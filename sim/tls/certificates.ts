@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isIP } from "node:net";
 import { webcrypto } from "node:crypto";
 import { encodeBase64 } from "../../lib/core/encoding.ts";
 import {
@@ -39,7 +40,7 @@ export interface CertificateRequest {
   readonly notAfter: number;
   /** Makes it a certificate authority, with at most so many authorities below; Infinity for no limit. */
   readonly pathLength?: number;
-  /** Makes it a TLS server's, for these names. */
+  /** Makes it a TLS server's, for these names and addresses. */
   readonly dnsNames?: readonly string[];
   /** Use of its key. Default: certificates for an authority, documents for others. */
   readonly keyUsage?: KeyUsage;
@@ -204,11 +205,25 @@ async function extensions(request: CertificateRequest, spki: Bytes, issuerSpki: 
 }
 
 function serverExtensions(dnsNames: readonly string[]): Bytes[] {
-  const names = dnsNames.map((name) => element(0x82, new TextEncoder().encode(name)));
+  const names = dnsNames.map((name) =>
+    isIP(name) === 0
+      ? element(0x82, new TextEncoder().encode(name))
+      : element(0x87, Uint8Array.from(addressBytes(name)))
+  );
   return [
     extension("2.5.29.37", sequence(oid("1.3.6.1.5.5.7.3.1"))),
     extension("2.5.29.17", sequence(...names)),
   ];
+}
+
+/** Bytes of an IPv4 address, or of an IPv6 address without a zone and without an IPv4 part. */
+function addressBytes(address: string): readonly number[] {
+  if (isIP(address) === 4) return address.split(".").map(Number);
+  const [head = "", tail] = address.split("::");
+  const groups = (text: string) => text === "" ? [] : text.split(":").map((group) => parseInt(group, 16));
+  const [first, last] = [groups(head), groups(tail ?? "")];
+  const zeros = new Array<number>(Math.max(0, 8 - first.length - last.length)).fill(0);
+  return [...first, ...zeros, ...last].flatMap((group) => [group >> 8, group & 0xff]);
 }
 
 async function keyId(spki: Bytes): Promise<Bytes> {

@@ -16,13 +16,13 @@ export class TlsAuthority {
   /** Certificate of the authority, PEM. A client must trust it. */
   readonly trustedCertificates: string;
   readonly #authority: Identity;
-  readonly #hostName: string;
+  readonly #names: readonly string[];
   readonly #now: () => number;
   readonly #made = new Map<CertificateKind, Promise<ServerCertificate>>();
 
-  private constructor(authority: Identity, hostName: string, now: () => number) {
+  private constructor(authority: Identity, names: readonly string[], now: () => number) {
     this.#authority = authority;
-    this.#hostName = hostName;
+    this.#names = names;
     this.#now = now;
     this.trustedCertificates = pem("CERTIFICATE", authority.certificate);
   }
@@ -32,10 +32,15 @@ export class TlsAuthority {
    *
    * @param hostName The name in the certificates: `kms.us-east-1.amazonaws.com`
    * @param now The clock, milliseconds since 1970
+   * @param others More names and IP addresses in the certificates. Default: none
    * @returns A fresh authority
    */
-  static async create(hostName: string, now: () => number = Date.now): Promise<TlsAuthority> {
-    return new TlsAuthority(await makeAuthority(now()), hostName, now);
+  static async create(
+    hostName: string,
+    now: () => number = Date.now,
+    others: readonly string[] = [],
+  ): Promise<TlsAuthority> {
+    return new TlsAuthority(await makeAuthority(now()), [hostName, ...others], now);
   }
 
   /**
@@ -52,13 +57,13 @@ export class TlsAuthority {
 
   async #make(kind: CertificateKind): Promise<ServerCertificate> {
     const now = this.#now();
-    const dnsName = kind === "wrongName" ? "kms.example.com" : this.#hostName;
+    const dnsNames = kind === "wrongName" ? ["kms.example.com"] : this.#names;
     const server = await issueCertificate({
-      subject: [["O", "enclave-kms simulator"], ["CN", dnsName]],
+      subject: [["O", "enclave-kms simulator"], ["CN", dnsNames[0] ?? ""]],
       curve: "P-256",
       notBefore: kind === "notYetValid" ? now + DAY_MS : now - 30 * DAY_MS,
       notAfter: kind === "expired" ? now - DAY_MS : now + 30 * DAY_MS,
-      dnsNames: [dnsName],
+      dnsNames,
     }, kind === "unknownCa" ? await makeAuthority(now) : this.#authority);
     return { cert: pem("CERTIFICATE", server.certificate), key: await privateKeyPem(server) };
   }

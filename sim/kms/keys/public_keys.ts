@@ -22,8 +22,12 @@ export async function getPublicKey(context: OperationContext, input: KmsInput): 
   };
 }
 
-/** Lists the algorithms of a key under the one name that goes with its use. */
-function algorithmsOf({ spec, usage }: UsableKey): KmsOutput {
+/**
+ * Lists the algorithms of a key pair under the one name that goes with its use.
+ *
+ * @param key The key
+ */
+export function algorithmsOf({ spec, usage }: UsableKey): KmsOutput {
   if (usage === "SIGN_VERIFY") return { SigningAlgorithms: signingAlgorithms(spec) };
   if (usage === "KEY_AGREEMENT") return { KeyAgreementAlgorithms: ["ECDH"] };
   return { EncryptionAlgorithms: ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"] };

@@ -31,6 +31,13 @@ export interface CreateKeyOptions {
   readonly usage?: KeyUsage | undefined;
   /** Origin that KMS states for the material. Default: `AWS_KMS`. */
   readonly origin?: KeyOrigin | undefined;
+  /** Id of the key, a UUID. Default: a random one. */
+  readonly keyId?: string | undefined;
+  /**
+   * Bytes of a symmetric or HMAC key, as long as its kind has them: with the same `keyId` and region, what was encrypted
+   * in one simulator decrypts in another. Default: random ones.
+   */
+  readonly material?: Uint8Array | undefined;
   /** A second name: `alias/…`. */
   readonly alias?: string | undefined;
   /** Key policy. Default: everyone may use the key. */
@@ -61,7 +68,7 @@ export class SimulatedKey {
 
   /** @internal */
   constructor(arnPrefix: string, material: KeyMaterial, options: CreateKeyOptions) {
-    this.keyId = randomUUID();
+    this.keyId = options.keyId ?? randomUUID();
     this.arn = `${arnPrefix}:key/${this.keyId}`;
     this.alias = options.alias;
     this.spec = options.spec ?? "SYMMETRIC_DEFAULT";
@@ -205,8 +212,17 @@ export type KeyMaterial =
 export async function makeMaterial(options: CreateKeyOptions): Promise<KeyMaterial> {
   const { spec = "SYMMETRIC_DEFAULT", usage = usualUsage(spec) } = options;
   const recipe = recipeOf(spec, usage);
-  if (recipe.type === "secret") return { type: "secret", key: randomBytes(recipe.length) };
+  if (recipe.type === "secret") return { type: "secret", key: givenBytes(options, recipe.length) };
+  if (options.material !== undefined) {
+    throw new TypeError("material must not be given: the key is a key pair");
+  }
   return { type: "pair", ...await makeKeyPair(spec, recipe) };
+}
+
+function givenBytes({ material }: CreateKeyOptions, length: number): Uint8Array {
+  if (material === undefined) return randomBytes(length);
+  if (material instanceof Uint8Array && material.length === length) return new Uint8Array(material);
+  throw new TypeError(`material must be ${length} bytes`);
 }
 
 /** First bytes of KMS's ciphertexts: `AQICAHg…` in base64. */
