@@ -17,6 +17,7 @@ import type { EnclaveRuntime } from "./runtime.ts";
 import type { RouteParts } from "./routes/built_in_route.ts";
 import { EnclaveSecrets, type EnclaveSecretsParts } from "./secrets/enclave_secrets.ts";
 import { listenToSignals } from "./signals.ts";
+import type { Logger } from "./telemetry/log.ts";
 import { RequestRecord } from "./telemetry/request_record.ts";
 
 /** Parts of an {@link Enclave}. */
@@ -72,6 +73,11 @@ export class Enclave implements AsyncDisposable {
   /** Secrets of the application by name, as in `c.var.secrets`; wiped when the enclave closes. */
   get secrets(): ReadonlyMap<string, SecretBytes> {
     return this.#secrets.handedOver;
+  }
+
+  /** Destination of the log, for what happens outside of requests. Nothing secret may be written to it. */
+  get logger(): Logger {
+    return this.#runtime.logger;
   }
 
   /** Endpoint that HTTP listens on, with the port that was chosen. */
@@ -140,7 +146,12 @@ export class Enclave implements AsyncDisposable {
     const parts = this.#runtime.routeParts(this.name, documentEnclave(this.#options));
     return {
       ...parts,
-      readiness: async () => ({ ...await parts.readiness(), ...this.#secrets.readiness }),
+      readiness: async () => ({
+        ...this.#options.readiness().parts,
+        ...await parts.readiness(),
+        ...this.#secrets.readiness,
+      }),
+      warnings: () => this.#options.readiness().warnings ?? [],
       takeSecret: (name, content) => this.#secrets.takeOverChannel(name, content),
     };
   }

@@ -7,7 +7,7 @@ import { joinActions } from "./actions.ts";
 import { ApplicationSettings } from "./application_settings.ts";
 import { type ApplicationDocument, checkDocument, type GeneratedDocument } from "./application_document.ts";
 import { checkIngresses, type IngressDeclaration } from "./ingresses.ts";
-import { ALL_NEEDS, type Need } from "./readiness.ts";
+import { ALL_NEEDS, type ApplicationReadiness, type Need } from "./readiness.ts";
 import type { BuiltInRoute } from "./routes/built_in_route.ts";
 import { HASH } from "./routes/hash.ts";
 import { SECRET } from "./routes/secret.ts";
@@ -42,6 +42,11 @@ export interface EnclaveOptions extends RuntimeParts {
    * has no actions of its own, and otherwise both.
    */
   readonly needs?: readonly Need[] | undefined;
+  /**
+   * Tells at each `GET /readyz` which parts of the application's own are there. Those of the base keep their names.
+   * Default: there are none.
+   */
+  readonly readiness?: (() => ApplicationReadiness) | undefined;
   /**
    * Key of KMS on P-256 that `signData()` may sign with when it is told to: key id, key ARN, alias name or alias ARN.
    * Nothing about it is attested: whoever holds the role, such as the parent, signs with it without the enclave. The log
@@ -95,6 +100,7 @@ export interface CheckedOptions {
   readonly signatureAlgorithm: SignatureAlgorithm | undefined;
   readonly isUngated: boolean;
   readonly needs: readonly Need[];
+  readonly readiness: () => ApplicationReadiness;
   readonly unattestedKmsKey: string | undefined;
   readonly secrets: readonly SecretDeclaration[];
   readonly routes: readonly BuiltInRoute[];
@@ -114,6 +120,7 @@ const OPTIONS: readonly (keyof EnclaveOptions)[] = [
   "signatureAlgorithm",
   "ungated",
   "needs",
+  "readiness",
   "unattestedKmsKey",
   "secrets",
   "routes",
@@ -147,6 +154,7 @@ export function checkEnclaveOptions(options: EnclaveOptions): CheckedOptions {
     signatureAlgorithm: given.signatureAlgorithm,
     isUngated: checkSwitch("ungated", given.ungated, false),
     needs: checkNeeds(given),
+    readiness: checkReadiness(given.readiness),
     unattestedKmsKey: given.unattestedKmsKey === undefined ? undefined : checkKeyId(given.unattestedKmsKey),
     secrets: checkList("secrets", given.secrets),
     routes: [...chooseRoutes(given.routes), ...(given.secrets?.some(isSealed) === true ? [SECRET] : [])],
@@ -182,6 +190,11 @@ function checkNeeds({ needs, ungated, actions = [] }: EnclaveOptions): readonly 
   if (needs === undefined) return ungated === true && actions.length === 0 ? ["kms"] : ALL_NEEDS;
   if (Array.isArray(needs) && needs.every((need) => ALL_NEEDS.includes(need))) return [...needs];
   throw new TypeError(`needs must be a list of ${ALL_NEEDS.map((need) => `"${need}"`).join(" and ")}`);
+}
+
+function checkReadiness(readiness: unknown = () => ({ parts: {} })): () => ApplicationReadiness {
+  if (typeof readiness === "function") return readiness as () => ApplicationReadiness;
+  throw new TypeError("readiness must be a function");
 }
 
 function chooseRoutes(given: RouteOptions = {}): readonly BuiltInRoute[] {

@@ -86,7 +86,7 @@ export { ConfigError, type Environment } from "./settings.ts";
 export type { Enclave } from "./enclave.ts";
 export type { ApplicationDocument, GeneratedDocument } from "./application_document.ts";
 export type { EnclaveOptions, RouteOptions } from "./enclave_options.ts";
-export type { Need } from "./readiness.ts";
+export type { ApplicationReadiness, Need } from "./readiness.ts";
 export type { JsonObject, JsonValue } from "./json.ts";
 export type { OpenApiPart } from "./openapi.ts";
 export type { RuntimeParts } from "./runtime_options.ts";

@@ -124,7 +124,7 @@ export class Server implements AsyncDisposable {
     const { http, tls, control, credentialSetters, answers } = this.#config;
     const warnings = warnOfClearAnswers(this.#config);
     for (const warning of warnings) this.#runtime.logger.warn(warning);
-    const parts = { ...this.#runtime.routeParts(NAME, OPENAPI_DOCUMENT), warnings };
+    const parts = { ...this.#runtime.routeParts(NAME, OPENAPI_DOCUMENT), warnings: () => warnings };
     if (control !== undefined) await this.#runtime.serveControl(control, parts);
     if (http === undefined && tls === null) return;
     const app = createApp({

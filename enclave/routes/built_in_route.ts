@@ -15,8 +15,8 @@ export interface RouteParts extends BootParts {
   readonly metrics: Metrics;
   /** Finds out which parts are there, by name. */
   readonly readiness: () => Promise<Readonly<Record<string, boolean>>>;
-  /** Sentences about what is permitted and dangerous, for `/readyz`. Default: none. */
-  readonly warnings?: readonly string[] | undefined;
+  /** Makes the sentences about what works and should be looked after, for `/readyz`. Default: none. */
+  readonly warnings?: (() => readonly string[]) | undefined;
   /** Describes the enclave. */
   readonly info: () => Promise<EnclaveInfo>;
   /** OpenAPI document of the application. */

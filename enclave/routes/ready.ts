@@ -22,9 +22,9 @@ export interface ReadyAnswer {
   readonly credentials?: boolean;
   /** A policy is loaded. */
   readonly policy?: boolean;
-  /** Sentences about what is permitted and dangerous, where there is such a thing. */
+  /** Sentences about what works and should be looked after, such as what is permitted and dangerous. */
   readonly warnings?: readonly string[];
-  /** Further parts, such as `clock` where tokens are taken. */
+  /** Further parts: `clock` where tokens are taken, declared secrets, and those of the application's own. */
   readonly [part: string]: boolean | readonly string[] | undefined;
 }
 
@@ -35,7 +35,7 @@ const PARTS: JsonObject = {
     nsm: { type: "boolean" },
     credentials: { type: "boolean" },
     policy: { type: "boolean" },
-    warnings: { type: "array", items: { type: "string" }, description: "What is permitted and dangerous" },
+    warnings: { type: "array", items: { type: "string" }, description: "What should be looked after" },
     clock: {
       type: "boolean",
       description: "KMS has told the time; only where tokens or certificates are taken",
@@ -56,8 +56,9 @@ export const READY: BuiltInRoute = {
     summary: "Whether all that it needs is there",
     responses: { 200: answerOf("It is", PARTS), 503: answerOf("Something is missing", PARTS) },
   },
-  handlers: ({ readiness, warnings = [] }) => [async (c) => {
+  handlers: ({ readiness, warnings: warn = () => [] }) => [async (c) => {
     const ready = await readiness();
+    const warnings = warn();
     const answer = { ...ready, ...(warnings.length > 0 && { warnings }) };
     return c.json(answer, Object.values(ready).every(Boolean) ? 200 : 503);
   }],

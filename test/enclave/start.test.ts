@@ -200,6 +200,27 @@ describe("startEnclave()", () => {
     }
   });
 
+  test("is ready when the application's own parts are there, and passes its warnings on", async () => {
+    const own = { parts: { cache: false, nsm: false }, warnings: ["old"] };
+    const options = optionsWith({ needs: [], readiness: () => own });
+    await using enclave = await start(enclaveApp(), options);
+    const readiness = async () => {
+      const answer = await createFetch(enclave.endpoint)("http://enclave/readyz");
+      return [answer.status, await answer.json()];
+    };
+    // What the base says of its own parts counts.
+    assert.deepEqual(await readiness(), [503, { cache: false, nsm: true, warnings: ["old"] }]);
+    own.parts.cache = true;
+    own.warnings = [];
+    assert.deepEqual(await readiness(), [200, { cache: true, nsm: true }]);
+    enclave.logger.warn("of the application's own");
+    assert.ok(options.lines.some((line) => line.includes("of the application's own")));
+    await assert.rejects(
+      start(enclaveApp(), optionsWith({ readiness: true as never })),
+      /readiness must be a function/,
+    );
+  });
+
   test("what it does not need is refused all the same while there is none", async () => {
     const app = enclaveApp().get("/gated", gate("Look"), (c) => c.text("seen"));
     await using enclave = await start(app, optionsWith({ actions: ["Look"], needs: [] }));
