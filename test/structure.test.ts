@@ -79,7 +79,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@grpc/grpc-js": ["test", "bench"],
   koffi: ["ffi", "test"],
   marked: ["site"],
-  "@aws-sdk/client-kms": ["test", "bench"],
+  "@aws-sdk/client-kms": ["examples", "test", "bench"],
   "@aws-sdk/credential-providers": ["parent", "test"],
   "@hono/node-server": ["bench"],
   "@cedar-policy/cedar-wasm": ["lib/policy", "bench"],
