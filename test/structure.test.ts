@@ -80,6 +80,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ["ffi", "test"],
   marked: ["site"],
   "@aws-sdk/client-kms": ["examples", "test", "bench"],
+  "@aws-sdk/client-s3": ["examples", "test"],
+  "@aws-sdk/client-secrets-manager": ["examples", "test"],
   "@aws-sdk/credential-providers": ["parent", "test"],
   "@hono/node-server": ["bench"],
   "@cedar-policy/cedar-wasm": ["lib/policy", "bench"],

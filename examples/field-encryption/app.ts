@@ -5,7 +5,7 @@ import type { DataKeys } from "./data_keys.ts";
 import { type Apply, type Json, mapFields, ROOT, unfit } from "./fields.ts";
 import type { Schema, Schemas } from "./schemas.ts";
 
-/** What is loaded. */
+/** Data keys and schemas, as they were loaded last. */
 export interface Loaded {
   readonly keys: DataKeys;
   /** Schemas, once they are there. */
@@ -19,7 +19,7 @@ export const ACTIONS = ["EncryptFields", "DecryptFields"] as const;
 const MAX_BYTES = 65_536;
 
 /** Makes the routes. Neither the parent nor a bridge may read what goes through them. */
-// No return type: the client gets its types from what is inferred here.
+// deno-lint-ignore explicit-module-boundary-types -- the client gets its types from what is inferred here
 export function createApp(loaded: Loaded) {
   const isPrivate = requireChannel("sealed", "tls");
   const facts = (c: Context<EnclaveEnv>) => ({ encryptionContext: { schema: schemaName(c) } });
@@ -92,5 +92,6 @@ function readJson(bytes: ArrayBuffer): Json {
 function isOfType(value: Json, type: string): boolean {
   if (type === "array") return Array.isArray(value);
   if (type === "object") return typeof value === "object" && !Array.isArray(value);
-  return type === "integer" ? Number.isInteger(value) : typeof value === type;
+  const kind: string = typeof value;
+  return type === "integer" ? Number.isInteger(value) : kind === type;
 }

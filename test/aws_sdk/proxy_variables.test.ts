@@ -19,7 +19,7 @@ describe("vsockRequestHandler()", () => {
       socket.on("error", () => {});
       socket.once("data", (chunk) => {
         asked.push(String(chunk).split("\r\n")[0] ?? "");
-        socket.destroy();
+        socket.end("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
       });
     }).listen(0, "127.0.0.1");
     await once(proxy, "listening");
@@ -32,11 +32,12 @@ describe("vsockRequestHandler()", () => {
         NO_PROXY: "",
         no_proxy: "",
         NODE_USE_ENV_PROXY: "1",
+        DENO_NO_UPDATE_CHECK: "1",
       };
       const { stdout } = await promisify(execFile)(process.execPath, [...RUN, CHILD], { env });
       assert.equal(stdout, "hello\n");
-      assert.ok(asked.length > 0, "the proxy is one that the runtime finds");
-      assert.ok(asked.every((line) => line.includes("proxied.invalid")), asked.join());
+      assert.ok(asked.some((line) => line.includes("proxied.invalid")), "the runtime finds the proxy");
+      assert.ok(!asked.some((line) => line.includes("amazonaws")), asked.join());
     } finally {
       proxy.close();
     }

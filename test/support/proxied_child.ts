@@ -13,4 +13,4 @@ const s3 = new S3Client({ ...common, forcePathStyle: true });
 const { Body } = await s3.send(new GetObjectCommand({ Bucket: "b", Key: "k" }));
 console.log(await Body?.transformToString());
 s3.destroy();
-await fetch("http://proxied.invalid/").catch(() => {});
+await fetch("http://proxied.invalid/", { signal: AbortSignal.timeout(60_000) }).catch(() => {});
