@@ -29,6 +29,7 @@ const TYPES_ONLY_BLOCKS: Readonly<Record<string, number>> = {
   "docs/migrating-from-aws-sdk.md": 1,
   "docs/migrating-from-kmstool.md": 1,
   "docs/parent.md": 1,
+  "docs/testing-your-application.md": 1,
 };
 
 const onDeno = "Deno" in globalThis;

@@ -207,6 +207,13 @@ describe("structure", () => {
     assert.ok(!loadedBy("cli/main.ts").includes("sim/mod.ts"));
   });
 
+  test("the simulator loads no native code, which other systems than Linux would not have", () => {
+    const native = (source: string) =>
+      reachableFrom(source).filter((file) => /^(?:ffi|lib\/native)\//.test(file));
+    assert.deepEqual(native("sim/mod.ts"), []);
+    assert.ok(native("lib/transport/mod.ts").length > 0, "it would be found");
+  });
+
   test("the parent's half reaches nothing that opens what KMS answers, and nothing of the enclave", () => {
     const never = /^(?:lib\/(?:kms|nsm|policy|envelope)|enclave|server|sim|cli)\//;
     const found = (source: string) => reachableFrom(source).filter((file) => never.test(file));
