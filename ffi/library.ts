@@ -1,5 +1,5 @@
 import type { AsyncCalls, Calls, NativeLibrary, SymbolDeclaration, SymbolTable } from "./symbols.ts";
-import { type ArgumentReader, argumentReader, fromC } from "./values.ts";
+import { type ArgumentReader, argumentReader, resultReader } from "./values.ts";
 
 /** C function as a runtime binds it: unchecked, and with that runtime's own values. */
 export interface BoundFunction {
@@ -37,18 +37,18 @@ export function makeLibrary<T extends SymbolTable>(
 
 function syncCall({ call }: BoundFunction, name: string, declaration: SymbolDeclaration): unknown {
   const readers = argumentReaders(name, declaration);
-  const [kind] = declaration.result;
-  return (...args: unknown[]) => fromC(kind, call(...readAll(name, readers, args)));
+  const fromC = resultReader(declaration.result[0]);
+  return (...args: unknown[]) => fromC(call(...readAll(name, readers, args)));
 }
 
 function asyncCall({ callAsync }: BoundFunction, name: string, declaration: SymbolDeclaration): unknown {
   const readers = argumentReaders(name, declaration);
-  const [kind] = declaration.result;
+  const fromC = resultReader(declaration.result[0]);
   return async (...args: unknown[]) => {
     readAll(name, readers, args);
     argumentsInUse.add(args);
     try {
-      return fromC(kind, await callAsync(...args));
+      return fromC(await callAsync(...args));
     } finally {
       argumentsInUse.delete(args);
     }

@@ -56,14 +56,21 @@ function readInteger(where: string, [min, max]: readonly [number, number], value
 }
 
 /**
- * Converts a result to what TypeScript sees: NULL as `null`, addresses as bigints, other integers as numbers.
+ * Makes what converts the result of a C function to what TypeScript sees: NULL as `null`, addresses as bigints, other
+ * integers as numbers.
  *
  * @param kind The declared kind
- * @param value Value that the runtime gave
  */
-export function fromC(kind: ResultKind, value: unknown): unknown {
-  if (kind === "void") return undefined;
-  if (!kind.startsWith("pointer")) return typeof value === "bigint" ? Number(value) : value;
+export function resultReader(kind: ResultKind): (value: unknown) => unknown {
+  if (kind === "void") return () => undefined;
+  return kind.startsWith("pointer") ? readAddress : readNumber;
+}
+
+function readNumber(value: unknown): unknown {
+  return typeof value === "bigint" ? Number(value) : value;
+}
+
+function readAddress(value: unknown): bigint | null {
   const address = BigInt(value as number | bigint);
   return address === 0n ? null : address;
 }

@@ -21,12 +21,10 @@ export function checkRecord(
   value: unknown,
   expected?: string,
 ): readonly (readonly [name: string, value: unknown])[] {
-  if (!isPlainObject(value)) {
-    throw new TypeError(`${field} must be ${expected ?? `a plain object${describeOther(value)}`}`);
-  }
+  if (!isPlainObject(value)) throw noPlainObject(field, value, expected);
   return Reflect.ownKeys(value).map((name) => {
     if (typeof name === "string" && propertyIsEnumerable.call(value, name)) return [name, value[name]];
-    throw new TypeError(`${field} must have no symbols and no hidden properties`);
+    throw hiddenProperty(field);
   });
 }
 
@@ -42,12 +40,16 @@ export function checkRecord(
  */
 export function checkFields<T>(what: string, value: T, known: readonly string[]): T {
   const copy: Record<string, unknown> & { __proto__: null } = { __proto__: null };
-  for (const [field, given] of checkRecord(`The ${what}`, value)) {
+  if (!isPlainObject(value)) throw noPlainObject(`The ${what}`, value);
+  for (const field of Reflect.ownKeys(value)) {
+    if (typeof field !== "string" || !propertyIsEnumerable.call(value, field)) {
+      throw hiddenProperty(`The ${what}`);
+    }
     if (!known.includes(field)) {
       const verb = /\b(?:options|parts)\b/.test(what) ? "have" : "has";
       throw new TypeError(`The ${what} ${verb} no field ${quoteField(field)}: expected ${known.join(", ")}`);
     }
-    copy[field] = given;
+    copy[field] = value[field];
   }
   return Object.freeze(copy) as T;
 }
@@ -135,6 +137,14 @@ export function checkWellFormed(field: string, value: string): string {
   if (!value.isWellFormed()) throw new TypeError(`${field} must not contain a lone surrogate`);
   if (value.includes("\0")) throw new TypeError(`${field} must not contain a NUL`);
   return value;
+}
+
+function noPlainObject(field: string, value: unknown, expected?: string): TypeError {
+  return new TypeError(`${field} must be ${expected ?? `a plain object${describeOther(value)}`}`);
+}
+
+function hiddenProperty(field: string): TypeError {
+  return new TypeError(`${field} must have no symbols and no hidden properties`);
 }
 
 function quoteField(field: string): string {

@@ -71,19 +71,43 @@ export function hkdf(
   length: number,
   compute: HmacInto = hmacInto,
 ): SecretBytes[] {
-  const extracted = SCRATCH.extracted.subarray(0, HASH_BYTES[hash]);
-  const expanded = SCRATCH.expanded.subarray(0, HASH_BYTES[hash]);
-  const keys: SecretBytes[] = [];
+  const keys = infos.map(() => new SecretBytes(allocateOffHeap(length)));
   try {
-    compute(hash, salt, secret, extracted);
-    for (const info of infos) {
-      compute(hash, extracted, numbered(info), expanded);
-      keys.push(SecretBytes.copyOf(expanded.subarray(0, length)));
-    }
+    hkdfInto(hash, secret, salt, infos, keys.map(({ bytes }) => bytes), compute);
     return keys;
   } catch (error) {
     disposeAll(keys);
     throw error;
+  }
+}
+
+/**
+ * Derives keys as {@link hkdf} does, into the caller's memory.
+ *
+ * @param hash The hash
+ * @param secret Secret to derive from, of any length
+ * @param salt Salt of any length
+ * @param infos Label of each key
+ * @param targets Memory for each key, 1 to 32 or 64 bytes, which the caller wipes
+ * @param compute Function that computes HMAC
+ */
+export function hkdfInto(
+  hash: HmacHash,
+  secret: Uint8Array<ArrayBuffer>,
+  salt: Uint8Array<ArrayBuffer>,
+  infos: readonly Uint8Array[],
+  targets: readonly Uint8Array<ArrayBuffer>[],
+  compute: HmacInto,
+): void {
+  const extracted = SCRATCH.extracted.subarray(0, HASH_BYTES[hash]);
+  const expanded = SCRATCH.expanded.subarray(0, HASH_BYTES[hash]);
+  try {
+    compute(hash, salt, secret, extracted);
+    for (const [index, info] of infos.entries()) {
+      compute(hash, extracted, numbered(info), expanded);
+      const target = targets[index]!;
+      target.set(expanded.subarray(0, target.length));
+    }
   } finally {
     extracted.fill(0);
     expanded.fill(0);

@@ -1,5 +1,4 @@
 import { concatBytes } from "../core/bytes.ts";
-import { allocateOffHeap } from "../core/secret_bytes.ts";
 import { checkKeyClient, type DataKeySource } from "./key_client.ts";
 import { checkEncryptOptions, type EncryptOptions, startMessage } from "./start_message.ts";
 
@@ -52,13 +51,13 @@ export async function encryptMessage(
   checked.signal?.throwIfAborted();
   using message = await startMessage(client, checked, checked.signal, length);
   if (plaintext.length !== length) throw new TypeError("plaintext must keep its length");
-  const { header, frames, signer } = message;
+  const { header, whole, frames, signer } = message;
   const regular = Math.max(0, Math.ceil(length / checked.frameBytes) - 1);
   const split = regular * checked.frameBytes;
   const start = header.length + frames.regularBytes(regular);
-  const whole = allocateOffHeap(start + frames.finalBytes(length - split));
-  whole.set(header);
-  frames.sealRegular(checkPlaintext(plaintext.subarray(0, split)), whole.subarray(header.length, start));
+  if (regular > 0) {
+    frames.sealRegular(checkPlaintext(plaintext.subarray(0, split)), whole.subarray(header.length, start));
+  }
   frames.sealFinal(checkPlaintext(plaintext.subarray(split)), whole.subarray(start));
   if (signer === undefined) return whole;
   signer.update(whole.subarray(header.length));

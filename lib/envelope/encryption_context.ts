@@ -5,6 +5,8 @@ import { EnvelopeError } from "./envelope_error.ts";
 /** Names and values that are authenticated with a message, and readable in it. Not for secrets. */
 export type EncryptionContext = Readonly<Record<string, string>>;
 
+const NO_PAIRS: EncryptionContext = Object.freeze({});
+const NO_BYTES = new Uint8Array(0);
 const RESERVED_PREFIX = "aws-crypto-";
 
 /**
@@ -20,7 +22,8 @@ export function checkMessageContext(
   value: unknown,
   added: readonly (readonly [name: string, value: string])[] = [],
 ): EncryptionContext {
-  const context: EncryptionContext = checkEncryptionContext(value) ?? Object.freeze({});
+  const context: EncryptionContext = checkEncryptionContext(value) ?? NO_PAIRS;
+  if (context === NO_PAIRS && added.length === 0) return context;
   if (Object.keys(context).some((name) => name.startsWith(RESERVED_PREFIX))) {
     throw new TypeError(`encryptionContext must not have names that begin with ${RESERVED_PREFIX}`);
   }
@@ -51,10 +54,11 @@ export function checkExpectedContext(field: string, value: unknown): EncryptionC
  * @returns The key value pairs, sorted by the UTF-8 bytes of their names; nothing for an empty one
  */
 export function encodeContext(context: EncryptionContext): Uint8Array {
+  if (context === NO_PAIRS) return NO_BYTES;
   const pairs = Object.entries(context).map(([name, value]) =>
     [Buffer.from(name), Buffer.from(value)] as const
   );
-  if (pairs.length === 0) return new Uint8Array(0);
+  if (pairs.length === 0) return NO_BYTES;
   pairs.sort(([left], [right]) => Buffer.compare(left, right));
   const fields = pairs.flat().flatMap((text) => [uint16(text.length), text]);
   return Buffer.concat([uint16(pairs.length), ...fields]);
@@ -69,7 +73,7 @@ export function encodeContext(context: EncryptionContext): Uint8Array {
  * @throws {EnvelopeError} `FORMAT`; `LIMIT` when KMS would not take it
  */
 export function decodeContext(bytes: Uint8Array): EncryptionContext {
-  if (bytes.length === 0) return Object.freeze({});
+  if (bytes.length === 0) return NO_PAIRS;
   const reader = new FieldReader(bytes);
   const count = reader.uint16();
   const entries: [string, string][] = [];
@@ -104,6 +108,7 @@ export function completeContext(
   stored: EncryptionContext,
   unstored: EncryptionContext,
 ): { readonly all: EncryptionContext; readonly leftOut: EncryptionContext } {
+  if (unstored === NO_PAIRS) return { all: stored, leftOut: NO_PAIRS };
   const [known, leftOut] = [true, false].map((isStored) =>
     Object.fromEntries(Object.entries(unstored).filter(([name]) => Object.hasOwn(stored, name) === isStored))
   ) as [EncryptionContext, EncryptionContext];

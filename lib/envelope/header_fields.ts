@@ -83,6 +83,53 @@ export class Fields {
   }
 }
 
+/** Writer of fields in their order. Numbers are big-endian, and must fit. */
+export class FieldWriter {
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #view: DataView;
+  #offset = 0;
+
+  /**
+   * Starts at the first field.
+   *
+   * @param bytes Memory that is long enough for all
+   */
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** Writes a number of 8 bits. */
+  uint8(value: number): void {
+    this.#view.setUint8(this.#offset, value);
+    this.#offset += 1;
+  }
+
+  /** Writes a number of 16 bits. */
+  uint16(value: number): void {
+    this.#view.setUint16(this.#offset, value);
+    this.#offset += 2;
+  }
+
+  /** Writes a number of 32 bits. */
+  uint32(value: number): void {
+    this.#view.setUint32(this.#offset, value);
+    this.#offset += 4;
+  }
+
+  /** Writes bytes. */
+  bytes(value: Uint8Array): void {
+    this.#bytes.set(value, this.#offset);
+    this.#offset += value.length;
+  }
+
+  /** Writes bytes after their length of 16 bits. */
+  field(value: Uint8Array): void {
+    this.uint16(value.length);
+    this.bytes(value);
+  }
+}
+
 /**
  * Encodes a number.
  *

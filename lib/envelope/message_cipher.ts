@@ -1,17 +1,22 @@
 import { timingSafeEqual } from "node:crypto";
-import { hkdf } from "../core/hmac.ts";
-import { allocateOffHeap, type SecretBytes } from "../core/secret_bytes.ts";
+import { concatBytes } from "../core/bytes.ts";
+import { hkdfInto } from "../core/hmac.ts";
+import { allocateOffHeap, SecretBytes } from "../core/secret_bytes.ts";
 import { hmacInto } from "../native/hmac.ts";
 import { chooseGcm } from "./choose_gcm.ts";
 import { EnvelopeError } from "./envelope_error.ts";
 import type { Gcm, GcmChoice } from "./gcm.ts";
 import { uint } from "./header_fields.ts";
-import { KEY_BYTES, SUITE_ID, type SuiteId } from "./message_header.ts";
+import { KEY_BYTES, SIGNED_SUITE_ID, SUITE_ID, type SuiteId } from "./message_header.ts";
 
 const NONCE_BYTES = 12;
 const HASH = "sha512";
-const DERIVE_KEY = new TextEncoder().encode("DERIVEKEY");
 const COMMITMENT_INFO = new TextEncoder().encode("COMMITKEY");
+/** Labels of key and commitment, for each suite. */
+const INFOS: Readonly<Record<SuiteId, readonly Uint8Array[]>> = {
+  [SUITE_ID]: infosOf(SUITE_ID),
+  [SIGNED_SUITE_ID]: infosOf(SIGNED_SUITE_ID),
+};
 
 /** Memory for one nonce after the other, of any message: it is used at once, and no secret. */
 const NONCE = allocateOffHeap(NONCE_BYTES);
@@ -43,10 +48,10 @@ export class MessageCipher implements Disposable {
     choice: GcmChoice = chooseGcm(),
     suiteId: SuiteId = SUITE_ID,
   ) {
-    const infos = [Uint8Array.from([...uint(suiteId, 2), ...DERIVE_KEY]), COMMITMENT_INFO];
-    const [key, commitment] = hkdf(HASH, dataKey.bytes, messageId, infos, KEY_BYTES, hmacInto);
-    this.#key = key as SecretBytes;
-    this.commitment = (commitment as SecretBytes).bytes;
+    const key = allocateOffHeap(KEY_BYTES);
+    this.#key = new SecretBytes(key);
+    this.commitment = new Uint8Array(KEY_BYTES);
+    hkdfInto(HASH, dataKey.bytes, messageId, INFOS[suiteId], [key, this.commitment], hmacInto);
     this.#gcm = choice.gcm;
     this.bytesAtOnce = choice.bytesAtOnce;
   }
@@ -116,6 +121,10 @@ export class MessageCipher implements Disposable {
     using key = this.#key;
     this.#gcm.forget(key);
   }
+}
+
+function infosOf(suiteId: SuiteId): readonly Uint8Array[] {
+  return [concatBytes([uint(suiteId, 2), new TextEncoder().encode("DERIVEKEY")]), COMMITMENT_INFO];
 }
 
 function nameOf(number: number): string {

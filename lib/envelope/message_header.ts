@@ -19,11 +19,11 @@
  *
  * @module
  */
-import { concatBytes } from "../core/bytes.ts";
 import { Buffer } from "node:buffer";
+import { allocateOffHeap } from "../core/secret_bytes.ts";
 import { decodeContext, encodeContext, type EncryptionContext } from "./encryption_context.ts";
 import { EnvelopeError } from "./envelope_error.ts";
-import { Fields, malformed, Shortage, TAG_BYTES, tooLarge, uint } from "./header_fields.ts";
+import { Fields, FieldWriter, malformed, Shortage, TAG_BYTES, tooLarge } from "./header_fields.ts";
 
 /** Id of the suite AES-256-GCM with HKDF-SHA-512 and key commitment, without a signature. */
 export const SUITE_ID = 0x0478;
@@ -43,6 +43,7 @@ export const KMS_PROVIDER_ID = "aws-kms";
 /** Most encrypted data keys of any message. */
 export const MAX_DATA_KEYS = 32;
 
+const KMS_PROVIDER = Buffer.from(KMS_PROVIDER_ID);
 const VERSION = 2;
 const UNFRAMED = 1;
 const FRAMED = 2;
@@ -85,29 +86,30 @@ export interface ReadHeader extends MessageHeader {
  * Encodes a header.
  *
  * @param header Fields of the header
- * @returns Its bytes, and zeros where the tag goes
+ * @param more Bytes to leave behind it, for the rest of the message. Default: 0
+ * @returns Its bytes, and zeros where the tag and the rest go
  */
-export function encodeHeader(header: MessageHeader): Uint8Array<ArrayBuffer> {
+export function encodeHeader(header: MessageHeader, more = 0): Uint8Array<ArrayBuffer> {
   const context = encodeContext(header.encryptionContext);
-  const dataKeys = header.dataKeys.flatMap(({ providerId, providerInfo, ciphertext }) =>
-    [Buffer.from(providerId), Buffer.from(providerInfo), ciphertext].flatMap((field) => [
-      uint(field.length, 2),
-      field,
-    ])
-  );
-  return concatBytes([
-    uint(VERSION, 1),
-    uint(header.suiteId, 2),
-    header.messageId,
-    uint(context.length, 2),
-    context,
-    uint(header.dataKeys.length, 2),
-    ...dataKeys,
-    uint(header.frameBytes === 0 ? UNFRAMED : FRAMED, 1),
-    uint(header.frameBytes, 4),
-    header.commitment,
-    new Uint8Array(TAG_BYTES),
+  const fields = header.dataKeys.flatMap(({ providerId, providerInfo, ciphertext }) => [
+    providerId === KMS_PROVIDER_ID ? KMS_PROVIDER : Buffer.from(providerId),
+    Buffer.from(providerInfo),
+    ciphertext,
   ]);
+  const fieldsBytes = fields.reduce((sum, { length }) => sum + 2 + length, 0);
+  const fixedBytes = 3 + KEY_BYTES + 2 + 2 + 5 + KEY_BYTES + TAG_BYTES;
+  const bytes = allocateOffHeap(fixedBytes + context.length + fieldsBytes + more);
+  const writer = new FieldWriter(bytes);
+  writer.uint8(VERSION);
+  writer.uint16(header.suiteId);
+  writer.bytes(header.messageId);
+  writer.field(context);
+  writer.uint16(header.dataKeys.length);
+  for (const field of fields) writer.field(field);
+  writer.uint8(header.frameBytes === 0 ? UNFRAMED : FRAMED);
+  writer.uint32(header.frameBytes);
+  writer.bytes(header.commitment);
+  return bytes;
 }
 
 /** Reader of one header, which may be tried with ever more of its bytes. */

@@ -51,7 +51,8 @@ export async function openMessage(
   const cipher = new MessageCipher(dataKey, header.messageId, undefined, header.suiteId);
   try {
     cipher.expectCommitment(header.commitment);
-    const associated = concatBytes([header.body, encodeContext(context.leftOut)]);
+    const leftOut = encodeContext(context.leftOut);
+    const associated = leftOut.length === 0 ? header.body : concatBytes([header.body, leftOut]);
     cipher.open(0, associated, header.tag, NOTHING);
     verifier?.update(header.body);
     verifier?.update(header.tag);

@@ -15,6 +15,17 @@ import type { MessageCipher } from "./message_cipher.ts";
 import { TAG_BYTES } from "./header_fields.ts";
 import type { MessageHeader } from "./message_header.ts";
 
+/**
+ * Tells how many bytes all frames of a message have.
+ *
+ * @param plaintextBytes Bytes of its plaintext
+ * @param frameBytes Plaintext bytes of a frame
+ */
+export function sealedBytes(plaintextBytes: number, frameBytes: number): number {
+  const regular = Math.max(0, Math.ceil(plaintextBytes / frameBytes) - 1);
+  return regular * (REGULAR_HEAD_BYTES + TAG_BYTES) + FINAL_HEAD_BYTES + TAG_BYTES + plaintextBytes;
+}
+
 /** Sealer of the frames of one message, in their order. */
 export class FrameSealer {
   /** Number of frames to seal before others get their turn. */

@@ -1,4 +1,3 @@
-import { randomFillSync } from "node:crypto";
 import { checkFields, checkFlag, checkInteger } from "../core/checks.ts";
 import { CALL_FIELDS, type CallOptions, checkTimeout } from "../core/call_options.ts";
 import { allocateOffHeap } from "../core/secret_bytes.ts";
@@ -9,8 +8,9 @@ import { type DataKeySource, expectDataKey, isKeyArn } from "./key_client.ts";
 import { MessageCipher } from "./message_cipher.ts";
 import { MessageSigner, PUBLIC_KEY_NAME, SIGNATURE_PAIR } from "./message_signature.ts";
 import { TAG_BYTES } from "./header_fields.ts";
-import { encodeHeader, KEY_BYTES, KMS_PROVIDER_ID, SIGNED_SUITE_ID, SUITE_ID } from "./message_header.ts";
-import { FrameSealer } from "./seal_frames.ts";
+import { encodeHeader, KMS_PROVIDER_ID, SIGNED_SUITE_ID, SUITE_ID, type SuiteId } from "./message_header.ts";
+import { makeMessageId } from "./message_id.ts";
+import { FrameSealer, sealedBytes } from "./seal_frames.ts";
 
 /** Options of every encryption. */
 export interface EncryptOptions extends CallOptions {
@@ -92,6 +92,8 @@ export interface StartedMessage extends Disposable {
   readonly frames: FrameSealer;
   /** Header with its tag. */
   readonly header: Uint8Array<ArrayBuffer>;
+  /** The same memory, with room behind it for all frames of a message whose length is known. */
+  readonly whole: Uint8Array<ArrayBuffer>;
   /** Signer, which has taken the header; undefined for a message without a signature. */
   readonly signer: MessageSigner | undefined;
 }
@@ -124,17 +126,21 @@ export async function startMessage(
   if (!isKeyArn(dataKey.keyId)) throw namelessKey();
   const { keyId: providerInfo, ciphertext } = dataKey;
   const dataKeys = [{ providerId: KMS_PROVIDER_ID, providerInfo, ciphertext }];
-  const messageId = randomFillSync(allocateOffHeap(KEY_BYTES));
-  const suiteId = signer === undefined ? SUITE_ID : SIGNED_SUITE_ID;
+  const messageId = makeMessageId();
+  const suiteId: SuiteId = signer === undefined ? SUITE_ID : SIGNED_SUITE_ID;
   const cipher = new MessageCipher(dataKey.plaintext, messageId, undefined, suiteId);
   try {
     const { commitment } = cipher;
     const { frameBytes } = options;
-    const header = encodeHeader({ suiteId, messageId, encryptionContext, dataKeys, frameBytes, commitment });
-    cipher.seal(0, header.subarray(0, -TAG_BYTES), NOTHING, header.subarray(-TAG_BYTES));
+    const fields = { suiteId, messageId, encryptionContext, dataKeys, frameBytes, commitment };
+    const framesBytes = plaintextBytes === undefined ? 0 : sealedBytes(plaintextBytes, frameBytes);
+    const whole = encodeHeader(fields, framesBytes);
+    const header = whole.subarray(0, whole.length - framesBytes);
+    const tagAt = header.length - TAG_BYTES;
+    cipher.seal(0, header.subarray(0, tagAt), NOTHING, header.subarray(tagAt));
     signer?.update(header);
     const frames = new FrameSealer(cipher, { messageId, frameBytes });
-    return { frames, header, signer, [Symbol.dispose]: () => cipher[Symbol.dispose]() };
+    return { frames, header, whole, signer, [Symbol.dispose]: () => cipher[Symbol.dispose]() };
   } catch (error) {
     cipher[Symbol.dispose]();
     throw error;

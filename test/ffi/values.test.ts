@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "#test";
 import type { ParameterKind, SymbolTable } from "../../ffi/symbols.ts";
 import { makeLibrary } from "../../ffi/library.ts";
-import { argumentReader, fromC } from "../../ffi/values.ts";
+import { argumentReader, resultReader } from "../../ffi/values.ts";
 
 const check = (kind: ParameterKind, value: unknown) => argumentReader("f", kind, "int x")(value);
 const refuses = (name: "TypeError" | "RangeError", what: string, kind: ParameterKind, value: unknown) =>
@@ -113,15 +113,15 @@ describe("makeLibrary()", () => {
   });
 });
 
-describe("fromC()", () => {
+describe("resultReader()", () => {
   test("give TypeScript numbers, and null for the address 0", () => {
-    assert.equal(fromC("void", 7), undefined);
-    assert.equal(fromC("bool", true), true);
+    assert.equal(resultReader("void")(7), undefined);
+    assert.equal(resultReader("bool")(true), true);
     for (const kind of ["i32", "u32", "usize", "isize"] as const) {
-      assert.equal(fromC(kind, 7), 7);
-      assert.equal(fromC(kind, 7n), 7);
+      assert.equal(resultReader(kind)(7), 7);
+      assert.equal(resultReader(kind)(7n), 7);
     }
-    for (const nothing of [0, 0n]) assert.equal(fromC("pointer x", nothing), null);
-    for (const address of [7, 7n]) assert.equal(fromC("pointer x", address), 7n);
+    for (const nothing of [0, 0n]) assert.equal(resultReader("pointer x")(nothing), null);
+    for (const address of [7, 7n]) assert.equal(resultReader("pointer x")(address), 7n);
   });
 });

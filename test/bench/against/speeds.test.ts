@@ -86,7 +86,7 @@ describe("speeds of two checkouts", () => {
 
   test("are not measured against EVP where there is none", () => {
     const missing = outcomes(false).filter((text) => text.endsWith("not measured"));
-    assert.equal(missing.length, 4);
+    assert.equal(missing.length, 6);
     assert.ok(missing.every((text) => text.includes("bare EVP")));
     assert.ok(speedRows("Deno", [speeds(1, false)]).every(({ under }) => under !== "bare EVP"));
   });
