@@ -1,22 +1,22 @@
 import type { ProvidedCredentials } from "../lib/aws/credentials.ts";
 import { checkPurpose, type SignatureAlgorithm } from "../lib/attestation/signature_message.ts";
 import { equalBytes } from "../lib/core/bytes.ts";
-import { CALL_FIELDS, type CallOptions } from "../lib/core/call_options.ts";
+import type { CallOptions } from "../lib/core/call_options.ts";
 import { checkFields, checkOneOf } from "../lib/core/checks.ts";
 import type { RequestFacts } from "../lib/core/request_facts.ts";
 import type { SecretBytes } from "../lib/core/secret_bytes.ts";
-import type { DataKey } from "../lib/kms/data_key.ts";
+import type { DataKey, DataKeyPair } from "../lib/kms/data_key.ts";
 import {
   type OperationName,
   operationOf,
   type Requested,
   type Result,
 } from "../lib/kms/operations/operations.ts";
-import { MAX_ATTESTED_NONCE_BYTES } from "../lib/nsm/nsm_client.ts";
 import type { BuiltInAction } from "./actions.ts";
 import { attestBoot, type AttestedBoot, type BootParts } from "./attest_boot.ts";
 import type { BootKeys } from "./boot_keys.ts";
 import { checkForm } from "./check_form.ts";
+import { checkBytes, checkNonce, refuseCallOptions } from "./service_checks.ts";
 import type { SetCredentialsOptions } from "./credential_store.ts";
 import { setCredentials } from "./set_credentials.ts";
 import type { RequestRecord } from "./telemetry/request_record.ts";
@@ -125,6 +125,18 @@ export class KmsService {
    */
   generateKey(request: ServiceRequest<"generateDataKey">): Promise<DataKey> {
     return this.#run("generateDataKey", request);
+  }
+
+  /**
+   * Has KMS make a key pair, whose private key is in clear for this enclave only and encrypted under the KMS key. Asks the
+   * policy about `GenerateDataKeyPair`.
+   *
+   * @param request KMS key, and kind of key pair
+   * @returns Key pair; dispose it with `using`
+   * @throws The errors of {@link KmsService.decrypt}
+   */
+  generateKeyPair(request: ServiceRequest<"generateDataKeyPair">): Promise<DataKeyPair> {
+    return this.#run("generateDataKeyPair", request);
   }
 
   /**
@@ -277,20 +289,3 @@ export function forgetAttested(bootKeys: BootKeys): void {
 /** Beginning of the name that a policy knows the boot's key by, ahead of the purpose. */
 const BOOT_KEY = "boot:";
 const SIGNING_KEYS = ["boot", "unattested-kms"] as const;
-
-function checkNonce(request: { readonly nonce: Uint8Array }): Uint8Array {
-  const { nonce } = checkFields("attestation request", request, ["nonce"]);
-  if (!(nonce instanceof Uint8Array)) throw new TypeError("nonce must be a Uint8Array");
-  if (nonce.length > 0 && nonce.length <= MAX_ATTESTED_NONCE_BYTES) return nonce;
-  throw new RangeError(`nonce must have 1 to ${MAX_ATTESTED_NONCE_BYTES} bytes`);
-}
-
-function checkBytes(data: unknown): void {
-  if (!(data instanceof Uint8Array)) throw new TypeError("data must be a Uint8Array");
-}
-
-/** Refuses what would be checked and then not heeded. */
-function refuseCallOptions(request: unknown): void {
-  const option = CALL_FIELDS.find((name) => Object.hasOwn(Object(request), name));
-  if (option !== undefined) throw new TypeError(`${option} must be left out: the request's own holds`);
-}
