@@ -48,6 +48,8 @@ export {
   SdkKmsClientError,
   SecretError,
   type SecretFault,
+  SharedKeyError,
+  type SharedKeyFault,
   SystemCallError,
   TimeoutError,
   UnsupportedOperationError,
@@ -124,6 +126,15 @@ export {
   type SettingValues,
   type TextSetting,
 } from "./application_settings.ts";
+export { sharedKey } from "./shared_keys/load_shared_key.ts";
+export type { SharedKey } from "./shared_keys/shared_key.ts";
+export type { SharedKeyKms } from "./shared_keys/key_records.ts";
+export type { SharedKeyVersion } from "./shared_keys/key_version.ts";
+export type { SharedKeyOptions, SharedKeyPin, SharedKeySpec } from "./shared_keys/shared_key_options.ts";
+export type { SharedKeyStore, StoreCall } from "./shared_keys/store.ts";
+export { fileKeyStore } from "./shared_keys/file_store.ts";
+export { s3KeyStore, type S3KeyStoreOptions, type S3Like } from "./shared_keys/s3_store.ts";
+export { dynamoKeyStore, type DynamoKeyStoreOptions, type DynamoLike } from "./shared_keys/dynamo_store.ts";
 export { startEnclave } from "./start.ts";
 export { type EgressOptions, openEgress } from "./egress.ts";
 export { type IngressOptions, openIngress } from "./ingress.ts";

@@ -101,8 +101,12 @@ describe("the documents", () => {
     const secret = Array.from(reasons.matchAll(/"(\w+)"/g), ([, fault]) => `ERR_SECRET_${fault}`);
     const [, failures = ""] = /export type ImdsFailure =([^;]*);/.exec(sources) ?? [];
     const imds = Array.from(failures.matchAll(/"(\w+)"/g), ([, failure]) => `ERR_IMDS_${failure}`);
-    assert.ok(codes.length > 20 && envelope.length > 8 && secret.length > 8 && imds.length > 8);
-    for (const code of [...codes, ...envelope, ...secret, ...imds]) {
+    const [, refusals = ""] = /export type SharedKeyFault =([^;]*);/.exec(sources) ?? [];
+    const shared = Array.from(refusals.matchAll(/"(\w+)"/g), ([, fault]) => `ERR_SHARED_KEY_${fault}`);
+    assert.ok(
+      shared.length > 4 && codes.length > 20 && envelope.length > 8 && secret.length > 8 && imds.length > 8,
+    );
+    for (const code of [...codes, ...envelope, ...secret, ...imds, ...shared]) {
       assert.ok(TROUBLES.includes(`\`${code}\``), code);
     }
     for (const [check, exit] of Object.entries(ATTESTATION_EXIT)) {

@@ -107,6 +107,13 @@ export type ImdsFailure =
   | "REFUSED"
   | "ANSWER";
 
+/**
+ * Reason for refusing a shared key: `STORE`, the store failed or contradicts itself; `RECORD`, what it holds is no record
+ * of this key, or KMS cannot open it; `VERSION`, it has none that is new enough; `PIN`, another key than the pinned one;
+ * `CHAIN`, a record does not follow the one before; `IMAGE`, an image made it that is not listed.
+ */
+export type SharedKeyFault = "STORE" | "RECORD" | "VERSION" | "PIN" | "CHAIN" | "IMAGE";
+
 /** Code of an error that a C library or a system call caused. */
 type NativeErrorCode =
   | "ERR_SDK_INIT"
@@ -172,4 +179,5 @@ export type ErrorCode =
   | `ERR_ENVELOPE_${EnvelopeFault}`
   | `ERR_IMDS_${ImdsFailure}`
   | `ERR_SECRET_${SecretFault}`
+  | `ERR_SHARED_KEY_${SharedKeyFault}`
   | ServiceErrorCode;

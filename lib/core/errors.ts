@@ -17,6 +17,7 @@ export { EnclaveKmsError, type ErrorDetails } from "./error_base.ts";
 export type { ErrorCode } from "./error_code.ts";
 export { KmstoolError } from "./kmstool_error.ts";
 export * from "./secret_error.ts";
+export { SharedKeyError, type SharedKeyFault } from "./shared_key_error.ts";
 export { ImageError } from "./image_error.ts";
 export { KeyPolicyError } from "./key_policy_error.ts";
 export {

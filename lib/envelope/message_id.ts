@@ -9,7 +9,8 @@ let drawn = allocateOffHeap(0);
 
 /**
  * Makes a random message id. It is no secret, and never given twice: not to another thread either, which has this
- * module's state for itself.
+ * module's state for itself. (A process that is continued twice from one image of its memory would draw the same ids; an
+ * enclave cannot be.)
  *
  * @returns 32 bytes, to be read only, in memory that ids of other messages share
  */

@@ -60,6 +60,7 @@ const ERRORS: Readonly<
   KeyPolicyError: ["ERR_KEY_POLICY", () => new errors.KeyPolicyError("m", details), {}],
   LaunchError: ["ERR_LAUNCH", () => new errors.LaunchError("m", { ...details, ...nitro }), nitro],
   SecretError: ["ERR_SECRET_FRAME", () => new errors.SecretError("FRAME", "m", details), {}],
+  SharedKeyError: ["ERR_SHARED_KEY_PIN", () => new errors.SharedKeyError("PIN", "m", details), {}],
 };
 
 describe("errors", () => {
