@@ -15,6 +15,7 @@ describe("followSignal()", () => {
     const leave = followSignal(controller.signal, () => count++);
     const other = followSignal(controller.signal, () => count += 10);
     other();
+    assert.equal(controller.signal.onabort, null);
     controller.abort();
     assert.equal(count, 1);
     leave();

@@ -40,6 +40,15 @@ describe("readBody() and partsOf()", () => {
     });
   }
 
+  test("give nothing of what is beyond the declared length", async () => {
+    const given: number[] = [];
+    const read = async () => {
+      for await (const part of partsOf(readBody(Readable.from([BYTES, BYTES])), 5)) given.push(...part);
+    };
+    await assert.rejects(read(), { name: "TypeError", message: /content-length/ });
+    assert.deepEqual(given, [1, 2, 3]);
+  });
+
   test("give large bytes in parts of 64 KiB", async () => {
     const sizes = (await collect(new Uint8Array(150_000))).map(({ length }) => length);
     assert.deepEqual(sizes, [65_536, 65_536, 18_928]);

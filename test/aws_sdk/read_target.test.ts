@@ -43,7 +43,16 @@ describe("readTarget()", () => {
   });
 
   test("leaves out what belongs to the connection, in either case, and nothing else", () => {
-    const names = ["Connection", "expect", "Keep-Alive", "te", "TRAILER", "upgrade", "proxy-a", "Proxy-B"];
+    const names = [
+      "Connection",
+      "expect",
+      "Keep-Alive",
+      "te",
+      "TRAILER",
+      "upgrade",
+      "proxy-a",
+      "Proxy-Authorization",
+    ];
     const kept = { "connection-id": "1", "x-te": "2", "X-Proxy-A": "3", "a-upgrade": "4" };
     const headers = { ...Object.fromEntries(names.map((name) => [name, "x"])), ...kept };
     assert.deepEqual({ ...read({ headers }).headers }, {
@@ -76,6 +85,7 @@ describe("readTarget()", () => {
       [{ method: "" }, /method is malformed/],
       [{ method: "A".repeat(17) }, /method is malformed/],
       [{ method: "GET " }, /method is malformed/],
+      [{ path: "a/b" }, /path is malformed/],
       [{ path: "a" }, /path is malformed/],
       [{ path: "/ä" }, /path is malformed/],
       [{ path: "/a b" }, /path is malformed/],

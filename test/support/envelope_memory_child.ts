@@ -9,8 +9,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { SecretBytes } from "../../mod.ts";
 import {
+  DataKeyCache,
   decryptFile,
   decryptMessage,
   decryptStream,
@@ -30,8 +32,21 @@ export type EnvelopeTask =
   | "tornOwn"
   | "message"
   | "tornMessage"
-  | "file";
+  | "file"
+  | SignedTask
+  | CacheTask;
 
+/** Ways to use a signed message, whose plaintext is held until its signature is verified. */
+export type SignedTask =
+  | "signed"
+  | "signedForged"
+  | "signedCancelled"
+  | "signedHeld"
+  | "signedMessage"
+  | "forgedSignedMessage";
+
+/** Ways in which a data key leaves a cache. */
+export type CacheTask = "cacheKept" | "cacheDisposed" | "cacheCleared" | "cacheEvicted" | "cacheExpired";
 /** Command to the process, a line of JSON; secrets in disguise. */
 export interface EnvelopeCommand {
   readonly task: EnvelopeTask;
@@ -56,7 +71,12 @@ const FRAME_BYTES = 4096;
 const ROUNDS = 3;
 const OPTIONS = { keyId: KEY_ARN };
 
+const OTHER = "another";
+
 const kept: unknown[] = [];
+
+/** Caches and readers that are used no more, and not collected. */
+const live: unknown[] = [];
 
 if (process.argv[1]?.endsWith("envelope_memory_child.ts")) await obeyAll();
 
@@ -78,8 +98,12 @@ async function obey({ task, plaintext: disguised, dataKey, keep }: EnvelopeComma
     messageIds.push([...message.subarray(3, 35)]);
     // In the third frame.
     if (task.startsWith("torn")) message[message.length - 2000]! ^= 1;
+    // In the signature: all frames are genuine.
+    if (/forged/i.test(task)) message[message.length - 1]! ^= 1;
     try {
-      outcome = String(await decrypt(task, clientOf(key), message));
+      outcome = task.startsWith("cache")
+        ? String(await throughCache(task as CacheTask, clientOf(key), revealBytes(disguised)))
+        : String(await decrypt(task, clientOf(key), message));
     } catch (error) {
       outcome = (error as { code?: string }).code ?? String(error);
     }
@@ -106,7 +130,7 @@ async function encrypt(
   client: Client,
   plaintext: Uint8Array,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const options = { ...OPTIONS, frameBytes: FRAME_BYTES };
+  const options = { ...OPTIONS, frameBytes: FRAME_BYTES, signed: /signed/i.test(task) };
   if (/message/i.test(task)) return await encryptMessage(client, plaintext, options);
   const source = ReadableStream.from([plaintext]);
   return new Uint8Array(await new Response(source.pipeThrough(encryptStream(client, options))).arrayBuffer());
@@ -127,6 +151,9 @@ async function decrypt(
     { length: Math.ceil(message.length / 3000) },
     (_, index) => message.subarray(index * 3000, (index + 1) * 3000),
   );
+  if (task === "signedCancelled" || task === "signedHeld") {
+    return await leaveHeld(client, chunks, task === "signedCancelled");
+  }
   const plain = ReadableStream.from(chunks).pipeThrough(decryptStream(client, OPTIONS));
   if (/own/i.test(task)) return await intoOwnMemory(plain);
   const reader = plain.getReader();
@@ -153,6 +180,64 @@ async function intoOwnMemory(stream: ReadableStream<Uint8Array>): Promise<number
     value.fill(0);
   }
   return length;
+}
+
+/** Leaves a signed message whose last byte does not come, once all the others were read. */
+async function leaveHeld(
+  client: Client,
+  chunks: readonly Uint8Array[],
+  isCancelled: boolean,
+): Promise<number> {
+  const left = [...chunks];
+  left.push(left.pop()!.subarray(0, -1));
+  const { promise: isRead, resolve } = Promise.withResolvers<void>();
+  const source = new ReadableStream<Uint8Array>({
+    pull: (controller) => left.length > 0 ? controller.enqueue(left.shift()!) : resolve(),
+  }, { highWaterMark: 0 });
+  const reader = source.pipeThrough(decryptStream(client, OPTIONS)).getReader();
+  const reading = reader.read();
+  await isRead;
+  live.push(reader);
+  if (!isCancelled) return 0;
+  await reader.cancel();
+  return (await reading).value?.length ?? 0;
+}
+
+/** Encrypts and decrypts over a cache, which then loses the data key and stays. */
+async function throughCache(
+  task: CacheTask,
+  client: Client,
+  plaintext: Uint8Array<ArrayBuffer>,
+): Promise<number> {
+  const isExpired = task === "cacheExpired";
+  const cache = new DataKeyCache(clientWithOthers(client), {
+    maxAgeMs: isExpired ? 1000 : 86_400_000,
+    maxKeys: task === "cacheEvicted" ? 1 : 100,
+  });
+  live.push(cache);
+  const message = await encryptMessage(cache, plaintext, OPTIONS);
+  plaintext.fill(0);
+  using opened = await decryptMessage(cache, message, OPTIONS);
+  if (task === "cacheDisposed") cache[Symbol.dispose]();
+  if (task === "cacheCleared") cache.clear();
+  const encryptionContext = { which: OTHER };
+  if (task === "cacheEvicted") {
+    await encryptMessage(cache, new Uint8Array(8), { ...OPTIONS, encryptionContext });
+  }
+  while (isExpired && cache.size > 0) await sleep(50);
+  return opened.length;
+}
+
+/** Gives other data keys than the one of the task under another context. */
+function clientWithOthers(client: Client): Client {
+  return {
+    generateDataKey(request?: { readonly encryptionContext?: Readonly<Record<string, string>> | undefined }) {
+      if (request?.encryptionContext?.["which"] !== OTHER) return client.generateDataKey();
+      using other = new SecretBytes(crypto.getRandomValues(new Uint8Array(32)));
+      return clientOf(other).generateDataKey();
+    },
+    decrypt: () => client.decrypt(),
+  };
 }
 
 /** The plaintext would be in the page cache, not in this process. */

@@ -27,6 +27,15 @@ const TASKS: readonly (readonly [task: EnvelopeTask, outcome: RegExp])[] = [
   ["message", /^10000$/],
   ["tornMessage", /^ERR_ENVELOPE_AUTHENTICATION$/],
   ["file", /^\d+$/],
+  ["signed", /^10000$/],
+  ["signedForged", /^ERR_ENVELOPE_SIGNATURE$/],
+  ["signedCancelled", /^0$/],
+  ["signedMessage", /^10000$/],
+  ["forgedSignedMessage", /^ERR_ENVELOPE_SIGNATURE$/],
+  ["cacheDisposed", /^10000$/],
+  ["cacheCleared", /^10000$/],
+  ["cacheEvicted", /^10000$/],
+  ["cacheExpired", /^10000$/],
 ];
 
 /** A process that encrypts and decrypts as it is told. */
@@ -140,6 +149,16 @@ for (const [name, libcrypto, isSkipped, reason] of ways) {
           // A stream that is not ended keeps its key, and node:crypto keeps keys until they are collected.
           const withDerived = libcrypto === "" && task !== "abandoned";
           assert.deepEqual(search(child.pid, needles, withDerived), {});
+        });
+      }
+
+      for (
+        const [task, what] of [["signedHeld", "plaintext at 0"], ["cacheKept", "data key"]] as const
+      ) {
+        test(`the search finds the ${what} of ${task}, whose time has not come`, async () => {
+          const { answer, needles } = await child.ask(task);
+          assert.match(answer.outcome, /^(?:0|10000)$/);
+          assert.ok((search(child.pid, needles, false)[what] ?? 0) > 0);
         });
       }
 
