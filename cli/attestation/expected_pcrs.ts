@@ -1,6 +1,4 @@
-import { readSummaryPcrs } from "../../deploy/eif/build_summary.ts";
-import { parseStrictJson } from "../../deploy/strict_json.ts";
-import { ImageError } from "../../lib/core/errors.ts";
+import { readPcrsText } from "../../deploy/inputs/pcrs_text.ts";
 import type { Arguments } from "../arguments.ts";
 import { UsageError } from "../usage_error.ts";
 import { bytes, readText } from "../values.ts";
@@ -34,38 +32,6 @@ export function expectedPcrs(args: Arguments): ExpectedPcrs | undefined {
   return Object.keys(pcrs).length === 0 ? undefined : pcrs;
 }
 
-/**
- * Reads the registers of an image from JSON: build-summary.json, or what nitro-cli prints for `build-enclave`,
- * `describe-eif` and `describe-enclaves`, whole or its `Measurements` alone.
- *
- * @param path Path of the file
- * @returns Registers in lowercase hex, PCR0 at least
- * @throws {UsageError} When it is none of them, or has several enclaves of different images
- */
-export function readPcrsFile(path: string): Readonly<Record<number, string>> {
-  const text = readText("pcrs", path);
-  const value = parseStrictJson(text, (why) => new UsageError(`--pcrs must be JSON of an image: ${why}`));
-  const images = Array.isArray(value) ? value : [value];
-  const read = images.map((image) => pcrsOf(image));
-  const [first] = read;
-  if (first === undefined) throw new UsageError("--pcrs must be JSON of an image: no enclave runs");
-  if (read.every((other) => isSame(other, first))) return first;
-  throw new UsageError(`--pcrs must be of one image: it has ${read.length} enclaves of different ones`);
-}
-
-function pcrsOf(image: unknown): Readonly<Record<number, string>> {
-  const names = typeof image === "object" && image !== null ? Object.keys(image) : [];
-  const isBare = names.length > 0 && names.every((name) => /^(?:PCR\d{1,2}|HashAlgorithm)$/.test(name));
-  try {
-    return readSummaryPcrs(JSON.stringify(isBare ? { Measurements: image } : image));
-  } catch (error) {
-    if (!(error instanceof ImageError)) throw error;
-    const why = error.message.replace(/^Cannot read the build summary: /, "");
-    throw new UsageError(`--pcrs must be build-summary.json, or JSON of nitro-cli with Measurements: ${why}`);
-  }
-}
-
-function isSame(one: Readonly<Record<number, string>>, other: Readonly<Record<number, string>>): boolean {
-  const indices = new Set([...Object.keys(one), ...Object.keys(other)]);
-  return [...indices].every((index) => one[Number(index)] === other[Number(index)]);
+function readPcrsFile(path: string): Readonly<Record<number, string>> {
+  return readPcrsText(readText("pcrs", path), (why) => new UsageError(`--pcrs must be ${why}`));
 }
