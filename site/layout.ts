@@ -21,32 +21,45 @@ export interface PageContent {
   readonly groups: readonly NavigationGroup[];
   /** Its own path from the site's root. */
   readonly path: string;
+  /** Script of the page, from the site's root. Default: none. */
+  readonly script?: string;
 }
 
 /** Nothing runs, and nothing is loaded from elsewhere. */
 const SECURITY_POLICY =
   "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'";
 
+/** Policy of a page with a script of the site's: it may load that, and connect to nothing. */
+const SCRIPT_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'";
+
 /**
  * Puts a page into its frame: head, navigation, footer.
  *
  * @returns HTML of the whole page
  */
-export function layOut({ title, body, home, groups, path }: PageContent): string {
+export function layOut({ title, body, home, groups, path, script }: PageContent): string {
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="content-security-policy" content="${SECURITY_POLICY}">
+<meta http-equiv="content-security-policy" content="${
+    script === undefined ? SECURITY_POLICY : SCRIPT_POLICY
+  }">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${escapeHtml(title === "enclave-kms" ? title : `${title} · enclave-kms`)}</title>
-<link rel="stylesheet" href="${home}/style.css">
+<link rel="stylesheet" href="${home}/style.css">${
+    script === undefined ? "" : `\n<script src="${home}/${script}" defer></script>`
+  }
 </head>
 <body>
 <a class="skip" href="#content">Skip to the text</a>
 <header><a class="name" href="${home}/index.html">enclave-kms</a>
-<a href="${home}/api/index.html">API reference</a></header>
+<a href="${home}/api/index.html">API reference</a>
+<a href="${home}/inspector.html"${
+    path === "inspector.html" ? ' aria-current="page"' : ""
+  }>Inspector</a></header>
 <div class="columns">
 <nav aria-label="Pages">
 ${groups.map((group) => navigate(group, home, path)).join("\n")}

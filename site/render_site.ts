@@ -16,6 +16,8 @@ export interface Copy {
 export interface Site {
   readonly files: ReadonlyMap<string, string>;
   readonly copies: readonly Copy[];
+  /** Navigation of every page. */
+  readonly groups: readonly NavigationGroup[];
 }
 
 /** Kinds of files that a page may show or link to, beside pages. Source is text to a browser too. */
@@ -48,7 +50,7 @@ export function renderSite(root: string, pages: readonly string[]): Site {
       }),
     );
   }
-  return { files, copies: [...copies.values()] };
+  return { files, copies: [...copies.values()], groups };
 }
 
 /** @returns Path of a page on the site */

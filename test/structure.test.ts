@@ -86,7 +86,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@hono/node-server": ["bench"],
   "@cedar-policy/cedar-wasm": ["lib/policy", "bench"],
   cbor2: ["sim", "test", "bench"],
-  esbuild: ["deploy", "tools", "test", "bench"],
+  esbuild: ["deploy", "tools", "site", "test", "bench"],
   hono: ["enclave", "server", "examples", "test", "bench"],
   hpke: ["lib/attestation", "lib/wire", "test"],
   jose: ["enclave", "examples", "test", "bench"],
