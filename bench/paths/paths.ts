@@ -40,6 +40,10 @@ export const PATHS = {
     label: () => "@aws-sdk/client-kms, our reader",
     open: async (...args) => await (await import("./aws_sdk.ts")).openAwsSdk(...args),
   },
+  "aws-plugin": {
+    label: () => "@aws-sdk/client-kms with enclave-kms/aws",
+    open: async (...args) => await (await import("./aws_plugin.ts")).openAwsPlugin(...args),
+  },
   "server": {
     label: () => "server over a unix socket, 100 policies",
     spawns: true,

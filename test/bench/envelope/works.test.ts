@@ -26,6 +26,6 @@ describe("works of streams and messages", () => {
   });
 
   test("are counted in MB and in messages", () => {
-    assert.deepEqual(ENVELOPE_WORKS.map(unitsOf), [4.194304, 4.194304, 1, 1]);
+    assert.deepEqual(ENVELOPE_WORKS.map(unitsOf), [...Array.from({ length: 4 }, () => 4.194304), 1, 1]);
   });
 });
