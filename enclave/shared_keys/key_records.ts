@@ -1,10 +1,9 @@
-import { decodeAttestationDocument } from "../../lib/attestation/document.ts";
-import { toHex } from "../../lib/core/bytes.ts";
 import { Deadline } from "../../lib/core/deadline.ts";
 import { KmsError, SharedKeyError } from "../../lib/core/errors.ts";
 import type { SecretBytes } from "../../lib/core/secret_bytes.ts";
 import type { DataKeyPairSpec } from "../../lib/kms/data_key.ts";
 import type { KmsService } from "../kms_service.ts";
+import { type BootFacts, readBoot } from "./boot_facts.ts";
 import { LoadedVersion } from "./key_version.ts";
 import {
   contextOf,
@@ -28,7 +27,6 @@ export type SharedKeyKms = Pick<
 /** Answers of KMS to a ciphertext that is not what it should be. */
 const UNREADABLE: readonly string[] = ["InvalidCiphertextException", "IncorrectKeyException"];
 const DATA_KEY_BYTES = 32;
-const NONCE_BYTES = 16;
 
 /** Key that KMS has just made. */
 interface FreshKey {
@@ -41,7 +39,7 @@ export class KeyRecords {
   readonly #kms: SharedKeyKms;
   readonly #options: CheckedSharedKeyOptions;
   readonly #signal: AbortSignal;
-  #image: Promise<string> | undefined;
+  #boot: Promise<BootFacts> | undefined;
 
   /**
    * @param kms KMS and the NSM
@@ -84,8 +82,9 @@ export class KeyRecords {
       if (record.spec === "AES_256" && secret.length !== DATA_KEY_BYTES) {
         throw refused(record, `holds no key of ${DATA_KEY_BYTES} bytes`);
       }
-      await this.#checkImage(record);
-      return new LoadedVersion(record, secret);
+      const boot = await this.#askNsm();
+      this.#checkImage(record, boot.image);
+      return new LoadedVersion(record, secret, boot.now());
     } catch (error) {
       secret[Symbol.dispose]();
       throw error;
@@ -102,7 +101,8 @@ export class KeyRecords {
    */
   async make(version: number, previous: string | undefined): Promise<LoadedVersion> {
     const { name, spec, store } = this.#options;
-    const facts = { name, version, spec, madeMs: Date.now(), image: await this.#ownImage(), previous };
+    const { image, now } = await this.#askNsm();
+    const facts = { name, version, spec, madeMs: Math.floor(now()), image, previous };
     const fresh = await this.#generate(facts);
     let isTaken = false;
     try {
@@ -114,7 +114,7 @@ export class KeyRecords {
       if (stored === undefined) throw this.#storeError("it has no record of what was written");
       if (stored.previous !== previous) throw this.#chainError(version);
       if (stored.hash !== hash) return await this.open(stored);
-      const made = new LoadedVersion(stored, fresh.secret);
+      const made = new LoadedVersion(stored, fresh.secret, now());
       isTaken = true;
       return made;
     } finally {
@@ -158,10 +158,10 @@ export class KeyRecords {
     return { secret: pair.privateKey, ciphertext: pair.privateKeyCiphertext };
   }
 
-  async #checkImage(record: ReadRecord): Promise<void> {
+  #checkImage(record: ReadRecord, own: string): void {
     const { images, name } = this.#options;
     const { version, image } = record;
-    if (images === undefined || images.includes(image) || image === await this.#ownImage()) return;
+    if (images === undefined || images.includes(image) || image === own) return;
     throw new SharedKeyError(
       "IMAGE",
       `Cannot take shared key ${name}: another image made version ${version}`,
@@ -171,13 +171,10 @@ export class KeyRecords {
     );
   }
 
-  /** Asks the NSM for the PCR0 of this image, once. */
-  #ownImage(): Promise<string> {
-    const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
-    return this.#image ??= this.#kms.generateAttestation({ nonce }).then(
-      (document) => toHex(decodeAttestationDocument(document).pcrs.get(0)!),
-    ).catch((error) => {
-      this.#image = undefined;
+  /** Asks the NSM for the PCR0 of this image and the time, once: the parent sets neither. */
+  #askNsm(): Promise<BootFacts> {
+    return this.#boot ??= readBoot(this.#kms).catch((error) => {
+      this.#boot = undefined;
       throw error;
     });
   }

@@ -38,14 +38,15 @@ export class LoadedVersion implements SharedKeyVersion, AgedVersion, Disposable 
    *
    * @param record Record, all of whose facts KMS has confirmed
    * @param secret Key, which is owned from here on
+   * @param nowMs Time, milliseconds since 1970
    * @throws The runtime's error when the key is no private key, although the record says so
    */
-  constructor(record: ReadRecord, secret: SecretBytes) {
+  constructor(record: ReadRecord, secret: SecretBytes, nowMs: number) {
     this.record = record;
     this.secret = secret;
     this.publicKey = record.spec === "AES_256" ? undefined : publicKeyOf(secret);
     this.checkValue = checkValueOf(secret);
-    this.#loaded = { ageMs: Math.max(0, Date.now() - record.madeMs), atMs: performance.now() };
+    this.#loaded = { ageMs: Math.max(0, nowMs - record.madeMs), atMs: performance.now() };
   }
 
   /** Version, from 1. */
@@ -58,7 +59,7 @@ export class LoadedVersion implements SharedKeyVersion, AgedVersion, Disposable 
     return this.record.image;
   }
 
-  /** Milliseconds since it was made: by the clocks of two enclaves until it was loaded, and then by none that is set. */
+  /** Milliseconds since it was made: by the clock of the NSM until it was loaded, and then by none that is set. */
   get ageMs(): number {
     return this.#loaded.ageMs + performance.now() - this.#loaded.atMs;
   }
