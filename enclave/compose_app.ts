@@ -44,6 +44,7 @@ export function composeApp(
     c.set("caller", record.principal);
     c.set("kms", new KmsService(kms, record));
     c.set("channel", c.env.channel ?? "clear");
+    c.set("requestDigest", c.env.requestDigest);
     c.set("traceparent", record.traceparent);
     c.set("secrets", secrets);
     c.set("askPolicy", (action, facts) => void gate.check({ action, region, facts }, record));

@@ -2,7 +2,9 @@ import type { Hono } from "hono";
 import type { Endpoint } from "../lib/core/endpoint.ts";
 import { describeCrypto } from "../lib/kms/runtime_crypto.ts";
 import type { Bridge } from "../lib/transport/bridge.ts";
+import { checkFields } from "../lib/core/checks.ts";
 import type { SecretBytes } from "../lib/core/secret_bytes.ts";
+import type { SealedChannel } from "./channels/sealed.ts";
 import { composeApp, documentEnclave } from "./compose_app.ts";
 import { type EnclaveConfig, endpointsOf } from "./enclave_config.ts";
 import type { EnclaveEnv } from "./enclave_env.ts";
@@ -16,6 +18,8 @@ import { notePushedCredentials } from "./pushed_credentials.ts";
 import type { EnclaveRuntime } from "./runtime.ts";
 import type { RouteParts } from "./routes/built_in_route.ts";
 import { EnclaveSecrets, type EnclaveSecretsParts } from "./secrets/enclave_secrets.ts";
+import { readBoot } from "./shared_keys/boot_facts.ts";
+import type { SharedKey } from "./shared_keys/shared_key.ts";
 import { listenToSignals } from "./signals.ts";
 import type { Logger } from "./telemetry/log.ts";
 import { RequestRecord } from "./telemetry/request_record.ts";
@@ -31,6 +35,7 @@ export class Enclave implements AsyncDisposable {
   readonly #config: EnclaveConfig;
   readonly #runtime: EnclaveRuntime;
   readonly #secrets: EnclaveSecrets;
+  #sealed: SealedChannel | undefined;
   #ingresses: readonly Bridge[] = [];
   #ignoreSignals: (() => void) | undefined;
 
@@ -106,6 +111,7 @@ export class Enclave implements AsyncDisposable {
     try {
       await runtime.openChannels();
       const routeParts = this.#routeParts();
+      this.#sealed = routeParts.sealed;
       const parts = { runtime, options: this.#options, routeParts, secrets: this.#secrets.handedOver };
       const composed = composeApp(app, parts);
       const ready = await runtime.prepare();
@@ -130,6 +136,31 @@ export class Enclave implements AsyncDisposable {
   /** Loads the policy file again. A bad one keeps the old one in force, and the log says so. */
   reloadPolicy(): void {
     this.#runtime.reloadPolicy();
+  }
+
+  /**
+   * Has sealed HTTP use keys that are derived from a shared key: each enclave with that key opens what was sealed to any
+   * of them, also behind a load balancer. Documents vouch for the derived key from then on, and follow its rotation.
+   *
+   * Not guaranteed: that a request is executed once. Whoever carries it can have it executed **once by each enclave**
+   * with the key, and once more after each restart, within a minute and a half of its date: `c.var.requestDigest` is the
+   * key for what must be done once. Nor that only images which the sender names read it: those that KMS gives the
+   * shared key do.
+   *
+   * @param key Data key, as `sharedKey()` gives it; not owned. When it is disposed, the keys of this boot are used again
+   * @param options `anyEnclave: true`, as a sign that this is known
+   * @throws {AttestationError} When the NSM, whose time dates are judged by, does not answer
+   * @throws {TypeError} When sealed HTTP is off or has a shared key already, the key is a pair, or `anyEnclave` is not true
+   */
+  async sealWith(key: SharedKey, options: { readonly anyEnclave: true }): Promise<void> {
+    const { anyEnclave } = checkFields("options of sealWith", options, ["anyEnclave"]);
+    if (anyEnclave !== true) {
+      throw new TypeError("anyEnclave must be true: a request may be executed once by each enclave");
+    }
+    if (key.spec !== "AES_256") throw new TypeError("key must be a data key: its spec must be AES_256");
+    if (this.#sealed === undefined) throw new TypeError("Cannot seal with shared key: sealed HTTP is off");
+    const { now } = await readBoot(this.kms);
+    await this.#sealed.share(key, now);
   }
 
   /** Accepts no more, finishes what runs, and then wipes credentials and secrets. Closing twice is harmless. */

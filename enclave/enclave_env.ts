@@ -17,6 +17,12 @@ export interface EnclaveEnv extends HttpEnv {
     /** Protection of the request on its way: `clear`, `tls` or `sealed`. */
     channel: Channel;
     /**
+     * SHA-256 of a request that was sealed, 64 hex digits: of its id, method, path, headers but for the date, and body. The
+     * same request has the same one however often it comes, and in every enclave: a key for what must be done once.
+     * Undefined when it was not sealed.
+     */
+    requestDigest: string | undefined;
+    /**
      * Header `traceparent` (W3C Trace Context) for what the handler asks of others: the trace that the caller named, or one
      * that begins here, and the span of this request. The caller chose the trace's id, so it proves nothing.
      */

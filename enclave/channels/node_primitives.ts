@@ -8,7 +8,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { hmac } from "../../lib/core/hmac.ts";
-import type { Primitives } from "../../lib/wire/hpke_suites.ts";
+import type { OwnKeyPair, Primitives } from "../../lib/wire/hpke_suites.ts";
 
 const TAG_BYTES = 16;
 
@@ -17,14 +17,7 @@ const TAG_BYTES = 16;
  * request needs two dozen of them.
  */
 export const NODE_PRIMITIVES: Primitives = {
-  generate() {
-    const { publicKey, privateKey } = generateKeyPairSync("x25519");
-    const { x } = publicKey.export({ format: "jwk" });
-    return {
-      publicKey: decode(x!),
-      agree: (theirs) => new Uint8Array(diffieHellman({ privateKey, publicKey: toKey(theirs) })),
-    };
-  },
+  generate: () => ownPairOf(generateKeyPairSync("x25519")),
   hmac: (key, data) => hmac("sha256", key, data),
   seal(key, nonce, plaintext, aad) {
     const cipher = createCipheriv(cipherOf(key), key, nonce, { authTagLength: TAG_BYTES });
@@ -45,6 +38,21 @@ export const NODE_PRIMITIVES: Primitives = {
     return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length);
   },
 };
+
+/**
+ * Gives a key pair of node:crypto the form that the primitives have.
+ *
+ * @param pair Key pair on X25519
+ */
+export function ownPairOf(
+  { publicKey, privateKey }: { readonly publicKey: KeyObject; readonly privateKey: KeyObject },
+): OwnKeyPair {
+  const { x } = publicKey.export({ format: "jwk" });
+  return {
+    publicKey: decode(x!),
+    agree: (theirs) => new Uint8Array(diffieHellman({ privateKey, publicKey: toKey(theirs) })),
+  };
+}
 
 function toKey(publicKey: Uint8Array): KeyObject {
   return createPublicKey({ key: { kty: "OKP", crv: "X25519", x: encode(publicKey) }, format: "jwk" });

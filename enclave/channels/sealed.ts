@@ -15,14 +15,18 @@ import type { HttpEnv } from "../http/http_env.ts";
 import { oneChunk } from "../http/one_chunk.ts";
 import { type Problem, problem, PROBLEM_TYPE, problemOf } from "../http/problem.ts";
 import { BadRequestError, OverloadedError } from "../service_errors.ts";
-import { ReplayWindow, type ReplayWindowOptions } from "./replay_window.ts";
+import { type ReplayVerdict, ReplayWindow, type ReplayWindowOptions } from "./replay_window.ts";
 import { SealKeys, type VouchedKeys } from "./seal_keys.ts";
+import type { SealingSource } from "./shared_seal_keys.ts";
 import { encodeAnswer } from "./sealed_answer.ts";
 import { sealInChunks } from "./sealed_stream.ts";
 import { type UnsealedRequest, unsealRequest } from "./sealed_request.ts";
 
 /** Milliseconds until a new key is made: an hour. The one before is good for another hour. */
 export const SEAL_KEY_MS = 3_600_000;
+
+/** Request that was opened, and whether other enclaves could have opened it. */
+type Opened = OpenedRequest & { readonly isShared: boolean };
 
 /** Options of {@link SealedChannel.create}. */
 export interface SealedChannelOptions {
@@ -55,12 +59,16 @@ export type ServeUnsealed = (
 export class SealedChannel implements Disposable {
   readonly #bootId: string;
   readonly #keys: SealKeys;
+  readonly #limits: ReplayWindowOptions;
   readonly #window: ReplayWindow;
+  /** Window of what is sealed to a shared key, by another clock. */
+  #sharedWindow: ReplayWindow | undefined;
 
-  private constructor(bootId: string, keys: SealKeys, window: ReplayWindow) {
+  private constructor(bootId: string, keys: SealKeys, limits: ReplayWindowOptions) {
     this.#bootId = bootId;
     this.#keys = keys;
-    this.#window = window;
+    this.#limits = limits;
+    this.#window = new ReplayWindow(limits);
   }
 
   /**
@@ -72,7 +80,7 @@ export class SealedChannel implements Disposable {
   static async create(
     { keys, rotateMs = SEAL_KEY_MS, window }: SealedChannelOptions,
   ): Promise<SealedChannel> {
-    return new SealedChannel(keys.bootId, await SealKeys.create(keys, rotateMs), new ReplayWindow(window));
+    return new SealedChannel(keys.bootId, await SealKeys.create(keys, rotateMs), window ?? {});
   }
 
   /** Key configuration for callers (RFC 9458, section 3), of the key that new documents vouch for: 45 bytes. */
@@ -116,27 +124,47 @@ export class SealedChannel implements Disposable {
     };
   }
 
+  /**
+   * Opens what is sealed to a key that is derived from a shared one, whatever boot it names. A request is then taken
+   * once by each enclave with the key, and once more after a restart.
+   *
+   * @param source Shared key, a data key; not owned
+   * @param now Time by a clock that the parent cannot set before a restart, milliseconds since 1970
+   * @throws {TypeError} When there is one already
+   */
+  async share(source: SealingSource, now: () => number): Promise<void> {
+    if (this.#sharedWindow !== undefined) {
+      throw new TypeError("Cannot seal with shared key: there is one already");
+    }
+    this.#sharedWindow = new ReplayWindow({ ...this.#limits, now });
+    await this.#keys.share(source);
+  }
+
   /** Stops making keys. */
   [Symbol.dispose](): void {
     this.#keys[Symbol.dispose]();
   }
 
-  async #open(sealed: Uint8Array, form: SealedForm): Promise<OpenedRequest | undefined> {
-    try {
-      return await this.#keys.find(sealed[0])?.open(sealed, form);
-    } catch (error) {
-      if (error instanceof ProtocolError) return undefined;
-      throw error;
+  async #open(sealed: Uint8Array, form: SealedForm): Promise<Opened | undefined> {
+    await this.#keys.lookFor(sealed[0]);
+    for (const key of this.#keys.find(sealed[0])) {
+      try {
+        const isShared = this.#keys.isShared(key);
+        return { ...await key.open(sealed, form), isShared };
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+      }
     }
+    return undefined;
   }
 
-  async #answerWhole(c: Context<HttpEnv>, opened: OpenedRequest, serve: ServeUnsealed): Promise<Response> {
+  async #answerWhole(c: Context<HttpEnv>, opened: Opened, serve: ServeUnsealed): Promise<Response> {
     const { record, gone } = { ...c.env, ...c.var };
     const owned = [opened.request];
     try {
       const answer = await this.#serve(c, opened, serve, owned);
       const message = await encodeAnswer(answer, gone) ??
-        await encodeAnswer(this.#refuse(c, problem(500, "ERR_ANSWER_TOO_LARGE", record.id)), gone);
+        await encodeAnswer(this.#refuse(c, problem(500, "ERR_ANSWER_TOO_LARGE", record.id), opened), gone);
       const sealed = await opened.sealAnswer(message!);
       message!.fill(0);
       return c.body(oneChunk(sealed), 200, { "content-type": SEALED_RESPONSE_TYPE });
@@ -146,7 +174,7 @@ export class SealedChannel implements Disposable {
   }
 
   /** The application may read the request for as long as it makes the answer. */
-  async #answerInChunks(c: Context<HttpEnv>, opened: OpenedRequest, serve: ServeUnsealed): Promise<Response> {
+  async #answerInChunks(c: Context<HttpEnv>, opened: Opened, serve: ServeUnsealed): Promise<Response> {
     const owned = [opened.request];
     const wipe = () => wipeAll(owned);
     try {
@@ -165,7 +193,7 @@ export class SealedChannel implements Disposable {
    */
   async #serve(
     c: Context<HttpEnv>,
-    opened: OpenedRequest,
+    opened: Opened,
     serve: ServeUnsealed,
     owned: Uint8Array[],
   ): Promise<Response> {
@@ -173,24 +201,27 @@ export class SealedChannel implements Disposable {
     try {
       const { request, encapsulatedKey } = opened;
       const signal = () => c.env.gone ?? new AbortController().signal;
-      const unsealed = unsealRequest({ message: request, encapsulatedKey, bootId: this.#bootId, signal });
+      const bootId = opened.isShared ? undefined : this.#bootId;
+      const unsealed = unsealRequest({ message: request, encapsulatedKey, bootId, signal });
       owned.push(unsealed.content);
-      const refusal = this.#refusalOf(unsealed, record.id);
-      if (refusal !== undefined) return this.#refuse(c, refusal);
+      const refusal = this.#refusalOf(unsealed, opened, record.id);
+      if (refusal !== undefined) return this.#refuse(c, refusal, opened);
       const { cid, gone, connection } = c.env;
       record.operation = "Other";
-      const bindings = { cid, gone, connection, channel: "sealed", hasWholeBody: true, record } as const;
+      const { digest: requestDigest } = unsealed;
+      const own = { channel: "sealed", hasWholeBody: true, record, requestDigest } as const;
+      const bindings = { cid, gone, connection, ...own };
       const answer = await serve(unsealed.request, bindings as HttpEnv["Bindings"]);
       record.sealedStatus = answer.status;
       return answer;
     } catch (error) {
       if (!(error instanceof BadRequestError)) throw error;
-      return this.#refuse(c, problemOf(error, record.id));
+      return this.#refuse(c, problemOf(error, record.id), opened);
     }
   }
 
-  #refusalOf({ id, dateMs }: UnsealedRequest, recordId: string): Problem | undefined {
-    switch (this.#window.take(id, dateMs)) {
+  #refusalOf({ id, dateMs }: UnsealedRequest, opened: Opened, recordId: string): Problem | undefined {
+    switch (this.#take(id, dateMs, opened)) {
       case "first":
         return undefined;
       case "outside":
@@ -202,12 +233,24 @@ export class SealedChannel implements Disposable {
     }
   }
 
-  #refuse(c: Context<HttpEnv>, refusal: Problem): Response {
+  /** Both windows know every id: a request may come again under the other kind of key. */
+  #take(id: string, dateMs: number, opened: Opened): ReplayVerdict {
+    const window = this.#windowOf(opened);
+    const verdict = window.take(id, dateMs);
+    const other = window === this.#window ? this.#sharedWindow : this.#window;
+    return verdict === "first" && other !== undefined ? other.take(id, other.nowMs) : verdict;
+  }
+
+  #windowOf({ isShared }: Opened): ReplayWindow {
+    return isShared && this.#sharedWindow !== undefined ? this.#sharedWindow : this.#window;
+  }
+
+  #refuse(c: Context<HttpEnv>, refusal: Problem, opened: Opened): Response {
     c.var.record.sealedStatus = refusal.status;
     const headers = {
       "content-type": PROBLEM_TYPE,
       // A sender whose clock is wrong may try once more by this one.
-      date: new Date(this.#window.nowMs).toUTCString(),
+      date: new Date(this.#windowOf(opened).nowMs).toUTCString(),
       "x-request-id": c.var.record.id,
     };
     return new Response(JSON.stringify(refusal), { status: refusal.status, headers });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type BinaryRequest, decodeBinaryRequest } from "../../lib/wire/binary_http.ts";
 import { BOOT_ID_FIELD, REQUEST_ID_FIELD } from "../../lib/wire/sealed_fields.ts";
 import { toHex } from "../../lib/core/bytes.ts";
@@ -13,6 +14,8 @@ export interface UnsealedRequest {
   readonly content: Uint8Array;
   /** Id that no other request has: the sender's own, or the encapsulated key. */
   readonly id: string;
+  /** SHA-256 of the request: method, path, headers, body and id, without its date and boot. 64 hex digits. */
+  readonly digest: string;
   /** Date of the request, milliseconds since 1970. */
   readonly dateMs: number;
 }
@@ -23,8 +26,8 @@ export interface SealedParts {
   readonly message: Uint8Array;
   /** Encapsulated key, which stands for an id where the sender gives none. */
   readonly encapsulatedKey: Uint8Array;
-  /** Id of this boot, which the request must name. */
-  readonly bootId: string;
+  /** Id of this boot, which the request must name; undefined when it may name any. */
+  readonly bootId: string | undefined;
   /** Finds the signal that aborts when there is no one left to answer. */
   readonly signal: () => AbortSignal;
 }
@@ -34,6 +37,9 @@ const DATE =
 
 /** Headers that the application does not get: they are about the seal, or an address that is not the caller's to choose. */
 const OWN_FIELDS: readonly string[] = [BOOT_ID_FIELD, REQUEST_ID_FIELD, "host"];
+
+/** Headers that say when, for whom and as what a request was sealed. */
+const SEAL_FIELDS: readonly string[] = ["date", BOOT_ID_FIELD, REQUEST_ID_FIELD];
 
 /**
  * Reads a request that was sealed. Scheme and authority count for nothing: the URL's host is always `enclave`.
@@ -49,18 +55,28 @@ export function unsealRequest(
   if (date === undefined || !DATE.test(date)) {
     throw expected("date", "the time, such as Sun, 06 Nov 1994 08:49:37 GMT");
   }
-  if (only(read, BOOT_ID_FIELD) !== bootId) throw expected(BOOT_ID_FIELD, "the id of this boot");
+  const boot = only(read, BOOT_ID_FIELD);
+  if (bootId !== undefined && boot !== bootId) throw expected(BOOT_ID_FIELD, "the id of this boot");
+  if (!/^[0-9a-f]{32}$/.test(boot ?? "")) throw expected(BOOT_ID_FIELD, "the id of a boot");
   const id = only(read, REQUEST_ID_FIELD);
   if (id !== undefined && !/^[0-9a-f]{32}$/.test(id)) {
     throw expected(REQUEST_ID_FIELD, "32 lowercase hex digits");
   }
   const { content } = read;
+  const known = id ?? toHex(encapsulatedKey);
   return {
     request: toRequest(read, signal),
     content,
-    id: id ?? toHex(encapsulatedKey),
+    id: known,
+    digest: digestOf(read, known),
     dateMs: Date.parse(date),
   };
+}
+
+/** Stays the same when the sender dates a request anew, or seals it for another boot. */
+function digestOf({ method, path, headers, content }: BinaryRequest, id: string): string {
+  const lines = headers.filter(([name]) => !SEAL_FIELDS.includes(name));
+  return createHash("sha256").update(JSON.stringify([id, method, path, lines])).update(content).digest("hex");
 }
 
 function decode(message: Uint8Array): BinaryRequest {

@@ -28,6 +28,8 @@ export interface HttpEnv {
      * name. Default: there is no listener, and answers have them themselves.
      */
     addedLines?: string[];
+    /** Digest of a request that was sealed, 64 hex digits. Default: it was not sealed. */
+    requestDigest?: string;
     /** Record of a request that was sealed in another: both are one request, and one line of the log. */
     record?: RequestRecord;
   };

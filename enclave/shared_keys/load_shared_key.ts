@@ -58,6 +58,7 @@ const PAUSES = { firstMs: 100, maxMs: 2000 };
  * const store = fileKeyStore(mkdtempSync(join(tmpdir(), "keys-"))); // in an enclave: s3KeyStore()
  * using key = await sharedKey(enclave.kms, { name: "hello", keyId, store });
  * key.current.version; // 1
+ * await enclave.sealWith(key, { anyEnclave: true }); // sealed requests may go to any enclave with the key
  * ```
  */
 export async function sharedKey(kms: SharedKeyKms, options: SharedKeyOptions): Promise<SharedKey> {

@@ -20,6 +20,8 @@ export class SealedEnclave implements Disposable {
   readonly app: Hono<HttpEnv>;
   /** Requests that were served, as `POST /path body`. */
   readonly served: string[] = [];
+  /** Digests of the same, as handlers get them. */
+  readonly digests: (string | undefined)[] = [];
   /** Answer of the route `/stream`. */
   stream: () => Response = () => new Response(null);
   /** Documents that were asked for. */
@@ -78,6 +80,7 @@ export class SealedEnclave implements Disposable {
       const body = await c.req.text();
       const { pathname, search } = new URL(c.req.url);
       this.served.push(`${c.req.method} ${pathname}${search} ${body}`.trim());
+      this.digests.push(c.env.requestDigest);
       return c.json({
         body,
         type: c.req.header("content-type") ?? null,
