@@ -2,7 +2,7 @@ import { element, type PageElement } from "./dom.ts";
 import type { Section, SectionTable } from "./section.ts";
 
 /** Signs before what is good, bad, or to know, beside the colour. */
-const SIGNS = { good: "✓ ", bad: "✗ ", note: "· " } as const;
+const SIGNS = { good: "✓\u00a0", bad: "✗\u00a0", note: "·\u00a0" } as const;
 
 /**
  * Makes the elements of a section.

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,4 +48,33 @@ export function openInChromium(url: string, program: string): AsyncDisposable & 
       rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
     },
   };
+}
+
+/**
+ * Works with a headless Chromium of a fresh profile, whose DevTools can be asked.
+ *
+ * @param program Debian's is `chromium`
+ * @param flags More flags
+ * @param work Gets the browser, which is ended afterwards
+ * @returns Result of `work`
+ */
+export async function inChromium<T>(
+  program: string,
+  flags: readonly string[],
+  work: (browser: ChildProcess) => Promise<T>,
+): Promise<T> {
+  const profile = mkdtempSync(join(tmpdir(), "enclave-kms-page-"));
+  const all = [...CHROMIUM_FLAGS, ...flags, "--remote-debugging-port=0", `--user-data-dir=${profile}`];
+  const browser = spawn(program, [...all, "about:blank"], {
+    stdio: ["ignore", "ignore", "pipe"],
+    detached: true,
+  });
+  const exited = once(browser, "exit");
+  try {
+    return await work(browser);
+  } finally {
+    if (browser.pid !== undefined && browser.exitCode === null) process.kill(-browser.pid, "SIGKILL");
+    await exited;
+    rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+  }
 }

@@ -5,17 +5,12 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import process from "node:process";
 import { joinOpenApi } from "../../enclave/openapi.ts";
 import { PAGE_POLICY, renderOpenApiPage } from "../../enclave/openapi_page.ts";
-import { CHROMIUM_FLAGS } from "./chromium.ts";
+import { inChromium } from "./chromium.ts";
 import { type PageVisit, visitPage } from "./devtools.ts";
 
 const ATTACK = `'"></pre></style></title><script>document.body.id = "hacked"</script>` +
@@ -83,17 +78,11 @@ async function visit(
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const profile = mkdtempSync(join(tmpdir(), "enclave-kms-page-"));
-  const flags = [...CHROMIUM_FLAGS, "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"];
-  const browser = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe"], detached: true });
-  const exited = once(browser, "exit");
   try {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/openapi.html`;
-    return { ...await visitPage(browser, url, LOOK), served };
+    const visited = await inChromium(program, [], (browser) => visitPage(browser, url, LOOK));
+    return { ...visited, served };
   } finally {
-    if (browser.pid !== undefined && browser.exitCode === null) process.kill(-browser.pid, "SIGKILL");
-    await exited;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
     server.closeAllConnections();
     server.close();
   }

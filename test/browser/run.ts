@@ -1,6 +1,7 @@
 /**
  * Program of `npm run test:browser`: bundles the entry for callers for browsers, and has headless Chromium
- * verify documents with it and exchange secrets with a session on Node.js. One line per check.
+ * verify documents with it and exchange secrets with a session on Node.js; and opens the site's inspector. One line
+ * per check.
  *
  * Chromium is Debian's, or the one that the environment names: `CHROMIUM=/path npm run test:browser`.
  *
@@ -24,6 +25,7 @@ import { SoftwareNsm } from "../../sim/nsm/nsm.ts";
 import { HAS_VECTORS, readVector } from "../lib/attestation/vectors.ts";
 import { openInChromium } from "./chromium.ts";
 import { makeImages, makePolicies } from "./images.ts";
+import { checkInspector } from "./inspector_page.ts";
 import { describeHere, judgeHere } from "./judge.ts";
 import { checkOpenApiPage } from "./openapi_page.ts";
 import { SEALED_TEXT, startParents } from "./parents.ts";
@@ -97,6 +99,9 @@ await check("sealed on Node.js, opened in the browser", () => {
   assert.equal(new TextDecoder().decode(decode(report.opened)), SECRET);
 });
 for (const [name, holds] of await checkOpenApiPage(process.env["CHROMIUM"] ?? "chromium")) {
+  await check(name, holds);
+}
+for (const [name, holds] of await checkInspector(process.env["CHROMIUM"] ?? "chromium")) {
   await check(name, holds);
 }
 console.log(`      a sealed request takes ${report.sealedMs.toFixed(1)} ms there (median)`);
