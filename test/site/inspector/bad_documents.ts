@@ -17,7 +17,10 @@ export function badDocuments(good: Uint8Array<ArrayBuffer>): readonly BadDocumen
   const fields = decode(decodeAttestationDocument(good).payload) as Record<string, unknown>;
   const bundle = fields["cabundle"] as Uint8Array[];
   const change = (changes: object) => cose(new Uint8Array(encode({ ...fields, ...changes })));
-  const { nonce: _, digest: __, ...lacking } = fields;
+  const certificate = fields["certificate"] as Uint8Array;
+  const second = (from: string, to: string) =>
+    change({ cabundle: bundle.map((der, index) => index === 1 ? patch(der, from, to) : der) });
+  const { digest: _, ...lacking } = fields;
   return [
     { check: "TOO_LARGE", bytes: Uint8Array.from([0x84, 0xff, ...new Uint8Array(16_383)]) },
     { check: "CBOR", bytes: good.slice(0, -1) },
@@ -34,8 +37,18 @@ export function badDocuments(good: Uint8Array<ArrayBuffer>): readonly BadDocumen
       check: "BASIC_CONSTRAINTS",
       bytes: change({ certificate: bundle.at(-1), cabundle: bundle.slice(0, -1) }),
     },
+    { check: "CRITICAL_EXTENSION", bytes: second("551d0f0101ff", "551d630101ff") },
+    { check: "PATH_LENGTH", bytes: second("30060101ff020102", "30060101ff020100") },
+    { check: "KEY_USAGE", bytes: change({ certificate: patch(certificate, "03020780", "03020106") }) },
     { check: "SIGNATURE", bytes: good.with(-1, (good.at(-1) ?? 0) ^ 1) },
   ];
+}
+
+/** Replaces bytes of a certificate by as many others, both as hex. */
+function patch(der: Uint8Array, from: string, to: string): Uint8Array {
+  const digits = Buffer.from(der).toString("hex");
+  if (digits.split(from).length !== 2) throw new Error(`${from} is not there once`);
+  return hex(digits.replace(from, to));
 }
 
 function hex(digits: string): Uint8Array {

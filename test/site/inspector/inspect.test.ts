@@ -3,7 +3,11 @@ import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { makeKeyPolicy } from "../../../deploy/mod.ts";
+import { parseArguments } from "../../../cli/arguments.ts";
+import { COMMANDS } from "../../../cli/command_table.ts";
 import { SoftwareNsm } from "../../../sim/nsm/nsm.ts";
+import { NsmAuthority } from "../../../sim/nsm/nsm_authority.ts";
+import { makeDocument } from "../../../sim/nsm/nsm_document.ts";
 import { CHECK_NAMES, checkDocument } from "../../../site/inspector/checks.ts";
 import { comparePcrs } from "../../../site/inspector/compare_pcrs.ts";
 import { inspect, type InspectOptions } from "../../../site/inspector/inspect.ts";
@@ -131,6 +135,34 @@ describe("the inspector, given a document", () => {
     }
   });
 
+  test("names CERTIFICATE_SIGNATURE and FUTURE", async () => {
+    const now = Date.now();
+    const authority = await NsmAuthority.create("us-east-1", "i-0123456789abcdef0", now);
+    const leaf = await authority.issueLeaf("i-0123456789abcdef0-enc0123456789abcdef", now);
+    const fields = {
+      moduleId: "i-0123456789abcdef0-enc0123456789abcdef",
+      timestamp: now,
+      pcrs: new Map([[0, new Uint8Array(48).fill(7)]]),
+      cabundle: authority.cabundle,
+      publicKey: null,
+      userData: null,
+      nonce: null,
+    };
+    const making = { form: "definite", leaf, signer: leaf } as const;
+    const cabundle = authority.cabundle.map((der, i) => i === 2 ? der.with(-1, der.at(-1)! ^ 1) : der);
+    const trusted = await read(pem(authority.root));
+    for (
+      const [check, changes] of [
+        ["CERTIFICATE_SIGNATURE", { cabundle }],
+        ["FUTURE", { timestamp: now + 600_000 }],
+      ] as const
+    ) {
+      const given = await read(await makeDocument({ ...fields, ...changes }, making));
+      const section = await documentOf([given, trusted], { at: now });
+      assert.equal(outcomes(section).get(check), "failed", section.sentences[0]);
+    }
+  });
+
   test("checks the keys of a server's answer", async () => {
     const answer = {
       document: Buffer.from(document).toString("base64"),
@@ -199,6 +231,29 @@ describe("the inspector, given other things", () => {
       `enclave-kms key-policy gate policy.json --role '${ROLE}'`,
       `enclave-kms key-policy explain policy.json --role '${ROLE}' --document doc`,
     ]);
+  });
+
+  test("names commands that the command line has, with flags that they take", async () => {
+    const policy = makeKeyPolicy({ images: [{ pcr0: nsm.pcr(0) }], role: ROLE, administrators: [ADMIN] });
+    const [image = new Uint8Array()] = await makeImages();
+    const items = [
+      ...[await read(document, "doc"), root, await read(policy, "policy.json")],
+      await read(JSON.stringify({ pcrs: { 0: nsm.pcr(0) } }), "pcrs.json"),
+    ];
+    const sections = [
+      ...await inspect(items),
+      ...await inspect([items[0]!, await read(new Uint8Array(image), "app.eif")]),
+    ];
+    const commands = sections.flatMap((section) => section.commands);
+    assert.ok(
+      commands.some((line) => line.includes("--pcrs")) && commands.some((line) => /--pcr 0=/.test(line)),
+    );
+    for (const line of commands) {
+      const [program, ...words] = line.replaceAll("'", "").split(" ");
+      const command = COMMANDS.find(({ name }) => `${words.join(" ")} `.startsWith(`${name} `));
+      assert.ok(program === "enclave-kms" && command, line);
+      parseArguments(command, words.slice(command.name.split(" ").length));
+    }
   });
 
   test("refuses with a reason what is none of them, or broken", async () => {
