@@ -24,8 +24,14 @@ interface Message {
  * @param browser Chromium with `--remote-debugging-port=0`, whose standard error is a pipe
  * @param url The page
  * @param expression JavaScript that is evaluated when the page is loaded
+ * @param typed Keys and texts that a user types before: `Tab`, `Enter`, or a text. Default: nothing
  */
-export async function visitPage(browser: ChildProcess, url: string, expression: string): Promise<PageVisit> {
+export async function visitPage(
+  browser: ChildProcess,
+  url: string,
+  expression: string,
+  typed: readonly string[] = [],
+): Promise<PageVisit> {
   const socket = new WebSocket(await addressOf(browser));
   await once(socket as never, "open");
   try {
@@ -37,6 +43,8 @@ export async function visitPage(browser: ChildProcess, url: string, expression: 
     const loaded = session.until("Page.loadEventFired");
     await page("Page.navigate", { url });
     await loaded;
+    await page("Emulation.setFocusEmulationEnabled", { enabled: true });
+    for (const one of typed) await type(page, one);
     const { result } = await page("Runtime.evaluate", {
       expression,
       returnByValue: true,
@@ -50,6 +58,21 @@ export async function visitPage(browser: ChildProcess, url: string, expression: 
   } finally {
     socket.close();
   }
+}
+
+/** Virtual codes of keys that a user types. */
+const KEYS: Readonly<Record<string, number>> = { Tab: 9, Enter: 13 };
+
+async function type(
+  page: (method: string, params: object) => Promise<unknown>,
+  typed: string,
+): Promise<void> {
+  const code = KEYS[typed];
+  if (code === undefined) return void await page("Input.insertText", { text: typed });
+  const key = { key: typed, code: typed, windowsVirtualKeyCode: code };
+  const text = typed === "Enter" ? { text: "\r" } : {};
+  await page("Input.dispatchKeyEvent", { type: "keyDown", ...key, ...text });
+  await page("Input.dispatchKeyEvent", { type: "keyUp", ...key });
 }
 
 class Session {

@@ -77,6 +77,15 @@ const DRIVE = `async (cases) => {
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth };
 }`;
 
+/** Looks at the result of the text that was typed. */
+const TYPED = `(async () => {
+  const end = Date.now() + 60000;
+  while (document.getElementById("results").innerText === "" && Date.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return document.activeElement.id + ": " + document.getElementById("results").innerText;
+})()`;
+
 /** Result of {@link DRIVE}, and axe's findings. */
 interface Driven {
   readonly shown: readonly string[];
@@ -100,11 +109,16 @@ export async function checkInspector(program: string): Promise<readonly PageChec
   try {
     await writeSite(folder);
     const cases = await makeCases();
-    const visit = (page: string, expression: string, flags: readonly string[] = []) =>
+    const visit = (
+      page: string,
+      expression: string,
+      flags: readonly string[] = [],
+      typed: readonly string[] = [],
+    ) =>
       inChromium(
         program,
         flags,
-        (browser) => visitPage(browser, pathToFileURL(join(folder, page)).href, expression),
+        (browser) => visitPage(browser, pathToFileURL(join(folder, page)).href, expression, typed),
       );
     const [light, dark] = [
       await visit("inspector.html", driving(cases), [SCHEMES.light]),
@@ -118,7 +132,11 @@ export async function checkInspector(program: string): Promise<readonly PageChec
       "inspector.html",
       `fetch("http://127.0.0.1:9/").then(() => "sent", () => "refused")`,
     );
+    const typed = await visit("inspector.html", TYPED, [], [
+      ...["Tab", "Enter", "Tab", "Tab", "no document, {}", "Tab", "Enter"],
+    ]);
     return [
+      ...typedChecked(typed),
       ...casesChecked(cases, light),
       ...pageChecked(folder, light, dark, sent),
       ...axeChecked(light, dark, pages),
@@ -230,6 +248,12 @@ async function makeCases(): Promise<readonly PageCase[]> {
       })
       : []),
   ];
+}
+
+function typedChecked({ value }: PageVisit): PageCheck[] {
+  return [["the inspector: its text is reached, and inspected, by the keyboard alone", () => {
+    assert.match(String(value), /^add: Not read: pasted-1\s+✗\s+An attestation document is raw CBOR/);
+  }]];
 }
 
 function casesChecked(cases: readonly PageCase[], { value }: PageVisit): PageCheck[] {
