@@ -54,8 +54,15 @@ export class EnclaveProcess implements AsyncDisposable {
     return `http://${http.host}:${http.port}`;
   }
 
+  /** Sends a signal, and waits for nothing. */
+  tell(signal: "SIGUSR2"): void {
+    if (this.#child.pid !== undefined) process.kill(this.#child.pid, signal);
+  }
+
   /** Sends a signal, and waits for the end. */
-  async signal(signal: "SIGTERM" | "SIGINT"): Promise<readonly [code: number | null, signal: string | null]> {
+  async signal(
+    signal: "SIGTERM" | "SIGINT" | "SIGKILL",
+  ): Promise<readonly [code: number | null, signal: string | null]> {
     // Deno's child.kill() tells the signal for the exit code, whatever the process does.
     if (this.#child.pid !== undefined) process.kill(this.#child.pid, signal);
     return await this.#ended;
