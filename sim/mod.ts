@@ -64,4 +64,4 @@ export { type CertificateKind, type ServerCertificate, TlsAuthority } from "./tl
 export type { ListenAddress } from "./tls/tls_server.ts";
 export { type ServicesOptions, SimulatedServices, startServices } from "./services/services.ts";
 export type { SeededCiphertext, ServicesDescription } from "./services/services_description.ts";
-export { type SimulatorHooks, type TestSimulator, useSimulator } from "./use_simulator.ts";
+export { type RegisterHook, type SimulatorHooks, type TestSimulator, useSimulator } from "./use_simulator.ts";

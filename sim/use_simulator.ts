@@ -1,12 +1,12 @@
 import { type Simulator, type SimulatorOptions, startSimulator } from "./simulator.ts";
 
 /** Registers a function that runs once, before or after the tests of a file. */
-type Register = (run: () => Promise<void>) => unknown;
+export type RegisterHook = (run: () => Promise<void>) => unknown;
 
 /** Hooks of a test runner: `beforeAll` and `afterAll` of vitest, Jest and Deno.test, or `before` and `after` of node:test. */
 export type SimulatorHooks =
-  | { readonly beforeAll: Register; readonly afterAll: Register }
-  | { readonly before: Register; readonly after: Register };
+  | { readonly beforeAll: RegisterHook; readonly afterAll: RegisterHook }
+  | { readonly before: RegisterHook; readonly after: RegisterHook };
 
 /** Simulator of a file of tests. */
 export interface TestSimulator {
@@ -53,8 +53,8 @@ export function useSimulator(hooks: SimulatorHooks, options: SimulatorOptions = 
 }
 
 /** Reads the hooks once. They are called as methods, which the runner may need. */
-function registersOf(hooks: SimulatorHooks): { start: Register; end: Register } {
-  const given: Partial<Record<"before" | "after" | "beforeAll" | "afterAll", Register>> = hooks;
+function registersOf(hooks: SimulatorHooks): { start: RegisterHook; end: RegisterHook } {
+  const given: Partial<Record<"before" | "after" | "beforeAll" | "afterAll", RegisterHook>> = hooks;
   const [first, last] = given.beforeAll === undefined
     ? ["before", "after"] as const
     : ["beforeAll", "afterAll"] as const;

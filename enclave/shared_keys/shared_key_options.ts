@@ -5,7 +5,7 @@ import { checkBytes, checkEncryptionContext, checkKeyId } from "../../lib/kms/op
 import { checkStore, type SharedKeyStore } from "./store.ts";
 
 /** Kinds of shared keys, the default first. */
-export const SHARED_KEY_SPECS = [
+export const SHARED_KEY_SPECS: readonly SharedKeySpec[] = [
   "AES_256",
   "ECC_NIST_P256",
   "ECC_NIST_P384",
@@ -13,13 +13,20 @@ export const SHARED_KEY_SPECS = [
   "RSA_2048",
   "RSA_3072",
   "RSA_4096",
-] as const;
+];
 
 /** Greatest version of a shared key. */
 export const MAX_VERSION = 999_999_999;
 
 /** Kind of a shared key: a data key of 32 bytes, or a key pair. */
-export type SharedKeySpec = typeof SHARED_KEY_SPECS[number];
+export type SharedKeySpec =
+  | "AES_256"
+  | "ECC_NIST_P256"
+  | "ECC_NIST_P384"
+  | "ECC_NIST_EDWARDS25519"
+  | "RSA_2048"
+  | "RSA_3072"
+  | "RSA_4096";
 
 /** Version of a shared key that is known beforehand. */
 export interface SharedKeyPin {

@@ -13,9 +13,11 @@ import type { StateFolder } from "./state_folder.ts";
 export interface ServicesDescription {
   /** Id of the process. */
   readonly pid: number;
+  /** Region of KMS and its keys. */
   readonly region: string;
   /** Folder of the files and the socket. */
   readonly folder: string;
+  /** The simulated KMS. */
   readonly kms: {
     /** URL for AWS SDKs. */
     readonly url: string;
@@ -26,6 +28,7 @@ export interface ServicesDescription {
     /** File of KMS's certificate authority, PEM. */
     readonly caFile: string;
   };
+  /** The simulated Nitro Secure Module. */
   readonly nsm: {
     /** Socket for `--nsm`. */
     readonly socket: string;
@@ -34,7 +37,9 @@ export interface ServicesDescription {
     /** Registers 0 to 4 as hex. */
     readonly pcrs: Readonly<Record<string, string>>;
   };
+  /** The simulated metadata service of an instance. */
   readonly imds: { readonly url: string };
+  /** The simulated S3. */
   readonly s3: { readonly url: string };
   /** Keys of the seed. */
   readonly keys: readonly {
@@ -52,9 +57,11 @@ export interface ServicesDescription {
 
 /** Ciphertext that a seed asked for. */
 export interface SeededCiphertext {
+  /** Name that the seed gives it. */
   readonly name: string;
   /** Base64. */
   readonly ciphertext: string;
+  /** Context that it was encrypted with. */
   readonly encryptionContext: Readonly<Record<string, string>>;
 }
 
