@@ -9,3 +9,7 @@ export const LOOPBACK_CID = 1;
 
 /** Address of the proxy to KMS. */
 export const PARENT: VsockEndpoint = { transport: "vsock", cid: ANY_CID, port: KMS_PROXY_PORT };
+
+/** Addresses of the guest for servers that a relay leads to: over vsock it leads no name to 127.0.0.0/8. */
+export const KMS_HOST = "10.99.0.1";
+export const SERVICES_HOST = "10.99.0.2";

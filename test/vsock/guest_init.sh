@@ -26,6 +26,9 @@ for link in "fd /proc/self/fd" "stdin fd/0" "stdout fd/1" "stderr fd/2"; do
   [ -e "/root/dev/$1" ] || ln -s "$2" "/root/dev/$1"
 done
 ifconfig lo 127.0.0.1 up
+# For servers behind a relay: guest_addresses.ts names them.
+ifconfig lo:1 10.99.0.1 netmask 255.255.255.255 up
+ifconfig lo:2 10.99.0.2 netmask 255.255.255.255 up
 
 set +e
 for port in /sys/class/virtio-ports/*; do
