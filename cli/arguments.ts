@@ -8,7 +8,12 @@ export interface CommandSyntax {
   /** One or two words: `decrypt`, `policy check`. */
   readonly name: string;
   /** Argument after the flags, named in capitals. Undefined when the command takes none. */
-  readonly argument?: { readonly name: string; readonly choices?: readonly string[] };
+  readonly argument?: {
+    readonly name: string;
+    readonly choices?: readonly string[];
+    /** Whether it may be left out. */
+    readonly isOptional?: boolean;
+  };
   /** Flags in the order of the help. */
   readonly flags: readonly Flag[];
 }
@@ -157,7 +162,9 @@ function checkArgument(
   }
   if (loose.length > 1) throw new UsageError(`One ${argument.name} is expected, and not ${loose.length}`);
   const [value] = loose;
-  if (value === undefined && !isHelp) throw new UsageError(`A ${argument.name} is expected`);
+  if (value === undefined && !isHelp && argument.isOptional !== true) {
+    throw new UsageError(`A ${argument.name} is expected`);
+  }
   if (value === undefined || argument.choices?.includes(value) !== false) return value;
   throw new UsageError(`${argument.name} must be one of ${argument.choices.join(", ")}`);
 }

@@ -3,6 +3,7 @@ import { ATTESTATION_COMMANDS } from "./attestation_commands.ts";
 import { CONNECTION_FLAGS, CREDENTIAL_FLAGS, JSON_FLAG, PARENT_CONFIG_FLAG, REGION_FLAG } from "./flags.ts";
 import { BUNDLE_COMMANDS } from "./bundle_commands.ts";
 import { IMAGE_COMMANDS } from "./image_commands.ts";
+import { INIT_COMMANDS } from "./init_commands.ts";
 import { KEY_POLICY_COMMANDS } from "./key_policy_commands.ts";
 import { KMS_COMMANDS } from "./kms_commands.ts";
 import { LAPTOP_COMMANDS } from "./laptop_commands.ts";
@@ -158,6 +159,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     load: async () => (await import("./commands/stop.ts")).stop,
   },
+  ...INIT_COMMANDS,
   ...LAPTOP_COMMANDS,
   {
     name: "completions",

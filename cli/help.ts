@@ -41,6 +41,7 @@ const SUBJECTS: Readonly<Record<string, string>> = {
   secret: "secrets that arrive at boot",
   image: "images",
   "key-policy": "policies of KMS keys",
+  init: "new projects",
 };
 
 /**
@@ -76,8 +77,10 @@ function familyOf(first: string, commands: readonly Command[]): string {
 }
 
 function usageOf({ argument, flags }: Command): string {
-  const { name, choices } = argument ?? {};
-  return `${flags.length > 0 ? " [FLAGS]" : ""}${name === undefined ? "" : ` ${choices?.join("|") ?? name}`}`;
+  const { name, choices, isOptional } = argument ?? {};
+  const words = choices?.join("|") ?? name;
+  const shown = words === undefined ? "" : isOptional === true ? ` [${words}]` : ` ${words}`;
+  return `${flags.length > 0 ? " [FLAGS]" : ""}${shown}`;
 }
 
 function labelOf({ name, short, value }: Flag): string {

@@ -28,7 +28,9 @@ mkdirSync(out, { recursive: true });
 for (const file of ["README.md", "SECURITY.md", "LICENSE", "CHANGELOG.md"]) {
   copyFileSync(file, `${out}/${file}`);
 }
-for (const folder of ["docs", "examples"]) cpSync(folder, `${out}/${folder}`, { recursive: true });
+for (const folder of ["docs", "examples", "templates"]) {
+  cpSync(folder, `${out}/${folder}`, { recursive: true });
+}
 for (const folder of ["cloudformation", "codebuild", "github", "grafana", "images", "kubernetes"]) {
   // Sources are in the bundles.
   const filter = (path: string) => !path.endsWith(".ts");
