@@ -23,6 +23,7 @@ import { compileInstrument, supervise } from "../../sim/instruments.ts";
 import { bundle } from "../../tools/bundle.ts";
 import { readEntries } from "../../tools/entries.ts";
 import { check, failures, NPM_FLAGS, run, type Runtime, seconds, Skip } from "./check.ts";
+import { checkProjects } from "./projects.ts";
 import { checkToolchains, installToolchains } from "./toolchains.ts";
 import { surviveClosedOutput } from "../support/closed_output.ts";
 
@@ -57,8 +58,11 @@ let tarball = "";
 
 await checkBuild();
 await checkInstalled();
-await checkRuntimes(await installToolchains({ work, app, tarball }));
-await checkToolchains({ work, app, tarball });
+const places = { work, app, tarball };
+const oldest = await oldestNode();
+await checkRuntimes(oldest, await installToolchains(places));
+await checkToolchains(places);
+await checkProjects(places, oldest === undefined ? [nodeRuntime()] : [nodeRuntime(), oldest]);
 await checkDenoPackage();
 console.log(`\npackage: ${failures === 0 ? "all right" : `${failures} failed`} (${seconds(started)} s)`);
 process.exitCode = failures === 0 ? 0 : 1;
@@ -134,17 +138,14 @@ async function checkInstalled(): Promise<void> {
   }
 }
 
-async function checkRuntimes(others: readonly Runtime[]): Promise<void> {
+async function checkRuntimes(oldest: Runtime | undefined, others: readonly Runtime[]): Promise<void> {
   mkdirSync(sockets);
   const supervisor = await compileInstrument("nsm-supervisor");
   const double = await compileInstrument("sdk-double");
-  for (const runtime of [nodeRuntime(), await oldestNode(), ...others, denoRuntime()]) {
+  for (const runtime of [nodeRuntime(), oldest, ...others, denoRuntime()]) {
     if (runtime === undefined) continue;
     await check(`${runtime.name}: the example policy`, () => consume(runtime, "policy.mjs"));
-    await check(
-      `${runtime.name}: nsm, envelope, operator, vsock and server`,
-      () => consume(runtime, "doors.mjs"),
-    );
+    await check(`${runtime.name}: the other entries`, () => consume(runtime, "doors.mjs"));
     await check(`${runtime.name}: the core alone`, () => {
       return consume({ ...runtime, folder: coreApp }, "core.mjs");
     });
