@@ -87,6 +87,7 @@ function callsOf(kms: KmsService, { fixture, ciphertext }: Harness): Record<stri
   return {
     Decrypt: () => kms.decrypt({ ciphertext, encryptionContext: ENCRYPTION_CONTEXT }),
     GenerateDataKey: () => kms.generateKey({ keyId: fixture.keyId }),
+    GenerateDataKeyPair: () => kms.generateKeyPair({ keyId: fixture.keyId, keyPairSpec: "ECC_NIST_P256" }),
     GenerateRandom: () => kms.generateRandom({ numberOfBytes: 1 }),
     GetAttestation: () => kms.generateAttestation({ nonce: NONCE }),
     SignData: () => kms.signData(DATA, { purpose: "test" }),
