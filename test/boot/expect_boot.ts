@@ -8,11 +8,15 @@ const ZEROS = "00".repeat(48);
 
 /**
  * Longest time from start to `/healthz`, in seconds of processor time: those of the clock depend on who else wants the
- * processor, and those of the enclave's own clock on what the emulator makes of it.
+ * processor, and those of the enclave's own clock on what the emulator makes of it. It was 27 to 52 on machines of one kind
+ * on different days.
  */
-const MAX_HEALTHY_SECONDS = 60;
+const MAX_HEALTHY_SECONDS = 80;
 
-/** Ticks, and caches that others have emptied, cost a machine up to twice the time where it waits for the processor. */
+/**
+ * Ticks, caches that others have emptied, and a core whose other half is at work cost a machine up to twice the time where
+ * it waits for the processor, or is not alone.
+ */
 const MAX_BUSY_SECONDS = 120;
 
 /**
@@ -45,8 +49,9 @@ export async function expectBoot(
   assert.match(result.console, /^check: exit code 0\r?$/m);
   assert.equal(result.code, 0, "the enclave did not power itself off");
 
-  const { processor = Infinity, clock = Infinity } = result.seen["healthy"] ?? {};
-  const limit = clock > processor * 1.5 ? MAX_BUSY_SECONDS : MAX_HEALTHY_SECONDS;
+  const { processor = Infinity, clock = Infinity, others = 0 } = result.seen["healthy"] ?? {};
+  const isBusy = clock > processor * 1.5 || others > clock / 4;
+  const limit = isBusy ? MAX_BUSY_SECONDS : MAX_HEALTHY_SECONDS;
   assert.ok(processor <= limit, `/healthz answered after ${processor} s of processor time`);
   return [
     `/healthz after ${processor} s of processor time, ${clock.toFixed(1)} s of the clock`,
