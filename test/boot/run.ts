@@ -4,7 +4,8 @@
  * scenarios to run; without any, all run.
  *
  * The emulator is built from Debian's source when the cache does not have it. What does not build or boot is a failure,
- * never a skip; a scenario that fails runs once more, and is printed as unstable when it passes then. The host needs what test:vsock needs, and never opens AF_VSOCK.
+ * never a skip; a scenario that fails runs once more, and is printed as unstable when it passes then. The host needs what
+ * test:vsock needs, and never opens AF_VSOCK.
  *
  * @module
  */

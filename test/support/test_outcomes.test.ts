@@ -55,6 +55,17 @@ const CASES: readonly {
     failures: ["|together| test/a.test.ts > a > b: AssertionError: no"],
   },
   {
+    name: "vitest had an error outside of its tests beside one that failed",
+    runtime: "Node",
+    parts: [
+      part([], 1, `${VITEST(["test/a.test.ts > a > b"], "1 failed | 11 passed (12)")}     Errors  1 error\n`),
+    ],
+    files: [],
+    again: [],
+    counts: [11, 1, 0],
+    failures: ["|together| test/a.test.ts > a > b: AssertionError: no"],
+  },
+  {
     name: "vitest fails and names no file",
     runtime: "Node",
     parts: [part([], 1, "Error: no such project\n")],

@@ -28,6 +28,9 @@ const SUMMARIES = { Node: /^\s*Tests\s.*$/m, Deno: /^.*\d+ passed.*failed.*$/m }
 /** The file of a failed test, as vitest prints it. */
 const FAILED_FILE = /^ *FAIL +(?:\|[^|]*\| +)?(test\/\S+\.test\.ts)\b/gm;
 
+/** Errors outside of any test, as vitest counts them: which file they come from it may not know. */
+const UNHANDLED = /^\s*Errors\s+\d+ errors?\s*$/m;
+
 /** More files than this are not run again: they did not fail by chance. */
 const MOST_AGAIN = 32;
 
@@ -37,10 +40,11 @@ const MOST_AGAIN = 32;
  * @param name The runtime
  * @param parts Processes that ran there
  * @returns Files to run once more: on Deno those of each process that failed, whose output may lack the name after a crash;
- *   none, when there are too many, or when vitest failed and names no file
+ *   none, when there are too many, or when vitest failed and names no file, or had errors outside of tests
  */
 export function filesToRunAgain(name: Runtime, parts: readonly TestPart[]): readonly string[] {
   const failed = parts.filter(({ outcome }) => outcome.code !== 0);
+  if (name === "Node" && failed.some(({ outcome }) => UNHANDLED.test(outcome.output))) return [];
   const files = failed.flatMap(({ paths, outcome }) =>
     name === "Deno" ? paths : Array.from(outcome.output.matchAll(FAILED_FILE), ([, path = ""]) => path)
   );
