@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createHash, createHmac } from "node:crypto";
+import { createHash, createHmac, createSecretKey, type KeyObject } from "node:crypto";
 
 /** Name of the only algorithm. */
 export const ALGORITHM = "AWS4-HMAC-SHA256";
@@ -95,8 +95,22 @@ export function expectedSignature(
   const canonical = [method, path, query, lines.join(""), signedHeaders.join(";"), payloadHash].join("\n");
   const scope = [date, region, service, "aws4_request"];
   const toSign = [ALGORITHM, headers.get("x-amz-date"), scope.join("/"), sha256Hex(canonical)].join("\n");
+  return hmac(signingKey(secretAccessKey, scope), toSign);
+}
+
+const MAX_SIGNING_KEYS = 64;
+/** Signing keys of the scopes asked for last: one request's is the next one's. */
+const signingKeys = new Map<string, KeyObject>();
+
+function signingKey(secretAccessKey: string, scope: readonly string[]): KeyObject {
+  const name = JSON.stringify([secretAccessKey, ...scope]);
+  const known = signingKeys.get(name);
+  if (known !== undefined) return known;
   const start: Uint8Array = new TextEncoder().encode(`AWS4${secretAccessKey}`);
-  return hmac(scope.reduce(hmac, start), toSign);
+  const key = createSecretKey(scope.reduce(hmac, start));
+  if (signingKeys.size >= MAX_SIGNING_KEYS) signingKeys.clear();
+  signingKeys.set(name, key);
+  return key;
 }
 
 /** Hashes in hex. */
@@ -104,6 +118,6 @@ export function sha256Hex(data: string | Uint8Array): string {
   return createHash("sha256").update(data).digest("hex");
 }
 
-function hmac(key: Uint8Array, data: string): Uint8Array {
+function hmac(key: Uint8Array | KeyObject, data: string): Uint8Array {
   return createHmac("sha256", key).update(data).digest();
 }

@@ -160,15 +160,29 @@ function recipients(publicKey: Uint8Array, contentKey: Uint8Array, recipe: Recip
   );
   return keys.map((spki) => {
     const wrapped = new Uint8Array(
-      publicEncrypt({ key: rsaKey(spki), ...wrap.options }, contentKey),
+      publicEncrypt({ key: readPublicKey(spki), ...wrap.options }, contentKey),
     );
     if (recipe.flipKey === true) flipBit(wrapped, wrapped.length - 1, 0x01);
     return sequence(integer(2), element(0x80, sha256(spki)), wrap.algorithm, octetString(wrapped));
   });
 }
 
-function rsaKey(spki: Uint8Array): KeyObject {
-  return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+/** OpenSSL takes longer to read a key than to encrypt to it, and a client's documents repeat theirs. */
+const keys = new WeakMap<Uint8Array, KeyObject>();
+
+/**
+ * Reads a key, or finds it where these very bytes were read before.
+ *
+ * @param spki A public key, SPKI DER; not changed afterwards
+ * @returns The key
+ * @throws {Error} OpenSSL's, when it is none
+ */
+export function readPublicKey(spki: Uint8Array): KeyObject {
+  const known = keys.get(spki);
+  if (known !== undefined) return known;
+  const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+  keys.set(spki, key);
+  return key;
 }
 
 function content(ciphertext: Uint8Array, shape: EnvelopeShape): Bytes {

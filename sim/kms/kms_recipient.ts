@@ -1,7 +1,7 @@
-import { Buffer } from "node:buffer";
-import { createHash, createPublicKey } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { AttestationDocument } from "../../lib/attestation/document.ts";
 import { verifyAttestation } from "../../lib/attestation/verify.ts";
+import { readPublicKey } from "./cms_envelope.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsInput } from "./kms_input.ts";
 
@@ -72,8 +72,7 @@ const MAX_REMEMBERED = 64;
 function rsaKey(publicKey: Uint8Array | undefined): Uint8Array {
   if (publicKey === undefined) throw refused("holds no public key");
   try {
-    const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
-    if (key.asymmetricKeyType === "rsa") return publicKey;
+    if (readPublicKey(publicKey).asymmetricKeyType === "rsa") return publicKey;
   } catch {
     // refused below
   }
