@@ -1,13 +1,4 @@
-import { Buffer } from "node:buffer";
-import {
-  constants,
-  createCipheriv,
-  createHash,
-  createPublicKey,
-  type KeyObject,
-  publicEncrypt,
-  randomBytes,
-} from "node:crypto";
+import { constants, createCipheriv, createHash, publicEncrypt, randomBytes } from "node:crypto";
 import { decodeBase64 } from "../../lib/core/encoding.ts";
 import {
   type Bytes,
@@ -20,6 +11,7 @@ import {
   oid,
   sequence,
 } from "../tls/der.ts";
+import { readPublicKey } from "./recipient_key.ts";
 
 /** The two shapes of KMS's envelopes: content in OCTET STRING segments, or in one primitive element. */
 export type EnvelopeShape = "constructed" | "definite";
@@ -165,24 +157,6 @@ function recipients(publicKey: Uint8Array, contentKey: Uint8Array, recipe: Recip
     if (recipe.flipKey === true) flipBit(wrapped, wrapped.length - 1, 0x01);
     return sequence(integer(2), element(0x80, sha256(spki)), wrap.algorithm, octetString(wrapped));
   });
-}
-
-/** OpenSSL takes longer to read a key than to encrypt to it, and a client's documents repeat theirs. */
-const keys = new WeakMap<Uint8Array, KeyObject>();
-
-/**
- * Reads a key, or finds it where these very bytes were read before.
- *
- * @param spki A public key, SPKI DER; not changed afterwards
- * @returns The key
- * @throws {Error} OpenSSL's, when it is none
- */
-export function readPublicKey(spki: Uint8Array): KeyObject {
-  const known = keys.get(spki);
-  if (known !== undefined) return known;
-  const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-  keys.set(spki, key);
-  return key;
 }
 
 function content(ciphertext: Uint8Array, shape: EnvelopeShape): Bytes {

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import type { AttestationDocument } from "../../lib/attestation/document.ts";
 import { verifyAttestation } from "../../lib/attestation/verify.ts";
-import { readPublicKey } from "./cms_envelope.ts";
 import { KmsRefusal } from "./kms_errors.ts";
 import type { KmsInput } from "./kms_input.ts";
+import { readPublicKey } from "./recipient_key.ts";
 
 /** Recipient of a secret: an enclave with a verified document. */
 export interface Recipient {
