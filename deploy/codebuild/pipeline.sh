@@ -150,12 +150,14 @@ push() {
   push_one "vsock-proxy:$IMAGE_TAG" "$ECR_REPO_PROXY"
 }
 
+# No pipe to tee: sh knows no pipefail, and the step would pass though the image could not be described.
 summary() {
-  {
-    echo "commit $COMMIT"
-    [ ! -s build/digests.txt ] || cat build/digests.txt
-    enclave_kms image describe build/image.eif
-  } | tee build/summary.txt
+  rm -f build/summary.txt
+  echo "commit $COMMIT" >build/summary.draft
+  [ ! -s build/digests.txt ] || cat build/digests.txt >>build/summary.draft
+  enclave_kms image describe build/image.eif >>build/summary.draft
+  mv build/summary.draft build/summary.txt
+  cat build/summary.txt
 }
 
 case ${1:-} in

@@ -48,7 +48,7 @@ COPY --from=sources /config.schema.json /image/config.schema.json
 COPY --from=nitro /usr/share/nitro_enclaves/blobs /usr/share/nitro_enclaves/blobs
 ARG BLOBS_SHA256
 RUN cd /usr/share/nitro_enclaves/blobs && \\
-    find . -type f | LC_ALL=C sort | xargs sha256sum > /tmp/blobs && \\
+    find -L . -type f | LC_ALL=C sort | xargs sha256sum > /tmp/blobs && \\
     cat /tmp/blobs && sha256sum /tmp/blobs && \\
     echo "\${BLOBS_SHA256:?must be given with --build-arg: the last hash above}  /tmp/blobs" | sha256sum -c
 ARG COMMIT=

@@ -259,6 +259,16 @@ describe("pipeline.sh", () => {
     assert.doesNotMatch(checkout.read("calls"), /docker push/);
   });
 
+  test("has no summary of an image that cannot be described, and none from before", () => {
+    const checkout = new Checkout();
+    checkout.pass("image", "gate", "push", "summary");
+    writeFileSync(join(checkout.path, "build/image.eif"), "no image");
+    const { code, output } = checkout.run("summary");
+    assert.notEqual(code, 0, output);
+    assert.match(output, /Cannot read/);
+    assert.equal(checkout.read("build/summary.txt"), "");
+  });
+
   test("knows no other step", () => {
     const checkout = new Checkout();
     for (const step of ["", "deploy", "build", "need"]) assert.equal(checkout.run(step).code, 1, step);

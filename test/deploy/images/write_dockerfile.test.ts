@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { describe, test } from "#test";
 import { parseArguments } from "../../../cli/arguments.ts";
 import { COMMANDS } from "../../../cli/command_table.ts";
@@ -219,6 +220,44 @@ describe("writeDockerfile()", () => {
         assert.throws(() => writeDockerfile(options), TypeError, JSON.stringify(part));
       }
     }
+  });
+});
+
+describe("the hash of AWS's blobs", () => {
+  const [, command = ""] = /^RUN cd \/usr\/share\/nitro_enclaves\/blobs && (.*?)$/m.exec(
+    writeDockerfile({ schema: SERVER, entry: "main.ts", runtime: "node" }).replaceAll("\\\n", ""),
+  ) ?? [];
+
+  /** Hash that the build prints last, of blobs whose init is a file or a link. */
+  function hashOf(init: string, isLinked: boolean): string {
+    const folder = mkdtempSync(join(tmpdir(), "enclave-kms-blobs-"));
+    try {
+      const blobs = join(folder, "blobs");
+      mkdirSync(blobs);
+      writeFileSync(join(blobs, "bzImage"), "kernel");
+      writeFileSync(join(isLinked ? folder : blobs, "init"), init);
+      if (isLinked) symlinkSync("../init", join(blobs, "init"));
+      const words = ["-c", command.replaceAll("/tmp/blobs", join(folder, "hashes"))];
+      const { status, stdout } = spawnSync("sh", words, {
+        cwd: blobs,
+        encoding: "utf8",
+        env: {
+          ...process.env,
+          BLOBS_SHA256: "0".repeat(64),
+        },
+      });
+      assert.equal(status, 1); // another hash than the one that was given
+      const [, hash = ""] = /^([0-9a-f]{64}) .*\/hashes$/m.exec(stdout) ?? [];
+      return hash;
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  test("is one of what is behind links, too", () => {
+    assert.match(hashOf("init", false), /./);
+    assert.equal(hashOf("init", true), hashOf("init", false));
+    assert.notEqual(hashOf("other", true), hashOf("init", true));
   });
 });
 
