@@ -51,6 +51,17 @@ needs_digest() {
 check() {
   needs_digest NODE_DIGEST AMAZON_LINUX_DIGEST
   need NITRO_CLI_VERSION BLOBS_SHA256 ROLE_ARN ADMINISTRATOR_ARN
+  if [ ! -f "$DOCKERFILE" ]; then
+    echo "pipeline: there is no $DOCKERFILE" >&2
+    exit 1
+  fi
+  # Arguments without a default: digests of bases, and what the application does not start without.
+  sed -n 's/^ARG \([A-Z][A-Z0-9_]*\)$/\1/p' "$DOCKERFILE" | sort -u | while read -r name; do
+    case $name in
+      *_DIGEST) needs_digest "$name" ;;
+      *) need "$name" ;;
+    esac
+  done
   if [ "${1:-}" != up-to-the-gate ]; then
     need ECR_REGISTRY ECR_REPO_ENCLAVE ECR_REPO_PROXY ECR_REPO_RUNNER
   fi

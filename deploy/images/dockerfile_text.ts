@@ -2,7 +2,7 @@
 export const DOCKERFILE: string =
   `# Image of an enclave (EIF) for {{ENTRY}}, with its measurements. Written by \`enclave-kms image dockerfile\`.
 #
-#   docker build -f deploy/images/Dockerfile.enclave -t enclave --build-arg NODE_DIGEST=sha256:… \\
+#   docker build -f FILE -t enclave --build-arg NODE_DIGEST=sha256:… \\
 #     --build-arg AMAZON_LINUX_DIGEST=sha256:… --build-arg NITRO_CLI_VERSION=1.4… --build-arg BLOBS_SHA256=… .
 #   docker build … --output build .          # image.eif, pcr-values.json and build-summary.json
 #   docker build … --target application .    # what \`nitro-cli build-enclave\` takes, with the same settings

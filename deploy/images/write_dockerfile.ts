@@ -10,7 +10,10 @@ export interface DockerfileOptions {
   readonly entry: string;
   /** Runtime of the application. */
   readonly runtime: "node" | "deno";
-  /** Configuration file, JSON, from the folder of the build: it becomes `app/config.json`. Default: there is none. */
+  /**
+   * Configuration file, JSON, from the folder of the build: it becomes `app/config.json`. The arguments of the build have no
+   * defaults then, since variables count before the file. Default: there is none.
+   */
   readonly config?: string | undefined;
   /** Further files by their place in the image, without a leading slash: `app/policy.cedar` and `policy.cedar`. */
   readonly files?: readonly (readonly [place: string, from: string])[] | undefined;
@@ -119,7 +122,7 @@ export function writeDockerfile(options: DockerfileOptions): string {
     COPIES: copies.map(([place, from]) => `COPY ${from} /${place}\n`).join(""),
     TABLE: tableOf(settings),
     REQUIRED: requiredOf(settings),
-    ARGS: settings.map(argOf).join("\n"),
+    ARGS: settings.map((setting) => argOf(setting, config !== undefined)).join("\n"),
     ENV: envOf(config, variables),
     FLAGS: flags.map((flag) => `      ${flag} \\\n`).join(""),
   };
@@ -131,8 +134,9 @@ function checkPath(path: string): void {
   throw new TypeError("paths must be below the folder of the build, of letters, digits and ._/@+-");
 }
 
-function argOf({ variable, standard, isRequired }: DockerSetting): string {
-  return isRequired ? `ARG ${variable}` : `ARG ${variable}=${quote(standard ?? "")}`;
+/** A default would count before the file's value: with a file there is none. */
+function argOf({ variable, standard = "", isRequired }: DockerSetting, hasFile: boolean): string {
+  return isRequired ? `ARG ${variable}` : `ARG ${variable}=${hasFile ? "" : quote(standard)}`;
 }
 
 function envOf(config: string | undefined, variables: readonly string[]): string {

@@ -1,6 +1,7 @@
 import { validate as daemonSet } from "kubernetes-models/_schemas/IoK8sApiAppsV1DaemonSet";
 import { validate as namespace } from "kubernetes-models/_schemas/IoK8sApiCoreV1Namespace";
 import { validate as pod } from "kubernetes-models/_schemas/IoK8sApiCoreV1Pod";
+import { validate as service } from "kubernetes-models/_schemas/IoK8sApiCoreV1Service";
 import { validate as serviceAccount } from "kubernetes-models/_schemas/IoK8sApiCoreV1ServiceAccount";
 import { validate as networkPolicy } from "kubernetes-models/_schemas/IoK8sApiNetworkingV1NetworkPolicy";
 import { parseAllDocuments } from "yaml";
@@ -11,6 +12,7 @@ const VALIDATORS = {
   "networking.k8s.io/v1 NetworkPolicy": networkPolicy,
   "v1 Namespace": namespace,
   "v1 Pod": pod,
+  "v1 Service": service,
   "v1 ServiceAccount": serviceAccount,
 };
 
@@ -27,6 +29,7 @@ export interface Container {
   readonly image: string;
   readonly args?: readonly string[];
   readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
   readonly resources: Readonly<Record<"requests" | "limits", Readonly<Record<string, string>>>>;
   readonly securityContext?: Readonly<Record<string, unknown>>;
   readonly readinessProbe?: { readonly exec?: { readonly command: readonly string[] } };

@@ -1,137 +1,22 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  copyFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe } from "#test";
-import { RUN_FILE } from "../../../sim/flow/world.ts";
 import { ROOT } from "../../support/documents.ts";
+import { Checkout, DIGEST, VARIABLES } from "../../support/pipeline_checkout.ts";
 import { buildSmallImage } from "../../support/small_image.ts";
 import { divideTests } from "../../support/share.ts";
 
 const test = divideTests();
 
-const MAIN = fileURLToPath(new URL("../../../cli/main.ts", import.meta.url));
 const hasShellcheck = spawnSync("shellcheck", ["--version"]).status === 0;
-
-const DIGEST = `sha256:${"a".repeat(64)}`;
-const VARIABLES: Readonly<Record<string, string>> = {
-  CODEBUILD_RESOLVED_SOURCE_VERSION: "0123456789abcdef0123456789abcdef01234567",
-  NODE_DIGEST: DIGEST,
-  AMAZON_LINUX_DIGEST: DIGEST,
-  NITRO_CLI_VERSION: "1.4.2",
-  BLOBS_SHA256: "b".repeat(64),
-  ROLE_ARN: "arn:aws:iam::111122223333:role/enclave",
-  ADMINISTRATOR_ARN: "arn:aws:iam::111122223333:role/key-admin",
-  ECR_REGISTRY: "111122223333.dkr.ecr.eu-central-1.amazonaws.com",
-  ECR_REPO_ENCLAVE: "enclave",
-  ECR_REPO_PROXY: "vsock-proxy",
-  ECR_REPO_RUNNER: "enclave-runner",
-};
-
-/** Docker with nitro-cli in it, which knows what the test has put into `made`. */
-const DOCKER = `#!/bin/sh
-echo "docker $*" >> calls
-case $1 in
-  create) echo c1 ;;
-  cp) cp "made/\${2##*/}" "$3" ;;
-  run)
-    case "$*" in
-      *" describe-eif "*) cat made/described.json ;;
-      *" build-enclave "*) echo "Start building the Enclave Image..." >&2; cp made/nitro.eif build/nitro.eif; cat made/nitro.json ;;
-    esac ;;
-  login) cat > /dev/null ;;
-  inspect) for word in "$@"; do name=$word; done; echo "\${name%:*}@${DIGEST}" ;;
-esac
-`;
-
-const AWS = `#!/bin/sh
-echo "aws $*" >> calls
-case "$1 $2" in
-  "s3 cp") cp "made/\${4##*/}" "$5" ;;
-  "kms get-key-policy") cat made/current.json ;;
-  "ecr get-login-password") echo secret ;;
-esac
-`;
 
 const folder = mkdtempSync(join(tmpdir(), "enclave-kms-pipeline-"));
 const images = join(folder, "images");
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-/** Checkout of a commit, with the programs that a pipeline has. */
-class Checkout {
-  readonly path: string = mkdtempSync(join(folder, "checkout-"));
-
-  constructor() {
-    for (const name of ["codebuild", "images"]) {
-      cpSync(join(ROOT, "deploy", name), join(this.path, "deploy", name), { recursive: true });
-    }
-    for (const name of ["made", "bin"]) mkdirSync(join(this.path, name));
-    for (const [name, script] of [["docker", DOCKER], ["aws", AWS]] as const) {
-      const path = join(this.path, "bin", name);
-      writeFileSync(path, script);
-      chmodSync(path, 0o700);
-    }
-    for (const name of ["image.eif", "pcr-values.json", "build-summary.json"]) {
-      this.make(name, `new/out/${name}`);
-    }
-    this.make("described.json", "new/out/pcr-values.json");
-    this.make("nitro.eif", "old/out/image.eif");
-    this.make("nitro.json", "old/out/pcr-values.json");
-    this.make("running.json", "old/out/build-summary.json");
-  }
-
-  /** Lets a program make a file. */
-  make(name: string, source: string): void {
-    copyFileSync(join(images, source), join(this.path, "made", name));
-  }
-
-  read(name: string): string {
-    const path = join(this.path, name);
-    return existsSync(path) ? readFileSync(path, "utf8") : "";
-  }
-
-  /** Runs one step. */
-  run(step: string, variables: Readonly<Record<string, string>> = {}, ...more: readonly string[]) {
-    const { PATH, HOME = "/" } = process.env;
-    const { status, stdout, stderr } = spawnSync("sh", [
-      join(this.path, "deploy/codebuild/pipeline.sh"),
-      step,
-      ...more,
-    ], {
-      encoding: "utf8",
-      env: {
-        PATH: `${this.path}/bin:${PATH}`,
-        HOME,
-        ...VARIABLES,
-        ENCLAVE_KMS: [...RUN_FILE, MAIN].join(" "),
-        ...variables,
-      },
-    });
-    return { code: status, output: `${stdout}${stderr}` };
-  }
-
-  /** Runs steps that must all succeed. */
-  pass(...steps: readonly string[]): string {
-    return steps.map((step) => {
-      const { code, output } = this.run(step);
-      assert.equal(code, 0, `${step}: ${output}`);
-      return output;
-    }).join("");
-  }
-}
+const newCheckout = () => new Checkout(folder, images);
 
 describe("pipeline.sh", () => {
   beforeAll(async () => {
@@ -153,7 +38,7 @@ describe("pipeline.sh", () => {
   });
 
   test("goes from a commit to images by digest, PCRs and a policy that the gate has passed", () => {
-    const checkout = new Checkout();
+    const checkout = newCheckout();
     const output = checkout.pass("check", "image", "compare", "gate", "push", "summary");
     assert.match(output, /The policy passes\./);
     const summary = checkout.read("build/summary.txt");
@@ -170,7 +55,7 @@ describe("pipeline.sh", () => {
   });
 
   test("names the image that runs in the policy as well, and says who gains and loses what", () => {
-    const checkout = new Checkout();
+    const checkout = newCheckout();
     checkout.pass("image");
     copyFileSync(join(checkout.path, "made/running.json"), join(checkout.path, "made/current.json"));
     const variables = { RUNNING_SUMMARY: "s3://builds/running.json", KEY_ID: "alias/enclave" };
@@ -194,7 +79,7 @@ describe("pipeline.sh", () => {
   });
 
   test("gives the build the settings that are set, by the names in the Dockerfile, and no others", () => {
-    const checkout = new Checkout();
+    const checkout = newCheckout();
     writeFileSync(
       join(checkout.path, "Dockerfile"),
       "ARG NODE_DIGEST\nFROM a\nARG ENCLAVE_KMS_REGION=\nARG ENCLAVE_KMS_KMS=\nARG COMMIT=\n",
@@ -212,7 +97,7 @@ describe("pipeline.sh", () => {
 
   for (const name of Object.keys(VARIABLES).filter((name) => name !== "CODEBUILD_RESOLVED_SOURCE_VERSION")) {
     test(`ends before it builds when ${name} is not set`, () => {
-      const checkout = new Checkout();
+      const checkout = newCheckout();
       const { code, output } = checkout.run("check", { [name]: "" });
       assert.equal(code, 1);
       assert.match(output, new RegExp(`^pipeline: ${name} must be`));
@@ -221,8 +106,27 @@ describe("pipeline.sh", () => {
     });
   }
 
+  test("ends before it builds without what the Dockerfile asks for, and without that file", () => {
+    const checkout = newCheckout();
+    writeFileSync(
+      join(checkout.path, "Dockerfile"),
+      "ARG NODE_DIGEST\nARG DENO_DIGEST\nFROM a\nARG ORDERS_TABLE\nARG COMMIT=\n",
+    );
+    const all = { DOCKERFILE: "Dockerfile", DENO_DIGEST: DIGEST, ORDERS_TABLE: "orders" };
+    assert.equal(checkout.run("check", all).code, 0);
+    const cases = { DENO_DIGEST: /DENO_DIGEST must be a digest/, ORDERS_TABLE: /ORDERS_TABLE must be set/ };
+    for (const [name, expected] of Object.entries(cases)) {
+      const { code, output } = checkout.run("check", { ...all, [name]: "" });
+      assert.equal(code, 1, name);
+      assert.match(output, expected);
+    }
+    const { code, output } = checkout.run("check", { DOCKERFILE: "Dockerfil" });
+    assert.equal(code, 1);
+    assert.match(output, /there is no Dockerfil/);
+  });
+
   test("ends before it builds when a digest or the tag is none", () => {
-    const checkout = new Checkout();
+    const checkout = newCheckout();
     for (const digest of ["latest", "sha256:", `sha256:${"a".repeat(63)}`, `x${DIGEST}`, `${DIGEST}\nx`]) {
       assert.equal(checkout.run("check", { NODE_DIGEST: digest }).code, 1, digest);
     }
@@ -241,7 +145,7 @@ describe("pipeline.sh", () => {
   };
   for (const [what, [name, source]] of Object.entries(refusals)) {
     test(`refuses to go on when ${what}`, () => {
-      const checkout = new Checkout();
+      const checkout = newCheckout();
       checkout.make(name, source);
       checkout.pass("image");
       const { code, output } = checkout.run("compare");
@@ -250,7 +154,7 @@ describe("pipeline.sh", () => {
   }
 
   test("pushes nothing that the gate has not passed, also not after an image before that it has", () => {
-    const checkout = new Checkout();
+    const checkout = newCheckout();
     checkout.pass("image", "gate", "image");
     const refused = checkout.run("gate", { ADMINISTRATOR_ARN: VARIABLES["ROLE_ARN"] ?? "" });
     assert.notEqual(refused.code, 0);
@@ -260,7 +164,7 @@ describe("pipeline.sh", () => {
   });
 
   test("has no summary of an image that cannot be described, and none from before", () => {
-    const checkout = new Checkout();
+    const checkout = newCheckout();
     checkout.pass("image", "gate", "push", "summary");
     writeFileSync(join(checkout.path, "build/image.eif"), "no image");
     const { code, output } = checkout.run("summary");
@@ -270,7 +174,7 @@ describe("pipeline.sh", () => {
   });
 
   test("knows no other step", () => {
-    const checkout = new Checkout();
+    const checkout = newCheckout();
     for (const step of ["", "deploy", "build", "need"]) assert.equal(checkout.run(step).code, 1, step);
     assert.equal(checkout.read("calls"), "");
   });

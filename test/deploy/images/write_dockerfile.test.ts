@@ -172,6 +172,8 @@ describe("writeDockerfile()", () => {
     assert.match(made, /^COPY config\.json \/app\/config\.json$/m);
     assert.match(made, /^ENV ENCLAVE_KMS_CONFIG=\/app\/config\.json \\$/m);
     assert.match(made, / --config \/app\/config\.json \\$/m);
+    // A default would be a variable, which counts before the file.
+    assert.deepEqual(tableOf(made).args.filter(([, value]) => value !== ""), []);
   });
 
   test("lets no schema, and no path, write a line of its own", () => {
